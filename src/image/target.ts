@@ -1,0 +1,66 @@
+/** Where a snapshot's bytes go. The pipeline knows only this interface; it never asks what kind of target it has. */
+
+/** A block that has arrived but was not yet checked. */
+export interface ArrivedBlock {
+  /** Block-size bytes, from the buffer pool. */
+  readonly data: Uint8Array;
+  /** Byte offset in the volume. */
+  readonly offset: number;
+  /** The SHA-256 (32 bytes) that the service gave for the data. */
+  readonly digest: Uint8Array;
+}
+
+/**
+ * What became of an arrived block. `written` and `zero`: settled, the range now holds the right bytes (not yet synced).
+ * `held`: right, but kept back until commit (a device's block 0). `mismatch`: the data do not have the digest;
+ * nothing was written.
+ */
+export type BlockVerdict = 'written' | 'zero' | 'held' | 'mismatch';
+
+export interface Geometry {
+  /** Volume size in bytes. */
+  readonly volumeSize: number;
+  /** Block size in bytes. */
+  readonly blockSize: number;
+}
+
+/**
+ * Life of a target: `open…Target()` → `checkOverwrite()` (no network yet) → `prepare()` (first change to the target) →
+ * any mix of `writeBlocks`, `zero` and `sync` → `commit()`, or `abandon()` at any point. `abandon()` after `commit()`
+ * only closes.
+ */
+export interface ImageTarget {
+  /** As the user named it; `-` for stdout. */
+  readonly path: string;
+  readonly kind: 'file' | 'device' | 'stream';
+  /**
+   * Where this target's journal belongs, or undefined where no resume is possible (streams).
+   * The identity is written into the journal and must match before one is trusted.
+   */
+  readonly journal: { readonly path: string; readonly identity: string } | undefined;
+  /**
+   * Refuses what must not be overwritten (existing file, device that is not blank) unless `force`, or unless a fitting
+   * journal says that this very restore had begun here (`resuming`).
+   * @throws ColdsnapError class `refused`
+   */
+  checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void>;
+  /**
+   * Checks that the volume fits (naming both sizes), then makes the target ready to be written: creates and sizes the
+   * partial file, or zeroes a device's block 0 and syncs it. With `resume` it goes on with what is there.
+   * @throws ColdsnapError `TARGET_TOO_SMALL` before anything is touched
+   */
+  prepare(geometry: Geometry, options: { resume: boolean }): Promise<void>;
+  /** Checks each block and puts the good ones in place, in one hop off the main thread. One verdict a block. */
+  writeBlocks(blocks: readonly ArrivedBlock[]): Promise<BlockVerdict[]>;
+  /** Makes a range read as zeros (a no-op where it already must). Offsets and lengths are multiples of the block size. */
+  zero(offset: number, length: number): Promise<void>;
+  /** Returns when everything written so far is on stable storage. */
+  sync(): Promise<void>;
+  /** Makes the image whole and durable: sync, held block or rename, directory sync, partition table. Then closes. */
+  commit(): Promise<void>;
+  /**
+   * Stops without finishing and closes. `keepForResume`: leaves what was written for a later run; otherwise a partial
+   * file is removed. Never throws.
+   */
+  abandon(options: { keepForResume: boolean }): Promise<void>;
+}

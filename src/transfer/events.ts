@@ -1,0 +1,40 @@
+/** What a transfer tells its caller while it runs. Sizes in bytes, times in milliseconds. */
+
+export interface TransferProgress {
+  /** Bytes of the volume whose contents are settled: transferred, zero or known to be unchanged. */
+  bytesDone: number;
+  /** Size of the volume, or of the source. */
+  bytesTotal: number;
+  /** Payload bytes moved over the network by this run. */
+  bytesTransferred: number;
+  blocksTransferred: number;
+  /** Bytes that needed no transfer because they are zeros (unlisted, or all-zero blocks not written). */
+  bytesZero: number;
+  /** Bytes that an earlier run had already moved. */
+  bytesResumed: number;
+  retries: number;
+  throttles: number;
+  elapsedMs: number;
+}
+
+export type TransferEvent =
+  | {
+      type: 'start';
+      operation: 'download' | 'upload';
+      snapshotId?: string;
+      path: string;
+      volumeSize: number;
+      blockSize: number;
+      bytesResumed: number;
+    }
+  | ({ type: 'progress' } & TransferProgress)
+  /** A request failed and will be made again after `delayMs`. */
+  | { type: 'retry'; operation: string; block?: number; attempt: number; delayMs: number; code: string; message: string }
+  | { type: 'warning'; code: string; message: string }
+  /** An upload's snapshot now exists. */
+  | { type: 'snapshot'; snapshotId: string }
+  /** The transfer entered another phase, for example `committing` (sync, rename). */
+  | { type: 'phase'; phase: string }
+  | ({ type: 'done'; snapshotId: string } & TransferProgress);
+
+export type TransferListener = (event: TransferEvent) => void;
