@@ -35,6 +35,8 @@ export type TransferEvent =
   | { type: 'snapshot'; snapshotId: string }
   /** The transfer entered another phase, for example `committing` (sync, rename). */
   | { type: 'phase'; phase: string }
+  /** The state of a snapshot that is being waited for; `progressPercent` (0 … 100) when the service tells it. */
+  | { type: 'status'; snapshotId: string; status: string; progressPercent?: number; attempt: number }
   | ({ type: 'done'; snapshotId: string } & TransferProgress);
 
 export type TransferListener = (event: TransferEvent) => void;

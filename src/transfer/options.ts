@@ -1,5 +1,6 @@
 /** What callers of the library give and get. Everything a command can do is said here. */
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
+import type { SnapshotTag } from '../ebs/api.ts';
 import type { TransferListener, TransferProgress } from './events.ts';
 
 /** How to reach the service. Whatever is left out comes from the SDK's chains: environment, profile files, instance role. */
@@ -22,7 +23,19 @@ export interface TransferOptions extends ServiceOptions {
   onEvent?: TransferListener;
 }
 
-export interface DownloadOptions extends TransferOptions {
+/** How an interrupted transfer is made resumable. Streams and pipes have no journal, whatever is said here. */
+export interface CheckpointOptions {
+  /** Keep a journal, so that the same call goes on after an interruption. Default true. */
+  checkpoint?: boolean;
+  /** Leave the journal in place after success. Default false. */
+  keepCheckpoint?: boolean;
+  /** Where the journal goes, instead of its usual place. */
+  checkpointFile?: string;
+  /** Begin anew: a journal of an earlier run is not used. Default false. */
+  fresh?: boolean;
+}
+
+export interface DownloadOptions extends TransferOptions, CheckpointOptions {
   snapshotId: string;
   /** Path of a file or block device, `-` for stdout, or a stream that receives the image in order. */
   target: string | Writable;
@@ -35,4 +48,72 @@ export interface DownloadResult extends TransferProgress {
   /** Volume size in bytes. */
   volumeSize: number;
   blockSize: number;
+}
+
+export interface UploadOptions extends TransferOptions, CheckpointOptions {
+  /** Path of a file or block device, `-` for stdin, or a stream; the last two need `volumeSizeGiB`. */
+  source: string | Readable;
+  /** 1 … 65,536 GiB, at least the source. Default: the source's size rounded up to GiB. */
+  volumeSizeGiB?: number;
+  /** At most 255 characters. Default: the base name of the source. */
+  description?: string;
+  /** At most 50; keys of at most 127 characters, values of at most 255. */
+  tags?: readonly SnapshotTag[];
+  /** Encrypt with this KMS key (ID, alias or ARN). Not together with `parentSnapshotId`. */
+  kmsKeyId?: string;
+  /** Encrypt with the account's default key. Not together with `parentSnapshotId`. */
+  encrypted?: boolean;
+  /** Record this snapshot as the parent: blocks that are not put keep its content. */
+  parentSnapshotId?: string;
+  /**
+   * Do not send blocks that are all zeros. Only right where the snapshot is and stays unencrypted and has no parent;
+   * refused (class `refused`) otherwise.
+   */
+  omitZeroBlocks?: boolean;
+  /** Leave out the holes that the file system reports (SEEK_HOLE); zeros that were written are sent. */
+  detectHoles?: boolean;
+  /** Leave out the holes in this map, the output of `qemu-img map --output=json`. It must cover the source exactly. */
+  holesFromSidecar?: string;
+  /** What becomes of the snapshot when the upload fails for good. Default `keep`: it can be gone on with. */
+  onFailure?: 'keep' | 'delete';
+  /** After completing, wait until the snapshot is usable; `true` means with the defaults. Default false. */
+  wait?: boolean | WaitConditions;
+}
+
+export interface UploadResult extends TransferProgress {
+  snapshotId: string;
+  /** Volume size in bytes. */
+  volumeSize: number;
+  blockSize: number;
+  /** The snapshot's state as last heard: `pending` or `completed`. */
+  status: string;
+}
+
+/** What to wait for, how often to ask, and when to stop asking. */
+export interface WaitConditions {
+  /** `completed`, `pending`, `error`, … Default `completed`. */
+  desiredStatus?: string;
+  /** Answers in a row that must show the desired status. Default 3. */
+  successesRequired?: number;
+  /** Answers without the desired status after which waiting ends. Default 90. */
+  maxAttempts?: number;
+  /** Pause between two questions, in seconds. Default 2. */
+  secondsBetweenAttempts?: number;
+  /** Milliseconds after which waiting ends, however many questions that was. Default: no limit. */
+  timeoutMs?: number;
+}
+
+export interface WaitOptions extends ServiceOptions, WaitConditions {
+  snapshotId: string;
+  signal?: AbortSignal;
+  /** Receives `status`, `retry` and `warning` events. */
+  onEvent?: TransferListener;
+}
+
+export interface WaitResult {
+  snapshotId: string;
+  status: string;
+  /** Questions asked. */
+  attempts: number;
+  elapsedMs: number;
 }
