@@ -29,7 +29,15 @@ export type TransferEvent =
     }
   | ({ type: 'progress' } & TransferProgress)
   /** A request failed and will be made again after `delayMs`. */
-  | { type: 'retry'; operation: string; block?: number; attempt: number; delayMs: number; code: string; message: string }
+  | {
+      type: 'retry';
+      operation: string;
+      block?: number;
+      attempt: number;
+      delayMs: number;
+      code: string;
+      message: string;
+    }
   | { type: 'warning'; code: string; message: string }
   /** An upload's snapshot now exists. */
   | { type: 'snapshot'; snapshotId: string }
