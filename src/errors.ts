@@ -39,18 +39,18 @@ export type ErrorClass =
 /** Facts about a failure, all optional: where it happened and what to do next. */
 export interface ErrorDetails {
   /** One sentence that says what to do next. */
-  hint?: string;
+  hint?: string | undefined;
   /** EBS or EC2 operation, for example `GetSnapshotBlock`. */
-  operation?: string;
-  snapshotId?: string;
+  operation?: string | undefined;
+  snapshotId?: string | undefined;
   /** Block index within the snapshot, from 0. */
-  block?: number;
+  block?: number | undefined;
   /** The service's `x-amzn-RequestId`, for a support case. */
-  requestId?: string;
+  requestId?: string | undefined;
   /** HTTP status of the reply, when there was one. */
-  httpStatus?: number;
+  httpStatus?: number | undefined;
   /** File or device the failure is about. */
-  path?: string;
+  path?: string | undefined;
   cause?: unknown;
 }
 
@@ -79,6 +79,11 @@ export class ColdsnapError extends Error {
     this.requestId = details.requestId;
     this.httpStatus = details.httpStatus;
     this.path = details.path;
+  }
+
+  /** The same failure, judged anew: other class, and another sentence where the old one no longer fits. */
+  reclassified(errorClass: ErrorClass, message: string = this.message, cause: unknown = this.cause): ColdsnapError {
+    return new ColdsnapError(errorClass, this.code, message, { ...this, cause });
   }
 
   /** Whether the same request may succeed when it is made again. */

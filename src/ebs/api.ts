@@ -121,7 +121,11 @@ export interface EbsDirectApi {
    * Receives one block into `buffer`, whose length is the snapshot's block size. Resolves once headers and length were
    * checked and every byte has arrived; checking the digest is the caller's next step.
    */
-  getSnapshotBlock(request: GetBlockRequest, buffer: Uint8Array, options?: CallOptions): Promise<ReceivedBlock>;
+  getSnapshotBlock(
+    request: GetBlockRequest,
+    buffer: Uint8Array,
+    options?: CallOptions,
+  ): Promise<ReceivedBlock>;
   putSnapshotBlock(request: PutBlockRequest, options?: CallOptions): Promise<void>;
   startSnapshot(request: StartRequest, options?: CallOptions): Promise<StartedSnapshot>;
   /** Resolves with the snapshot's state as the reply gave it (`pending`, `completed` or `error`). */

@@ -1,26 +1,17 @@
 /** What callers of the library give and get. Everything a command can do is said here. */
 import type { Readable, Writable } from 'node:stream';
 import type { SnapshotTag } from '../ebs/api.ts';
+import type { ServiceOptions } from '../ebs/connect.ts';
 import type { TransferListener, TransferProgress } from './events.ts';
 
-/** How to reach the service. Whatever is left out comes from the SDK's chains: environment, profile files, instance role. */
-export interface ServiceOptions {
-  region?: string;
-  profile?: string;
-  /** Endpoint URL for both services; a service's own endpoint wins. */
-  endpoint?: string;
-  ebsEndpoint?: string;
-  ec2Endpoint?: string;
-  /** Milliseconds without progress after which retrying ends. Default 600,000 (10 min). */
-  retryForMs?: number;
-}
-
 export interface TransferOptions extends ServiceOptions {
+  /** Milliseconds without any success after which retrying ends. Default 600,000 (10 min). */
+  retryForMs?: number | undefined;
   /** Requests in flight, 1 … 1,024. Default 64. */
-  workers?: number;
+  workers?: number | undefined;
   /** Stops the transfer: no write begins after it fires, and what was moved stays resumable. */
-  signal?: AbortSignal;
-  onEvent?: TransferListener;
+  signal?: AbortSignal | undefined;
+  onEvent?: TransferListener | undefined;
 }
 
 /** How an interrupted transfer is made resumable. Streams and pipes have no journal, whatever is said here. */
@@ -40,7 +31,7 @@ export interface DownloadOptions extends TransferOptions, CheckpointOptions {
   /** Path of a file or block device, `-` for stdout, or a stream that receives the image in order. */
   target: string | Writable;
   /** Overwrite an existing file or a device that is not blank. Never one that is in use. */
-  force?: boolean;
+  force?: boolean | undefined;
 }
 
 export interface DownloadResult extends TransferProgress {
@@ -105,9 +96,9 @@ export interface WaitConditions {
 
 export interface WaitOptions extends ServiceOptions, WaitConditions {
   snapshotId: string;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Receives `status`, `retry` and `warning` events. */
-  onEvent?: TransferListener;
+  onEvent?: TransferListener | undefined;
 }
 
 export interface WaitResult {

@@ -1,0 +1,132 @@
+/**
+ * Makes the SDK clients: region, credentials, profile and endpoint by the SDK's own chains, its retries off, and
+ * connections as a data centre needs them (proxy, private CA).
+ */
+import { readFileSync } from 'node:fs';
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { rootCertificates } from 'node:tls';
+import { EBSClient } from '@aws-sdk/client-ebs';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { ColdsnapError } from '../errors.ts';
+import { version } from '../version.ts';
+import { classify } from './errors.ts';
+
+/** How to reach the service. Whatever is left out comes from the SDK's chains: environment, profile files, instance role. */
+export interface ServiceOptions {
+  region?: string | undefined;
+  profile?: string | undefined;
+  /** Endpoint URL for both services; a service's own endpoint wins. */
+  endpoint?: string | undefined;
+  ebsEndpoint?: string | undefined;
+  ec2Endpoint?: string | undefined;
+}
+
+/** Deadlines are for nothing happening, never for a whole request: a slow line is slow and not broken. */
+export interface Deadlines {
+  /** Milliseconds to establish a connection, TLS included. */
+  readonly connectMs: number;
+  /** Milliseconds without a byte moving in either direction. */
+  readonly idleMs: number;
+}
+
+export const defaultDeadlines: Deadlines = { connectMs: 10_000, idleMs: 60_000 };
+
+/** What every client of this program is configured with. */
+export async function clientConfig(
+  options: ServiceOptions,
+  endpoint: string | undefined,
+  connections: number,
+  deadlines: Deadlines,
+) {
+  return {
+    ...(options.region === undefined ? {} : { region: options.region }),
+    ...(options.profile === undefined ? {} : { profile: options.profile }),
+    ...(endpoint === undefined ? {} : { endpoint: checkEndpoint(endpoint) }),
+    // Our own policy retries around request, body and checks; a second one underneath would multiply the waiting.
+    maxAttempts: 1,
+    userAgentAppId: `coldsnap-${version}`,
+    requestHandler: new NodeHttpHandler({
+      connectionTimeout: deadlines.connectMs,
+      socketTimeout: deadlines.idleMs,
+      ...(await agents(connections)),
+    }),
+  };
+}
+
+/**
+ * Makes the EBS client and finds out, before any request, whether region and credentials can be had.
+ *
+ * @param connections most requests in flight at once
+ * @throws ColdsnapError class `config`: no region, no credentials, unreadable CA bundle; class `usage`: bad endpoint URL
+ */
+export async function connectEbs(
+  options: ServiceOptions,
+  connections: number,
+  deadlines: Deadlines = defaultDeadlines,
+): Promise<EBSClient> {
+  const endpoint = options.ebsEndpoint ?? options.endpoint;
+  const client = new EBSClient(await clientConfig(options, endpoint, connections, deadlines));
+  await checkIdentity(client.config);
+  return client;
+}
+
+/** Region and credentials come from chains that can end with nothing; better to hear it before anything is touched. */
+export async function checkIdentity(config: {
+  region: () => Promise<string>;
+  credentials: () => Promise<unknown>;
+}): Promise<void> {
+  const context = { operation: 'Connecting' };
+  try {
+    await config.region();
+    await config.credentials();
+  } catch (error) {
+    throw classify(error, context);
+  }
+}
+
+function checkEndpoint(endpoint: string): string {
+  const protocol = URL.canParse(endpoint) ? new URL(endpoint).protocol : '';
+  if (protocol !== 'http:' && protocol !== 'https:') {
+    throw new ColdsnapError('usage', 'BAD_ENDPOINT', `"${endpoint}" is not an endpoint URL`, {
+      hint: 'Write it in full, for example https://ebs.eu-west-1.amazonaws.com.',
+    });
+  }
+  return endpoint;
+}
+
+/** Whether HTTPS requests leave through a proxy, by the variables that curl and the AWS CLI read. */
+export function proxyInUse(): boolean {
+  return ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'].some(
+    (name) => process.env[name],
+  );
+}
+
+/** Certificate authorities: Node's own with NODE_EXTRA_CA_CERTS, and those of AWS_CA_BUNDLE as in the AWS CLI. */
+export function certificateAuthorities(): string[] | undefined {
+  const bundle = process.env.AWS_CA_BUNDLE;
+  if (!bundle) return undefined;
+  try {
+    return [...rootCertificates, readFileSync(bundle, 'utf8')];
+  } catch (cause) {
+    throw new ColdsnapError(
+      'config',
+      'CA_BUNDLE_UNREADABLE',
+      `AWS_CA_BUNDLE names ${bundle}, which cannot be read`,
+      {
+        path: bundle,
+        cause,
+      },
+    );
+  }
+}
+
+async function agents(connections: number): Promise<{ httpAgent: HttpAgent; httpsAgent: HttpsAgent }> {
+  const ca = certificateAuthorities();
+  const settings = { keepAlive: true, maxSockets: connections, ...(ca === undefined ? {} : { ca }) };
+  const direct = { httpAgent: new HttpAgent(settings), httpsAgent: new HttpsAgent(settings) };
+  if (!proxyInUse()) return direct;
+  const { ProxyAgent } = await import('proxy-agent');
+  const proxied = new ProxyAgent({ ...settings, ...direct });
+  return { httpAgent: proxied as unknown as HttpAgent, httpsAgent: proxied as unknown as HttpsAgent };
+}

@@ -1,0 +1,336 @@
+/**
+ * The EBS direct APIs through @aws-sdk/client-ebs: the reference implementation. It checks what a reply says against
+ * what was asked (sizes, algorithm, lengths), because the SDK resolves at the headers and believes them.
+ */
+import type { Readable } from 'node:stream';
+import {
+  CompleteSnapshotCommand,
+  type EBSClient,
+  GetSnapshotBlockCommand,
+  ListChangedBlocksCommand,
+  ListSnapshotBlocksCommand,
+  PutSnapshotBlockCommand,
+  StartSnapshotCommand,
+} from '@aws-sdk/client-ebs';
+import { abortedError, ColdsnapError } from '../errors.ts';
+import type {
+  BlockPage,
+  CallOptions,
+  ChangedBlockPage,
+  CompleteRequest,
+  EbsDirectApi,
+  GetBlockRequest,
+  ListBlocksRequest,
+  ListChangedBlocksRequest,
+  ListPage,
+  ListPosition,
+  PutBlockRequest,
+  ReceivedBlock,
+  StartedSnapshot,
+  StartRequest,
+} from './api.ts';
+import { classify, type RequestContext } from './errors.ts';
+
+/** The service's largest page; fewer requests than its default of 100. */
+export const MAX_PAGE = 10_000;
+
+const checksumAlgorithm = 'SHA256';
+
+export class SdkEbsApi implements EbsDirectApi {
+  readonly #client: EBSClient;
+
+  constructor(client: EBSClient) {
+    this.#client = client;
+  }
+
+  async listSnapshotBlocks(request: ListBlocksRequest, options?: CallOptions): Promise<BlockPage> {
+    const context = { operation: 'ListSnapshotBlocks', snapshotId: request.snapshotId };
+    const reply = await attempt(context, options, (http) =>
+      this.#client.send(
+        new ListSnapshotBlocksCommand({ SnapshotId: request.snapshotId, ...position(request) }),
+        http,
+      ),
+    );
+    const blocks = (reply.Blocks ?? []).map((block) => ({
+      blockIndex: block.BlockIndex ?? Number.NaN,
+      blockToken: block.BlockToken ?? '',
+    }));
+    return { blocks, ...listPage(reply) };
+  }
+
+  async listChangedBlocks(
+    request: ListChangedBlocksRequest,
+    options?: CallOptions,
+  ): Promise<ChangedBlockPage> {
+    const context = { operation: 'ListChangedBlocks', snapshotId: request.secondSnapshotId };
+    const reply = await attempt(context, options, (http) =>
+      this.#client.send(
+        new ListChangedBlocksCommand({
+          FirstSnapshotId: request.firstSnapshotId,
+          SecondSnapshotId: request.secondSnapshotId,
+          ...position(request),
+        }),
+        http,
+      ),
+    );
+    const changedBlocks = (reply.ChangedBlocks ?? []).map((block) => ({
+      blockIndex: block.BlockIndex ?? Number.NaN,
+      ...(block.FirstBlockToken === undefined ? {} : { firstBlockToken: block.FirstBlockToken }),
+      ...(block.SecondBlockToken === undefined ? {} : { secondBlockToken: block.SecondBlockToken }),
+    }));
+    return { changedBlocks, ...listPage(reply) };
+  }
+
+  async getSnapshotBlock(
+    request: GetBlockRequest,
+    buffer: Uint8Array,
+    options?: CallOptions,
+  ): Promise<ReceivedBlock> {
+    const context = {
+      operation: 'GetSnapshotBlock',
+      snapshotId: request.snapshotId,
+      block: request.blockIndex,
+    };
+    return attempt(context, options, async (http) => {
+      const reply = await this.#client.send(
+        new GetSnapshotBlockCommand({
+          SnapshotId: request.snapshotId,
+          BlockIndex: request.blockIndex,
+          BlockToken: request.blockToken,
+        }),
+        http,
+      );
+      const requestId = reply.$metadata.requestId;
+      const body = reply.BlockData as Readable | undefined;
+      try {
+        if (body === undefined) throw badBlock(context, 'has no body', requestId);
+        const received = checkBlockHeaders(context, buffer.length, {
+          dataLength: reply.DataLength,
+          checksum: reply.Checksum,
+          algorithm: reply.ChecksumAlgorithm,
+          requestId,
+        });
+        const length = await readBody(body, buffer);
+        if (length !== received.dataLength) {
+          throw badBlock(
+            context,
+            `has ${length} bytes where its header says ${received.dataLength}`,
+            requestId,
+          );
+        }
+        return received;
+      } catch (error) {
+        body?.destroy();
+        throw error;
+      }
+    });
+  }
+
+  async putSnapshotBlock(request: PutBlockRequest, options?: CallOptions): Promise<void> {
+    const context = {
+      operation: 'PutSnapshotBlock',
+      snapshotId: request.snapshotId,
+      block: request.blockIndex,
+    };
+    const digest = Buffer.from(request.digest.buffer, request.digest.byteOffset, request.digest.length);
+    const command = new PutSnapshotBlockCommand({
+      SnapshotId: request.snapshotId,
+      BlockIndex: request.blockIndex,
+      BlockData: request.data,
+      DataLength: request.data.length,
+      Checksum: digest.toString('base64'),
+      ChecksumAlgorithm: checksumAlgorithm,
+    });
+    // The signer hashes the payload unless this header is set: the block's checksum is the same hash.
+    command.middlewareStack.add(
+      (next) => async (args) => {
+        (args.request as { headers: Record<string, string> }).headers['x-amz-content-sha256'] =
+          digest.toString('hex');
+        return next(args);
+      },
+      { step: 'build', name: 'payloadHashedOnce' },
+    );
+    const reply = await attempt(context, options, (http) => this.#client.send(command, http));
+    if (reply.Checksum !== undefined && reply.Checksum !== digest.toString('base64')) {
+      throw badBlock(context, 'was stored with another checksum', reply.$metadata.requestId);
+    }
+  }
+
+  async startSnapshot(request: StartRequest, options?: CallOptions): Promise<StartedSnapshot> {
+    const context = { operation: 'StartSnapshot' };
+    const reply = await attempt(context, options, (http) =>
+      this.#client.send(
+        new StartSnapshotCommand({
+          VolumeSize: request.volumeSizeGiB,
+          ClientToken: request.clientToken,
+          Description: request.description,
+          Tags: request.tags?.map((tag) => ({ Key: tag.key, Value: tag.value })),
+          ParentSnapshotId: request.parentSnapshotId,
+          Encrypted: request.encrypted,
+          KmsKeyArn: request.kmsKeyArn,
+          Timeout: request.timeoutMinutes,
+        }),
+        http,
+      ),
+    );
+    if (!reply.SnapshotId)
+      throw new ColdsnapError('transient', 'BAD_REPLY', 'StartSnapshot gave no snapshot ID', context);
+    return {
+      snapshotId: reply.SnapshotId,
+      blockSize: checkedBlockSize(reply.BlockSize, context),
+      volumeSizeGiB: reply.VolumeSize ?? request.volumeSizeGiB,
+      status: reply.Status ?? 'pending',
+      ...(reply.KmsKeyArn === undefined ? {} : { kmsKeyArn: reply.KmsKeyArn }),
+      ...(reply.SseType === undefined ? {} : { sseType: reply.SseType }),
+      ...(reply.ParentSnapshotId === undefined ? {} : { parentSnapshotId: reply.ParentSnapshotId }),
+    };
+  }
+
+  async completeSnapshot(request: CompleteRequest, options?: CallOptions): Promise<string> {
+    const context = { operation: 'CompleteSnapshot', snapshotId: request.snapshotId };
+    const reply = await attempt(context, options, (http) =>
+      this.#client.send(
+        new CompleteSnapshotCommand({
+          SnapshotId: request.snapshotId,
+          ChangedBlocksCount: request.changedBlocksCount,
+          ...(request.linearDigest === undefined
+            ? {}
+            : {
+                Checksum: Buffer.from(request.linearDigest).toString('base64'),
+                ChecksumAlgorithm: checksumAlgorithm,
+                ChecksumAggregationMethod: 'LINEAR' as const,
+              }),
+        }),
+        http,
+      ),
+    );
+    return reply.Status ?? 'pending';
+  }
+
+  close(): void {
+    this.#client.destroy();
+  }
+}
+
+async function attempt<T>(
+  context: RequestContext,
+  options: CallOptions | undefined,
+  call: (http: { abortSignal?: AbortSignal }) => Promise<T>,
+): Promise<T> {
+  const signal = options?.signal;
+  if (signal?.aborted) throw abortedError(signal);
+  try {
+    return await call(signal === undefined ? {} : { abortSignal: signal });
+  } catch (error) {
+    throw classify(error, context, signal);
+  }
+}
+
+function position(request: ListPosition) {
+  return {
+    MaxResults: request.maxResults ?? MAX_PAGE,
+    ...(request.pageToken === undefined ? {} : { NextToken: request.pageToken }),
+    ...(request.startingBlockIndex === undefined ? {} : { StartingBlockIndex: request.startingBlockIndex }),
+  };
+}
+
+function listPage(reply: {
+  VolumeSize?: number | undefined;
+  BlockSize?: number | undefined;
+  NextToken?: string | undefined;
+}): ListPage {
+  return {
+    volumeSizeGiB: reply.VolumeSize ?? Number.NaN,
+    blockSize: reply.BlockSize ?? Number.NaN,
+    ...(reply.NextToken ? { nextToken: reply.NextToken } : {}),
+  };
+}
+
+/** Headers of a block's reply, as strings or as the SDK's types. */
+export interface BlockHeaders {
+  dataLength: number | undefined;
+  checksum: string | undefined;
+  algorithm: string | undefined;
+  requestId: string | undefined;
+}
+
+/**
+ * What a reply says about its block must make sense before a byte of it is used.
+ * @throws ColdsnapError class `integrity`
+ */
+export function checkBlockHeaders(
+  context: RequestContext,
+  blockSize: number,
+  headers: BlockHeaders,
+): ReceivedBlock {
+  const { dataLength, checksum, algorithm, requestId } = headers;
+  if (algorithm !== checksumAlgorithm) {
+    throw badBlock(
+      context,
+      `is checked by ${algorithm ?? 'nothing'} and not by ${checksumAlgorithm}`,
+      requestId,
+    );
+  }
+  if (
+    dataLength === undefined ||
+    !Number.isInteger(dataLength) ||
+    dataLength <= 0 ||
+    dataLength > blockSize
+  ) {
+    throw badBlock(context, `says it is ${dataLength} bytes long, in blocks of ${blockSize}`, requestId);
+  }
+  const digest = Buffer.from(checksum ?? '', 'base64');
+  if (digest.length !== 32) throw badBlock(context, 'has no valid checksum', requestId);
+  return { dataLength, digest };
+}
+
+/** The data, or what the reply says about them, cannot be right. */
+export function badBlock(context: RequestContext, what: string, requestId?: string): ColdsnapError {
+  return new ColdsnapError(
+    'integrity',
+    'BLOCK_INVALID',
+    `block ${context.block} of ${context.snapshotId} ${what}`,
+    {
+      ...context,
+      requestId,
+    },
+  );
+}
+
+/** Block sizes are the service's word, within reason: what a hostile reply says must not become an allocation. */
+export function checkedBlockSize(blockSize: number | undefined, context: RequestContext): number {
+  const MAX_BLOCK_SIZE = 16 * 1024 * 1024;
+  if (
+    blockSize === undefined ||
+    !Number.isInteger(blockSize) ||
+    blockSize < 512 ||
+    blockSize > MAX_BLOCK_SIZE ||
+    blockSize % 512 !== 0
+  ) {
+    throw new ColdsnapError(
+      'permanent',
+      'BAD_REPLY',
+      `${context.operation} says that a block has ${blockSize} bytes`,
+      context,
+    );
+  }
+  return blockSize;
+}
+
+/** Copies a body into `buffer` and returns its length; stops reading as soon as it is longer than the buffer. */
+function readBody(body: Readable, buffer: Uint8Array): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let length = 0;
+    body.on('data', (chunk: Buffer) => {
+      if (length + chunk.length <= buffer.length) buffer.set(chunk, length);
+      length += chunk.length;
+      if (length > buffer.length) {
+        body.destroy();
+        resolve(length);
+      }
+    });
+    body.once('end', () => resolve(length));
+    body.once('error', reject);
+    body.once('close', () => reject(new Error('the body ended early')));
+  });
+}

@@ -1,0 +1,48 @@
+/** Counts what a transfer has done and tells its listener, a few times a second at most. */
+import type { RetryNotice } from '../ebs/retry.ts';
+import type { TransferListener, TransferProgress } from './events.ts';
+
+/** Often enough for a display that feels alive, rare enough to cost nothing. */
+const PROGRESS_INTERVAL_MS = 200;
+
+export class Meter {
+  bytesDone = 0;
+  bytesTotal = 0;
+  bytesTransferred = 0;
+  blocksTransferred = 0;
+  bytesZero = 0;
+  bytesResumed = 0;
+  retries = 0;
+  throttles = 0;
+  readonly #started = performance.now();
+  readonly #listener: TransferListener;
+  #lastEvent = Number.NEGATIVE_INFINITY;
+
+  constructor(listener: TransferListener | undefined) {
+    this.#listener = listener ?? (() => {});
+  }
+
+  emit: TransferListener = (event) => this.#listener(event);
+
+  /** Emits a progress event unless one was emitted just now. Call it after changing the counters. */
+  tick(): void {
+    const now = performance.now();
+    if (now - this.#lastEvent < PROGRESS_INTERVAL_MS) return;
+    this.#lastEvent = now;
+    this.emit({ type: 'progress', ...this.progress() });
+  }
+
+  progress(): TransferProgress {
+    const { bytesDone, bytesTotal, bytesTransferred, blocksTransferred, bytesZero, bytesResumed, retries, throttles } = this;
+    const elapsedMs = performance.now() - this.#started;
+    return { bytesDone, bytesTotal, bytesTransferred, blocksTransferred, bytesZero, bytesResumed, retries, throttles, elapsedMs };
+  }
+
+  retry = (notice: RetryNotice): void => {
+    this.retries++;
+    if (notice.error.class === 'throttle') this.throttles++;
+    const { operation, attempt, delayMs, error } = notice;
+    const block = notice.block === undefined ? {} : { block: notice.block };
+    this.emit({ type: 'retry', operation, ...block, attempt, delayMs, code: error.code, message: error.message });
+  };
+}

@@ -1,0 +1,71 @@
+/** A set of block indexes as sorted, disjoint, merged ranges; small as long as what it holds is mostly contiguous. */
+
+/** Half-open: `start` is in it, `end` is not. */
+export type BlockRange = readonly [start: number, end: number];
+
+export class RangeSet {
+  #ranges: [number, number][] = [];
+  #size = 0;
+
+  /** @param ranges in any order, overlapping or not */
+  constructor(ranges: Iterable<BlockRange> = []) {
+    for (const [start, end] of ranges) this.add(start, end);
+  }
+
+  /** Adds the indexes `start` … `end - 1`. */
+  add(start: number, end: number = start + 1): void {
+    if (end <= start) return;
+    const first = this.#firstEndingAtOrAfter(start);
+    let last = first;
+    let mergedStart = start;
+    let mergedEnd = end;
+    let covered = 0;
+    for (; last < this.#ranges.length; last++) {
+      const range = this.#ranges[last] as [number, number];
+      if (range[0] > end) break;
+      mergedStart = Math.min(mergedStart, range[0]);
+      mergedEnd = Math.max(mergedEnd, range[1]);
+      covered += range[1] - range[0];
+    }
+    this.#ranges.splice(first, last - first, [mergedStart, mergedEnd]);
+    this.#size += mergedEnd - mergedStart - covered;
+  }
+
+  has(index: number): boolean {
+    const range = this.#ranges[this.#firstEndingAtOrAfter(index + 1)];
+    return range !== undefined && range[0] <= index;
+  }
+
+  /** The parts of `start` … `end - 1` that are not in the set, ascending. */
+  *missing(start: number, end: number): Generator<BlockRange, void, undefined> {
+    let from = start;
+    for (let at = this.#firstEndingAtOrAfter(start + 1); at < this.#ranges.length; at++) {
+      const range = this.#ranges[at] as [number, number];
+      if (range[0] >= end) break;
+      if (range[0] > from) yield [from, range[0]];
+      from = Math.max(from, range[1]);
+    }
+    if (from < end) yield [from, end];
+  }
+
+  /** How many indexes are in the set. */
+  get size(): number {
+    return this.#size;
+  }
+
+  ranges(): BlockRange[] {
+    return this.#ranges.map(([start, end]) => [start, end] as const);
+  }
+
+  /** Position of the first range whose end is at or after `index` (so that it touches or follows it). */
+  #firstEndingAtOrAfter(index: number): number {
+    let low = 0;
+    let high = this.#ranges.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#ranges[middle] as [number, number])[1] >= index) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+}
