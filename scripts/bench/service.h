@@ -1,0 +1,84 @@
+// What the load server answers: the block calls of the EBS direct APIs and DescribeSnapshots, without authentication.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "contents.h"
+
+namespace bench {
+
+// A request whose head is complete. The views point into the connection's buffer.
+struct Request {
+  std::string_view head;
+  std::string_view method;
+  std::string_view path;
+  std::string_view query;
+  uint64_t bodyLength = 0;
+
+  // False when the request line cannot be read.
+  bool parse(std::string_view text);
+  bool isBlockPut() const { return method == "PUT"; }
+};
+
+// Sent in this order: head, then (for a block) kBulk bytes of a pooled body, then the tail.
+struct Reply {
+  std::string head;
+  std::optional<unsigned> body;
+  std::string tail;
+  // Counts against --rate.
+  bool isBlock = false;
+};
+
+// The rest of a block goes out with its trailer as one TLS record.
+constexpr size_t kTailSize = 16384;
+constexpr size_t kBulk = kBlockSize - kTailSize;
+
+struct Stats {
+  uint64_t lists = 0, gets = 0, puts = 0, starts = 0, completes = 0, refused = 0, connections = 0;
+  // Puts whose checksum is not that of the source's block, and bodies that do not have their checksum.
+  uint64_t wrongPuts = 0;
+  // Seconds since the epoch; 0 for never.
+  double firstBlockAt = 0, lastBlockAt = 0;
+};
+
+class Service {
+ public:
+  // Uploads are expected to hold the contents of `sourceSeed`.
+  Service(const Layout& layout, uint64_t volumeGib, uint64_t sourceSeed)
+      : layout_(layout), volumeGib_(volumeGib), sourceSeed_(sourceSeed) {}
+
+  const Contents& contents() const { return contents_; }
+  // `body`: what a POST carried. `bodyDigest`: the SHA-256 of a put's data, where the server was told to look.
+  Reply answer(const Request& request, const std::string& body, const std::optional<Digest>& bodyDigest);
+  void countConnection() { stats_.connections++; }
+  // Counters since the last call, as JSON.
+  std::string takeStats();
+
+ private:
+  Reply list(const Request& request);
+  Reply get(const Request& request, uint64_t block);
+  Reply put(const Request& request, uint64_t block, const std::optional<Digest>& bodyDigest);
+  Reply start(const std::string& body);
+  Reply complete(const Request& request);
+  Reply describe(const std::string& body);
+  Reply refuse(const char* type, const char* message);
+  void noteBlock();
+
+  Contents contents_;
+  Layout layout_;
+  uint64_t volumeGib_;
+  uint64_t sourceSeed_;
+  uint64_t snapshotsStarted_ = 0;
+  // Digests of the newest upload by block; `present_` says which were put.
+  std::vector<Digest> digests_;
+  std::vector<bool> present_;
+  // What the newest CompleteSnapshot said was right: count and LINEAR checksum.
+  bool countRight_ = false, linearRight_ = false, linearGiven_ = false;
+  Stats stats_;
+};
+
+}  // namespace bench
