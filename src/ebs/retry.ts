@@ -17,7 +17,7 @@ export interface RetryNotice extends RequestContext {
 
 export interface RetryPolicyOptions {
   /** Milliseconds without any success after which a failing request is given up. Default 600,000. */
-  retryForMs?: number;
+  retryForMs?: number | undefined;
   onRetry?: (notice: RetryNotice) => void;
   /** Asked to renew credentials before a request refused as expired is repeated. */
   refreshCredentials?: () => Promise<void>;

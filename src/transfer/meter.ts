@@ -33,9 +33,28 @@ export class Meter {
   }
 
   progress(): TransferProgress {
-    const { bytesDone, bytesTotal, bytesTransferred, blocksTransferred, bytesZero, bytesResumed, retries, throttles } = this;
+    const {
+      bytesDone,
+      bytesTotal,
+      bytesTransferred,
+      blocksTransferred,
+      bytesZero,
+      bytesResumed,
+      retries,
+      throttles,
+    } = this;
     const elapsedMs = performance.now() - this.#started;
-    return { bytesDone, bytesTotal, bytesTransferred, blocksTransferred, bytesZero, bytesResumed, retries, throttles, elapsedMs };
+    return {
+      bytesDone,
+      bytesTotal,
+      bytesTransferred,
+      blocksTransferred,
+      bytesZero,
+      bytesResumed,
+      retries,
+      throttles,
+      elapsedMs,
+    };
   }
 
   retry = (notice: RetryNotice): void => {
@@ -43,6 +62,14 @@ export class Meter {
     if (notice.error.class === 'throttle') this.throttles++;
     const { operation, attempt, delayMs, error } = notice;
     const block = notice.block === undefined ? {} : { block: notice.block };
-    this.emit({ type: 'retry', operation, ...block, attempt, delayMs, code: error.code, message: error.message });
+    this.emit({
+      type: 'retry',
+      operation,
+      ...block,
+      attempt,
+      delayMs,
+      code: error.code,
+      message: error.message,
+    });
   };
 }

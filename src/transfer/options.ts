@@ -1,5 +1,8 @@
 /** What callers of the library give and get. Everything a command can do is said here. */
+
 import type { Readable, Writable } from 'node:stream';
+import type { EBSClient } from '@aws-sdk/client-ebs';
+import type { EC2Client } from '@aws-sdk/client-ec2';
 import type { SnapshotTag } from '../ebs/api.ts';
 import type { ServiceOptions } from '../ebs/connect.ts';
 import type { TransferListener, TransferProgress } from './events.ts';
@@ -7,6 +10,10 @@ import type { TransferListener, TransferProgress } from './events.ts';
 export interface TransferOptions extends ServiceOptions {
   /** Milliseconds without any success after which retrying ends. Default 600,000 (10 min). */
   retryForMs?: number | undefined;
+  /** Your own EBS client, instead of region, profile and endpoint; it is used as it is and stays open. */
+  ebsClient?: EBSClient | undefined;
+  /** Your own EC2 client, for what the EBS direct APIs lack: snapshot states, deleting, tags. */
+  ec2Client?: EC2Client | undefined;
   /** Requests in flight, 1 … 1,024. Default 64. */
   workers?: number | undefined;
   /** Stops the transfer: no write begins after it fires, and what was moved stays resumable. */

@@ -36,7 +36,12 @@ export async function* planDownload(
   yield* gap(next, blockCount, maxGap, done);
 }
 
-function* gap(start: number, end: number, maxGap: number, done: RangeSet): Generator<PlanStep, void, undefined> {
+function* gap(
+  start: number,
+  end: number,
+  maxGap: number,
+  done: RangeSet,
+): Generator<PlanStep, void, undefined> {
   for (const [from, to] of done.missing(start, end)) {
     for (let at = from; at < to; at += maxGap) {
       yield { kind: 'zero', start: at, end: Math.min(at + maxGap, to) };

@@ -1,0 +1,50 @@
+/** Puts the layers of the service together, for everything that moves blocks. */
+import type { EBSClient } from '@aws-sdk/client-ebs';
+import type { EbsDirectApi } from './api.ts';
+import { checkIdentity, connectEbs, type ServiceOptions } from './connect.ts';
+import { type RetryNotice, RetryPolicy, withRetries } from './retry.ts';
+import { SdkEbsApi } from './sdk-api.ts';
+
+export interface OpenEbsOptions extends ServiceOptions {
+  /** Your own client, with its region, credentials and endpoint; it stays yours and open. */
+  ebsClient?: EBSClient | undefined;
+  retryForMs?: number | undefined;
+  /** Most block requests in flight. */
+  workers: number;
+  onRetry: (notice: RetryNotice) => void;
+}
+
+/** An open connection to the service: the API with retries around it, and the policy for callers with checks of their own. */
+export interface OpenEbs {
+  readonly api: EbsDirectApi;
+  readonly policy: RetryPolicy;
+  /** Drops idle connections; requests in flight must have ended. */
+  close(): void;
+}
+
+/** Lists, starts and completions go beside the block requests. */
+const SPARE_CONNECTIONS = 4;
+
+/**
+ * Connects to the EBS direct APIs.
+ * @throws ColdsnapError class `config` when region or credentials cannot be had
+ */
+export async function openEbs(options: OpenEbsOptions): Promise<OpenEbs> {
+  const client = options.ebsClient ?? (await connectEbs(options, options.workers + SPARE_CONNECTIONS));
+  if (options.ebsClient !== undefined) await checkIdentity(client.config);
+  const policy = new RetryPolicy({
+    retryForMs: options.retryForMs,
+    onRetry: options.onRetry,
+    refreshCredentials: async () => {
+      await client.config.credentials({ forceRefresh: true });
+    },
+  });
+  const api = withRetries(new SdkEbsApi(client), policy);
+  return {
+    api,
+    policy,
+    close: () => {
+      if (options.ebsClient === undefined) api.close();
+    },
+  };
+}

@@ -1,0 +1,8 @@
+/**
+ * The coldsnap library: download and upload Amazon EBS snapshots through the EBS direct APIs.
+ * @packageDocumentation
+ */
+export { ColdsnapError, type ErrorClass, type ErrorDetails } from './errors.ts';
+export { downloadSnapshot } from './transfer/download.ts';
+export type { TransferEvent, TransferListener, TransferProgress } from './transfer/events.ts';
+export type * from './transfer/options.ts';

@@ -1,0 +1,77 @@
+/** Fetches blocks whose tokens may have expired: a transfer that lasts longer than 7 days needs new ones. */
+import type { BlockReference, EbsDirectApi, ReceivedBlock } from '../ebs/api.ts';
+import { ColdsnapError } from '../errors.ts';
+
+/** Blocks to list at once when a token has expired: those that follow have expired too. */
+const RENEWED_AT_ONCE = 1_000;
+
+export class BlockTokens {
+  readonly #api: EbsDirectApi;
+  readonly #snapshotId: string;
+  readonly #signal: AbortSignal;
+  #renewed = new Map<number, string>();
+  #renewing: Promise<void> = Promise.resolve();
+
+  constructor(api: EbsDirectApi, snapshotId: string, signal: AbortSignal) {
+    this.#api = api;
+    this.#snapshotId = snapshotId;
+    this.#signal = signal;
+  }
+
+  /**
+   * Fetches a block, listing again from its index when its token has expired.
+   * @throws ColdsnapError class `permanent` when even a new token is refused
+   */
+  async fetch(reference: BlockReference, data: Uint8Array): Promise<ReceivedBlock> {
+    const known = this.#renewed.get(reference.blockIndex);
+    try {
+      return await this.#get(reference, known ?? reference.blockToken, data);
+    } catch (error) {
+      if (!isExpired(error)) throw error;
+    }
+    const token = await this.#renew(reference.blockIndex, known);
+    try {
+      return await this.#get(reference, token, data);
+    } catch (error) {
+      if (isExpired(error)) throw (error as ColdsnapError).reclassified('permanent');
+      throw error;
+    }
+  }
+
+  #get(reference: BlockReference, blockToken: string, data: Uint8Array): Promise<ReceivedBlock> {
+    const request = { snapshotId: this.#snapshotId, blockIndex: reference.blockIndex, blockToken };
+    return this.#api.getSnapshotBlock(request, data, { signal: this.#signal });
+  }
+
+  /** One listing at a time: the workers behind the first find their tokens renewed already. */
+  async #renew(block: number, refused: string | undefined): Promise<string> {
+    const turn = this.#renewing.then(async () => {
+      const known = this.#renewed.get(block);
+      if (known !== undefined && known !== refused) return;
+      const request = {
+        snapshotId: this.#snapshotId,
+        startingBlockIndex: block,
+        maxResults: RENEWED_AT_ONCE,
+      };
+      const page = await this.#api.listSnapshotBlocks(request, { signal: this.#signal });
+      this.#renewed = new Map(page.blocks.map((entry) => [entry.blockIndex, entry.blockToken]));
+    });
+    this.#renewing = turn.catch(() => {});
+    await turn;
+    const token = this.#renewed.get(block);
+    if (token !== undefined) return token;
+    throw new ColdsnapError(
+      'permanent',
+      'BAD_LIST',
+      `${this.#snapshotId} does not list block ${block} any more`,
+      {
+        snapshotId: this.#snapshotId,
+        block,
+      },
+    );
+  }
+}
+
+function isExpired(error: unknown): boolean {
+  return error instanceof ColdsnapError && error.class === 'expired-block-token';
+}

@@ -1,0 +1,26 @@
+/** Arguments that every transfer checks before it does anything. */
+import { ColdsnapError } from '../errors.ts';
+
+const DEFAULT_WORKERS = 64;
+const MAX_WORKERS = 1024;
+
+/** @throws ColdsnapError class `usage` unless it is a whole number from 1 to 1,024 */
+export function checkWorkers(workers: number = DEFAULT_WORKERS): number {
+  if (Number.isInteger(workers) && workers >= 1 && workers <= MAX_WORKERS) return workers;
+  throw new ColdsnapError(
+    'usage',
+    'BAD_WORKERS',
+    `workers must be a whole number from 1 to ${MAX_WORKERS}, and not ${workers}`,
+  );
+}
+
+/**
+ * Lenient, as AWS asks readers of IDs to be: `snap-`, then up to 59 letters or digits.
+ * @throws ColdsnapError class `usage`
+ */
+export function readableSnapshotId(snapshotId: string): string {
+  if (/^snap-[0-9A-Za-z]{1,59}$/.test(snapshotId)) return snapshotId;
+  throw new ColdsnapError('usage', 'BAD_SNAPSHOT_ID', `"${snapshotId}" is not a snapshot ID`, {
+    hint: 'A snapshot ID looks like snap-0123456789abcdef0.',
+  });
+}

@@ -1,0 +1,166 @@
+/** A download's journal: which blocks are safe on the target, and proofs that they still are when a later run goes on. */
+import type { ImageTarget } from '../image/target.ts';
+import { readJournal, removeJournal, setJournalAside, writeJournal } from './journal.ts';
+import { type BlockRange, RangeSet } from './range-set.ts';
+
+/** Digest of a block that is done, to be compared with the target before a later run trusts it. */
+type Sample = readonly [block: number, digest: string];
+
+interface DownloadJournal {
+  readonly version: 1;
+  readonly kind: 'download';
+  readonly snapshotId: string;
+  readonly target: string;
+  readonly volumeSize: number;
+  readonly blockSize: number;
+  readonly done: readonly BlockRange[];
+  readonly samples: readonly Sample[];
+}
+
+/** Enough to notice that somebody else wrote to the target, few enough to read back in a moment. */
+const SAMPLES = 64;
+
+/** What an earlier run left. `unfit` says why it cannot be used; `done` of one that fits can be gone on with. */
+export type FoundJournal =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'unfit'; readonly reason: string }
+  | { readonly kind: 'fits'; readonly journal: DownloadJournal }
+  /** The Rust tool's checkpoint: block indexes alone, without sizes or proofs. */
+  | { readonly kind: 'foreign'; readonly blocks: readonly number[] };
+
+export interface JournalPlace {
+  readonly path: string;
+  readonly identity: string;
+}
+
+/** Looks for the journal of this snapshot on this target. Corrupt ones are moved aside. */
+export async function findDownloadJournal(place: JournalPlace, snapshotId: string): Promise<FoundJournal> {
+  const reading = await readJournal(place.path);
+  if (reading.kind === 'absent') return { kind: 'none' };
+  if (reading.kind === 'corrupt') return setAside(place, reading.reason);
+  const content = reading.content;
+  const foreign = foreignCheckpoint(content);
+  if (foreign !== undefined) {
+    if (foreign.snapshotId !== snapshotId) return { kind: 'unfit', reason: `it is of ${foreign.snapshotId}` };
+    return { kind: 'foreign', blocks: foreign.blocks };
+  }
+  if (!isDownloadJournal(content)) return setAside(place, 'it is not a download journal of this version');
+  if (content.snapshotId !== snapshotId) return { kind: 'unfit', reason: `it is of ${content.snapshotId}` };
+  if (content.target !== place.identity) return { kind: 'unfit', reason: 'it is of another target' };
+  return { kind: 'fits', journal: content };
+}
+
+async function setAside(place: JournalPlace, why: string): Promise<FoundJournal> {
+  const where = await setJournalAside(place.path).catch(() => undefined);
+  return { kind: 'unfit', reason: where === undefined ? why : `${why} (kept as ${where})` };
+}
+
+export class DownloadCheckpoint {
+  readonly done: RangeSet;
+  readonly #place: JournalPlace;
+  readonly #header: Omit<DownloadJournal, 'done' | 'samples'>;
+  readonly #samples: Sample[];
+  #seen: number;
+
+  constructor(
+    place: JournalPlace,
+    snapshotId: string,
+    geometry: { volumeSize: number; blockSize: number },
+    earlier?: { done: readonly BlockRange[]; samples: readonly Sample[] },
+  ) {
+    this.#place = place;
+    this.#header = { version: 1, kind: 'download', snapshotId, target: place.identity, ...geometry };
+    this.done = new RangeSet(earlier?.done);
+    this.#samples = [...(earlier?.samples ?? [])];
+    this.#seen = this.done.size;
+  }
+
+  /** Notes a block that was written. Keeps a fair sample of their digests. */
+  markBlock(block: number, digest: Uint8Array): void {
+    this.done.add(block);
+    this.#seen++;
+    const at = this.#samples.length < SAMPLES ? this.#samples.length : Math.floor(Math.random() * this.#seen);
+    if (at < SAMPLES) this.#samples[at] = [block, Buffer.from(digest).toString('base64')];
+  }
+
+  /** Notes blocks `start` … `end - 1`, which now read as zeros. */
+  markZeros(start: number, end: number): void {
+    this.done.add(start, end);
+    this.#seen += end - start;
+  }
+
+  /**
+   * Makes what was marked until now safe: first the target's data, then the journal that speaks of them. Never the other
+   * way round, or a crash between the two would leave a journal that promises what the disk does not hold.
+   *
+   * @returns the failure to write the journal, if any: a warning, the transfer goes on without it
+   * @throws ColdsnapError when the target cannot be synced: its data are not safe
+   */
+  async save(target: ImageTarget): Promise<unknown> {
+    const content: DownloadJournal = {
+      ...this.#header,
+      done: this.done.ranges(),
+      samples: [...this.#samples],
+    };
+    await target.sync();
+    try {
+      await writeJournal(this.#place.path, content);
+      return undefined;
+    } catch (error) {
+      return error;
+    }
+  }
+
+  remove(): Promise<void> {
+    return removeJournal(this.#place.path);
+  }
+
+  /**
+   * Whether the target still holds what the journal says: every sampled block is read past the cache and compared.
+   */
+  async matches(target: ImageTarget, blockSize: number): Promise<boolean> {
+    if (target.readBlocks === undefined) return false;
+    for (const [block, digest] of this.#samples) {
+      const [read] = await target.readBlocks(
+        [{ data: new Uint8Array(blockSize), offset: block * blockSize }],
+        { pastCache: true },
+      );
+      if (read === undefined || Buffer.from(read.digest).toString('base64') !== digest) return false;
+    }
+    return true;
+  }
+}
+
+function isDownloadJournal(content: unknown): content is DownloadJournal {
+  const journal = content as Partial<DownloadJournal> | null;
+  return (
+    typeof journal === 'object' &&
+    journal !== null &&
+    journal.version === 1 &&
+    journal.kind === 'download' &&
+    typeof journal.snapshotId === 'string' &&
+    typeof journal.target === 'string' &&
+    isCount(journal.volumeSize) &&
+    isCount(journal.blockSize) &&
+    Array.isArray(journal.done) &&
+    journal.done.every(
+      (range) => Array.isArray(range) && isCount(range[0]) && isCount(range[1]) && range[0] < range[1],
+    ) &&
+    Array.isArray(journal.samples) &&
+    journal.samples.every(
+      (sample) => Array.isArray(sample) && isCount(sample[0]) && typeof sample[1] === 'string',
+    )
+  );
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+/** The checkpoint file of coldsnap 0.12: `{"snapshot_id": …, "completed_blocks": […]}`. */
+function foreignCheckpoint(content: unknown): { snapshotId: string; blocks: number[] } | undefined {
+  const file = content as { snapshot_id?: unknown; completed_blocks?: unknown } | null;
+  if (typeof file !== 'object' || file === null || typeof file.snapshot_id !== 'string') return undefined;
+  if (!Array.isArray(file.completed_blocks) || !file.completed_blocks.every(isCount)) return undefined;
+  return { snapshotId: file.snapshot_id, blocks: file.completed_blocks };
+}

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RetryPolicy, type RetryPolicyOptions } from '../../src/ebs/retry.ts';
+import { ColdsnapError, type ErrorClass } from '../../src/errors.ts';
+
+const context = { operation: 'GetSnapshotBlock', snapshotId: 'snap-1', block: 7 };
+
+/** A policy whose clock moves only when it sleeps, with jitter at its top. */
+function policyWithClock(options: RetryPolicyOptions = {}) {
+  const clock = { now: 0, sleeps: [] as number[] };
+  const policy = new RetryPolicy({
+    random: () => 1,
+    now: () => clock.now,
+    sleep: async (ms) => {
+      clock.sleeps.push(ms);
+      clock.now += ms;
+    },
+    ...options,
+  });
+  return { policy, clock };
+}
+
+function failure(errorClass: ErrorClass, code = 'X'): ColdsnapError {
+  return new ColdsnapError(errorClass, code, `${errorClass} failure`);
+}
+
+/** Fails with `error` the first `times` calls, then gives 'ok'. */
+function failing(times: number, error: ColdsnapError) {
+  const calls = { count: 0 };
+  const attempt = async () => {
+    calls.count++;
+    if (calls.count <= times) throw error;
+    return 'ok';
+  };
+  return { attempt, calls };
+}
+
+test('a transient failure is repeated, with pauses that double up to 20 s', async () => {
+  const { policy, clock } = policyWithClock();
+  const { attempt } = failing(10, failure('transient'));
+  assert.equal(await policy.run(context, undefined, attempt), 'ok');
+  assert.deepEqual(clock.sleeps, [100, 200, 400, 800, 1600, 3200, 6400, 12800, 20000, 20000]);
+});
+
+test('jitter is full: a pause can be anything down to nothing', async () => {
+  const { policy, clock } = policyWithClock({ random: () => 0 });
+  await policy.run(context, undefined, failing(3, failure('throttle')).attempt);
+  assert.deepEqual(clock.sleeps, [0, 0, 0]);
+});
+
+for (const errorClass of [
+  'permanent',
+  'config',
+  'local',
+  'refused',
+  'usage',
+  'gave-up',
+  'expired-block-token',
+] as const) {
+  test(`a failure of class ${errorClass} ends it at once`, async () => {
+    const { policy, clock } = policyWithClock();
+    const { attempt, calls } = failing(9, failure(errorClass));
+    await assert.rejects(policy.run(context, undefined, attempt), { class: errorClass });
+    assert.equal(calls.count, 1);
+    assert.deepEqual(clock.sleeps, []);
+  });
+}
+
+test('without any success for the retry time it gives up, and says for how long nothing worked', async () => {
+  const { policy, clock } = policyWithClock({ retryForMs: 60_000 });
+  const running = policy.run(context, undefined, failing(1e6, failure('transient')).attempt);
+  await assert.rejects(running, (error: ColdsnapError) => {
+    assert.equal(error.class, 'gave-up');
+    assert.match(error.message, /nothing succeeded for 1\.\d min/);
+    return true;
+  });
+  assert.ok(clock.now >= 60_000 && clock.now < 90_000);
+});
+
+test('as long as other requests succeed there is hope', async () => {
+  const { policy, clock } = policyWithClock({ retryForMs: 60_000 });
+  let calls = 0;
+  const result = await policy.run(context, undefined, async () => {
+    calls++;
+    if (clock.now > 300_000) return 'ok';
+    // Another request of the run succeeds in the meantime.
+    await policy.run({ operation: 'Other' }, undefined, async () => 'fine');
+    throw failure('transient');
+  });
+  assert.equal(result, 'ok');
+  assert.ok(calls > 10);
+});
+
+test('an endpoint that never answered is given up after 5 s as wrong configuration', async () => {
+  const { policy, clock } = policyWithClock();
+  const { attempt } = failing(1e6, failure('transient', 'ENDPOINT_UNREACHABLE'));
+  await assert.rejects(policy.run(context, undefined, attempt), {
+    class: 'config',
+    code: 'ENDPOINT_UNREACHABLE',
+  });
+  assert.ok(clock.now < 15_000);
+});
+
+test('an endpoint that answered once and is gone now is an outage, waited for like any other', async () => {
+  const { policy, clock } = policyWithClock({ retryForMs: 60_000 });
+  await policy.run(context, undefined, async () => 'ok');
+  const { attempt } = failing(1e6, failure('transient', 'ENDPOINT_UNREACHABLE'));
+  await assert.rejects(policy.run(context, undefined, attempt), { class: 'gave-up' });
+  assert.ok(clock.now >= 60_000);
+});
+
+test('wrong data are fetched eight times and no more, and stay an integrity failure', async () => {
+  const { policy } = policyWithClock();
+  const { attempt, calls } = failing(1e6, failure('integrity'));
+  await assert.rejects(policy.run(context, undefined, attempt), { class: 'integrity' });
+  assert.equal(calls.count, 8);
+});
+
+test('expired credentials are refreshed once by all requests together, and refused as configuration the second time', async () => {
+  let refreshes = 0;
+  const { policy } = policyWithClock({
+    refreshCredentials: async () => {
+      refreshes++;
+    },
+  });
+  const healing = [1, 2, 3].map(() =>
+    policy.run(context, undefined, failing(1, failure('expired-credentials')).attempt),
+  );
+  assert.deepEqual(await Promise.all(healing), ['ok', 'ok', 'ok']);
+  assert.equal(refreshes, 1);
+  const { attempt, calls } = failing(9, failure('expired-credentials'));
+  await assert.rejects(policy.run(context, undefined, attempt), { class: 'config' });
+  assert.equal(calls.count, 2);
+});
+
+test('an abort ends a pause at once and is not retried', async () => {
+  const controller = new AbortController();
+  const policy = new RetryPolicy({ random: () => 1, onRetry: () => controller.abort() });
+  const { attempt, calls } = failing(1e6, failure('transient'));
+  await assert.rejects(policy.run(context, controller.signal, attempt), { class: 'aborted' });
+  assert.equal(calls.count, 1);
+});
+
+test('each repetition is reported with what failed, where, and the pause that follows', async () => {
+  const notices: unknown[] = [];
+  const { policy } = policyWithClock({
+    onRetry: ({ operation, block, attempt, delayMs }) => notices.push([operation, block, attempt, delayMs]),
+  });
+  await policy.run(context, undefined, failing(2, failure('transient')).attempt);
+  assert.deepEqual(notices, [
+    ['GetSnapshotBlock', 7, 1, 100],
+    ['GetSnapshotBlock', 7, 2, 200],
+  ]);
+});

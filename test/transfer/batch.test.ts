@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Batcher } from '../../src/transfer/batch.ts';
+import { runWorkers } from '../../src/transfer/workers.ts';
+
+test('a full batch goes off at once and gives each item its own result', async () => {
+  const batches: number[][] = [];
+  const batcher = new Batcher<number, number>(3, async (items) => {
+    batches.push([...items]);
+    return items.map((item) => item * 10);
+  });
+  assert.deepEqual(await Promise.all([1, 2, 3].map((item) => batcher.submit(item))), [10, 20, 30]);
+  assert.deepEqual(batches, [[1, 2, 3]]);
+});
+
+test('a batch that does not fill goes off by itself', async () => {
+  const batcher = new Batcher<number, number>(4, async (items) => items.map((item) => item + 1));
+  assert.equal(await batcher.submit(1), 2);
+});
+
+test('a failing batch fails each of its items and not the next batch', async () => {
+  let fail = true;
+  const batcher = new Batcher<number, number>(2, async (items) => {
+    if (fail) throw new Error('no');
+    return [...items];
+  });
+  const outcomes = await Promise.allSettled([batcher.submit(1), batcher.submit(2)]);
+  assert.deepEqual(
+    outcomes.map((outcome) => outcome.status),
+    ['rejected', 'rejected'],
+  );
+  fail = false;
+  assert.equal(await batcher.submit(3), 3);
+});
+
+async function* count(to: number): AsyncGenerator<number, void, undefined> {
+  for (let at = 0; at < to; at++) yield at;
+}
+
+test('workers take the steps in order and never more at once than there are workers', async () => {
+  const begun: number[] = [];
+  let active = 0;
+  let most = 0;
+  await runWorkers(
+    3,
+    count(20),
+    async (step) => {
+      begun.push(step);
+      most = Math.max(most, ++active);
+      await new Promise((resolve) => setImmediate(resolve));
+      active--;
+    },
+    () => {},
+  );
+  assert.deepEqual(
+    begun,
+    Array.from({ length: 20 }, (_, at) => at),
+  );
+  assert.equal(most, 3);
+});
+
+test('after a failure no worker begins another step, the others end first, and the first failure is reported', async () => {
+  const begun: number[] = [];
+  const stops: unknown[] = [];
+  let ended = 0;
+  const running = runWorkers(
+    2,
+    count(100),
+    async (step) => {
+      begun.push(step);
+      if (step === 4) throw new Error('first');
+      await new Promise((resolve) => setImmediate(resolve));
+      ended++;
+    },
+    (failure) => stops.push(failure),
+  );
+  await assert.rejects(running, /first/);
+  assert.equal(stops.length, 1);
+  assert.ok(begun.length <= 6, `begun ${begun}`);
+  assert.equal(ended, begun.length - 1);
+});
+
+test('a failing source of steps ends the workers with its error', async () => {
+  async function* broken(): AsyncGenerator<number, void, undefined> {
+    yield 1;
+    throw new Error('list broke');
+  }
+  await assert.rejects(
+    runWorkers(
+      4,
+      broken(),
+      async () => {},
+      () => {},
+    ),
+    /list broke/,
+  );
+});
