@@ -1,0 +1,122 @@
+/**
+ * A strict local EBS direct API, and the EC2 calls that go with it, on one port: for testing whatever reads and writes
+ * snapshots. See docs/emulator.md.
+ */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer as createHttpServer, type RequestListener } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FaultRules } from './faults.ts';
+import { type Emulator, type EmulatorOptions, resolveSettings } from './options.ts';
+import { putSnapshot, readImage, viewOf } from './put-snapshot.ts';
+import { Quotas } from './quotas.ts';
+import { RequestLog } from './request-log.ts';
+import { Handler } from './server.ts';
+import { Store } from './store.ts';
+import { Tokens } from './tokens.ts';
+
+export type * from './faults.ts';
+export type {
+  Emulator,
+  EmulatorOptions,
+  EmulatorQuotas,
+  EmulatorSecret,
+  PutSnapshotOptions,
+  RequestRecord,
+  SnapshotStatus,
+  SnapshotView,
+} from './options.ts';
+
+/** An idle connection is kept for so long. */
+const KEEP_ALIVE_MS = 60_000;
+
+/**
+ * Starts an emulator; resolves when it is listening.
+ *
+ * @throws RangeError for an option out of range, or the error of a system call (port in use, directory not writable)
+ */
+export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
+  const settings = resolveSettings(options);
+  const directory = options.dataDirectory ?? mkdtempSync(join(tmpdir(), 'ebs-emulator-'));
+  const store = new Store(directory, settings.now, settings.completionDelayMs);
+  const tokens = new Tokens(store.tokenKey());
+  const quotas = new Quotas(settings.quotas, settings.now);
+  const log = new RequestLog();
+  const closing = new AbortController();
+  const service = { settings, store, tokens, quotas };
+  const handler = new Handler(service, log, new FaultRules(options.faults ?? []), closing.signal);
+
+  const running = new Set<Promise<void>>();
+  const listener: RequestListener = (request, response) => {
+    const work = handler.handle(request, response).finally(() => running.delete(work));
+    running.add(work);
+  };
+  const server =
+    options.tls === undefined ? createHttpServer(listener) : createHttpsServer(options.tls, listener);
+  server.requestTimeout = 0; // a slow upload is slow, not broken
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  const host = options.host ?? '127.0.0.1';
+
+  const removeTemporary = (): void => {
+    if (options.dataDirectory === undefined) rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(options.port ?? 0, host, () => resolve());
+    });
+  } catch (error) {
+    await store.close();
+    removeTemporary();
+    throw error;
+  }
+  const { port } = server.address() as AddressInfo;
+  const urlHost = host.includes(':') ? `[${host}]` : host;
+
+  let closed: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    closing.abort();
+    log.close();
+    const ended = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeAllConnections();
+    await ended;
+    await Promise.allSettled(running);
+    await store.close();
+    removeTemporary();
+  };
+
+  return {
+    url: `${options.tls === undefined ? 'http' : 'https'}://${urlHost}:${port}`,
+    port,
+    get log() {
+      return log.records;
+    },
+    requests: (operation) =>
+      log.records.filter((record) => operation === undefined || record.operation === operation),
+    clearLog: () => {
+      log.records.length = 0;
+    },
+    setFaults: (rules) => {
+      handler.faults = new FaultRules(rules);
+    },
+    waitForRequest: (predicate, count) => log.wait(predicate, count),
+    putSnapshot: (snapshotOptions) => putSnapshot(store, settings, snapshotOptions),
+    snapshot: (id) => {
+      const snapshot = store.get(id);
+      return snapshot && viewOf(snapshot);
+    },
+    readImage: async (id) => {
+      const snapshot = store.get(id);
+      if (snapshot === undefined) throw new Error(`there is no snapshot ${id}`);
+      return readImage(snapshot);
+    },
+    deleteSnapshot: (id) => store.delete(id),
+    close: () => {
+      closed ??= close();
+      return closed;
+    },
+  };
+}

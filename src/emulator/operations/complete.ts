@@ -1,0 +1,30 @@
+import { invalidParameter } from '../errors.ts';
+import { jsonReply, type Reply } from '../reply.ts';
+import { type ApiRequest, header, pendingSnapshot, type Service, wholeNumber } from '../service.ts';
+
+/**
+ * CompleteSnapshot: no more blocks. Count and checksum are checked afterwards: when they are wrong, the snapshot goes from
+ * `pending` to `error`. A second call is refused; whether AWS does so is not documented.
+ */
+export function completeSnapshot(service: Service, request: ApiRequest): Reply {
+  const snapshot = pendingSnapshot(service, request.snapshotId);
+  const countText = header(request, 'x-amz-ChangedBlocksCount');
+  if (countText === undefined) throw invalidParameter('x-amz-ChangedBlocksCount is required.');
+  const count = wholeNumber('x-amz-ChangedBlocksCount', countText, 0, 2 ** 31 - 1);
+  const checksum = header(request, 'x-amz-Checksum');
+  const algorithm = header(request, 'x-amz-Checksum-Algorithm');
+  const aggregation = header(request, 'x-amz-Checksum-Aggregation-Method');
+  const given = [checksum, algorithm, aggregation].filter((value) => value !== undefined).length;
+  if (given !== 0 && given !== 3) {
+    throw invalidParameter('Checksum, ChecksumAlgorithm and ChecksumAggregationMethod go together.');
+  }
+  if (given === 3) {
+    if (algorithm !== 'SHA256') throw invalidParameter('x-amz-Checksum-Algorithm must be SHA256.');
+    if (aggregation !== 'LINEAR') throw invalidParameter('x-amz-Checksum-Aggregation-Method must be LINEAR.');
+    if (!/^[A-Za-z0-9+/]{43}=$/.test(checksum!)) {
+      throw invalidParameter('x-amz-Checksum must be a base64 SHA-256.');
+    }
+  }
+  service.store.beginCompletion(snapshot, count, checksum);
+  return jsonReply(202, { Status: 'pending' });
+}

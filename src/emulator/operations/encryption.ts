@@ -1,0 +1,55 @@
+/** Whether a new snapshot is encrypted, and with which key: the table of outcomes in the user guide. */
+
+import { invalidParameter, validation } from '../errors.ts';
+import type { Settings } from '../options.ts';
+import type { Snapshot } from '../snapshot.ts';
+import type { StartInput } from './start-input.ts';
+
+export interface Encryption {
+  encrypted: boolean;
+  kmsKeyArn?: string;
+}
+
+/** @throws ServiceError for a combination that is not allowed, or a key that is not known */
+export function checkEncryption(
+  settings: Settings,
+  input: StartInput,
+  parent: Snapshot | undefined,
+): Encryption {
+  const { Encrypted, KmsKeyArn } = input;
+  if (parent !== undefined) {
+    if (Encrypted !== undefined)
+      throw invalidParameter('Encrypted and ParentSnapshotId cannot be given together.');
+    if (KmsKeyArn !== undefined)
+      throw invalidParameter('KmsKeyArn and ParentSnapshotId cannot be given together.');
+    const { encrypted, kmsKeyArn } = parent.metadata;
+    if (!encrypted && settings.encryptedByDefault) {
+      throw invalidParameter('Encryption by default is enabled, and the parent snapshot is not encrypted.');
+    }
+    return kmsKeyArn === undefined ? { encrypted } : { encrypted, kmsKeyArn };
+  }
+  if (KmsKeyArn !== undefined) {
+    if (Encrypted === false || (Encrypted === undefined && !settings.encryptedByDefault)) {
+      throw invalidParameter('KmsKeyArn needs Encrypted to be true.');
+    }
+    checkKey(settings, KmsKeyArn);
+    return { encrypted: true, kmsKeyArn: KmsKeyArn };
+  }
+  if (Encrypted === true || settings.encryptedByDefault) {
+    return { encrypted: true, kmsKeyArn: defaultKey(settings) };
+  }
+  return { encrypted: false };
+}
+
+function checkKey(settings: Settings, arn: string): void {
+  const wellFormed = /^arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:(key|alias)\/[A-Za-z0-9/_-]+$/.test(arn);
+  const known = settings.knownKmsKeys?.includes(arn) ?? true;
+  if (!wellFormed || !known) {
+    throw validation('INVALID_CUSTOMER_KEY', `The KMS key '${arn}' does not exist or cannot be used.`);
+  }
+}
+
+/** The account's key for EBS. */
+export function defaultKey(settings: Settings): string {
+  return `arn:aws:kms:${settings.region}:${settings.accountId}:key/00000000-0000-4000-8000-000000000000`;
+}

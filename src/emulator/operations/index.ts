@@ -1,0 +1,32 @@
+/** The EBS operations by name. */
+
+import { ServiceError, validation } from '../errors.ts';
+import type { Reply } from '../reply.ts';
+import type { ApiRequest, Service } from '../service.ts';
+import { completeSnapshot } from './complete.ts';
+import { getSnapshotBlock } from './get.ts';
+import { listChangedBlocks, listSnapshotBlocks } from './list.ts';
+import { putSnapshotBlock } from './put.ts';
+import { startSnapshot } from './start.ts';
+
+const operations: Record<string, (service: Service, request: ApiRequest) => Reply | Promise<Reply>> = {
+  StartSnapshot: startSnapshot,
+  PutSnapshotBlock: putSnapshotBlock,
+  CompleteSnapshot: completeSnapshot,
+  ListSnapshotBlocks: listSnapshotBlocks,
+  ListChangedBlocks: listChangedBlocks,
+  GetSnapshotBlock: getSnapshotBlock,
+};
+
+/** @throws ServiceError for a request the service refuses */
+export async function ebsOperation(service: Service, request: ApiRequest): Promise<Reply> {
+  const operation = operations[request.operation];
+  if (operation === undefined) {
+    throw new ServiceError(404, 'UnknownOperationException', 'There is no operation at this address.');
+  }
+  service.quotas.check(request.operation, request.snapshotId);
+  if (request.operation.endsWith('SnapshotBlock') && request.blockIndex < 0) {
+    throw validation('INVALID_BLOCK', 'The block index must be a whole number from 0.');
+  }
+  return operation(service, request);
+}

@@ -1,0 +1,130 @@
+/** Snapshots made without the wire. */
+
+import { createHash } from 'node:crypto';
+import { type FileHandle, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { lineage, nextBlock, providerOf } from './lineage.ts';
+import { defaultKey } from './operations/encryption.ts';
+import type { PutSnapshotOptions, Settings, SnapshotView } from './options.ts';
+import type { Snapshot } from './snapshot.ts';
+import type { Store } from './store.ts';
+
+/** @throws Error when the ID is taken, the parent missing, or a block outside the volume or of the wrong size */
+export async function putSnapshot(
+  store: Store,
+  settings: Settings,
+  options: PutSnapshotOptions,
+): Promise<string> {
+  const id = options.id ?? store.newId();
+  if (store.get(id) !== undefined) throw new Error(`there is a snapshot ${id} already`);
+  const parent = options.parent === undefined ? undefined : store.get(options.parent);
+  if (options.parent !== undefined && parent === undefined)
+    throw new Error(`there is no snapshot ${options.parent}`);
+  const encrypted = options.encrypted ?? parent?.metadata.encrypted ?? false;
+  const now = settings.now();
+  const snapshot = store.create({
+    version: 1,
+    id,
+    ownerId: settings.accountId,
+    volumeSizeGiB: options.volumeSizeGiB,
+    blockSize: settings.blockSize,
+    startTime: now,
+    encrypted,
+    timeoutMs: settings.pendingTimeoutMs ?? 3_600_000,
+    status: 'pending',
+    tags: Object.entries(options.tags ?? {}).map(([key, value]) => ({ key, value })),
+    ...(encrypted ? { kmsKeyArn: parent?.metadata.kmsKeyArn ?? defaultKey(settings) } : {}),
+    ...(options.description === undefined ? {} : { description: options.description }),
+    ...(options.parent === undefined ? {} : { parentSnapshotId: options.parent }),
+  });
+  if (typeof options.blocks === 'string') await putImage(snapshot, options.blocks);
+  else {
+    const entries = options.blocks instanceof Map ? [...options.blocks] : Object.entries(options.blocks);
+    for (const [index, data] of entries) await putBlock(snapshot, Number(index), data as Uint8Array);
+  }
+  for (const block of options.gone ?? []) snapshot.removeBlock(block);
+  snapshot.metadata.status = options.status ?? 'completed';
+  // A snapshot put here was complete long ago: lists see it at once.
+  if (snapshot.metadata.status === 'completed') snapshot.metadata.completedAt = now - settings.notVisibleMs;
+  snapshot.save();
+  return id;
+}
+
+async function putBlock(snapshot: Snapshot, block: number, data: Uint8Array): Promise<void> {
+  const { blockSize } = snapshot.metadata;
+  if (data.length !== blockSize) throw new Error(`block ${block} has ${data.length} bytes, not ${blockSize}`);
+  if (!Number.isInteger(block) || block < 0 || block >= snapshot.volumeBlocks) {
+    throw new Error(`block ${block} is outside the volume of ${snapshot.volumeBlocks} blocks`);
+  }
+  await snapshot.writeBlock(block, data, createHash('sha256').update(data).digest(), isZero(data));
+}
+
+/** Puts every block of an image that is not all zeros. */
+async function putImage(snapshot: Snapshot, path: string): Promise<void> {
+  const image = await open(path);
+  try {
+    const { size } = await image.stat();
+    const { blockSize } = snapshot.metadata;
+    for (let offset = 0; offset < size; offset += blockSize) {
+      const data = Buffer.alloc(blockSize);
+      await readFully(image, data, offset);
+      if (!isZero(data)) await putBlock(snapshot, offset / blockSize, data);
+    }
+  } finally {
+    await image.close();
+  }
+}
+
+/** Fills the buffer as far as the file goes. */
+async function readFully(file: FileHandle, buffer: Buffer, offset: number): Promise<void> {
+  for (let done = 0; done < buffer.length; ) {
+    const { bytesRead } = await file.read(buffer, done, buffer.length - done, offset + done);
+    if (bytesRead === 0) return;
+    done += bytesRead;
+  }
+}
+
+const zeros = Buffer.alloc(65_536);
+
+function isZero(data: Uint8Array): boolean {
+  for (let at = 0; at < data.length; at += zeros.length) {
+    const piece = data.subarray(at, at + zeros.length);
+    if (Buffer.compare(piece, zeros.subarray(0, piece.length)) !== 0) return false;
+  }
+  return true;
+}
+
+/** A snapshot's image with its parent's contents; made when it is not a file already. */
+export async function readImage(snapshot: Snapshot): Promise<string> {
+  if (snapshot.wholeImage !== undefined) return snapshot.wholeImage;
+  const path = join(snapshot.directory, 'merged-image');
+  const file = await open(path, 'w');
+  try {
+    await file.truncate(snapshot.volumeBytes);
+    const layers = lineage(snapshot);
+    for (let block = nextBlock(layers, 0); block !== -1; block = nextBlock(layers, block + 1)) {
+      const { data } = await providerOf(layers, block)!.readBlock(block);
+      await file.write(data, 0, data.length, block * snapshot.metadata.blockSize);
+    }
+  } finally {
+    await file.close();
+  }
+  return path;
+}
+
+export function viewOf(snapshot: Snapshot): SnapshotView {
+  const { metadata } = snapshot;
+  return {
+    id: metadata.id,
+    status: metadata.status,
+    ...(metadata.statusMessage === undefined ? {} : { statusMessage: metadata.statusMessage }),
+    volumeSizeGiB: metadata.volumeSizeGiB,
+    blockSize: metadata.blockSize,
+    writtenBlocks: [...snapshot.written],
+    tags: Object.fromEntries(metadata.tags.map(({ key, value }) => [key, value])),
+    description: metadata.description ?? '',
+    ...(metadata.parentSnapshotId === undefined ? {} : { parentSnapshotId: metadata.parentSnapshotId }),
+    encrypted: metadata.encrypted,
+    ...(metadata.kmsKeyArn === undefined ? {} : { kmsKeyArn: metadata.kmsKeyArn }),
+  };
+}

@@ -1,0 +1,75 @@
+/** The requests that came, and tests that wait for one. */
+
+import type { IncomingHttpHeaders } from 'node:http';
+import type { RequestRecord } from './options.ts';
+
+const KEEP = 100_000;
+const SECRET_HEADERS = new Set(['authorization', 'x-amz-security-token']);
+
+/** A record that can still change. */
+export type OpenRecord = { -readonly [Name in keyof RequestRecord]: RequestRecord[Name] };
+
+interface Waiter {
+  predicate: (record: RequestRecord) => boolean;
+  missing: number;
+  counted: Set<number>;
+  resolve: (record: RequestRecord) => void;
+  reject: (error: Error) => void;
+}
+
+export class RequestLog {
+  readonly records: OpenRecord[] = [];
+  readonly #waiters = new Set<Waiter>();
+  #seq = 0;
+
+  nextSeq(): number {
+    return ++this.#seq;
+  }
+
+  add(record: OpenRecord): void {
+    if (this.records.length >= 2 * KEEP) this.records.splice(0, KEEP);
+    this.records.push(record);
+    this.changed(record);
+  }
+
+  /** To be called when something about a record has changed. */
+  changed(record: RequestRecord): void {
+    for (const waiter of this.#waiters) this.#offer(waiter, record);
+  }
+
+  wait(predicate: (record: RequestRecord) => boolean, count = 1): Promise<RequestRecord> {
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = { predicate, missing: count, counted: new Set(), resolve, reject };
+      this.#waiters.add(waiter);
+      for (const record of this.records) this.#offer(waiter, record);
+    });
+  }
+
+  close(): void {
+    for (const { reject } of this.#waiters)
+      reject(new Error('the emulator was closed before such a request came'));
+    this.#waiters.clear();
+  }
+
+  #offer(waiter: Waiter, record: RequestRecord): void {
+    if (waiter.missing === 0 || waiter.counted.has(record.seq) || !waiter.predicate(record)) return;
+    waiter.counted.add(record.seq);
+    if (--waiter.missing > 0) return;
+    this.#waiters.delete(waiter);
+    waiter.resolve(record);
+  }
+}
+
+/** The headers without the secret ones. */
+export function publicHeaders(headers: IncomingHttpHeaders): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined && !SECRET_HEADERS.has(name)) kept[name] = [value].flat().join(', ');
+  }
+  return kept;
+}
+
+/** Path and query without block and page tokens. */
+export function publicPath(target: string): string {
+  return target.replace(/([?&](?:blockToken|pageToken)=)[^&]*/g, '$1***');
+}

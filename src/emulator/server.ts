@@ -1,0 +1,196 @@
+/** HTTP in, operations, faults, HTTP out. */
+
+import { createHash, randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { deliver, endConnection } from './deliver.ts';
+import { ec2Action, ec2Operation, ec2SnapshotId } from './ec2.ts';
+import { ServiceError } from './errors.ts';
+import { type FaultPlan, planFaults } from './fault-plan.ts';
+import type { FaultRules } from './faults.ts';
+import { ebsOperation } from './operations/index.ts';
+import { errorReply, type Protocol, type Reply } from './reply.ts';
+import { type OpenRecord, publicHeaders, publicPath, type RequestLog } from './request-log.ts';
+import { type Route, routeOf } from './routes.ts';
+import type { Service } from './service.ts';
+import { checkSignature } from './sigv4.ts';
+
+/** Beyond this no body is taken, whatever it is for. */
+const MOST_BODY_BYTES = 2 ** 20;
+
+/** An exchange: one request and what becomes of it. */
+interface Exchange {
+  request: IncomingMessage;
+  response: ServerResponse;
+  requestId: string;
+  protocol: Protocol;
+  target: string;
+  query: URLSearchParams;
+  route: Route;
+  record: OpenRecord;
+}
+
+export class Handler {
+  faults: FaultRules;
+  readonly #service: Service;
+  readonly #log: RequestLog;
+  readonly #signal: AbortSignal;
+  readonly #connections = new WeakMap<Socket, number>();
+  #connectionCount = 0;
+
+  constructor(service: Service, log: RequestLog, faults: FaultRules, signal: AbortSignal) {
+    this.#service = service;
+    this.#log = log;
+    this.faults = faults;
+    this.#signal = signal;
+  }
+
+  /** Deals with one request; never rejects. */
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // A client that goes away is no failure of the emulator.
+    response.on('error', () => {});
+    request.on('error', () => {});
+    try {
+      await this.#exchange(request, response);
+    } catch (error) {
+      if (this.#signal.aborted || request.destroyed) return endConnection(response, false);
+      process.emitWarning(error instanceof Error ? error : String(error));
+      endConnection(response, false);
+    }
+  }
+
+  async #exchange(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const target = request.url ?? '/';
+    const mark = target.indexOf('?');
+    const path = mark === -1 ? target : target.slice(0, mark);
+    const query = new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1));
+    const ebsRoute = routeOf(request.method ?? '', path);
+    const protocol: Protocol = ebsRoute === undefined ? 'ec2' : 'ebs';
+    // An EC2 request says only in its body what it wants.
+    let body = ebsRoute === undefined ? await this.#readBody(request) : undefined;
+    const route = ebsRoute ?? ec2Route(body as Buffer);
+    const exchange: Exchange = {
+      request,
+      response,
+      requestId: randomUUID(),
+      protocol,
+      target,
+      query,
+      route,
+      record: this.#record(request, target, route),
+    };
+    const actions = this.faults.match(route);
+    const { record } = exchange;
+    if (actions.length > 0) record.fault = actions.map((action) => action.type).join('+');
+    this.#log.add(record);
+    const plan = planFaults(actions);
+    if (plan.delayMs > 0) await sleep(plan.delayMs, undefined, { signal: this.#signal });
+    if (plan.instead?.kind === 'stall' && plan.instead.fault.at === 'request') {
+      if (plan.instead.fault.ms === undefined) return;
+      await sleep(plan.instead.fault.ms, undefined, { signal: this.#signal });
+      plan.instead = undefined;
+    }
+    body ??= await this.#readBody(request);
+    await this.#answer(exchange, body, plan);
+  }
+
+  async #answer(exchange: Exchange, body: Buffer, plan: FaultPlan): Promise<void> {
+    const { response, requestId, record, protocol } = exchange;
+    const { instead } = plan;
+    if (instead?.kind === 'stall' && instead.fault.ms !== undefined) {
+      await sleep(instead.fault.ms, undefined, { signal: this.#signal });
+    } else if (instead !== undefined && instead.kind !== 'reply') {
+      if (instead.executed) await this.#perform(exchange, body);
+      if (instead.kind === 'drop') endConnection(response, instead.fault.reset === true);
+      return;
+    }
+    let reply: Reply;
+    if (instead?.kind === 'reply') {
+      if (instead.executed) await this.#perform(exchange, body);
+      reply = instead.make(protocol, requestId);
+    } else {
+      reply = await this.#perform(exchange, body);
+    }
+    plan.alter(reply);
+    record.status = reply.status;
+    if (reply.errorType !== undefined) record.errorType = reply.errorType;
+    if (reply.errorReason !== undefined) record.errorReason = reply.errorReason;
+    this.#log.changed(record);
+    await deliver(response, reply, requestId, plan.delivery, this.#signal);
+  }
+
+  /** Carries the operation out; a refusal is a reply too. */
+  async #perform(exchange: Exchange, body: Buffer): Promise<Reply> {
+    const { request, requestId, protocol, route, target, query } = exchange;
+    try {
+      checkSignature(this.#service.settings, {
+        protocol,
+        operation: route.operation,
+        method: request.method ?? '',
+        target,
+        headers: request.headers,
+        bodyHash: () => createHash('sha256').update(body).digest('hex'),
+      });
+      if (body.length > MOST_BODY_BYTES)
+        throw new ServiceError(413, 'RequestEntityTooLargeException', 'Too large.');
+      if (protocol === 'ec2')
+        return ec2Operation(this.#service, new URLSearchParams(body.toString()), requestId);
+      return await ebsOperation(this.#service, {
+        operation: route.operation,
+        snapshotId: route.snapshotId ?? '',
+        blockIndex: route.blockIndex ?? -1,
+        query,
+        headers: request.headers,
+        body,
+        requestId,
+      });
+    } catch (error) {
+      if (error instanceof ServiceError) return errorReply(protocol, error, requestId);
+      process.emitWarning(error instanceof Error ? error : String(error));
+      const failure = new ServiceError(500, 'InternalServerException', `The emulator failed: ${error}`);
+      return errorReply(protocol, failure, requestId);
+    }
+  }
+
+  /** The whole body; of one that is far too long, only as much as shows that. */
+  async #readBody(request: IncomingMessage): Promise<Buffer> {
+    const most = Math.max(MOST_BODY_BYTES, this.#service.settings.blockSize);
+    const pieces: Buffer[] = [];
+    let length = 0;
+    for await (const piece of request as AsyncIterable<Buffer>) {
+      if (length > most) continue;
+      pieces.push(piece);
+      length += piece.length;
+    }
+    return Buffer.concat(pieces, length);
+  }
+
+  #record(request: IncomingMessage, target: string, route: Route): OpenRecord {
+    let connectionId = this.#connections.get(request.socket);
+    if (connectionId === undefined) {
+      connectionId = ++this.#connectionCount;
+      this.#connections.set(request.socket, connectionId);
+    }
+    return {
+      seq: this.#log.nextSeq(),
+      time: this.#service.settings.now(),
+      operation: route.operation,
+      ...(route.snapshotId === undefined ? {} : { snapshotId: route.snapshotId }),
+      ...(route.blockIndex === undefined ? {} : { blockIndex: route.blockIndex }),
+      method: request.method ?? '',
+      path: publicPath(target),
+      headers: publicHeaders(request.headers),
+      connectionId,
+      status: 0,
+    };
+  }
+}
+
+function ec2Route(body: Buffer): Route {
+  const form = new URLSearchParams(body.toString());
+  const snapshotId = ec2SnapshotId(form);
+  return snapshotId === undefined
+    ? { operation: ec2Action(form) }
+    : { operation: ec2Action(form), snapshotId };
+}

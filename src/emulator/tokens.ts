@@ -1,0 +1,105 @@
+/**
+ * Block tokens and page tokens. Both are ciphertext under a key that stays in the data directory, so that tokens survive
+ * a restart and say nothing to whoever holds them.
+ */
+
+import {
+  type CipherGCM,
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  type DecipherGCM,
+  randomBytes,
+} from 'node:crypto';
+
+const PREFIX = 'AAAB';
+const TOKEN_BYTES = 32;
+const TOKEN_PATTERN = /^AAAB[A-Za-z0-9+/]{43}=$/;
+
+export type TokenVerdict = 'valid' | 'expired' | 'invalid';
+
+/** Where a listing goes on. */
+export interface PagePosition {
+  /** Operation and snapshots the token belongs to. */
+  scope: string;
+  nextBlock: number;
+  /** Empty pages still to come before the next entries. */
+  emptyPages: number;
+}
+
+export class Tokens {
+  readonly #key: Buffer;
+
+  constructor(key: Buffer) {
+    this.#key = key;
+  }
+
+  /**
+   * One token for each of `blocks`, never the same for two listings. All of a page are one pass of the cipher: a listing
+   * of millions should not cost an HMAC each.
+   */
+  mintBlockTokens(snapshotId: string, blocks: readonly number[], expiresAt: number): string[] {
+    const plain = Buffer.alloc(blocks.length * TOKEN_BYTES);
+    const nonce = randomBytes(8);
+    const scope = scopeDigest(snapshotId);
+    let offset = 0;
+    for (const block of blocks) {
+      plain.writeUInt32BE(block, offset);
+      plain.writeUIntBE(expiresAt, offset + 4, 6);
+      nonce.copy(plain, offset + 10, 0, 6);
+      scope.copy(plain, offset + 16, 0, 12);
+      plain.writeUInt32BE((block ^ nonce.readUInt32BE(4)) >>> 0, offset + 28);
+      offset += TOKEN_BYTES;
+    }
+    const cipher = createCipheriv('aes-256-ecb', this.#key, null).setAutoPadding(false);
+    const secret = Buffer.concat([cipher.update(plain), cipher.final()]);
+    return blocks.map(
+      (_, at) => PREFIX + secret.toString('base64', at * TOKEN_BYTES, (at + 1) * TOKEN_BYTES),
+    );
+  }
+
+  checkBlockToken(token: string, snapshotId: string, block: number, now: number): TokenVerdict {
+    if (!TOKEN_PATTERN.test(token)) return 'invalid';
+    const decipher = createDecipheriv('aes-256-ecb', this.#key, null).setAutoPadding(false);
+    const plain = Buffer.concat([
+      decipher.update(Buffer.from(token.slice(PREFIX.length), 'base64')),
+      decipher.final(),
+    ]);
+    if (plain.readUInt32BE(0) !== block) return 'invalid';
+    if (!plain.subarray(16, 28).equals(scopeDigest(snapshotId).subarray(0, 12))) return 'invalid';
+    return now < plain.readUIntBE(4, 6) ? 'valid' : 'expired';
+  }
+
+  mintPageToken(position: PagePosition, expiresAt: number): string {
+    const iv = randomBytes(12);
+    const cipher: CipherGCM = createCipheriv('aes-256-gcm', this.#key, iv);
+    const secret = cipher.update(JSON.stringify({ ...position, expiresAt }), 'utf8');
+    return Buffer.concat([iv, secret, cipher.final(), cipher.getAuthTag()]).toString('base64');
+  }
+
+  /** Where the token's listing goes on; a string when the token will not do. */
+  readPageToken(token: string, scope: string, now: number): PagePosition | 'expired' | 'invalid' {
+    const bytes = Buffer.from(token, 'base64');
+    if (bytes.length < 28) return 'invalid';
+    try {
+      const decipher: DecipherGCM = createDecipheriv('aes-256-gcm', this.#key, bytes.subarray(0, 12));
+      decipher.setAuthTag(bytes.subarray(-16));
+      const text = decipher.update(bytes.subarray(12, -16)).toString() + decipher.final('utf8');
+      const position = JSON.parse(text) as PagePosition & { expiresAt: number };
+      if (position.scope !== scope) return 'invalid';
+      return now < position.expiresAt ? position : 'expired';
+    } catch {
+      return 'invalid';
+    }
+  }
+}
+
+let lastScope: { id: string; digest: Buffer } | undefined;
+
+/** SHA-256 of the snapshot's ID; the last one is remembered, because a download asks for one snapshot's over and over. */
+function scopeDigest(snapshotId: string): Buffer {
+  if (lastScope?.id !== snapshotId) {
+    lastScope = { id: snapshotId, digest: createHash('sha256').update(snapshotId).digest() };
+  }
+  return lastScope.digest;
+}
