@@ -1,3 +1,5 @@
+import type { BlockRead, BlockReadResult } from '../native/index.ts';
+
 /** Where a snapshot's bytes go. The pipeline knows only this interface; it never asks what kind of target it has. */
 
 /** A block that has arrived but was not yet checked. */
@@ -12,7 +14,7 @@ export interface ArrivedBlock {
 
 /**
  * What became of an arrived block. `written` and `zero`: settled, the range now holds the right bytes (not yet synced).
- * `held`: right, but kept back until commit (a device's block 0). `mismatch`: the data do not have the digest;
+ * `held`: right, but kept back until commit (a device's block 0; with tiny blocks the first few). `mismatch`: the data do not have the digest;
  * nothing was written.
  */
 export type BlockVerdict = 'written' | 'zero' | 'held' | 'mismatch';
@@ -46,14 +48,30 @@ export interface ImageTarget {
   checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void>;
   /**
    * Checks that the volume fits (naming both sizes), then makes the target ready to be written: creates and sizes the
-   * partial file, or zeroes a device's block 0 and syncs it. With `resume` it goes on with what is there.
-   * @throws ColdsnapError `TARGET_TOO_SMALL` before anything is touched
+   * partial file, or zeroes a device's block 0 and syncs it.
+   *
+   * With `resume` it opens what an earlier run left and changes nothing yet; when that proves to be something else, call
+   * it again without `resume` to start over (for a device only after `checkOverwrite` without `resuming`).
+   * @throws ColdsnapError `TARGET_TOO_SMALL`, `TARGET_BUSY` or, when there is nothing to go on with, `RESUME_MISMATCH`;
+   * in each case nothing was touched
    */
   prepare(geometry: Geometry, options: { resume: boolean }): Promise<void>;
-  /** Checks each block and puts the good ones in place, in one hop off the main thread. One verdict a block. */
+  /**
+   * Checks each block and puts the good ones in place, in one hop off the main thread. One verdict a block. The buffers
+   * are the caller's again when it settles. A stream settles a batch when its last block has had its turn (or at once,
+   * keeping copies, when one of its blocks is a `mismatch` and has to come again): all lower blocks must be under way.
+   */
   writeBlocks(blocks: readonly ArrivedBlock[]): Promise<BlockVerdict[]>;
-  /** Makes a range read as zeros (a no-op where it already must). Offsets and lengths are multiples of the block size. */
+  /**
+   * Makes a range read as zeros (a no-op where it already must). Offsets and lengths are multiples of the block size.
+   * On a stream it settles when the range has had its turn, so do not wait for it before fetching lower blocks.
+   */
   zero(offset: number, length: number): Promise<void>;
+  /**
+   * Reads back what the target holds, with its SHA-256; `pastCache` lets go of the cached pages first, so that it comes
+   * from the medium. For proofs before a resume and for verifying. Absent where it cannot be read (streams).
+   */
+  readBlocks?(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]>;
   /** Returns when everything written so far is on stable storage. */
   sync(): Promise<void>;
   /** Makes the image whole and durable: sync, held block or rename, directory sync, partition table. Then closes. */

@@ -1,0 +1,95 @@
+/**
+ * An open file descriptor that is never closed under a system call: the number could be given to another file at once,
+ * and a write still under way on the thread pool would land there.
+ */
+import { close, constants, open } from 'node:fs';
+import { promisify } from 'node:util';
+import { closed, isErrno, localError } from './messages.ts';
+
+const openFd = promisify(open);
+const closeFd = promisify(close);
+
+export class Descriptor {
+  /** The name for messages. */
+  readonly path: string;
+  readonly #fd: number;
+  #inFlight = 0;
+  #closing: Promise<void> | undefined;
+  #idle: (() => void) | undefined;
+
+  constructor(fd: number, path: string) {
+    this.#fd = fd;
+    this.path = path;
+  }
+
+  /**
+   * Opens a path with `fs.constants.O_…` flags.
+   * @throws the error of fs.open as it is
+   */
+  static async open(path: string, flags: number, mode?: number): Promise<Descriptor> {
+    return new Descriptor(await openFd(path, flags, mode), path);
+  }
+
+  /**
+   * Does something with the descriptor, which stays open until that has settled. A failed system call becomes an error
+   * of class `local`; `doing` completes "could not …".
+   * @throws ColdsnapError `CLOSED` after `close()` was called
+   */
+  async use<T>(doing: string, operation: (fd: number) => Promise<T>): Promise<T> {
+    if (this.#closing !== undefined) throw closed(this.path);
+    this.#inFlight++;
+    try {
+      return await operation(this.#fd);
+    } catch (error) {
+      throw localError(error, doing, this.path);
+    } finally {
+      this.#inFlight--;
+      if (this.#inFlight === 0) this.#idle?.();
+    }
+  }
+
+  /**
+   * Opens the same inode once more for direct I/O, which spares the CPU a copy and the machine a flooded page cache.
+   * @returns undefined where the file system offers none, or /proc is not there
+   */
+  async openDirect(access: 'read' | 'read-write'): Promise<Descriptor | undefined> {
+    const flags = (access === 'read' ? constants.O_RDONLY : constants.O_RDWR) | constants.O_DIRECT;
+    // Through /proc it is this very inode, whatever the path means by now.
+    return this.use(`open ${this.path} for direct I/O`, async (fd) => {
+      try {
+        return new Descriptor(await openFd(`/proc/self/fd/${fd}`, flags), this.path);
+      } catch (error) {
+        if (isErrno(error, 'EINVAL', 'ENOENT', 'EACCES')) return undefined;
+        throw error;
+      }
+    });
+  }
+
+  /** Gives the number away to something that closes it itself. */
+  release(): number {
+    this.#closing = Promise.resolve();
+    return this.#fd;
+  }
+
+  /** Waits for what is under way, then closes. Further calls wait for the same close. */
+  close(): Promise<void> {
+    this.#closing ??= this.#closeWhenIdle();
+    return this.#closing;
+  }
+
+  async #closeWhenIdle(): Promise<void> {
+    if (this.#inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+    }
+    try {
+      await closeFd(this.#fd);
+    } catch (error) {
+      throw localError(error, `close ${this.path}`, this.path);
+    }
+  }
+}
+
+/** Direct I/O wants offsets, lengths and memory aligned to the device's logical block; 4 KiB covers all in use. */
+export const directAlignment = 4096;

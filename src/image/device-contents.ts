@@ -1,0 +1,78 @@
+/**
+ * Words for what is on a device that is not blank, from util-linux where it is installed. Whether the device counts as
+ * blank is decided elsewhere, from its bytes: a program that is missing or mistaken must not change the decision.
+ */
+import { execFile } from 'node:child_process';
+
+/** A device that hangs must not hold up its own refusal. */
+const timeoutMs = 5_000;
+
+function run(program: string, args: string[]): Promise<unknown> {
+  return new Promise((resolve) => {
+    const options = { timeout: timeoutMs, env: { ...process.env, LC_ALL: 'C' } };
+    execFile(program, args, options, (error, stdout) => {
+      try {
+        resolve(error === null ? JSON.parse(stdout) : undefined);
+      } catch {
+        resolve(undefined);
+      }
+    });
+  });
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function listIn(value: unknown, key: string): Fields[] {
+  const list = typeof value === 'object' && value !== null ? (value as Fields)[key] : undefined;
+  if (!Array.isArray(list)) return [];
+  return list.filter((item): item is Fields => typeof item === 'object' && item !== null);
+}
+
+function textIn(fields: Fields, key: string): string | undefined {
+  const value = fields[key];
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+function withLabel(type: string, fields: Fields): string {
+  const label = textIn(fields, 'label');
+  return label === undefined ? type : `${type} "${label}"`;
+}
+
+const partitionTables: ReadonlySet<string> = new Set([
+  'dos',
+  'gpt',
+  'PMBR',
+  'bsd',
+  'sun',
+  'mac',
+  'atari',
+  'sgi',
+]);
+
+/** For example `ext4 "root"`, or `a partition table (gpt) with sdb1 (512M vfat "EFI"), sdb2 (9.5G ext4)`. */
+export async function describeContents(path: string): Promise<string> {
+  const [signatures, devices] = await Promise.all([
+    run('wipefs', ['--no-act', '--json', path]),
+    run('lsblk', ['--json', '--output', 'NAME,SIZE,FSTYPE,LABEL', path]),
+  ]);
+  const words = new Set<string>();
+  const partitions = listIn(devices, 'blockdevices').flatMap((device) => listIn(device, 'children'));
+  for (const signature of listIn(signatures, 'signatures')) {
+    const type = textIn(signature, 'type');
+    if (type === undefined || type === 'PMBR') continue;
+    words.add(partitionTables.has(type) ? `a partition table (${type})` : withLabel(type, signature));
+  }
+  if (words.size === 0) {
+    for (const device of listIn(devices, 'blockdevices')) {
+      const type = textIn(device, 'fstype');
+      if (type !== undefined) words.add(withLabel(type, device));
+    }
+  }
+  const parts = partitions.map((partition) => {
+    const type = textIn(partition, 'fstype');
+    const facts = [textIn(partition, 'size'), type === undefined ? undefined : withLabel(type, partition)];
+    return `${textIn(partition, 'name') ?? 'a partition'} (${facts.filter((fact) => fact !== undefined).join(' ')})`;
+  });
+  const listed = [...words].join(', ') || (parts.length > 0 ? 'partitions' : 'data of an unknown kind');
+  return parts.length === 0 ? listed : `${listed} with ${parts.join(', ')}`;
+}

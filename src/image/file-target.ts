@@ -1,0 +1,201 @@
+/** Restoring to a regular file: a sparse partial file, renamed when whole. */
+import { fchmod, fchown, ftruncate } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import {
+  type BlockRead,
+  type BlockReadResult,
+  dropCache,
+  readBlocks,
+  syncAll,
+  syncData,
+  writeBlocks,
+  type ZeroMethod,
+  zeroRange,
+} from '../native/index.ts';
+import { type Descriptor, directAlignment } from './descriptor.ts';
+import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
+import { isErrno, localError, noSpace, resumeMismatch, targetExists } from './messages.ts';
+import { PartialFile } from './partial-file.ts';
+import type { ArrivedBlock, BlockVerdict, Geometry, ImageTarget } from './target.ts';
+
+const fchmodFd = promisify(fchmod);
+const fchownFd = promisify(fchown);
+const ftruncateFd = promisify(ftruncate);
+
+export class FileTarget implements ImageTarget {
+  readonly path: string;
+  readonly kind = 'file';
+  readonly journal: { readonly path: string; readonly identity: string };
+  /** Where the image ends up: the path, with symbolic links followed. */
+  readonly #file: string;
+  #partial: PartialFile | undefined;
+  #direct: Descriptor | undefined;
+  #geometry: Geometry | undefined;
+  #replace = false;
+  /** Whether ranges that nobody wrote are known to be holes. */
+  #fresh = true;
+  #zeroMethod: ZeroMethod = 'punch-hole';
+  #bytesWritten = 0;
+  /** Whether this run has begun to write the partial file, or gone on with it. */
+  #begun = false;
+  #committed = false;
+
+  /** @param file the path with symbolic links followed; a regular file or nothing */
+  constructor(path: string, file: string) {
+    this.path = path;
+    this.#file = file;
+    this.journal = { path: `${file}.coldsnap-progress`, identity: `file:${file}` };
+  }
+
+  async checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void> {
+    if (!options.force && (await this.#existing()) !== undefined) throw targetExists(this.path);
+    this.#replace = options.force;
+    // Held from now on, so that a second run is refused before it asks the service anything.
+    this.#partial ??= await PartialFile.adopt(this.path, this.#partialPath);
+  }
+
+  get #partialPath(): string {
+    return `${this.#file}.partial`;
+  }
+
+  async #existing() {
+    try {
+      return await stat(this.#file);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return undefined;
+      throw localError(error, `examine ${this.#file}`, this.path);
+    }
+  }
+
+  async prepare(geometry: Geometry, options: { resume: boolean }): Promise<void> {
+    checkGeometry(this.path, geometry);
+    if (options.resume) await this.#resume(geometry);
+    else await this.#startOver(geometry);
+    if (geometry.blockSize % directAlignment === 0) {
+      this.#direct = await this.#partial?.descriptor.openDirect('read-write');
+    }
+    this.#geometry = geometry;
+  }
+
+  async #resume(geometry: Geometry): Promise<void> {
+    if (this.#partial === undefined) throw resumeMismatch(this.path, `${this.#partialPath} is missing`);
+    const { size, nlink, uid } = await this.#partial.stat();
+    const why =
+      size !== geometry.volumeSize
+        ? `has ${size} bytes and not ${geometry.volumeSize}`
+        : nlink !== 1
+          ? 'has a second name'
+          : uid !== process.geteuid?.()
+            ? 'belongs to another user'
+            : undefined;
+    if (why !== undefined) throw resumeMismatch(this.path, `${this.#partialPath} ${why}`);
+    this.#fresh = false;
+    this.#begun = true;
+  }
+
+  async #startOver(geometry: Geometry): Promise<void> {
+    await this.#direct?.close();
+    await this.#partial?.remove();
+    this.#direct = undefined;
+    this.#partial = await PartialFile.create(this.path, this.#partialPath);
+    this.#begun = true;
+    this.#fresh = true;
+    await this.#partial.descriptor.use(
+      `give ${this.#partialPath} a size of ${geometry.volumeSize} bytes`,
+      (fd) => ftruncateFd(fd, geometry.volumeSize),
+    );
+  }
+
+  #ready(): { partial: PartialFile; volumeSize: number } {
+    if (this.#partial === undefined || this.#geometry === undefined) throw notPrepared(this.path);
+    return { partial: this.#partial, volumeSize: this.#geometry.volumeSize };
+  }
+
+  async writeBlocks(blocks: readonly ArrivedBlock[]): Promise<BlockVerdict[]> {
+    const { partial, volumeSize } = this.#ready();
+    for (const block of blocks) checkRange(this.path, block.offset, block.data.length, volumeSize);
+    const options = { zero: this.#fresh ? 'skip' : 'zero', zeroMethod: this.#zeroMethod } as const;
+    const result = await this.#withSpace(
+      (this.#direct ?? partial.descriptor).use(`write to ${partial.path}`, (fd) =>
+        writeBlocks(fd, [...blocks], options),
+      ),
+    );
+    this.#zeroMethod = result.zeroMethod;
+    result.outcomes.forEach((outcome, i) => {
+      if (outcome === 'written') this.#bytesWritten += blocks[i]!.data.length;
+    });
+    return result.outcomes;
+  }
+
+  async zero(offset: number, length: number): Promise<void> {
+    const { partial, volumeSize } = this.#ready();
+    checkRange(this.path, offset, length, volumeSize);
+    if (this.#fresh || length === 0) return;
+    this.#zeroMethod = await this.#withSpace(
+      partial.descriptor.use(`zero a range of ${partial.path}`, (fd) =>
+        zeroRange(fd, offset, length, this.#zeroMethod),
+      ),
+    );
+  }
+
+  async readBlocks(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]> {
+    const { partial } = this.#ready();
+    return partial.descriptor.use(`read ${partial.path}`, async (fd) => {
+      if (options.pastCache) {
+        await syncData(fd);
+        for (const read of reads) await dropCache(fd, read.offset, read.data.length);
+      }
+      return readBlocks(fd, [...reads], { hash: true });
+    });
+  }
+
+  async sync(): Promise<void> {
+    const { partial } = this.#ready();
+    await this.#withSpace(partial.descriptor.use(`sync ${partial.path}`, (fd) => syncData(fd)));
+  }
+
+  async commit(): Promise<void> {
+    const { partial } = this.#ready();
+    await this.#direct?.close();
+    await this.#setOwnerAndMode(partial);
+    await this.#withSpace(partial.descriptor.use(`sync ${partial.path}`, (fd) => syncAll(fd)));
+    await partial.publish(this.#file, { replace: this.#replace });
+    this.#committed = true;
+    await partial.close();
+  }
+
+  /**
+   * What cp and qemu-img leave: a new file has 0666 without the umask's bits; a replaced one keeps its permissions, and
+   * its owner where we may set that.
+   */
+  async #setOwnerAndMode(partial: PartialFile): Promise<void> {
+    const replaced = await this.#existing();
+    await partial.descriptor.use(`set the permissions of ${partial.path}`, async (fd) => {
+      if (replaced !== undefined && process.geteuid?.() === 0) await fchownFd(fd, replaced.uid, replaced.gid);
+      await fchmodFd(fd, replaced === undefined ? 0o666 & ~process.umask() : replaced.mode & 0o777);
+    });
+  }
+
+  async abandon(options: { keepForResume: boolean }): Promise<void> {
+    const partial = this.#partial;
+    // A file that this run only found, and did not get to write, stays for the run that may go on with it.
+    const keep = options.keepForResume || this.#committed || !this.#begun;
+    try {
+      await this.#direct?.close();
+      if (keep) await partial?.close();
+      else await partial?.remove();
+    } catch {
+      // The failure that led here is the one to report.
+    }
+  }
+
+  async #withSpace<T>(operation: Promise<T>): Promise<T> {
+    try {
+      return await operation;
+    } catch (error) {
+      if (isErrno(error, 'ENOSPC', 'EDQUOT')) throw noSpace(this.path, this.#bytesWritten, error);
+      throw error;
+    }
+  }
+}

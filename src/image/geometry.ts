@@ -1,0 +1,21 @@
+/** Keeps every range that a target is asked for inside the volume. */
+import { badGeometry, outsideVolume } from './messages.ts';
+import type { Geometry } from './target.ts';
+
+/** @throws ColdsnapError `BAD_GEOMETRY` unless the volume is a whole number of blocks */
+export function checkGeometry(path: string, { volumeSize, blockSize }: Geometry): void {
+  const possible =
+    Number.isSafeInteger(volumeSize) && Number.isSafeInteger(blockSize) && blockSize > 0 && volumeSize > 0;
+  if (!possible || volumeSize % blockSize !== 0) throw badGeometry(path, volumeSize, blockSize);
+}
+
+/** @throws ColdsnapError `OUTSIDE_VOLUME` */
+export function checkRange(path: string, offset: number, length: number, volumeSize: number): void {
+  if (!(offset >= 0 && length >= 0 && offset + length <= volumeSize))
+    throw outsideVolume(path, offset, length, volumeSize);
+}
+
+/** What `writeBlocks` and `zero` find when called outside the time between `prepare` and `commit`. */
+export function notPrepared(path: string): Error {
+  return new Error(`${path} is not ready to be written: prepare() comes first`);
+}

@@ -1,0 +1,64 @@
+/** Finds out what the user has named as a source, and refuses what cannot be one. */
+import { type BigIntStats, createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { isatty } from 'node:tty';
+import {
+  holesNeedFile,
+  isErrno,
+  localError,
+  sourceIsDirectory,
+  sourceIsTerminal,
+  sourceMissing,
+  sourceNameEmpty,
+  sourceNotSupported,
+  sourceSizeUnknown,
+} from './messages.ts';
+import type { ImageSource } from './source.ts';
+import { type HoleOptions, openStoredSource } from './stored-source.ts';
+import { StreamSource } from './stream-source.ts';
+
+const stdinNames: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']);
+
+export interface OpenSourceOptions extends HoleOptions {
+  /** How many bytes a stream may give; needed for streams, of no effect otherwise. */
+  readonly streamSize?: number;
+}
+
+/**
+ * Opens a source for an upload: a regular file or block device, read-only; a FIFO, stdin (`-`) or a Readable, with the
+ * size declared. Symbolic links are followed.
+ * @throws ColdsnapError of class `usage` or `local`
+ */
+export async function openSource(
+  source: string | Readable,
+  options: OpenSourceOptions = {},
+): Promise<ImageSource> {
+  if (typeof source !== 'string') return openStream('stream', () => source, options);
+  if (source === '') throw sourceNameEmpty();
+  if (stdinNames.has(source)) {
+    if (isatty(0)) throw sourceIsTerminal();
+    return openStream('-', () => process.stdin, options);
+  }
+  const facts = await factsOf(source);
+  if (facts.isDirectory()) throw sourceIsDirectory(source);
+  if (facts.isFIFO()) return openStream(source, () => createReadStream(source), options);
+  if (facts.isCharacterDevice()) throw sourceNotSupported(source, 'a character device');
+  if (facts.isSocket()) throw sourceNotSupported(source, 'a socket');
+  return openStoredSource(source, options);
+}
+
+async function factsOf(path: string): Promise<BigIntStats> {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) throw sourceMissing(path);
+    throw localError(error, `examine ${path}`, path);
+  }
+}
+
+function openStream(path: string, open: () => Readable, options: OpenSourceOptions): ImageSource {
+  if (options.detectHoles || options.holesFromSidecar !== undefined) throw holesNeedFile(path);
+  if (options.streamSize === undefined) throw sourceSizeUnknown(path);
+  return new StreamSource(path, open(), options.streamSize);
+}

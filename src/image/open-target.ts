@@ -1,0 +1,105 @@
+/** Finds out what the user has named as a target, and refuses what cannot be one. */
+import type { BigIntStats } from 'node:fs';
+import { constants } from 'node:fs';
+import { access, lstat, readlink, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { openDeviceTarget } from './device-target.ts';
+import { deviceNumber } from './device-use.ts';
+import { FileTarget } from './file-target.ts';
+import {
+  isErrno,
+  localError,
+  targetDangling,
+  targetIsDirectory,
+  targetIsTerminal,
+  targetNameEmpty,
+  targetNotSupported,
+  targetParentMissing,
+  targetParentNotDirectory,
+  targetParentNotWritable,
+} from './messages.ts';
+import { openCharacterDevice, openFifo, openStdout, StreamTarget } from './stream-target.ts';
+import type { ImageTarget } from './target.ts';
+
+/** /dev/null, /dev/zero and /dev/full swallow bytes. Others, such as /dev/nvme0, only look like disks. */
+const swallowing: ReadonlySet<string> = new Set(['1:3', '1:5', '1:7']);
+/** /dev/tty, consoles and pseudo-terminals. */
+const terminalMajors: ReadonlySet<string> = new Set([
+  '4',
+  '5',
+  ...Array.from({ length: 8 }, (_, i) => `${136 + i}`),
+]);
+
+const stdoutNames: ReadonlySet<string> = new Set(['-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1']);
+
+export interface OpenTargetOptions {
+  /** Ends the wait for a FIFO's reader. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Opens a target for a restore, by what is there: nothing or a regular file → a file; a block device, claimed exclusively;
+ * a FIFO, stdout (`-`) or a Writable → the bytes in order. Symbolic links are followed. Nothing is changed yet.
+ * @throws ColdsnapError of class `refused`, `usage` or `local`
+ */
+export async function openTarget(
+  target: string | Writable,
+  options: OpenTargetOptions = {},
+): Promise<ImageTarget> {
+  if (typeof target !== 'string') return new StreamTarget('stream', target, { foreign: true, end: true });
+  if (target === '') throw targetNameEmpty();
+  if (stdoutNames.has(target)) return openStdout();
+  const facts = await factsOf(target);
+  if (facts === undefined) return openNewFile(target);
+  if (facts.isDirectory()) throw targetIsDirectory(target);
+  if (facts.isBlockDevice()) return openDeviceTarget(target, await realpath(target), facts);
+  if (facts.isFIFO()) return openFifo(target, options.signal);
+  if (facts.isCharacterDevice()) return openCharacter(target, facts);
+  if (!facts.isFile()) throw targetNotSupported(target, 'a socket');
+  const file = await realpath(target);
+  await checkParent(target, dirname(file));
+  return new FileTarget(target, file);
+}
+
+async function factsOf(path: string): Promise<BigIntStats | undefined> {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    if (isErrno(error, 'ENOTDIR'))
+      throw targetParentNotDirectory(path, path.endsWith('/') ? path.slice(0, -1) : dirname(path));
+    throw localError(error, `examine ${path}`, path);
+  }
+}
+
+async function openCharacter(path: string, facts: BigIntStats): Promise<ImageTarget> {
+  const number = deviceNumber(facts.rdev);
+  if (terminalMajors.has(number.split(':')[0]!)) throw targetIsTerminal(path);
+  if (!swallowing.has(number)) throw targetNotSupported(path, 'a character device');
+  return openCharacterDevice(path);
+}
+
+async function openNewFile(path: string): Promise<ImageTarget> {
+  const link = await lstat(path).catch(() => undefined);
+  // cp does not write through a dangling link either: where the file would come to lie is anybody's guess.
+  if (link?.isSymbolicLink()) throw targetDangling(path, await readlink(path));
+  const parent = dirname(path);
+  if (path.endsWith('/')) throw targetParentMissing(path, path);
+  const directory = await checkParent(path, parent);
+  return new FileTarget(path, join(directory, basename(path)));
+}
+
+/** @returns the directory's real path */
+async function checkParent(path: string, parent: string): Promise<string> {
+  try {
+    await access(`${parent}/.`, constants.W_OK | constants.X_OK);
+    return await realpath(parent);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) throw targetParentMissing(path, parent);
+    if (isErrno(error, 'ENOTDIR')) throw targetParentNotDirectory(path, parent);
+    if (isErrno(error, 'EACCES', 'EPERM', 'EROFS'))
+      throw targetParentNotWritable(path, parent, (error as NodeJS.ErrnoException).code!, error);
+    throw localError(error, `examine ${parent}`, path);
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * The file that a restore to a file writes until it is whole: `<target>.partial`, locked against other runs, and given
+ * its final name only when everything in it is on stable storage.
+ */
+import { constants, fstat, type Stats } from 'node:fs';
+import { link, lstat, rename, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { promisify } from 'node:util';
+import { syncAll, tryLock } from '../native/index.ts';
+import { Descriptor } from './descriptor.ts';
+import { isErrno, localError, partialNotOurs, targetAppeared, targetBusy } from './messages.ts';
+
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+const fstatFd = promisify(fstat);
+
+/** What a file system without locks, or without hard links, answers. */
+const noLocks = ['ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS'];
+const noLinks = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EINVAL'];
+
+export class PartialFile {
+  readonly path: string;
+  /** The target as the user named it, for messages. */
+  readonly #target: string;
+  readonly descriptor: Descriptor;
+
+  private constructor(target: string, path: string, descriptor: Descriptor) {
+    this.#target = target;
+    this.path = path;
+    this.descriptor = descriptor;
+  }
+
+  /**
+   * Creates and locks the file, empty, readable by nobody else.
+   * @throws ColdsnapError `TARGET_BUSY` when another run has one
+   */
+  static async create(target: string, path: string): Promise<PartialFile> {
+    let descriptor: Descriptor;
+    try {
+      descriptor = await Descriptor.open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    } catch (error) {
+      if (isErrno(error, 'EEXIST')) throw targetBusy(target, path);
+      throw localError(error, `create ${path}`, target);
+    }
+    return PartialFile.#lock(target, path, descriptor);
+  }
+
+  /**
+   * Opens and locks what an earlier run has left; undefined when there is nothing.
+   * @throws ColdsnapError `TARGET_BUSY` when its run is still going on, `PARTIAL_FOREIGN` when it is not a regular file
+   */
+  static async adopt(target: string, path: string): Promise<PartialFile | undefined> {
+    let descriptor: Descriptor;
+    try {
+      // Not through a symbolic link, and without waiting for the other end should it be a FIFO.
+      descriptor = await Descriptor.open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return undefined;
+      if (isErrno(error, 'ELOOP')) throw partialNotOurs(target, path, 'a symbolic link');
+      if (isErrno(error, 'EISDIR')) throw partialNotOurs(target, path, 'a directory');
+      if (isErrno(error, 'ENXIO')) throw partialNotOurs(target, path, 'a special file');
+      throw localError(error, `open ${path}`, target);
+    }
+    const partial = await PartialFile.#lock(target, path, descriptor);
+    if ((await partial.stat()).isFile()) return partial;
+    await partial.close();
+    throw partialNotOurs(target, path, 'a special file');
+  }
+
+  static async #lock(target: string, path: string, descriptor: Descriptor): Promise<PartialFile> {
+    const partial = new PartialFile(target, path, descriptor);
+    try {
+      const locked = await descriptor.use(`lock ${path}`, async (fd) => {
+        try {
+          return await tryLock(fd);
+        } catch (error) {
+          // Without locks the check in publish() still finds that another run has taken the name.
+          if (isErrno(error, ...noLocks)) return true;
+          throw error;
+        }
+      });
+      // Another run may have removed the file, as a stale one, before the lock was ours.
+      if (!locked || !(await partial.#hasName())) throw targetBusy(target, path);
+      return partial;
+    } catch (error) {
+      await descriptor.close();
+      throw error;
+    }
+  }
+
+  stat(): Promise<Stats> {
+    return this.descriptor.use(`examine ${this.path}`, (fd) => fstatFd(fd));
+  }
+
+  /** Whether the name still leads to the file that is open. */
+  async #hasName(): Promise<boolean> {
+    const opened = await this.stat();
+    try {
+      const named = await lstat(this.path);
+      return named.ino === opened.ino && named.dev === opened.dev;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return false;
+      throw localError(error, `examine ${this.path}`, this.#target);
+    }
+  }
+
+  /**
+   * Gives the file its final name and makes that durable. With `replace` by rename(), which replaces a file atomically;
+   * else by link(), which, unlike a check and a rename(), cannot replace a file that somebody creates at that moment.
+   * (renameat2 with RENAME_NOREPLACE would do it in one call; Node does not offer it.) A kill between link and unlink
+   * leaves both names on the finished file, which does no harm.
+   * @throws ColdsnapError `TARGET_EXISTS`
+   */
+  async publish(file: string, options: { replace: boolean }): Promise<void> {
+    if (!(await this.#hasName())) throw targetBusy(this.#target, this.path);
+    try {
+      if (options.replace) {
+        await rename(this.path, file);
+      } else if (await this.#linkTo(file)) {
+        await unlink(this.path);
+      } else {
+        // A file system without hard links (FAT, some network ones): the gap between check and rename stays.
+        if (await exists(file)) throw targetAppeared(this.#target, this.path);
+        await rename(this.path, file);
+      }
+    } catch (error) {
+      throw localError(error, `rename ${this.path} to ${file}`, this.#target);
+    }
+    await syncDirectory(dirname(file), this.#target);
+  }
+
+  async #linkTo(file: string): Promise<boolean> {
+    try {
+      await link(this.path, file);
+      return true;
+    } catch (error) {
+      if (isErrno(error, 'EEXIST')) throw targetAppeared(this.#target, this.path);
+      if (isErrno(error, ...noLinks)) return false;
+      throw error;
+    }
+  }
+
+  /** Removes the file (still holding its lock), then closes. */
+  async remove(): Promise<void> {
+    try {
+      if (await this.#hasName()) await unlink(this.path);
+    } catch (error) {
+      throw localError(error, `remove ${this.path}`, this.#target);
+    } finally {
+      await this.close();
+    }
+  }
+
+  close(): Promise<void> {
+    return this.descriptor.close();
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+/** A new name is durable only when its directory is. */
+async function syncDirectory(directory: string, target: string): Promise<void> {
+  let descriptor: Descriptor | undefined;
+  try {
+    descriptor = await Descriptor.open(directory, O_RDONLY | O_DIRECTORY);
+    await descriptor.use(`sync the directory ${directory}`, (fd) => syncAll(fd));
+  } catch (error) {
+    // Some network file systems cannot sync directories, and then need not.
+    if (!isErrno(error, 'EINVAL')) throw localError(error, `sync the directory ${directory}`, target);
+  } finally {
+    await descriptor?.close();
+  }
+}

@@ -1,0 +1,63 @@
+/** Holes from a sidecar file: what `qemu-img map --output=json` says of an image. */
+import { readFile, stat } from 'node:fs/promises';
+import type { ByteRange } from './extents.ts';
+import { badMap, localError } from './messages.ts';
+
+/** Some 300,000 entries; an image in more pieces than that gains nothing from a map. */
+const maxMapBytes = 32 * 1024 * 1024;
+
+/** qemu-img sees images in whole sectors. */
+const sector = 512;
+
+/**
+ * Reads and checks a map. It must cover the image exactly, from 0 to its size, without gaps: one that does not was made
+ * from another image.
+ * @returns the ranges that are not holes, ascending and merged. A hole is what has no data *and* reads as zeros; what is
+ *   merely known to be zeros was written, and what merely has no data could be anything.
+ * @throws ColdsnapError `BAD_HOLE_MAP`
+ */
+export async function readQemuMap(mapPath: string, sizeBytes: number): Promise<ByteRange[]> {
+  let entries: unknown;
+  try {
+    const { size } = await stat(mapPath);
+    if (size > maxMapBytes) throw badMap(mapPath, `it has more than ${maxMapBytes} bytes`);
+    entries = JSON.parse(await readFile(mapPath, 'utf8'));
+  } catch (error) {
+    if (error instanceof SyntaxError) throw badMap(mapPath, 'it is not JSON');
+    throw localError(error, `read ${mapPath}`, mapPath);
+  }
+  if (!Array.isArray(entries)) throw badMap(mapPath, 'it is not a list');
+
+  const ranges: { start: number; end: number }[] = [];
+  let position = 0;
+  entries.forEach((entry: unknown, index) => {
+    const { start, length, zero, data } = mapEntry(mapPath, entry, index);
+    if (start !== position)
+      throw badMap(
+        mapPath,
+        `entry ${index} starts at ${start} and not where the last one ended, at ${position}`,
+      );
+    position += length;
+    if (zero && !data) return;
+    const last = ranges.at(-1);
+    if (last?.end === start) last.end = position;
+    else ranges.push({ start, end: position });
+  });
+  if (position !== sizeBytes && position !== Math.ceil(sizeBytes / sector) * sector) {
+    throw badMap(mapPath, `it covers ${position} bytes, the image has ${sizeBytes}`);
+  }
+  return ranges;
+}
+
+function mapEntry(mapPath: string, entry: unknown, index: number) {
+  const fields: Readonly<Record<string, unknown>> =
+    typeof entry === 'object' && entry !== null ? { ...entry } : {};
+  const { start, length, zero, data } = fields;
+  const sizes = [start, length].every(
+    (value) => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0,
+  );
+  if (!sizes || length === 0 || typeof zero !== 'boolean' || typeof data !== 'boolean') {
+    throw badMap(mapPath, `entry ${index} lacks a usable start, length, zero or data`);
+  }
+  return { start: start as number, length: length as number, zero, data };
+}

@@ -1,0 +1,196 @@
+/** Uploading from a regular file or a block device, opened for reading only. */
+import { type BigIntStats, constants, fstat } from 'node:fs';
+import { access, realpath, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { promisify } from 'node:util';
+import {
+  type BlockRead,
+  type BlockReadResult,
+  deviceFacts,
+  nextExtent,
+  readBlocks,
+  syncAll,
+} from '../native/index.ts';
+import { Descriptor, directAlignment } from './descriptor.ts';
+import { type ByteRange, blockRuns } from './extents.ts';
+import { badMap, deviceNoMedium, isErrno, localError, sourceChanged, sourceEmpty } from './messages.ts';
+import { readQemuMap } from './qemu-map.ts';
+import type { ImageSource, SourceExtent } from './source.ts';
+import { deviceIdentity, stateFile } from './state-files.ts';
+
+const fstatFd = promisify(fstat);
+
+export interface HoleOptions {
+  /** Ask the file system for holes (SEEK_HOLE), after what is still in memory was written out. */
+  readonly detectHoles?: boolean;
+  /** A file with the output of `qemu-img map --output=json`. */
+  readonly holesFromSidecar?: string;
+}
+
+/** @throws ColdsnapError `SOURCE_EMPTY`, `SOURCE_NO_MEDIUM`, `BAD_HOLE_MAP`, or of class `local` */
+export async function openStoredSource(path: string, holes: HoleOptions): Promise<ImageSource> {
+  let descriptor: Descriptor;
+  try {
+    descriptor = await Descriptor.open(path, constants.O_RDONLY);
+  } catch (error) {
+    if (isErrno(error, 'ENOMEDIUM', 'ENXIO')) throw deviceNoMedium(path, 'source');
+    throw localError(error, `open ${path}`, path);
+  }
+  let direct: Descriptor | undefined;
+  try {
+    const stats = await statOf(descriptor);
+    const device = stats.isBlockDevice();
+    const sizeBytes = await sizeOf(descriptor, stats);
+    if (sizeBytes === 0) throw device ? deviceNoMedium(path, 'source') : sourceEmpty(path);
+    const map =
+      holes.holesFromSidecar === undefined ? undefined : await readQemuMap(holes.holesFromSidecar, sizeBytes);
+    if (map !== undefined && holes.detectHoles)
+      throw badMap(holes.holesFromSidecar!, 'holes are being detected already');
+    // A device is read past the page cache. A file has often just been made, and then is in it.
+    if (device) direct = await descriptor.openDirect('read');
+    const journal = device ? await deviceJournal(stats, sizeBytes) : await fileJournal(path, stats);
+    return new StoredSource({
+      path,
+      descriptor,
+      direct,
+      stats,
+      sizeBytes,
+      journal,
+      map,
+      detectHoles: holes.detectHoles === true,
+    });
+  } catch (error) {
+    await direct?.close();
+    await descriptor.close();
+    throw error;
+  }
+}
+
+function statOf(descriptor: Descriptor): Promise<BigIntStats> {
+  return descriptor.use(`examine ${descriptor.path}`, (fd) => fstatFd(fd, { bigint: true }));
+}
+
+async function sizeOf(descriptor: Descriptor, stats: BigIntStats): Promise<number> {
+  if (!stats.isBlockDevice()) return Number(stats.size);
+  const facts = await descriptor.use(`examine ${descriptor.path}`, (fd) => deviceFacts(fd));
+  return facts.sizeBytes;
+}
+
+async function deviceJournal(stats: BigIntStats, sizeBytes: number) {
+  const identity = `${await deviceIdentity(stats.rdev, sizeBytes)}:${sizeBytes}`;
+  return { path: stateFile(identity, 'coldsnap-upload'), identity };
+}
+
+/** Beside the source, under its name, if files can be made there; else in the state directory. */
+async function fileJournal(path: string, stats: BigIntStats) {
+  const identity = `file:${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}`;
+  const file = await realpath(path).catch(() => path);
+  const writable = await access(dirname(file), constants.W_OK | constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+  return {
+    path: writable ? `${file}.coldsnap-upload` : stateFile(`file:${file}`, 'coldsnap-upload'),
+    identity,
+  };
+}
+
+interface Opened {
+  readonly path: string;
+  readonly descriptor: Descriptor;
+  readonly direct: Descriptor | undefined;
+  readonly stats: BigIntStats;
+  readonly sizeBytes: number;
+  readonly journal: { readonly path: string; readonly identity: string };
+  readonly map: readonly ByteRange[] | undefined;
+  readonly detectHoles: boolean;
+}
+
+class StoredSource implements ImageSource {
+  readonly path: string;
+  readonly kind: 'file' | 'device';
+  readonly sizeBytes: number;
+  readonly sequential = false;
+  readonly journal: { readonly path: string; readonly identity: string };
+  readonly #opened: Opened;
+
+  constructor(opened: Opened) {
+    this.path = opened.path;
+    this.kind = opened.stats.isBlockDevice() ? 'device' : 'file';
+    this.sizeBytes = opened.sizeBytes;
+    this.journal = opened.journal;
+    this.#opened = opened;
+  }
+
+  async *extents(blockSize: number): AsyncGenerator<SourceExtent> {
+    const { map, detectHoles } = this.#opened;
+    const ranges = map ?? (detectHoles ? this.#dataRanges() : [{ start: 0, end: this.sizeBytes }]);
+    yield* blockRuns(ranges, this.sizeBytes, blockSize);
+  }
+
+  async *#dataRanges(): AsyncGenerator<ByteRange> {
+    const { descriptor } = this.#opened;
+    // Some file systems report a hole where the data have no place on the medium yet.
+    await descriptor.use(`sync ${this.path}`, (fd) => syncAll(fd));
+    let position = 0;
+    while (position < this.sizeBytes) {
+      const range = await descriptor.use(`look for holes in ${this.path}`, (fd) => nextExtent(fd, position));
+      if (range === null) return;
+      if (range.end <= position) throw sourceChanged(this.path, 'its holes moved');
+      yield range;
+      position = range.end;
+    }
+  }
+
+  async readBlocks(reads: readonly BlockRead[]): Promise<BlockReadResult[]> {
+    const { descriptor, direct } = this.#opened;
+    const doing = `read ${this.path} at offset ${reads[0]?.offset ?? 0}`;
+    const results = await (this.#aligned(reads) ? (direct ?? descriptor) : descriptor).use(doing, (fd) =>
+      readBlocks(fd, [...reads], { hash: true }),
+    );
+    results.forEach(({ bytesRead }, i) => {
+      const { offset, data } = reads[i]!;
+      const expected = Math.max(0, Math.min(data.length, this.sizeBytes - offset));
+      if (bytesRead < expected)
+        throw sourceChanged(this.path, `it became shorter than ${this.sizeBytes} bytes`);
+      if (bytesRead > expected)
+        throw sourceChanged(this.path, `it became longer than ${this.sizeBytes} bytes`);
+    });
+    return results;
+  }
+
+  /** Whether direct I/O can serve these; at the end of an odd-sized device it cannot. */
+  #aligned(reads: readonly BlockRead[]): boolean {
+    return reads.every(
+      ({ offset, data }) =>
+        offset % directAlignment === 0 &&
+        data.length % directAlignment === 0 &&
+        offset + data.length <= this.sizeBytes,
+    );
+  }
+
+  async checkUnchanged(): Promise<void> {
+    const { descriptor, stats } = this.#opened;
+    const now = await statOf(descriptor);
+    const size = await sizeOf(descriptor, now);
+    if (size !== this.sizeBytes)
+      throw sourceChanged(this.path, `it had ${this.sizeBytes} bytes and now has ${size}`);
+    // The times of a device's node say nothing of the device.
+    if (this.kind === 'file' && now.mtimeNs !== stats.mtimeNs)
+      throw sourceChanged(this.path, 'it was written to');
+    let named: BigIntStats;
+    try {
+      named = await stat(this.path, { bigint: true });
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) throw sourceChanged(this.path, 'it was removed');
+      throw localError(error, `examine ${this.path}`, this.path);
+    }
+    const same =
+      this.kind === 'file' ? named.ino === stats.ino && named.dev === stats.dev : named.rdev === stats.rdev;
+    if (!same) throw sourceChanged(this.path, 'the name now leads to something else');
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([this.#opened.direct?.close(), this.#opened.descriptor.close()]);
+  }
+}
