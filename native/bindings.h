@@ -1,0 +1,21 @@
+// What JavaScript calls. Arguments were validated by src/native/; these functions only translate.
+#pragma once
+
+#include <napi.h>
+
+namespace coldsnap {
+
+void ExportIo(Napi::Env env, Napi::Object exports);
+void ExportSha256(Napi::Env env, Napi::Object exports);
+
+struct Bytes {
+  uint8_t* data;
+  size_t length;
+};
+
+inline Bytes ToBytes(Napi::Value value) {
+  Napi::Uint8Array array = value.As<Napi::Uint8Array>();
+  return {array.Data(), array.ByteLength()};
+}
+
+}  // namespace coldsnap

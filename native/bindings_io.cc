@@ -1,0 +1,253 @@
+#include <sys/mman.h>
+
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings.h"
+#include "block_batch.h"
+#include "block_device.h"
+#include "block_io.h"
+#include "promise_worker.h"
+#include "zero.h"
+
+namespace coldsnap {
+
+namespace {
+
+int ToFd(Napi::Value value) { return value.As<Napi::Number>().Int32Value(); }
+uint64_t ToUint64(Napi::Value value) { return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()); }
+uint64_t BigToUint64(Napi::Value value) {
+  bool lossless;
+  return value.As<Napi::BigInt>().Uint64Value(&lossless);
+}
+ZeroMethod ToZeroMethod(Napi::Value value) {
+  return static_cast<ZeroMethod>(value.As<Napi::Number>().Uint32Value());
+}
+Napi::Value ToJs(Napi::Env env, ZeroMethod method) { return Napi::Number::New(env, static_cast<uint8_t>(method)); }
+
+struct FdTask {
+  int fd;
+  SysError (*call)(int);
+};
+
+Napi::Value RunOnFd(const Napi::CallbackInfo& info, SysError (*call)(int)) {
+  return RunAsync<FdTask>(
+      info.Env(), {ToFd(info[0]), call}, info.Env().Undefined(), [](FdTask& t) { return t.call(t.fd); },
+      [](Napi::Env env, const FdTask&) { return env.Undefined(); });
+}
+
+// syncData(fd), syncAll(fd) → Promise<void>
+Napi::Value SyncDataOf(const Napi::CallbackInfo& info) { return RunOnFd(info, SyncData); }
+Napi::Value SyncAllOf(const Napi::CallbackInfo& info) { return RunOnFd(info, SyncAll); }
+
+struct OpenTask {
+  std::string path;
+  bool write;
+  bool direct;
+  Inode expect;
+  int fd;
+};
+
+// openExclusive(path, write, direct, dev, ino, rdev) → Promise<number>
+Napi::Value Open(const Napi::CallbackInfo& info) {
+  OpenTask task{info[0].As<Napi::String>().Utf8Value(),
+                info[1].As<Napi::Boolean>().Value(),
+                info[2].As<Napi::Boolean>().Value(),
+                {BigToUint64(info[3]), BigToUint64(info[4]), BigToUint64(info[5])},
+                -1};
+  return RunAsync<OpenTask>(
+      info.Env(), std::move(task), info.Env().Undefined(),
+      [](OpenTask& t) { return OpenExclusive(t.path, t.write, t.direct, t.expect, &t.fd); },
+      [](Napi::Env env, const OpenTask& t) -> Napi::Value { return Napi::Number::New(env, t.fd); });
+}
+
+struct FactsTask {
+  int fd;
+  DeviceFacts facts;
+};
+
+// deviceFacts(fd) → Promise<DeviceFacts>
+Napi::Value Facts(const Napi::CallbackInfo& info) {
+  return RunAsync<FactsTask>(
+      info.Env(), {ToFd(info[0]), {}}, info.Env().Undefined(),
+      [](FactsTask& t) { return ReadDeviceFacts(t.fd, &t.facts); },
+      [](Napi::Env env, const FactsTask& t) -> Napi::Value {
+        const Napi::Object result = Napi::Object::New(env);
+        result.Set("sizeBytes", static_cast<double>(t.facts.size_bytes));
+        result.Set("logicalBlockSize", t.facts.logical_block_size);
+        result.Set("physicalBlockSize", t.facts.physical_block_size);
+        result.Set("readOnly", t.facts.read_only);
+        return result;
+      });
+}
+
+struct FlagTask {
+  int fd;
+  bool flag;
+};
+
+// rereadPartitionTable(fd) → Promise<boolean>
+Napi::Value RereadPartitions(const Napi::CallbackInfo& info) {
+  return RunAsync<FlagTask>(
+      info.Env(), {ToFd(info[0]), false}, info.Env().Undefined(),
+      [](FlagTask& t) { return RereadPartitionTable(t.fd, &t.flag); },
+      [](Napi::Env env, const FlagTask& t) -> Napi::Value { return Napi::Boolean::New(env, t.flag); });
+}
+
+// tryLock(fd) → boolean, or the error object; does not wait, so it needs no thread
+Napi::Value Lock(const Napi::CallbackInfo& info) {
+  bool locked;
+  const SysError error = TryLock(ToFd(info[0]), &locked);
+  return error.Failed() ? ToJsError(info.Env(), error) : Napi::Boolean::New(info.Env(), locked);
+}
+
+// allocateSlab(bytes) → ArrayBuffer, or the error object
+Napi::Value AllocateSlab(const Napi::CallbackInfo& info) {
+  const size_t length = static_cast<size_t>(ToUint64(info[0]));
+  void* memory = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return ToJsError(info.Env(), SysError::Last("mmap"));
+  return Napi::ArrayBuffer::New(info.Env(), memory, length, [length](Napi::Env, void* data) { munmap(data, length); });
+}
+
+struct WriteTask {
+  int fd;
+  std::vector<BlockWrite> blocks;
+  ZeroPolicy policy;
+  ZeroMethod method;
+};
+
+// writeBlocks(fd, data[], offset[], digest[], policy, method) → Promise<[outcome…, method]>
+Napi::Value Write(const Napi::CallbackInfo& info) {
+  WriteTask task{ToFd(info[0]), {}, static_cast<ZeroPolicy>(info[4].As<Napi::Number>().Uint32Value()),
+                 ToZeroMethod(info[5])};
+  const Napi::Array data = info[1].As<Napi::Array>();
+  const Napi::Array offsets = info[2].As<Napi::Array>();
+  const Napi::Array digests = info[3].As<Napi::Array>();
+  task.blocks.resize(data.Length());
+  for (uint32_t i = 0; i < data.Length(); i++) {
+    BlockWrite& block = task.blocks[i];
+    const Bytes bytes = ToBytes(data.Get(i));
+    block.data = bytes.data;
+    block.length = bytes.length;
+    block.offset = ToUint64(offsets.Get(i));
+    memcpy(block.digest.data(), ToBytes(digests.Get(i)).data, block.digest.size());
+  }
+  return RunAsync<WriteTask>(
+      info.Env(), std::move(task), data,
+      [](WriteTask& t) { return WriteBlocks(t.fd, &t.blocks, t.policy, &t.method); },
+      [](Napi::Env env, const WriteTask& t) -> Napi::Value {
+        const Napi::Array result = Napi::Array::New(env, t.blocks.size() + 1);
+        uint32_t i = 0;
+        for (const BlockWrite& block : t.blocks) result.Set(i++, static_cast<uint8_t>(block.outcome));
+        result.Set(i, ToJs(env, t.method));
+        return result;
+      });
+}
+
+struct ReadTask {
+  int fd;
+  std::vector<BlockRead> blocks;
+  bool hash;
+};
+
+// readBlocks(fd, data[], offset[], hash) → Promise<{ digest, zero, bytesRead }[]>
+Napi::Value Read(const Napi::CallbackInfo& info) {
+  ReadTask task{ToFd(info[0]), {}, info[3].As<Napi::Boolean>().Value()};
+  const Napi::Array data = info[1].As<Napi::Array>();
+  const Napi::Array offsets = info[2].As<Napi::Array>();
+  task.blocks.resize(data.Length());
+  for (uint32_t i = 0; i < data.Length(); i++) {
+    const Bytes bytes = ToBytes(data.Get(i));
+    task.blocks[i].data = bytes.data;
+    task.blocks[i].length = bytes.length;
+    task.blocks[i].offset = ToUint64(offsets.Get(i));
+  }
+  return RunAsync<ReadTask>(
+      info.Env(), std::move(task), data, [](ReadTask& t) { return ReadBlocks(t.fd, &t.blocks, t.hash); },
+      [](Napi::Env env, const ReadTask& t) -> Napi::Value {
+        const Napi::Array result = Napi::Array::New(env, t.blocks.size());
+        for (size_t i = 0; i < t.blocks.size(); i++) {
+          const BlockRead& block = t.blocks[i];
+          Napi::Uint8Array digest = Napi::Uint8Array::New(env, t.hash ? block.digest.size() : 0);
+          if (t.hash) memcpy(digest.Data(), block.digest.data(), block.digest.size());
+          const Napi::Object entry = Napi::Object::New(env);
+          entry.Set("digest", digest);
+          entry.Set("zero", block.zero);
+          entry.Set("bytesRead", static_cast<double>(block.bytes_read));
+          result.Set(static_cast<uint32_t>(i), entry);
+        }
+        return result;
+      });
+}
+
+struct RangeTask {
+  int fd;
+  uint64_t offset;
+  uint64_t length;
+  ZeroMethod method;
+};
+
+// zeroRange(fd, offset, length, method) → Promise<method>
+Napi::Value Zero(const Napi::CallbackInfo& info) {
+  return RunAsync<RangeTask>(
+      info.Env(), {ToFd(info[0]), ToUint64(info[1]), ToUint64(info[2]), ToZeroMethod(info[3])},
+      info.Env().Undefined(), [](RangeTask& t) { return ZeroRange(t.fd, t.offset, t.length, &t.method); },
+      [](Napi::Env env, const RangeTask& t) { return ToJs(env, t.method); });
+}
+
+// dropCache(fd, offset, length) → Promise<void>
+Napi::Value Drop(const Napi::CallbackInfo& info) {
+  return RunAsync<RangeTask>(
+      info.Env(), {ToFd(info[0]), ToUint64(info[1]), ToUint64(info[2]), ZeroMethod::kWrite}, info.Env().Undefined(),
+      [](RangeTask& t) { return DropCache(t.fd, t.offset, t.length); },
+      [](Napi::Env env, const RangeTask&) { return env.Undefined(); });
+}
+
+struct ExtentTask {
+  int fd;
+  uint64_t offset;
+  Extent extent;
+  bool found;
+};
+
+// nextExtent(fd, offset) → Promise<{ start, end } | null>
+Napi::Value NextExtentOf(const Napi::CallbackInfo& info) {
+  return RunAsync<ExtentTask>(
+      info.Env(), {ToFd(info[0]), ToUint64(info[1]), {}, false}, info.Env().Undefined(),
+      [](ExtentTask& t) { return NextExtent(t.fd, t.offset, &t.extent, &t.found); },
+      [](Napi::Env env, const ExtentTask& t) -> Napi::Value {
+        if (!t.found) return env.Null();
+        const Napi::Object result = Napi::Object::New(env);
+        result.Set("start", static_cast<double>(t.extent.start));
+        result.Set("end", static_cast<double>(t.extent.end));
+        return result;
+      });
+}
+
+// isZero(data) → boolean
+Napi::Value IsZeroOf(const Napi::CallbackInfo& info) {
+  const Bytes bytes = ToBytes(info[0]);
+  return Napi::Boolean::New(info.Env(), IsZero(bytes.data, bytes.length));
+}
+
+}  // namespace
+
+void ExportIo(Napi::Env env, Napi::Object exports) {
+  exports.Set("openExclusive", Napi::Function::New<Open>(env));
+  exports.Set("deviceFacts", Napi::Function::New<Facts>(env));
+  exports.Set("rereadPartitionTable", Napi::Function::New<RereadPartitions>(env));
+  exports.Set("allocateSlab", Napi::Function::New<AllocateSlab>(env));
+  exports.Set("writeBlocks", Napi::Function::New<Write>(env));
+  exports.Set("readBlocks", Napi::Function::New<Read>(env));
+  exports.Set("zeroRange", Napi::Function::New<Zero>(env));
+  exports.Set("syncData", Napi::Function::New<SyncDataOf>(env));
+  exports.Set("syncAll", Napi::Function::New<SyncAllOf>(env));
+  exports.Set("tryLock", Napi::Function::New<Lock>(env));
+  exports.Set("nextExtent", Napi::Function::New<NextExtentOf>(env));
+  exports.Set("dropCache", Napi::Function::New<Drop>(env));
+  exports.Set("isZero", Napi::Function::New<IsZeroOf>(env));
+}
+
+}  // namespace coldsnap

@@ -1,0 +1,40 @@
+// Several blocks in one go, off the main thread: zero test, SHA-256 of many at once, positioned writes or reads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "sha256.h"
+#include "sys_error.h"
+#include "zero.h"
+
+namespace coldsnap {
+
+enum class ZeroPolicy : uint8_t { kSkip, kZero, kWrite };
+enum class BlockOutcome : uint8_t { kWritten, kZero, kMismatch };
+
+struct BlockWrite {
+  const uint8_t* data = nullptr;
+  size_t length = 0;
+  uint64_t offset = 0;
+  Digest digest{};
+  BlockOutcome outcome = BlockOutcome::kMismatch;
+};
+
+// Checks all blocks first; then those with the right digest are written, in order, until a write fails (the error then
+// has that block's offset). With `fd` -1 blocks are only checked.
+SysError WriteBlocks(int fd, std::vector<BlockWrite>* blocks, ZeroPolicy policy, ZeroMethod* method);
+
+struct BlockRead {
+  uint8_t* data = nullptr;
+  size_t length = 0;
+  uint64_t offset = 0;
+  size_t bytes_read = 0;
+  bool zero = false;
+  Digest digest{};
+};
+
+SysError ReadBlocks(int fd, std::vector<BlockRead>* blocks, bool hash);
+
+}  // namespace coldsnap

@@ -1,0 +1,36 @@
+// Positioned reading and writing that finishes, syncing, extents, locks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "sys_error.h"
+
+namespace coldsnap {
+
+// Writes all of it or fails; short counts and EINTR are gone on from. When direct I/O refuses (EINVAL: unaligned tail or
+// buffer, odd file system), O_DIRECT is taken off the descriptor for good and the write made again.
+SysError WriteFully(int fd, const uint8_t* data, size_t length, uint64_t offset);
+
+// Reads until `length` bytes or the end of the file, and zero-fills the rest of `data`.
+SysError ReadFully(int fd, uint8_t* data, size_t length, uint64_t offset, size_t* bytes_read);
+
+SysError SyncData(int fd);
+SysError SyncAll(int fd);
+
+// Takes an exclusive lock on the open file without waiting; `locked` is false when another open file holds one.
+SysError TryLock(int fd, bool* locked);
+
+struct Extent {
+  uint64_t start = 0;
+  uint64_t end = 0;
+};
+
+// The next run of data at or after `offset`; `found` is false when only a hole or nothing follows. Files that do not know
+// their holes (block devices, some file systems) are one extent.
+SysError NextExtent(int fd, uint64_t offset, Extent* extent, bool* found);
+
+// Lets go of the clean cached pages of a range (length 0: to the end), so that the next read comes from the medium.
+SysError DropCache(int fd, uint64_t offset, uint64_t length);
+
+}  // namespace coldsnap

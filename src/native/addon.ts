@@ -1,0 +1,96 @@
+/** The addon's raw functions, as C++ exports them. Only src/native calls these: C++ trusts its arguments. */
+import { getSystemErrorMap } from 'node:util';
+import { loadAddon } from './load.ts';
+
+export interface Addon {
+  openExclusive(
+    path: string,
+    write: boolean,
+    direct: boolean,
+    dev: bigint,
+    ino: bigint,
+    rdev: bigint,
+  ): Promise<number>;
+  deviceFacts(fd: number): Promise<{
+    sizeBytes: number;
+    logicalBlockSize: number;
+    physicalBlockSize: number;
+    readOnly: boolean;
+  }>;
+  rereadPartitionTable(fd: number): Promise<boolean>;
+  allocateSlab(bytes: number): ArrayBuffer | Error;
+  /** Outcomes as numbers, one a block, and then the zero method that worked. The arrays must not be shared with anyone. */
+  writeBlocks(
+    fd: number,
+    data: Uint8Array[],
+    offsets: number[],
+    digests: Uint8Array[],
+    policy: number,
+    method: number,
+  ): Promise<number[]>;
+  readBlocks(
+    fd: number,
+    data: Uint8Array[],
+    offsets: number[],
+    hash: boolean,
+  ): Promise<{ digest: Uint8Array; zero: boolean; bytesRead: number }[]>;
+  zeroRange(fd: number, offset: number, length: number, method: number): Promise<number>;
+  syncData(fd: number): Promise<void>;
+  syncAll(fd: number): Promise<void>;
+  tryLock(fd: number): boolean | Error;
+  nextExtent(fd: number, offset: number): Promise<{ start: number; end: number } | null>;
+  dropCache(fd: number, offset: number, length: number): Promise<void>;
+  isZero(data: Uint8Array): boolean;
+  sha256(buffers: Uint8Array[]): Promise<Uint8Array[]>;
+  sha256New(): Uint8Array;
+  sha256Update(state: Uint8Array, data: Uint8Array): void;
+  sha256Digest(state: Uint8Array): Uint8Array;
+  sha256Kernels(): { active: string; available: string[] };
+  useKernel(name: string): boolean;
+}
+
+let loaded: Addon | undefined;
+
+/** The addon, loaded at first use, so that importing this module (for `--help`) costs nothing. */
+export function addon(): Addon {
+  loaded ??= loadAddon() as Addon;
+  return loaded;
+}
+
+/** A failed system call, worded like the errors of Node's own fs module. */
+export interface SystemCallError extends Error {
+  code: string;
+  /** Negative. */
+  errno: number;
+  syscall: string;
+  path?: string;
+  /** Byte offset of the block that failed, for reads and writes of blocks. */
+  offset?: number;
+}
+
+/** Gives an error from C++ its `code` and message; C++ puts an ioctl's name in brackets after the call's. */
+export function worded(error: unknown, path?: string): unknown {
+  if (!(error instanceof Error) || !('errno' in error) || !('syscall' in error)) return error;
+  const failure = error as SystemCallError;
+  const call = failure.syscall;
+  const [name, description] = getSystemErrorMap().get(failure.errno) ?? [
+    `E${-failure.errno}`,
+    'unknown error',
+  ];
+  failure.code ??= name;
+  failure.syscall = call.replace(/\(.*/, '');
+  if (path !== undefined) failure.path = path;
+  const reason =
+    failure.code === 'EINODECHANGED' ? 'it is no longer the block device that was looked at' : description;
+  failure.message = `${failure.code}: ${reason}, ${call}${path === undefined ? '' : ` '${path}'`}`;
+  return failure;
+}
+
+/** Awaits a promise of the addon and words its failure. */
+export async function settled<T>(promise: Promise<T>, path?: string): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw worded(error, path);
+  }
+}

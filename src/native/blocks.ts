@@ -1,0 +1,143 @@
+import { addon, settled } from './addon.ts';
+import {
+  checkArray,
+  checkBoolean,
+  checkBytes,
+  checkChoice,
+  checkData,
+  checkDigest,
+  checkFd,
+  checkRange,
+} from './validate.ts';
+
+/**
+ * What to do with a received block that is all zeros:
+ * `skip` leaves the range alone (a hole on a fresh file), `zero` makes the range read as zeros by the zeroing ladder,
+ * `write` writes the zeros like any data.
+ */
+export type ZeroPolicy = 'skip' | 'zero' | 'write';
+
+/**
+ * What became of one received block. `zero`: all zeros, and left alone or zeroed as the policy says (with the policy
+ * `write` it is `written`). `mismatch`: the checksum was wrong and nothing was written.
+ */
+export type BlockOutcome = 'written' | 'zero' | 'mismatch';
+
+/** Ways to make a range read as zeros, best first; `write` always works. */
+export type ZeroMethod = 'blkzeroout' | 'zero-range' | 'punch-hole' | 'write';
+
+export interface BlockWrite {
+  /** The data; its length is the block's length. Not to be changed until the promise settles. */
+  data: Uint8Array;
+  /** Byte offset in the file, 0 … 2^53-1. */
+  offset: number;
+  /** The SHA-256 (32 bytes) the data must have. */
+  digest: Uint8Array;
+}
+
+export interface BlockRead {
+  /** Buffer to fill completely. Not to be touched until the promise settles. */
+  data: Uint8Array;
+  /** Byte offset in the file, 0 … 2^53-1. */
+  offset: number;
+}
+
+/** One block read: its SHA-256, whether it is all zeros, and how many bytes the file had (fewer at its end; the rest is zero-filled). */
+export interface BlockReadResult {
+  /** Empty when no hash was asked for. */
+  digest: Uint8Array;
+  zero: boolean;
+  bytesRead: number;
+}
+
+// In the order of the enums in native/block_batch.h and native/zero.h.
+const policies: readonly ZeroPolicy[] = ['skip', 'zero', 'write'];
+const outcomes: readonly BlockOutcome[] = ['written', 'zero', 'mismatch'];
+const methods: readonly ZeroMethod[] = ['blkzeroout', 'zero-range', 'punch-hole', 'write'];
+
+/**
+ * Checks received blocks and puts the right ones in place, in one hop off the main thread: zero test, SHA-256 (blocks of
+ * equal length together), and only if that is right the write, in the order given.
+ *
+ * With `fd` -1 (and policy `skip`) the blocks are only checked: `written` then means "right, and not zeros".
+ * `zeroMethod` is where the zeroing ladder starts; the result says which method works, for the next call.
+ * A descriptor whose O_DIRECT gets in the way (EINVAL) loses it for good.
+ *
+ * Rejects with a SystemCallError with the failing block's `offset`; blocks before it were written, later ones not.
+ */
+export async function writeBlocks(
+  fd: number,
+  blocks: readonly BlockWrite[],
+  options: { zero: ZeroPolicy; zeroMethod: ZeroMethod },
+): Promise<{ outcomes: BlockOutcome[]; zeroMethod: ZeroMethod }> {
+  checkFd(fd, -1);
+  checkArray('blocks', blocks);
+  const policy = checkChoice('zero', options.zero, policies);
+  const method = checkChoice('zeroMethod', options.zeroMethod, methods);
+  if (fd === -1 && options.zero !== 'skip')
+    throw new RangeError(`fd -1 needs the zero policy skip, not ${options.zero}`);
+  // Arrays of our own: what C++ keeps alive through them nobody else can take out.
+  const data: Uint8Array[] = [];
+  const offsets: number[] = [];
+  const digests: Uint8Array[] = [];
+  for (const [i, block] of blocks.entries()) {
+    const { data: bytes, offset, digest } = block;
+    checkData(`blocks[${i}].data`, bytes);
+    checkBlockOffset(i, offset, bytes.length);
+    checkDigest(`blocks[${i}].digest`, digest);
+    data.push(bytes);
+    offsets.push(offset);
+    digests.push(digest);
+  }
+  const result = await settled(addon().writeBlocks(fd, data, offsets, digests, policy, method));
+  const zeroMethod = methods[result.pop()!]!;
+  return { outcomes: result.map((outcome) => outcomes[outcome]!), zeroMethod };
+}
+
+/**
+ * Reads blocks completely (zero-filling past the end of the file) and says of each whether it is all zeros and, with
+ * `hash`, its SHA-256. Rejects with a SystemCallError with the failing block's `offset`.
+ */
+export async function readBlocks(
+  fd: number,
+  reads: readonly BlockRead[],
+  options: { hash: boolean },
+): Promise<BlockReadResult[]> {
+  checkFd(fd);
+  checkArray('reads', reads);
+  checkBoolean('hash', options.hash);
+  const data: Uint8Array[] = [];
+  const offsets: number[] = [];
+  for (const [i, read] of reads.entries()) {
+    const { data: bytes, offset } = read;
+    checkData(`reads[${i}].data`, bytes);
+    checkBlockOffset(i, offset, bytes.length);
+    data.push(bytes);
+    offsets.push(offset);
+  }
+  return settled(addon().readBlocks(fd, data, offsets, options.hash));
+}
+
+/**
+ * Makes a range read as zeros, from `method` down the ladder as long as the file or device says that it cannot do that;
+ * resolves with the method that worked. Never discards (what a discard leaves behind is undefined). Ends that are not
+ * multiples of 4,096 are written.
+ *
+ * Rejects with a SystemCallError when it went wrong (`EIO`, `ENOSPC`, …).
+ */
+export async function zeroRange(
+  fd: number,
+  offset: number,
+  length: number,
+  method: ZeroMethod,
+): Promise<ZeroMethod> {
+  checkFd(fd);
+  checkRange(offset, length);
+  const start = checkChoice('method', method, methods);
+  return methods[await settled(addon().zeroRange(fd, offset, length, start))]!;
+}
+
+function checkBlockOffset(i: number, offset: unknown, length: number): asserts offset is number {
+  checkBytes(`offset of block ${i}`, offset);
+  if (!Number.isSafeInteger(offset + length)) throw new RangeError(`block ${i} must end at most at 2^53-1`);
+}

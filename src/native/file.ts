@@ -1,0 +1,73 @@
+import { markAsUntransferable } from 'node:worker_threads';
+import { addon, settled, worded } from './addon.ts';
+import { checkBytes, checkData, checkFd, checkRange } from './validate.ts';
+
+/** A run of data in a file: from byte `start` up to, not including, `end`. */
+export interface Extent {
+  start: number;
+  end: number;
+}
+
+/**
+ * Zeroed memory that begins on a page (so on 4 KiB), for O_DIRECT; its own mapping, given back when it is collected. It
+ * cannot be transferred to another thread. `bytes` is 1 … 2^53-1.
+ * @throws SystemCallError `ENOMEM`
+ */
+export function allocateSlab(bytes: number): ArrayBuffer {
+  checkBytes('bytes', bytes, 1);
+  const slab = addon().allocateSlab(bytes);
+  if (slab instanceof Error) throw worded(slab);
+  markAsUntransferable(slab);
+  return slab;
+}
+
+/** fdatasync: resolves when the written data (and the size) are on stable storage. */
+export async function syncData(fd: number): Promise<void> {
+  checkFd(fd);
+  return settled(addon().syncData(fd));
+}
+
+/** fsync: data and all metadata; for directories too. */
+export async function syncAll(fd: number): Promise<void> {
+  checkFd(fd);
+  return settled(addon().syncAll(fd));
+}
+
+/**
+ * Takes an exclusive flock without waiting. False when another open file description holds one. Closing the descriptor,
+ * or the end of the process, gives it back.
+ * @throws SystemCallError
+ */
+export function tryLock(fd: number): boolean {
+  checkFd(fd);
+  const locked = addon().tryLock(fd);
+  if (locked instanceof Error) throw worded(locked);
+  return locked;
+}
+
+/**
+ * The next run of data at or after `offset` (SEEK_DATA, SEEK_HOLE), or null when only a hole follows, or nothing. A file
+ * system or device that does not know its holes reports everything as data. Moves the descriptor's file position.
+ * Call syncAll first: some file systems see unwritten pages as holes.
+ */
+export async function nextExtent(fd: number, offset: number): Promise<Extent | null> {
+  checkFd(fd);
+  checkBytes('offset', offset);
+  return settled(addon().nextExtent(fd, offset));
+}
+
+/**
+ * Lets go of the clean cached pages of a range, so that the next read comes from the medium (POSIX_FADV_DONTNEED). Sync
+ * first: pages not yet written stay. Length 0 means to the end.
+ */
+export async function dropCache(fd: number, offset: number, length: number): Promise<void> {
+  checkFd(fd);
+  checkRange(offset, length);
+  return settled(addon().dropCache(fd, offset, length));
+}
+
+/** Whether all bytes are zero (true of no bytes). Scans about 10 GiB/s and more; stops at the first that is not. */
+export function isZero(data: Uint8Array): boolean {
+  checkData('data', data);
+  return addon().isZero(data);
+}

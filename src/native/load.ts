@@ -1,0 +1,125 @@
+/** Finds the addon's binary and loads it, or says what it saw and what to do. */
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The addon did not load. The message ends with what may help, chosen from what was seen. */
+export class AddonLoadError extends Error {
+  readonly code = 'ADDON_NOT_LOADED';
+  /** Every path looked at, with why it was not taken. */
+  readonly tried: readonly { path: string; reason: string }[];
+
+  constructor(message: string, tried: readonly { path: string; reason: string }[], cause: unknown) {
+    super(message, { cause });
+    this.name = 'AddonLoadError';
+    this.tried = tried;
+  }
+}
+
+/** The nearest folder upwards whose package.json is coldsnap's: the same from src/native, dist/native and a bundle in dist. */
+export function packageRoot(from: string): string | undefined {
+  for (let folder = from; ; folder = dirname(folder)) {
+    if (isColdsnap(join(folder, 'package.json'))) return folder;
+    if (folder === dirname(folder)) return undefined;
+  }
+}
+
+function isColdsnap(path: string): boolean {
+  try {
+    const json: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    return typeof json === 'object' && json !== null && 'name' in json && json.name === 'coldsnap';
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Loads the addon: a prebuilt binary for this platform first, else the one that the installation compiled.
+ * @throws AddonLoadError
+ */
+export function loadAddon(from: string = dirname(fileURLToPath(import.meta.url))): unknown {
+  const root = packageRoot(from);
+  if (root === undefined) {
+    throw new AddonLoadError(
+      `coldsnap's native addon cannot be looked for: no package.json of coldsnap in ${from} or above.\n` +
+        'Possible solutions:\n  - keep the package.json of coldsnap beside its dist folder, or reinstall the package',
+      [],
+      undefined,
+    );
+  }
+  const paths = [
+    join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'coldsnap.node'),
+    join(root, 'build', 'Release', 'coldsnap.node'),
+  ];
+  const tried: { path: string; reason: string }[] = [];
+  let cause: unknown;
+  for (const path of paths) {
+    if (!existsSync(path)) {
+      tried.push({ path, reason: 'no such file' });
+      continue;
+    }
+    try {
+      const module: { exports: unknown } = { exports: {} };
+      process.dlopen(module, path);
+      return module.exports;
+    } catch (error) {
+      cause ??= error;
+      tried.push({ path, reason: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  throw new AddonLoadError(explain(root, tried), tried, cause);
+}
+
+function explain(root: string, tried: readonly { path: string; reason: string }[]): string {
+  const solutions = new Set<string>();
+  for (const { reason } of tried) for (const solution of solutionsFor(reason)) solutions.add(solution);
+  if (tried.every(({ reason }) => reason === 'no such file')) {
+    if (process.platform !== 'linux')
+      solutions.add(`use Linux: coldsnap does not run on ${process.platform}`);
+    solutions.add(`build it: \`npm rebuild coldsnap\` (in a checkout, ${root}: \`npm ci\`)`);
+    solutions.add('allow install scripts (`npm config get ignore-scripts` should print false), then rebuild');
+    solutions.add(
+      'install a C++17 compiler, make and Python 3 (Debian: `apt-get install g++ make python3`), then rebuild',
+    );
+  }
+  return [
+    "coldsnap's native addon did not load.",
+    ...tried.map(({ path, reason }) => `  ${path}: ${reason}`),
+    `  this process: Node ${process.version}, ${process.platform}-${process.arch}, ${libc()}, module ABI ${process.versions.modules}, Node-API ${process.versions.napi}`,
+    'Possible solutions:',
+    ...[...solutions].map((solution) => `  - ${solution}`),
+  ].join('\n');
+}
+
+/** What may help against what dlopen said. */
+function solutionsFor(reason: string): string[] {
+  if (reason === 'no such file') return [];
+  if (/GLIBC|GLIBCXX|CXXABI/.test(reason)) {
+    return [
+      'the binary wants a newer C library than this system has: rebuild here with `npm rebuild coldsnap --build-from-source`',
+    ];
+  }
+  if (/ELF|wrong architecture|cannot open shared object file: No such file/i.test(reason)) {
+    return [
+      `the binary was built for another platform (node_modules copied from elsewhere?): on this machine (${process.arch}) run \`npm rebuild coldsnap\``,
+    ];
+  }
+  if (/Permission denied|Operation not permitted|failed to map segment/i.test(reason)) {
+    return [
+      'the file may not be read or executed here: check its permissions and that the file system is not mounted noexec',
+    ];
+  }
+  if (/undefined symbol|NODE_MODULE_VERSION|napi/i.test(reason)) {
+    return [
+      `the binary does not fit this Node (${process.version}): use Node 20.19 or later, then \`npm rebuild coldsnap\``,
+    ];
+  }
+  return ['rebuild it: `npm rebuild coldsnap`'];
+}
+
+function libc(): string {
+  // The report is an object with a header, or, where it is switched off, nothing useful.
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
+  const version = report?.header?.glibcVersionRuntime;
+  return version === undefined ? 'not glibc (musl?)' : `glibc ${version}`;
+}

@@ -1,0 +1,77 @@
+import { addon, settled } from './addon.ts';
+import { checkArray, checkData } from './validate.ts';
+
+/** SHA-256 of each buffer, several at once, off the main thread. Lengths may differ; equal ones are fastest. */
+export async function sha256(buffers: readonly Uint8Array[]): Promise<Uint8Array[]> {
+  checkArray('buffers', buffers);
+  const own = [...buffers];
+  for (const [i, buffer] of own.entries()) checkData(`buffers[${i}]`, buffer);
+  return settled(addon().sha256(own));
+}
+
+/** The SHA-256 kernel in use (chosen when the addon loads), and those that this machine has and that compute right. */
+export function sha256Kernels(): { active: string; available: string[] } {
+  return addon().sha256Kernels();
+}
+
+// An exported state: magic with a version, the state as C++ has it (8 words, the length in 8 bytes, 64 bytes of tail),
+// and 8 bytes of SHA-256 over all that.
+const magic = new TextEncoder().encode('csha256\x01');
+const stateLength = 32 + 8 + 64;
+const checkLength = 8;
+const exportLength = magic.length + stateLength + checkLength;
+
+/**
+ * A SHA-256 that can be put away and gone on with later, in another process if need be. Works on the calling thread, so
+ * give it small data.
+ */
+export class Sha256State {
+  readonly #state: Uint8Array;
+
+  constructor() {
+    this.#state = addon().sha256New();
+  }
+
+  update(data: Uint8Array): this {
+    checkData('data', data);
+    addon().sha256Update(this.#state, data);
+    return this;
+  }
+
+  /** The digest (32 bytes) of what came so far. More may follow. */
+  digest(): Uint8Array {
+    return addon().sha256Digest(this.#state);
+  }
+
+  /** The state as 120 bytes, for `Sha256State.import`. */
+  export(): Uint8Array {
+    const bytes = new Uint8Array(exportLength);
+    bytes.set(magic);
+    bytes.set(this.#state, magic.length);
+    bytes.set(checkOf(bytes), magic.length + stateLength);
+    return bytes;
+  }
+
+  /** @throws RangeError when the bytes are not an exported state, or a damaged one */
+  static import(bytes: Uint8Array): Sha256State {
+    checkData('bytes', bytes);
+    if (bytes.length !== exportLength) {
+      throw new RangeError(`a SHA-256 state has ${exportLength} bytes, not ${bytes.length}`);
+    }
+    if (!magic.every((byte, i) => byte === bytes[i]))
+      throw new RangeError('not a SHA-256 state of a known version');
+    const end = magic.length + stateLength;
+    if (!checkOf(bytes).every((byte, i) => byte === bytes[end + i]))
+      throw new RangeError('the SHA-256 state is damaged');
+    const state = new Sha256State();
+    state.#state.set(bytes.subarray(magic.length, end));
+    return state;
+  }
+}
+
+/** The first bytes of the SHA-256 over magic and state. */
+function checkOf(bytes: Uint8Array): Uint8Array {
+  const state = addon().sha256New();
+  addon().sha256Update(state, bytes.subarray(0, magic.length + stateLength));
+  return addon().sha256Digest(state).subarray(0, checkLength);
+}
