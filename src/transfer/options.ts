@@ -7,18 +7,24 @@ import type { SnapshotTag } from '../ebs/api.ts';
 import type { ServiceOptions } from '../ebs/connect.ts';
 import type { TransferListener, TransferProgress } from './events.ts';
 
-export interface TransferOptions extends ServiceOptions {
+export type { ServiceOptions };
+
+/** What every function of the library takes: how to reach the service, when to stop, and whom to tell. */
+export interface ClientOptions extends ServiceOptions {
   /** Milliseconds without any success after which retrying ends. Default 600,000 (10 min). */
   retryForMs?: number | undefined;
   /** Your own EBS client, instead of region, profile and endpoint; it is used as it is and stays open. */
   ebsClient?: EBSClient | undefined;
   /** Your own EC2 client, for what the EBS direct APIs lack: snapshot states, deleting, tags. */
   ec2Client?: EC2Client | undefined;
-  /** Requests in flight, 1 … 1,024. Default 64. */
-  workers?: number | undefined;
-  /** Stops the transfer: no write begins after it fires, and what was moved stays resumable. */
+  /** Stops the work. A transfer begins no write after it fires, and what was moved stays resumable. */
   signal?: AbortSignal | undefined;
   onEvent?: TransferListener | undefined;
+}
+
+export interface TransferOptions extends ClientOptions {
+  /** Requests in flight, 1 … 1,024. Default 64. */
+  workers?: number | undefined;
 }
 
 /** How an interrupted transfer is made resumable. Streams and pipes have no journal, whatever is said here. */
@@ -89,29 +95,27 @@ export interface UploadResult extends TransferProgress {
 
 /** What to wait for, how often to ask, and when to stop asking. */
 export interface WaitConditions {
-  /** `completed`, `pending`, `error`, … Default `completed`. */
+  /** `completed`, `pending`, `error`, `recovering` or `recoverable`. Default `completed`. */
   desiredStatus?: string;
   /** Answers in a row that must show the desired status. Default 3. */
   successesRequired?: number;
-  /** Answers without the desired status after which waiting ends. Default 90. */
+  /** Answers without the desired status after which waiting ends, from 1. Default: no limit. */
   maxAttempts?: number;
   /** Pause between two questions, in seconds. Default 2. */
   secondsBetweenAttempts?: number;
-  /** Milliseconds after which waiting ends, however many questions that was. Default: no limit. */
+  /** Milliseconds after which waiting ends, however many questions that was; at most 2,147,483,647. Default: no limit. */
   timeoutMs?: number;
 }
 
-export interface WaitOptions extends ServiceOptions, WaitConditions {
+/** `onEvent` receives `status`, `retry` and `warning` events. */
+export interface WaitOptions extends ClientOptions, WaitConditions {
   snapshotId: string;
-  signal?: AbortSignal | undefined;
-  /** Receives `status`, `retry` and `warning` events. */
-  onEvent?: TransferListener | undefined;
 }
 
 export interface WaitResult {
   snapshotId: string;
   status: string;
-  /** Questions asked. */
+  /** Times that the status was asked for. */
   attempts: number;
   elapsedMs: number;
 }
