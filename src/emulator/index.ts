@@ -18,6 +18,7 @@ import { Handler } from './server.ts';
 import { Store } from './store.ts';
 import { Tokens } from './tokens.ts';
 
+export { parseFaults } from './fault-file.ts';
 export type * from './faults.ts';
 export type {
   Emulator,

@@ -16,7 +16,7 @@ import { type Route, routeOf } from './routes.ts';
 import type { Service } from './service.ts';
 import { checkSignature } from './sigv4.ts';
 
-/** Beyond this no body is taken, whatever it is for. */
+/** No body but a block's may be longer. */
 const MOST_BODY_BYTES = 2 ** 20;
 
 /** An exchange: one request and what becomes of it. */
@@ -155,15 +155,18 @@ export class Handler {
 
   /** The whole body; of one that is far too long, only as much as shows that. */
   async #readBody(request: IncomingMessage): Promise<Buffer> {
-    const most = Math.max(MOST_BODY_BYTES, this.#service.settings.blockSize);
     const pieces: Buffer[] = [];
     let length = 0;
     for await (const piece of request as AsyncIterable<Buffer>) {
-      if (length > most) continue;
+      if (length > this.#mostBodyBytes) continue;
       pieces.push(piece);
       length += piece.length;
     }
     return Buffer.concat(pieces, length);
+  }
+
+  get #mostBodyBytes(): number {
+    return Math.max(MOST_BODY_BYTES, this.#service.settings.blockSize);
   }
 
   #record(request: IncomingMessage, target: string, route: Route): OpenRecord {

@@ -44,9 +44,11 @@ export function checkSignature(settings: Settings, request: SignedRequest): void
       'x-amz-date is missing, malformed, or not of the date of the scope.',
     );
   }
-  for (const name of ['host', 'x-amz-date', 'x-amz-security-token']) {
-    const needed = name !== 'x-amz-security-token' || request.headers[name] !== undefined;
-    if (needed && !authorization.signedHeaders.includes(name)) {
+  const toBeSigned = Object.keys(request.headers).filter(
+    (name) => name === 'host' || name.startsWith('x-amz-'),
+  );
+  for (const name of toBeSigned) {
+    if (!authorization.signedHeaders.includes(name)) {
       throw refusal(request.protocol, 'incomplete', `The header '${name}' must be signed.`);
     }
   }

@@ -8,6 +8,7 @@
 
 import {
   closeSync,
+  constants,
   fstatSync,
   ftruncateSync,
   mkdirSync,
@@ -85,16 +86,17 @@ export class Snapshot {
     mkdirSync(directory, { recursive: true });
     const snapshot = new Snapshot(directory, metadata, parent);
     if (snapshot.volumeBytes <= SEGMENT_BYTES) ftruncateSync(snapshot.#file('image'), snapshot.volumeBytes);
+    snapshot.#file('digests'); // its time says after a restart when the last block came
     snapshot.save();
     return snapshot;
   }
 
-  /** Reads a snapshot back. `parentOf` finds its parent. @throws when files are missing or malformed */
+  /** Reads a snapshot back. @throws when a file cannot be read */
   static load(directory: string, metadata: SnapshotMetadata, parent: Snapshot | undefined): Snapshot {
     const snapshot = new Snapshot(directory, metadata, parent);
     snapshot.#loadMap('written', snapshot.written);
     snapshot.#loadMap('gone', snapshot.gone);
-    snapshot.lastActivity = fstatSync(snapshot.#file('written')).mtimeMs;
+    snapshot.lastActivity = fstatSync(snapshot.#file('digests')).mtimeMs;
     return snapshot;
   }
 
@@ -188,10 +190,7 @@ export class Snapshot {
   #file(name: string): number {
     let file = this.#files.get(name);
     if (file === undefined) {
-      const path = join(this.directory, name);
-      file = openSync(path, 'a+'); // creates it where it is missing
-      closeSync(file);
-      file = openSync(path, 'r+');
+      file = openSync(join(this.directory, name), constants.O_RDWR | constants.O_CREAT, 0o666);
       this.#files.set(name, file);
     }
     return file;

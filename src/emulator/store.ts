@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { Snapshot, type SnapshotMetadata } from './snapshot.ts';
 
-/** How long after a restart the last write counts as recent is decided by the files; this is how often to yield while hashing. */
+/** Hashing yields to requests after so many digests. */
 const DIGESTS_AT_ONCE = 8192;
 
 export class Store {
@@ -94,9 +94,10 @@ export class Store {
     for (const entry of readdirSync(this.#directory, { withFileTypes: true })) {
       const path = join(this.#directory, entry.name, 'metadata.json');
       if (!entry.isDirectory() || !existsSync(path)) continue;
-      const metadata = JSON.parse(readFileSync(path, 'utf8')) as SnapshotMetadata;
-      if (metadata.version !== 1 || metadata.id !== entry.name)
-        throw new Error(`${path}: not written by this emulator`);
+      const metadata = readMetadata(path);
+      if (metadata?.version !== 1 || metadata.id !== entry.name) {
+        throw new Error(`${path} was not written by this emulator`);
+      }
       found.set(metadata.id, metadata);
     }
     const load = (metadata: SnapshotMetadata): Snapshot => {
@@ -111,6 +112,7 @@ export class Store {
       return snapshot;
     };
     for (const metadata of found.values()) load(metadata);
+    this.#removeUnused();
   }
 
   #add(snapshot: Snapshot): void {
@@ -148,7 +150,7 @@ export class Store {
         return;
       metadata.status = snapshot.verdict.error === undefined ? 'completed' : 'error';
       if (snapshot.verdict.error !== undefined) metadata.statusMessage = snapshot.verdict.error;
-      metadata.completedAt = now;
+      metadata.completedAt = metadata.completion.requestedAt + this.#completionDelayMs;
     }
     snapshot.save();
   }
@@ -182,5 +184,13 @@ export class Store {
       if (this.#closed || snapshot.metadata.deleted === true) return '';
     }
     return hash.digest('base64');
+  }
+}
+
+function readMetadata(path: string): SnapshotMetadata | null {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as SnapshotMetadata | null;
+  } catch (cause) {
+    throw new Error(`${path} is damaged`, { cause });
   }
 }

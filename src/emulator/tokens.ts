@@ -14,6 +14,8 @@ import {
 
 const PREFIX = 'AAAB';
 const TOKEN_BYTES = 32;
+/** Nonce, ciphertext, tag. */
+const PAGE_TOKEN_BYTES = 12 + 32 + 16;
 const TOKEN_PATTERN = /^AAAB[A-Za-z0-9+/]{43}=$/;
 
 export type TokenVerdict = 'valid' | 'expired' | 'invalid';
@@ -71,35 +73,40 @@ export class Tokens {
   }
 
   mintPageToken(position: PagePosition, expiresAt: number): string {
+    const plain = Buffer.alloc(32);
+    scopeDigest(position.scope).copy(plain, 0, 0, 16);
+    plain.writeUIntBE(position.nextBlock, 16, 6);
+    plain.writeUInt32BE(position.emptyPages, 22);
+    plain.writeUIntBE(expiresAt, 26, 6);
     const iv = randomBytes(12);
     const cipher: CipherGCM = createCipheriv('aes-256-gcm', this.#key, iv);
-    const secret = cipher.update(JSON.stringify({ ...position, expiresAt }), 'utf8');
-    return Buffer.concat([iv, secret, cipher.final(), cipher.getAuthTag()]).toString('base64');
+    return Buffer.concat([iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]).toString('base64');
   }
 
-  /** Where the token's listing goes on; a string when the token will not do. */
+  /** Where the token's listing goes on, or why the token will not do. */
   readPageToken(token: string, scope: string, now: number): PagePosition | 'expired' | 'invalid' {
     const bytes = Buffer.from(token, 'base64');
-    if (bytes.length < 28) return 'invalid';
+    if (bytes.length !== PAGE_TOKEN_BYTES || bytes.toString('base64') !== token) return 'invalid';
+    let plain: Buffer;
     try {
       const decipher: DecipherGCM = createDecipheriv('aes-256-gcm', this.#key, bytes.subarray(0, 12));
       decipher.setAuthTag(bytes.subarray(-16));
-      const text = decipher.update(bytes.subarray(12, -16)).toString() + decipher.final('utf8');
-      const position = JSON.parse(text) as PagePosition & { expiresAt: number };
-      if (position.scope !== scope) return 'invalid';
-      return now < position.expiresAt ? position : 'expired';
+      plain = Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()]);
     } catch {
       return 'invalid';
     }
+    if (!plain.subarray(0, 16).equals(scopeDigest(scope).subarray(0, 16))) return 'invalid';
+    if (now >= plain.readUIntBE(26, 6)) return 'expired';
+    return { scope, nextBlock: plain.readUIntBE(16, 6), emptyPages: plain.readUInt32BE(22) };
   }
 }
 
-let lastScope: { id: string; digest: Buffer } | undefined;
+let lastScope: { scope: string; digest: Buffer } | undefined;
 
-/** SHA-256 of the snapshot's ID; the last one is remembered, because a download asks for one snapshot's over and over. */
-function scopeDigest(snapshotId: string): Buffer {
-  if (lastScope?.id !== snapshotId) {
-    lastScope = { id: snapshotId, digest: createHash('sha256').update(snapshotId).digest() };
+/** SHA-256 of what a token belongs to; the last one is remembered, because a download asks for one over and over. */
+function scopeDigest(scope: string): Buffer {
+  if (lastScope?.scope !== scope) {
+    lastScope = { scope, digest: createHash('sha256').update(scope).digest() };
   }
   return lastScope.digest;
 }

@@ -35,6 +35,9 @@ export function checkEncryption(
     checkKey(settings, KmsKeyArn);
     return { encrypted: true, kmsKeyArn: KmsKeyArn };
   }
+  if (Encrypted === false && settings.encryptedByDefault) {
+    throw invalidParameter('Encryption by default is enabled: no unencrypted snapshot can be made.');
+  }
   if (Encrypted === true || settings.encryptedByDefault) {
     return { encrypted: true, kmsKeyArn: defaultKey(settings) };
   }
@@ -42,7 +45,7 @@ export function checkEncryption(
 }
 
 function checkKey(settings: Settings, arn: string): void {
-  const wellFormed = /^arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:(key|alias)\/[A-Za-z0-9/_-]+$/.test(arn);
+  const wellFormed = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]+$/.test(arn);
   const known = settings.knownKmsKeys?.includes(arn) ?? true;
   if (!wellFormed || !known) {
     throw validation('INVALID_CUSTOMER_KEY', `The KMS key '${arn}' does not exist or cannot be used.`);

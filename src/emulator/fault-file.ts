@@ -1,0 +1,137 @@
+/** Reads fault rules from JSON, naming what is wrong and where. */
+
+import type { FaultAction, FaultRule } from './faults.ts';
+
+/** Says what is wrong with a value, or returns undefined. */
+type Check = (value: unknown) => string | undefined;
+
+const text: Check = (value) => (typeof value === 'string' && value !== '' ? undefined : 'must be a text');
+const flag: Check = (value) => (typeof value === 'boolean' ? undefined : 'must be true or false');
+const share: Check = (value) =>
+  typeof value === 'number' && value >= 0 && value <= 1 ? undefined : 'must be a number from 0 to 1';
+const whole =
+  (least: number, most = Number.MAX_SAFE_INTEGER): Check =>
+  (value) => {
+    if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most)
+      return undefined;
+    const range = most === Number.MAX_SAFE_INTEGER ? `from ${least}` : `from ${least} to ${most}`;
+    return `must be a whole number ${range}`;
+  };
+const oneOf =
+  (...values: string[]): Check =>
+  (value) =>
+    values.includes(value as string) ? undefined : `must be one of ${values.join(', ')}`;
+const headerValue: Check = (value) =>
+  value === null || typeof value === 'string' || typeof value === 'number'
+    ? undefined
+    : 'must be a text, a number or null';
+const blocks: Check = (value) => {
+  const list = Array.isArray(value) ? value : [value];
+  return list.length > 0 && list.every((block) => whole(0)(block) === undefined)
+    ? undefined
+    : 'must be a block index or a list of them';
+};
+
+/** What each kind of action may say; a name ending in `!` is required. */
+const actions: Record<FaultAction['type'], Record<string, Check>> = {
+  error: { 'status!': whole(100, 599), 'code!': text, reason: text, message: text, executed: flag },
+  drop: { at: oneOf('headers', 'body'), bytes: whole(0), executed: flag, reset: flag },
+  stall: { at: oneOf('request', 'headers', 'body'), bytes: whole(0), ms: whole(0), executed: flag },
+  'short-body': { bytes: whole(0), contentLength: oneOf('full', 'short') },
+  'flip-bit': { byte: whole(0), bit: whole(0, 7) },
+  checksum: { value: headerValue },
+  'checksum-algorithm': { value: headerValue },
+  'data-length': { value: headerValue },
+  chunked: {},
+  html: { status: whole(200, 599), executed: flag },
+  drip: { 'bytesPerSecond!': whole(1) },
+  close: { silent: flag },
+  'huge-header': { bytes: whole(1) },
+  'header-flood': { count: whole(1) },
+  'malformed-json': {},
+  list: {
+    'contents!': oneOf('outside', 'negative', 'descending', 'duplicate', 'huge-volume', 'endless'),
+    sameToken: flag,
+  },
+  delay: { 'ms!': whole(0) },
+};
+
+/** The calls that rules can name. */
+const operations = [
+  'StartSnapshot',
+  'PutSnapshotBlock',
+  'CompleteSnapshot',
+  'ListSnapshotBlocks',
+  'ListChangedBlocks',
+  'GetSnapshotBlock',
+  'DescribeSnapshots',
+  'DeleteSnapshot',
+  'CreateTags',
+];
+
+const conditions: Record<string, Check> = {
+  operation: oneOf(...operations),
+  snapshotId: text,
+  block: blocks,
+  nth: whole(1),
+  first: whole(1),
+  perBlock: flag,
+  probability: share,
+  seed: whole(0),
+};
+
+/**
+ * Checks fault rules: `json` is a list of rules, or the text of one.
+ *
+ * @throws TypeError that says which member of which rule is wrong
+ */
+export function parseFaults(json: unknown): FaultRule[] {
+  let value = json;
+  if (typeof value === 'string') {
+    try {
+      value = JSON.parse(value);
+    } catch (error) {
+      throw new TypeError(`the faults are not JSON: ${(error as Error).message}`);
+    }
+  }
+  if (!Array.isArray(value)) throw new TypeError('the faults must be a list of rules');
+  value.forEach((rule: unknown, index) => {
+    checkRule(rule, `rule ${index + 1}`);
+  });
+  return value as FaultRule[];
+}
+
+function checkRule(rule: unknown, where: string): void {
+  const { action, ...rest } = membersOf(rule, where);
+  checkMembers(rest, conditions, where);
+  if (action === undefined) throw new TypeError(`${where}: 'action' is missing`);
+  const { type, ...members } = membersOf(action, `${where}, action`);
+  if (typeof type !== 'string' || !Object.hasOwn(actions, type)) {
+    throw new TypeError(`${where}, action: 'type' must be one of ${Object.keys(actions).join(', ')}`);
+  }
+  checkMembers(members, actions[type as FaultAction['type']], `${where}, action '${type}'`);
+}
+
+function membersOf(value: unknown, where: string): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>;
+  throw new TypeError(`${where}: must be an object`);
+}
+
+function checkMembers(members: Record<string, unknown>, checks: Record<string, Check>, where: string): void {
+  const names = Object.keys(checks).map((name) => name.replace('!', ''));
+  for (const [name, value] of Object.entries(members)) {
+    const check = Object.hasOwn(checks, name) ? checks[name] : checks[`${name}!`];
+    if (check === undefined) {
+      const known = names.length === 0 ? 'it has no members' : `it can have ${names.join(', ')}`;
+      throw new TypeError(`${where}: '${name}' is not known; ${known}`);
+    }
+    const fault = check(value);
+    if (fault !== undefined) throw new TypeError(`${where}: '${name}' ${fault}`);
+  }
+  for (const name of Object.keys(checks)) {
+    const required = name.endsWith('!') ? name.slice(0, -1) : undefined;
+    if (required !== undefined && !(required in members))
+      throw new TypeError(`${where}: '${required}' is missing`);
+  }
+}
