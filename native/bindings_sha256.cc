@@ -88,7 +88,7 @@ Napi::Value StreamDigest(const Napi::CallbackInfo& info) {
   return ToJs(info.Env(), LoadState(ToBytes(info[0]).data).Finish());
 }
 
-// sha256Kernels() → { active, available }
+// sha256Kernels() → { active, available, lanes }
 Napi::Value Kernels(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::vector<const char*> names = Sha256Kernels();
@@ -97,6 +97,7 @@ Napi::Value Kernels(const Napi::CallbackInfo& info) {
   const Napi::Object result = Napi::Object::New(env);
   result.Set("active", ActiveSha256Kernel());
   result.Set("available", available);
+  result.Set("lanes", static_cast<uint32_t>(Sha256Lanes()));
   return result;
 }
 

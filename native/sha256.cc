@@ -40,31 +40,31 @@ Digest ToDigest(const uint32_t chain[8]) {
 struct Run {
   size_t index = 0;
   std::array<uint32_t, 8> chain;
-  const uint8_t* data = nullptr;
-  size_t blocks = 0;
+  const uint8_t* body = nullptr;
+  size_t body_blocks = 0;
+  uint8_t padding[128];
+  size_t padding_done = 0;
   size_t padding_blocks = 0;
-  alignas(64) uint8_t padding[128];
 
   void Begin(size_t message_index, const Message& message) {
+    const size_t rest = message.length % 64;
     index = message_index;
     chain = kInitial;
-    data = message.data;
-    blocks = message.length / 64;
-    const size_t rest = message.length % 64;
+    body = message.data;
+    body_blocks = message.length / 64;
+    padding_done = 0;
     padding_blocks = Pad(message.data + (message.length - rest), rest, message.length, padding);
-    if (blocks == 0) BeginPadding();
   }
-  void BeginPadding() {
-    data = padding;
-    blocks = padding_blocks;
-    padding_blocks = 0;
-  }
-  // False when the message is done.
-  bool Advance(size_t n) {
-    data += 64 * n;
-    blocks -= n;
-    if (blocks == 0 && padding_blocks > 0) BeginPadding();
-    return blocks > 0;
+  // What comes next lies in one piece: this many blocks there.
+  size_t Blocks() const { return body_blocks > 0 ? body_blocks : padding_blocks - padding_done; }
+  const uint8_t* Next() const { return body_blocks > 0 ? body : padding + 64 * padding_done; }
+  void Advance(size_t blocks) {
+    if (body_blocks > 0) {
+      body += 64 * blocks;
+      body_blocks -= blocks;
+    } else {
+      padding_done += blocks;
+    }
   }
 };
 
@@ -102,22 +102,18 @@ std::vector<Digest> Sha256With(const Kernel& kernel, const std::vector<Message>&
     }
     if (active == 0) return digests;
     Lane lanes[kMaxLanes];
-    size_t step = runs[0].blocks;
+    size_t step = runs[0].Blocks();
     for (size_t l = 0; l < active; l++) {
-      lanes[l] = {runs[l].chain.data(), runs[l].data};
-      step = std::min(step, runs[l].blocks);
+      lanes[l] = {runs[l].chain.data(), runs[l].Next()};
+      step = std::min(step, runs[l].Blocks());
     }
     CompressLanes(kernel, lanes, active, step);
     for (size_t l = active; l-- > 0;) {
-      if (runs[l].Advance(step)) continue;
+      runs[l].Advance(step);
+      if (runs[l].Blocks() > 0) continue;
       digests[runs[l].index] = ToDigest(runs[l].chain.data());
       active--;
-      if (l < active) {
-        const bool padding = runs[active].data >= runs[active].padding && runs[active].data < runs[active].padding + 128;
-        const ptrdiff_t at = padding ? runs[active].data - runs[active].padding : 0;
-        runs[l] = runs[active];
-        if (padding) runs[l].data = runs[l].padding + at;
-      }
+      if (l < active) runs[l] = runs[active];
     }
   }
 }
@@ -186,6 +182,8 @@ std::vector<const char*> Sha256Kernels() {
 }
 
 const char* ActiveSha256Kernel() { return Active().load()->name; }
+
+size_t Sha256Lanes() { return Active().load()->widths->lanes; }
 
 bool UseSha256Kernel(const char* name) {
   for (const Kernel* kernel : Usable()) {

@@ -36,6 +36,8 @@ struct Sha256Stream {
 // Names of the kernels that this machine can run and that passed the self-test, fastest first.
 std::vector<const char*> Sha256Kernels();
 const char* ActiveSha256Kernel();
+// How many messages of equal length the active kernel likes best in one call.
+size_t Sha256Lanes();
 // For tests. False when there is no such kernel here.
 bool UseSha256Kernel(const char* name);
 

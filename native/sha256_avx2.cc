@@ -88,9 +88,10 @@ AVX2 void CompressAvx2(const Lane* lanes, size_t blocks) {
       const V big1 = Xor3(RotateRight<6>(e), RotateRight<11>(e), RotateRight<25>(e));
       const V big0 = Xor3(RotateRight<2>(a), RotateRight<13>(a), RotateRight<22>(a));
       const V k = _mm256_set1_epi32(static_cast<int>(kSha256Constants[i]));
-      const V t = Add(Add(Add(h, big1), Add(choose, k)), w[i & 15]);
-      d = Add(d, t);
-      h = Add(t, Add(big0, majority));
+      // big1 takes longest and the next round waits for d: added last.
+      const V partial = Add(Add(h, Add(k, w[i & 15])), choose);
+      d = Add(Add(d, partial), big1);
+      h = Add(Add(partial, Add(big0, majority)), big1);
     }
     for (int i = 0; i < 8; i++) {
       chain[i] = Add(chain[i], s[i]);

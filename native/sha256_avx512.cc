@@ -92,9 +92,10 @@ AVX512 void CompressAvx512(const Lane* lanes, size_t blocks) {
       const V big1 = Xor3(_mm512_ror_epi32(e, 6), _mm512_ror_epi32(e, 11), _mm512_ror_epi32(e, 25));
       const V big0 = Xor3(_mm512_ror_epi32(a, 2), _mm512_ror_epi32(a, 13), _mm512_ror_epi32(a, 22));
       const V k = _mm512_set1_epi32(static_cast<int>(kSha256Constants[i]));
-      const V t = Add(Add(Add(h, big1), Add(_mm512_ternarylogic_epi32(e, f, g, kChoose), k)), w[i & 15]);
-      d = Add(d, t);
-      h = Add(t, Add(big0, _mm512_ternarylogic_epi32(a, b, c, kMajority)));
+      // big1 takes longest and the next round waits for d: added last.
+      const V partial = Add(Add(h, Add(k, w[i & 15])), _mm512_ternarylogic_epi32(e, f, g, kChoose));
+      d = Add(Add(d, partial), big1);
+      h = Add(Add(partial, Add(big0, _mm512_ternarylogic_epi32(a, b, c, kMajority))), big1);
     }
     for (int i = 0; i < 8; i++) chain[i] = Add(chain[i], s[i]);
   }

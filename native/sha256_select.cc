@@ -14,7 +14,7 @@ constexpr Kernel kPortable = {"portable", Always, kPortableWidths};
 #if defined(__x86_64__)
 bool HasAvx512AndShaNi() { return HasAvx512() && HasShaNi(); }
 
-constexpr Width kAvx512ShaNiWidths[] = {{16, 12, CompressAvx512}, {4, 4, CompressShaNi4}, {3, 3, CompressShaNi3},
+constexpr Width kAvx512ShaNiWidths[] = {{16, 11, CompressAvx512}, {4, 4, CompressShaNi4}, {3, 3, CompressShaNi3},
                                         {2, 2, CompressShaNi2},   {1, 0, CompressShaNi1}};
 constexpr Width kShaNiWidths[] = {
     {4, 4, CompressShaNi4}, {3, 3, CompressShaNi3}, {2, 2, CompressShaNi2}, {1, 0, CompressShaNi1}};

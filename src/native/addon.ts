@@ -45,7 +45,7 @@ export interface Addon {
   sha256New(): Uint8Array;
   sha256Update(state: Uint8Array, data: Uint8Array): void;
   sha256Digest(state: Uint8Array): Uint8Array;
-  sha256Kernels(): { active: string; available: string[] };
+  sha256Kernels(): { active: string; available: string[]; lanes: number };
   useKernel(name: string): boolean;
 }
 
@@ -68,21 +68,30 @@ export interface SystemCallError extends Error {
   offset?: number;
 }
 
-/** Gives an error from C++ its `code` and message; C++ puts an ioctl's name in brackets after the call's. */
+/** What C++ rejects with: the facts only. */
+interface RawFailure {
+  errno: number;
+  /** The call; an ioctl's name follows in brackets. */
+  syscall: string;
+  code?: string;
+  offset?: number;
+}
+
+/** Makes an error from C++ a SystemCallError, with the caller's stack; leaves others alone. */
 export function worded(error: unknown, path?: string): unknown {
   if (!(error instanceof Error) || !('errno' in error) || !('syscall' in error)) return error;
-  const failure = error as SystemCallError;
-  const call = failure.syscall;
-  const [name, description] = getSystemErrorMap().get(failure.errno) ?? [
-    `E${-failure.errno}`,
-    'unknown error',
-  ];
-  failure.code ??= name;
-  failure.syscall = call.replace(/\(.*/, '');
+  const { errno, syscall, code, offset } = error as Error & RawFailure;
+  const [name, description] =
+    code === 'EINODECHANGED'
+      ? [code, 'it is no longer the block device that was looked at']
+      : (getSystemErrorMap().get(errno) ?? [`E${-errno}`, 'unknown error']);
+  const where = path === undefined ? '' : ` '${path}'`;
+  const failure = new Error(`${name}: ${description}, ${syscall}${where}`) as SystemCallError;
+  failure.errno = errno;
+  failure.code = name;
+  failure.syscall = syscall.replace(/\(.*/, '');
   if (path !== undefined) failure.path = path;
-  const reason =
-    failure.code === 'EINODECHANGED' ? 'it is no longer the block device that was looked at' : description;
-  failure.message = `${failure.code}: ${reason}, ${call}${path === undefined ? '' : ` '${path}'`}`;
+  if (offset !== undefined) failure.offset = offset;
   return failure;
 }
 

@@ -9,9 +9,18 @@ export async function sha256(buffers: readonly Uint8Array[]): Promise<Uint8Array
   return settled(addon().sha256(own));
 }
 
-/** The SHA-256 kernel in use (chosen when the addon loads), and those that this machine has and that compute right. */
-export function sha256Kernels(): { active: string; available: string[] } {
+/**
+ * The SHA-256 kernel in use (chosen when the addon loads), those that this machine has and that compute right, and how
+ * many buffers of equal length the active one likes best in one call.
+ */
+export function sha256Kernels(): { active: string; available: string[]; lanes: number } {
   return addon().sha256Kernels();
+}
+
+/** For tests: makes all threads use this one of `sha256Kernels().available`. @throws RangeError when it is not there */
+export function useKernel(name: string): void {
+  if (typeof name !== 'string') throw new TypeError('the name of a kernel must be a string');
+  if (!addon().useKernel(name)) throw new RangeError(`no SHA-256 kernel ${name} here`);
 }
 
 // An exported state: magic with a version, the state as C++ has it (8 words, the length in 8 bytes, 64 bytes of tail),
