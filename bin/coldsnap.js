@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+'use strict';
+// Loads the command line; nothing else. CommonJS on purpose: loading an ES module already starts the thread pool, and
+// once it runs its size is fixed.
+
+const { availableParallelism } = require('node:os');
+
+/** Prints what is wrong and what to do, and ends the process. */
+function giveUp(message, hint) {
+  process.stderr.write(`coldsnap: ${message}\n  ${hint}\n`);
+  process.exit(1);
+}
+
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19)) {
+  giveUp(
+    `this needs Node.js 20.19 or later, and ${process.execPath} is ${process.versions.node}`,
+    'Install a newer Node.js, or put one first in PATH.',
+  );
+}
+
+if (!process.env.UV_THREADPOOL_SIZE) {
+  process.env.UV_THREADPOOL_SIZE = String(Math.min(Math.max(availableParallelism(), 2), 8));
+}
+
+import('../dist/cli/main.js')
+  .then(({ main }) => main())
+  .then(
+    (exitCode) => process.exit(exitCode),
+    (error) => {
+      if (error.code === 'ERR_MODULE_NOT_FOUND' && /dist[/\\]cli[/\\]main\.js/.test(error.message)) {
+        giveUp('it is not built: dist/ is missing', 'Run: npm run build');
+      }
+      throw error;
+    },
+  );

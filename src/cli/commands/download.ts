@@ -1,0 +1,88 @@
+import type { Command } from 'commander';
+import { ColdsnapError } from '../../errors.ts';
+import type { DownloadOptions } from '../../transfer/options.ts';
+import type { CommandIo, Settings } from '../io.ts';
+import { printResult } from '../output.ts';
+import { resultObject, transferSummary } from '../progress/summary.ts';
+import { withProgress } from '../progress/with-progress.ts';
+import { addExamples, type Perform } from './command.ts';
+import {
+  addCheckpointOptions,
+  addWorkersOption,
+  checkpointOptions,
+  type TransferFlags,
+} from './transfer-options.ts';
+
+interface DownloadFlags extends TransferFlags {
+  force?: boolean;
+}
+
+export function addDownload(program: Command, perform: Perform): Command {
+  const command = program
+    .command('download')
+    .summary('download a snapshot into a file or onto a block device')
+    .description(
+      'Download a snapshot into a file or onto a block device. When it ends with exit code 0, every byte of the ' +
+        'target is right and on stable storage; what the snapshot does not hold reads as zeros.',
+    )
+    .argument('<snapshot>', 'ID of the snapshot')
+    .argument('<target>', 'file or block device to write; - for stdout')
+    .option('--force', 'overwrite an existing file, or a device that is not blank; never one in use');
+  addWorkersOption(command);
+  addCheckpointOptions(command);
+  command.action((snapshotId: string, target: string, flags: DownloadFlags) =>
+    perform(command, (io) => runDownload(downloadOptions(snapshotId, target, flags, io.settings), io)),
+  );
+  return addExamples(command, [
+    {
+      explanation: 'Restore a snapshot onto a blank disk',
+      line: 'sudo coldsnap download snap-0123456789abcdef0 /dev/nvme1n1',
+    },
+    { explanation: 'Download into a file', line: 'coldsnap download snap-0123456789abcdef0 disk.img' },
+    {
+      explanation: 'Compress on the way',
+      line: 'coldsnap download snap-0123456789abcdef0 - | zstd -o disk.img.zst',
+    },
+  ]);
+}
+
+function downloadOptions(
+  snapshotId: string,
+  target: string,
+  flags: DownloadFlags,
+  settings: Settings,
+): DownloadOptions & { target: string } {
+  if (!snapshotId.startsWith('snap-') && target.startsWith('snap-')) {
+    throw new ColdsnapError('usage', 'ARGUMENTS_SWAPPED', 'the snapshot comes first and the target second', {
+      hint: `You may have meant: coldsnap download ${target} ${snapshotId}`,
+    });
+  }
+  return {
+    ...settings.service,
+    ...checkpointOptions(flags),
+    ...(flags.force === true && { force: true }),
+    snapshotId,
+    target,
+  };
+}
+
+export async function runDownload(
+  options: DownloadOptions & { target: string },
+  io: CommandIo,
+): Promise<void> {
+  const toStdout = options.target === '-';
+  if (toStdout && io.stdout.isTTY) {
+    throw new ColdsnapError('refused', 'STDOUT_IS_TERMINAL', 'an image is not printed on a terminal', {
+      hint: 'Redirect stdout to a file, or pipe it into another program.',
+    });
+  }
+  const result = await withProgress(
+    io,
+    `${options.snapshotId} to ${toStdout ? 'stdout' : options.target}`,
+    async (hooks) => (await io.library()).downloadSnapshot({ ...options, ...hooks }),
+    (downloaded) => transferSummary('download', options.target, downloaded),
+  );
+  if (io.settings.json && !toStdout) {
+    await printResult(io, `${JSON.stringify(resultObject('download', options.target, result))}\n`);
+  }
+}

@@ -1,0 +1,22 @@
+import { Argument, type Command } from 'commander';
+import { describeExitCodes } from '../exit-codes.ts';
+import { printResult } from '../output.ts';
+import type { Perform } from './command.ts';
+
+const exitCodesTopic = 'exit-codes';
+
+export function addHelp(program: Command, perform: Perform): Command {
+  const topics = [...program.commands.map((command) => command.name()), exitCodesTopic];
+  const command = program
+    .command('help')
+    .summary('print the help of a command, or what the exit codes mean')
+    .description('Print the help of a command, or what the exit codes mean.')
+    .addArgument(new Argument('[topic]', 'a command, or exit-codes').choices(topics));
+  return command.action((topic?: string) =>
+    perform(command, async (io) => {
+      if (topic === exitCodesTopic) return printResult(io, describeExitCodes());
+      const about = program.commands.find((candidate) => candidate.name() === topic) ?? program;
+      about.outputHelp();
+    }),
+  );
+}

@@ -1,0 +1,159 @@
+import { type Command, Option } from 'commander';
+import type { SnapshotTag } from '../../ebs/api.ts';
+import { ColdsnapError } from '../../errors.ts';
+import type { UploadOptions } from '../../transfer/options.ts';
+import { definedOnly } from '../global-options.ts';
+import type { CommandIo, Settings } from '../io.ts';
+import { printLine, printResult } from '../output.ts';
+import { resultObject, transferSummary } from '../progress/summary.ts';
+import { withProgress } from '../progress/with-progress.ts';
+import { nonEmpty, tag, wholeNumber } from '../values.ts';
+import { addExamples, type Perform } from './command.ts';
+import {
+  addCheckpointOptions,
+  addWorkersOption,
+  checkpointOptions,
+  type TransferFlags,
+} from './transfer-options.ts';
+import { addWaitOptions, type WaitFlags, waitConditions } from './wait.ts';
+
+interface UploadFlags extends TransferFlags, WaitFlags {
+  volumeSize?: number;
+  description?: string;
+  tag?: SnapshotTag[];
+  kmsKeyId?: string;
+  encrypted?: boolean;
+  parentSnapshotId?: string;
+  omitZeroBlocks?: boolean;
+  detectHoles?: boolean;
+  holesFromSidecar?: string;
+  onFailure?: 'keep' | 'delete';
+  clientShards?: number;
+  wait?: boolean;
+}
+
+export function addUpload(program: Command, perform: Perform): Command {
+  const command = program
+    .command('upload')
+    .summary('upload a file or block device into a new snapshot')
+    .description(
+      'Upload a file or block device into a new snapshot, and print its ID on stdout once it is complete.',
+    )
+    .argument('<source>', 'file or block device to read; - for stdin, with --volume-size')
+    .option(
+      '--volume-size <gib>',
+      'size of the volume in GiB (default: the source, rounded up)',
+      wholeNumber(1, 65536),
+    )
+    .option('--description <text>', 'description of the snapshot (default: the name of the source)')
+    .option('--tag <tag>', 'a tag, as Key=name,Value=text or name=text; repeatable', tag)
+    .addOption(
+      new Option('--kms-key-id <key>', 'encrypt with this KMS key')
+        .argParser(nonEmpty)
+        .conflicts('parentSnapshotId'),
+    )
+    .addOption(
+      new Option('--encrypted', "encrypt with the account's default key").conflicts('parentSnapshotId'),
+    )
+    .option('--parent-snapshot-id <snapshot>', 'record this snapshot as the parent', nonEmpty)
+    .option('--omit-zero-blocks', 'do not send blocks of zeros; refused where that would corrupt')
+    .addOption(
+      new Option('--detect-holes', 'leave out the holes that the file system reports').conflicts(
+        'holesFromSidecar',
+      ),
+    )
+    .option(
+      '--holes-from-sidecar <file>',
+      "leave out the holes in this output of 'qemu-img map --output=json'",
+      nonEmpty,
+    )
+    .addOption(
+      new Option(
+        '--on-failure <what>',
+        'what becomes of the snapshot of a failed upload (default: keep)',
+      ).choices(['keep', 'delete']),
+    );
+  addWorkersOption(command);
+  command.option(
+    '--client-shards <n>',
+    'accepted, and changes nothing here',
+    wholeNumber(1, Number.MAX_SAFE_INTEGER),
+  );
+  addCheckpointOptions(command);
+  command.option('--wait', 'wait until the snapshot is completed and usable');
+  addWaitOptions(command);
+  command.action((source: string, flags: UploadFlags) =>
+    perform(command, (io) => {
+      if (flags.clientShards !== undefined && io.settings.verbosity !== 'quiet') {
+        printLine(
+          io,
+          'note: --client-shards changes nothing here: one client is enough for any number of workers',
+        );
+      }
+      return runUpload(uploadOptions(source, flags, io.settings), io);
+    }),
+  );
+  return addExamples(command, [
+    { explanation: 'Upload a disk image', line: 'coldsnap upload disk.img' },
+    {
+      explanation: 'Upload, tag and wait, and keep the ID',
+      line: 'id=$(coldsnap upload --wait --tag Name=web disk.img)',
+    },
+    { explanation: 'Upload from a pipe', line: 'zstd -dc disk.img.zst | coldsnap upload --volume-size 8 -' },
+  ]);
+}
+
+function uploadOptions(
+  source: string,
+  flags: UploadFlags,
+  settings: Settings,
+): UploadOptions & { source: string } {
+  const conditions = waitConditions(flags);
+  if (!flags.wait && Object.keys(conditions).length > 0) {
+    throw new ColdsnapError('usage', 'CONFLICTING_OPTIONS', 'how to wait is given, but not --wait', {
+      hint: 'Add --wait.',
+    });
+  }
+  if (source === '-' && flags.volumeSize === undefined) {
+    throw new ColdsnapError(
+      'usage',
+      'VOLUME_SIZE_NEEDED',
+      'the size of an image from stdin is not known in advance',
+      {
+        hint: 'Give it with --volume-size, in GiB.',
+      },
+    );
+  }
+  const { description, kmsKeyId, encrypted, parentSnapshotId, omitZeroBlocks, detectHoles } = flags;
+  const { holesFromSidecar, onFailure, tag: tags, volumeSize: volumeSizeGiB } = flags;
+  return {
+    ...settings.service,
+    ...checkpointOptions(flags),
+    ...definedOnly({
+      volumeSizeGiB,
+      description,
+      tags,
+      kmsKeyId,
+      encrypted,
+      parentSnapshotId,
+      omitZeroBlocks,
+    }),
+    ...definedOnly({ detectHoles, holesFromSidecar, onFailure }),
+    ...(flags.wait === true && { wait: conditions }),
+    source,
+  };
+}
+
+export async function runUpload(options: UploadOptions & { source: string }, io: CommandIo): Promise<void> {
+  const result = await withProgress(
+    io,
+    `${options.source === '-' ? 'stdin' : options.source} to a new snapshot`,
+    async (hooks) => (await io.library()).uploadSnapshot({ ...options, ...hooks }),
+    (uploaded) => transferSummary('upload', options.source, uploaded),
+  );
+  const json = io.settings.json;
+  await printResult(
+    io,
+    `${json ? JSON.stringify(resultObject('upload', options.source, result)) : result.snapshotId}\n`,
+  );
+}

@@ -1,0 +1,86 @@
+/** The command line as data, read from commander's definitions: what completion scripts and the man page are made of. */
+import type { Argument, Command, Option } from 'commander';
+import type { Example } from '../commands/command.ts';
+import { examplesOf } from '../commands/command.ts';
+import { globalHeading } from '../global-options.ts';
+
+/** What may stand as a value: one of some words, a path, or anything. */
+export type ValueKind = readonly string[] | 'file' | 'directory' | 'text';
+
+export interface OptionModel {
+  /** `-h, --help`, `--workers <n>`. */
+  readonly term: string;
+  /** `-h`, `--help`. */
+  readonly names: readonly string[];
+  readonly description: string;
+  /** Undefined for an option without a value. */
+  readonly value: ValueKind | undefined;
+  readonly isGlobal: boolean;
+}
+
+export interface ArgumentModel {
+  readonly name: string;
+  readonly required: boolean;
+  readonly description: string;
+  readonly value: ValueKind;
+}
+
+export interface CommandModel {
+  readonly name: string;
+  readonly summary: string;
+  readonly description: string;
+  readonly arguments: readonly ArgumentModel[];
+  /** With the global ones. */
+  readonly options: readonly OptionModel[];
+  readonly examples: readonly Example[];
+}
+
+export interface ProgramModel {
+  readonly description: string;
+  readonly globalOptions: readonly OptionModel[];
+  readonly commands: readonly CommandModel[];
+}
+
+export function modelOf(program: Command): ProgramModel {
+  return {
+    description: program.description(),
+    globalOptions: optionsOf(program),
+    commands: program.commands.map((command) => ({
+      name: command.name(),
+      summary: command.summary(),
+      description: command.description(),
+      arguments: command.registeredArguments.map(argumentModel),
+      options: optionsOf(command),
+      examples: examplesOf(command),
+    })),
+  };
+}
+
+function optionsOf(command: Command): OptionModel[] {
+  return command.createHelp().visibleOptions(command).map(optionModel);
+}
+
+function optionModel(option: Option): OptionModel {
+  return {
+    term: option.flags,
+    names: [option.short, option.long].filter((name) => name !== undefined),
+    description: option.description,
+    value: option.required ? (option.argChoices ?? pathKind(option.flags)) : undefined,
+    isGlobal: option.helpGroupHeading === globalHeading,
+  };
+}
+
+/** The placeholder says what is meant. */
+function pathKind(flags: string): ValueKind {
+  return flags.includes('<file>') ? 'file' : flags.includes('<dir>') ? 'directory' : 'text';
+}
+
+function argumentModel(argument: Argument): ArgumentModel {
+  const isPath = ['source', 'target'].includes(argument.name());
+  return {
+    name: argument.name(),
+    required: argument.required,
+    description: argument.description,
+    value: argument.argChoices ?? (isPath ? 'file' : 'text'),
+  };
+}

@@ -1,0 +1,86 @@
+/** The options that every command knows. They may stand before or after the command; the later one wins. */
+import { type Command, Option } from 'commander';
+import { ColdsnapError } from '../errors.ts';
+import { version } from '../version.ts';
+import type { Io, ProgressMode, Settings } from './io.ts';
+import { duration, endpointUrl, nonEmpty } from './values.ts';
+
+interface GlobalFlags {
+  region?: string;
+  profile?: string;
+  endpoint?: string;
+  ebsEndpoint?: string;
+  ec2Endpoint?: string;
+  retryFor?: number;
+  verbose?: boolean;
+  quiet?: boolean;
+  /** False for `--no-progress`. */
+  progress?: ProgressMode | false;
+  /** False for `--no-color`. */
+  color?: boolean;
+  json?: boolean;
+}
+
+export const globalHeading = 'Global options:';
+
+/** Adds the global options and `--help`; called on the program and on each command, after the command's own. */
+export function addGlobalOptions(command: Command): Command {
+  const options = [
+    new Option(
+      '--region <region>',
+      'AWS region, instead of the one from the environment or profile',
+    ).argParser(nonEmpty),
+    new Option('--profile <profile>', 'profile in the AWS configuration files').argParser(nonEmpty),
+    new Option('--endpoint <url>', 'endpoint for all AWS services').argParser(endpointUrl),
+    new Option('--ebs-endpoint <url>', 'endpoint for the EBS direct APIs').argParser(endpointUrl),
+    new Option('--ec2-endpoint <url>', 'endpoint for EC2').argParser(endpointUrl),
+    new Option(
+      '--retry-for <time>',
+      'keep retrying for so long without progress, such as 90s or 10m (default: 10m)',
+    ).argParser(duration),
+    new Option('--verbose', 'say more: every retry, and the stack of an error'),
+    new Option('--quiet', 'print nothing but errors and the result'),
+    // In the tools of this name before, --no-progress was the only one of these two.
+    new Option('--progress <mode>', 'how to show progress (default: auto)').choices([
+      'auto',
+      'tty',
+      'plain',
+      'json',
+      'none',
+    ]),
+    new Option('--no-progress', 'show no progress').default(undefined),
+    new Option('--no-color', 'use no colors (also: the variable NO_COLOR)').default(undefined),
+    new Option('--json', 'print the result and errors as JSON'),
+  ];
+  for (const option of options) command.addOption(option.helpGroup(globalHeading));
+  command.version(version, '--version', 'print the version');
+  command.options.at(-1)?.helpGroup(globalHeading);
+  command.addHelpOption(new Option('-h, --help', 'print this help').helpGroup(globalHeading));
+  return command;
+}
+
+/**
+ * Reads the global options from the program and from the command.
+ * @throws ColdsnapError class `usage` when two of them contradict each other
+ */
+export function readSettings(program: Command, command: Command, env: Io['env']): Settings {
+  const given = { ...program.opts<GlobalFlags>(), ...definedOnly(command.opts<GlobalFlags>()) };
+  if (given.quiet && given.verbose) {
+    throw new ColdsnapError('usage', 'CONFLICTING_OPTIONS', '--quiet and --verbose contradict each other');
+  }
+  const { region, profile, endpoint, ebsEndpoint, ec2Endpoint, retryFor: retryForMs } = given;
+  return {
+    service: definedOnly({ region, profile, endpoint, ebsEndpoint, ec2Endpoint, retryForMs }),
+    verbosity: given.quiet ? 'quiet' : given.verbose ? 'verbose' : 'normal',
+    progress: given.progress === false ? 'none' : (given.progress ?? 'auto'),
+    color: given.color !== false && (env.NO_COLOR ?? '') === '',
+    json: given.json === true,
+  };
+}
+
+type Defined<T> = { [Key in keyof T]?: Exclude<T[Key], undefined> };
+
+/** A copy without the properties that are undefined, as `exactOptionalPropertyTypes` wants options to be. */
+export function definedOnly<T extends object>(options: T): Defined<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Defined<T>;
+}

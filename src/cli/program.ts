@@ -1,0 +1,34 @@
+/** The whole command line as commander knows it: parsing, help, completion and the man page all come from here. */
+import { type Argument, Command } from 'commander';
+import type { Perform } from './commands/command.ts';
+import { addCompletion } from './commands/completion.ts';
+import { addDownload } from './commands/download.ts';
+import { addEmulator } from './commands/emulator.ts';
+import { addHelp } from './commands/help.ts';
+import { addUpload } from './commands/upload.ts';
+import { addWait } from './commands/wait.ts';
+import { addGlobalOptions } from './global-options.ts';
+
+const term = (argument: Argument) => (argument.required ? `<${argument.name()}>` : `[${argument.name()}]`);
+
+export function buildProgram(perform: Perform): Command {
+  const program = new Command('coldsnap')
+    .description(
+      'Move Amazon EBS snapshots to and from files and block devices, through the EBS direct APIs.',
+    )
+    .usage('[global options] <command> [options]')
+    .helpCommand(false)
+    .configureHelp({
+      subcommandTerm: (command) => [command.name(), ...command.registeredArguments.map(term)].join(' '),
+    })
+    // Each command parses what stands after it, so that a value such as `--description --quiet` is no option.
+    .enablePositionalOptions();
+  addGlobalOptions(program);
+  for (const add of [addDownload, addUpload, addWait, addEmulator, addCompletion, addHelp]) {
+    addGlobalOptions(add(program, perform));
+  }
+  return program.addHelpText(
+    'after',
+    "\nSee 'coldsnap help <command>' for a command, and 'coldsnap help exit-codes'.",
+  );
+}

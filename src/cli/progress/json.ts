@@ -1,0 +1,59 @@
+/** Progress as JSON, one object a line on stderr, for programs. Sizes in bytes. */
+import type { TransferEvent } from '../../transfer/events.ts';
+import type { CommandIo } from '../io.ts';
+import { printJsonLine } from '../output.ts';
+import type { Renderer } from './renderer.ts';
+import type { TransferStatus } from './status.ts';
+import type { Summary } from './summary.ts';
+
+/** A progress object at most so often. */
+const progressEveryMs = 1000;
+
+export class JsonRenderer implements Renderer {
+  #io: CommandIo;
+  #status: TransferStatus;
+  #stopTimer: () => void;
+  #progressAt = Number.NEGATIVE_INFINITY;
+
+  constructor(io: CommandIo, status: TransferStatus) {
+    this.#io = io;
+    this.#status = status;
+    // Also when nothing moves a program wants to hear that this one is alive.
+    this.#stopTimer = io.clock.every(10_000, () => this.#progress(10_000));
+  }
+
+  handle(event: TransferEvent): void {
+    // The library's own `done` is left out: `done()` prints the result itself.
+    if (event.type === 'progress') this.#progress(progressEveryMs);
+    else if (event.type !== 'done') printJsonLine(this.#io, event);
+  }
+
+  #progress(atLeastSince: number): void {
+    if (this.#io.clock.now() - this.#progressAt < atLeastSince) return;
+    this.showStatus();
+  }
+
+  showStatus(): void {
+    this.#progressAt = this.#io.clock.now();
+    const { latest, etaSeconds, bytesPerSecond, activity } = this.#status;
+    printJsonLine(this.#io, {
+      ...latest,
+      type: 'progress',
+      bytesPerSecond: Math.round(bytesPerSecond),
+      etaSeconds: etaSeconds === undefined ? undefined : Math.round(etaSeconds),
+      activity,
+    });
+  }
+
+  print(line: string): void {
+    printJsonLine(this.#io, { type: 'message', message: line });
+  }
+
+  done(summary: Summary): void {
+    printJsonLine(this.#io, summary.object);
+  }
+
+  close(): void {
+    this.#stopTimer();
+  }
+}
