@@ -1,0 +1,84 @@
+/** Who takes part, and the command line of each. */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { LoadServer } from './load-server.ts';
+import type { BenchOptions, ContenderKey } from './options.ts';
+import { programPath, SOURCES } from './programs.ts';
+
+export interface Job {
+  direction: 'download' | 'upload';
+  server: LoadServer;
+  /** CA to trust, where the server has TLS. */
+  ca: string | undefined;
+  snapshotId: string;
+  /** Target or source. */
+  path: string;
+  workers: number;
+  /** Blocks of the source. */
+  blocks: number;
+}
+
+export interface Contender {
+  key: ContenderKey;
+  title: string;
+  command(job: Job): string[];
+}
+
+const OURS = resolve(SOURCES, '../../bin/coldsnap.js');
+const BUILT = resolve(SOURCES, '../../dist/cli/main.js');
+
+/** Whether coldsnap itself is built. */
+export function oursIsBuilt(): boolean {
+  return existsSync(OURS) && existsSync(BUILT);
+}
+
+export function ours(...args: string[]): string[] {
+  return [process.execPath, OURS, ...args];
+}
+
+function transport(kind: 'fast' | 'sdk') {
+  return (job: Job) => {
+    const what = job.direction === 'download' ? [job.snapshotId, job.path, '--force'] : [job.path];
+    const how = ['--endpoint', job.server.url, '--workers', String(job.workers), '--transport', kind];
+    return ours(job.direction, ...what, ...how);
+  };
+}
+
+function peer(binary: string) {
+  return (job: Job) => {
+    const what = job.direction === 'download' ? ['--force', job.snapshotId, job.path] : [job.path];
+    return [binary, '--endpoint', job.server.url, job.direction, '--workers', String(job.workers), ...what];
+  };
+}
+
+function reference(job: Job): string[] {
+  return [
+    ...[programPath('client'), job.direction, '--port', String(job.server.port), '--file', job.path],
+    ...['--snapshot', job.snapshotId, '--workers', String(job.workers), '--blocks', String(job.blocks)],
+    ...(job.ca === undefined ? [] : ['--ca', job.ca]),
+  ];
+}
+
+/** Those asked for that are there; says on stderr which are not. @throws Error when none is, or the peer is missing */
+export function chooseContenders(options: Pick<BenchOptions, 'contenders' | 'peer'>): Contender[] {
+  const chosen: Contender[] = [];
+  for (const key of options.contenders) {
+    if (key === 'reference') chosen.push({ key, title: 'C++ reference client', command: reference });
+    if (key === 'peer' && options.peer !== undefined) {
+      const binary = resolve(options.peer);
+      if (!existsSync(binary)) throw new Error(`--peer ${options.peer}: no such file`);
+      chosen.push({ key, title: 'Rust coldsnap 0.12', command: peer(binary) });
+    }
+    if (key === 'fast' || key === 'sdk') {
+      if (oursIsBuilt())
+        chosen.push({
+          key,
+          title: key === 'fast' ? 'coldsnap' : 'coldsnap --transport sdk',
+          command: transport(key),
+        });
+      else process.stderr.write(`bench: without ${key}: coldsnap is not built (npm run build)\n`);
+    }
+  }
+  if (chosen.length === 0) throw new Error('nobody to measure');
+  return chosen;
+}

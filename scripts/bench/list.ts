@@ -1,0 +1,176 @@
+/** `npm run bench:list`: what the list of a huge snapshot costs (see docs/performance.md). */
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type Contender, chooseContenders, ours, oursIsBuilt } from './contenders.ts';
+import { layoutOf, listedBlocks } from './layout.ts';
+import type { ServerStats } from './load-server.ts';
+import { describeMachine, machineText } from './machine.ts';
+import type { Measurement } from './measure.ts';
+import { sizeText } from './memory.ts';
+import { OUTPUT } from './programs.ts';
+import { figure, markdownTable } from './report.ts';
+import { failureOf, runOf } from './transfer.ts';
+import { Volume } from './volume.ts';
+import { say, Workbench } from './workbench.ts';
+
+const USAGE = `usage: npm run bench:list -- [options]
+
+Two things with a snapshot that lists every one of its blocks:
+'coldsnap info', which reads the whole list, and the first seconds of a download.
+
+  --gib N          size of the volume, GiB (default 65536: 64 TiB, 134,217,728 blocks)
+  --seconds N      how long a download runs before it is stopped (default 15)
+  --peer PATH      a coldsnap 0.12 binary to compare with; it holds the whole list in memory
+  --peer-gib N     the largest volume it is asked for (default 1024: about 0.6 GiB of memory)
+  --workers N      requests in flight (default 64)
+`;
+
+/** Slow enough that the blocks that arrive before the end fit into memory. */
+const BLOCKS_PER_SECOND = 100;
+const TARGET_DIRECTORY = '/dev/shm';
+
+interface ListResult {
+  what: string;
+  volumeGib: number;
+  pages: number;
+  wallS: number;
+  cpuS: number;
+  peakMib: number;
+  /** Undefined where no block was asked for. */
+  firstBlockS: number | undefined;
+  problem: string | undefined;
+}
+
+interface ListOptions {
+  gib: number;
+  seconds: number;
+  workers: number;
+  peer: string | undefined;
+  peerGib: number;
+}
+
+function resultOf(
+  what: string,
+  volumeGib: number,
+  measured: Measurement,
+  stats: ServerStats,
+  problem?: string,
+): ListResult {
+  const run = runOf(measured, stats, []);
+  const { wallS, cpuS, peakMib } = run;
+  const firstBlockS = stats.gets > 0 ? run.firstBlockS : undefined;
+  const result = { what, volumeGib, pages: stats.lists, wallS, cpuS, peakMib, firstBlockS, problem };
+  say(
+    `${what} (${sizeText(volumeGib)}): ${wallS.toFixed(1)} s, ${peakMib.toFixed(0)} MiB, ${stats.lists} pages ${problem ?? ''}`,
+  );
+  return result;
+}
+
+async function wholeList(bench: Workbench, gib: number): Promise<ListResult> {
+  const layout = layoutOf(gib);
+  const server = await bench.startServer('tls', { layout });
+  const command = ours('info', bench.nextSnapshotId(), '--endpoint', server.url, '--json');
+  const measured = await bench.measure(command);
+  const stats = await server.takeStats();
+  await server.stop();
+  let problem = failureOf(measured);
+  const count = String(listedBlocks(layout));
+  if (problem === undefined && !measured.stdout.includes(count))
+    problem = `the report does not say ${count} blocks`;
+  return resultOf('coldsnap info, the whole list', gib, measured, stats, problem);
+}
+
+/** The download is stopped after `seconds`, so it fails on purpose. */
+async function firstBlocks(
+  bench: Workbench,
+  contender: Contender,
+  gib: number,
+  options: ListOptions,
+): Promise<ListResult> {
+  const layout = layoutOf(gib);
+  const server = await bench.startServer('tls', { layout, rate: BLOCKS_PER_SECOND });
+  const volume = Volume.create(TARGET_DIRECTORY, `coldsnap-bench-list-${process.pid}.img`, 0, false);
+  try {
+    const command = contender.command({
+      ...{ direction: 'download', server, snapshotId: bench.nextSnapshotId(), path: volume.path },
+      ...{ ca: bench.caFor('tls'), workers: options.workers, blocks: layout.blocks },
+    });
+    const measured = await bench.measure(command, options.seconds);
+    const stats = await server.takeStats();
+    const problem = stats.gets === 0 ? (failureOf(measured) ?? 'no block was asked for') : undefined;
+    return resultOf(`${contender.title}, ${options.seconds} s of a download`, gib, measured, stats, problem);
+  } finally {
+    await server.stop();
+    volume.remove();
+    for (const left of ['.partial', '.coldsnap-progress']) rmSync(`${volume.path}${left}`, { force: true });
+  }
+}
+
+async function runList(bench: Workbench, options: ListOptions): Promise<ListResult[]> {
+  const results: ListResult[] = [];
+  if (oursIsBuilt()) results.push(await wholeList(bench, options.gib));
+  for (const contender of chooseContenders({ contenders: ['fast', 'peer'], peer: options.peer })) {
+    const most = contender.key === 'peer' ? options.peerGib : Number.POSITIVE_INFINITY;
+    results.push(await firstBlocks(bench, contender, Math.min(options.gib, most), options));
+  }
+  return results;
+}
+
+function table(results: ListResult[]): string {
+  const head = ['', 'volume', 'pages read', 's', 'CPU s', 'peak MiB', 'first block after, s'];
+  const rows = results.map((one) => [
+    one.problem === undefined ? one.what : `${one.what}: FAILED, ${one.problem}`,
+    sizeText(one.volumeGib),
+    String(one.pages),
+    ...[figure(one.wallS, 1), figure(one.cpuS, 1), figure(one.peakMib, 0), figure(one.firstBlockS, 2)],
+  ]);
+  return markdownTable(head, rows);
+}
+
+async function main(): Promise<number> {
+  const text = (fallback: string) => ({ type: 'string', default: fallback }) as const;
+  const { values } = parseArgs({
+    options: {
+      gib: text('65536'),
+      seconds: text('15'),
+      peer: { type: 'string' },
+      'peer-gib': text('1024'),
+      workers: text('64'),
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const whole = (name: 'gib' | 'seconds' | 'peer-gib' | 'workers') => {
+    const value = Number(values[name]);
+    if (!Number.isInteger(value) || value < 1)
+      throw new Error(`--${name} ${values[name]}: not a whole number from 1 on`);
+    return value;
+  };
+  if (!existsSync(TARGET_DIRECTORY))
+    throw new Error(`needs ${TARGET_DIRECTORY}, where sparse files of 64 TiB can be`);
+  const options = {
+    gib: whole('gib'),
+    seconds: whole('seconds'),
+    workers: whole('workers'),
+    peerGib: whole('peer-gib'),
+    peer: values.peer,
+  };
+  const results = await Workbench.use({ useLoop: false }, (bench) => runList(bench, options));
+  const machine = describeMachine(options.peer);
+  const json = join(OUTPUT, 'bench-list.json');
+  writeFileSync(json, `${JSON.stringify({ machine, results }, undefined, 1)}\n`);
+  process.stdout.write(`${table(results)}\n\n${machineText(machine)}.\n`);
+  say(`bench: figures in ${json}`);
+  return results.some(({ problem }) => problem !== undefined) ? 1 : 0;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  say(`bench: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,75 @@
+/** Peak memory against the size of the volume: sparse volumes of 1 GiB … 64 TiB with equally many blocks to fetch. */
+import { existsSync, rmSync } from 'node:fs';
+import type { Contender } from './contenders.ts';
+import { BLOCKS_PER_GIB, layoutOf } from './layout.ts';
+import type { ContenderKey } from './options.ts';
+import { figure, markdownTable } from './report.ts';
+import { runTransfer, type TransferRun } from './transfer.ts';
+import { Volume } from './volume.ts';
+import { say, type Workbench } from './workbench.ts';
+
+export const SIZES_GIB = [1, 64, 1024, 16_384, 65_536];
+/** The one file system that everywhere takes a sparse file of 64 TiB (ext4: 16). */
+const TMPFS = '/dev/shm';
+
+export interface MemoryResult {
+  contender: ContenderKey;
+  contenderTitle: string;
+  volumeGib: number;
+  run: TransferRun;
+}
+
+/** @param gib data to fetch from each volume, GiB */
+export async function runMemory(
+  bench: Workbench,
+  contenders: Contender[],
+  gib: number,
+  workers: number,
+): Promise<MemoryResult[]> {
+  const results: MemoryResult[] = [];
+  if (!existsSync(TMPFS)) throw new Error(`the memory scenario needs ${TMPFS}`);
+  // No larger than the smallest volume.
+  const listed = Math.min(BLOCKS_PER_GIB, Math.round(gib * BLOCKS_PER_GIB));
+  for (const volumeGib of SIZES_GIB) {
+    const layout = layoutOf(volumeGib, { every: Math.floor((volumeGib * BLOCKS_PER_GIB) / listed) });
+    const server = await bench.startServer('tls', { layout });
+    for (const contender of contenders.filter(({ key }) => key !== 'reference')) {
+      const volume = Volume.create(TMPFS, `coldsnap-bench-${process.pid}.img`, 0, false);
+      try {
+        const plan = {
+          direction: 'download' as const,
+          wire: 'tls' as const,
+          layout,
+          server,
+          volume,
+          workers,
+        };
+        const run = await runTransfer(bench, contender, plan);
+        results.push({ contender: contender.key, contenderTitle: contender.title, volumeGib, run });
+        say(
+          `memory  ${volumeGib} GiB  ${contender.title}: ${run.peakMib.toFixed(0)} MiB ${run.problems.join('; ')}`,
+        );
+      } finally {
+        volume.remove();
+        for (const left of ['.partial', '.coldsnap-progress'])
+          rmSync(`${volume.path}${left}`, { force: true });
+      }
+    }
+  }
+  return results;
+}
+
+export function sizeText(gib: number): string {
+  return gib >= 1024 ? `${gib / 1024} TiB` : `${gib} GiB`;
+}
+
+export function memoryTable(results: MemoryResult[]): string {
+  const titles = [...new Set(results.map((one) => one.contenderTitle))];
+  const cell = (title: string, gib: number) => {
+    const result = results.find((one) => one.contenderTitle === title && one.volumeGib === gib);
+    const wrong = result !== undefined && result.run.problems.length > 0;
+    return `${figure(result?.run.peakMib, 0)}${wrong ? ' WRONG' : ''}`;
+  };
+  const rows = titles.map((title) => [title, ...SIZES_GIB.map((gib) => cell(title, gib))]);
+  return markdownTable(['peak MiB, sparse volume of', ...SIZES_GIB.map(sizeText)], rows);
+}

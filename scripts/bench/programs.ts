@@ -1,0 +1,73 @@
+/** Builds what the bench runs besides coldsnap: the C++ programs, and certificates for its TLS. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Where sources are. */
+export const SOURCES = import.meta.dirname;
+/** Where programs, certificates and figures go; not under build/, which node-gyp empties. */
+export const OUTPUT = join(SOURCES, 'build');
+
+const PROGRAMS = {
+  server: ['server.cc', 'service.cc'],
+  client: ['client.cc'],
+  image: ['image.cc'],
+  measure: ['measure.cc'],
+} as const;
+export type ProgramName = keyof typeof PROGRAMS;
+
+export function programPath(name: ProgramName): string {
+  return join(OUTPUT, name);
+}
+
+/** Compiles the programs that are missing or older than any source. @throws Error that says what is missing */
+export function buildPrograms(): void {
+  mkdirSync(OUTPUT, { recursive: true });
+  const newest = Math.max(
+    ...readdirSync(SOURCES)
+      .filter((file) => /\.(cc|h)$/.test(file))
+      .map((file) => statSync(join(SOURCES, file)).mtimeMs),
+  );
+  for (const name of Object.keys(PROGRAMS) as ProgramName[]) {
+    const program = programPath(name);
+    if (existsSync(program) && statSync(program).mtimeMs > newest) continue;
+    const sources = PROGRAMS[name].map((file) => join(SOURCES, file));
+    const flags = ['-std=c++17', '-O2', '-Wall', '-Wextra', '-Werror'];
+    const result = spawnSync('g++', [...flags, '-o', program, ...sources, '-lssl', '-lcrypto'], {
+      encoding: 'utf8',
+    });
+    if (result.error)
+      throw new Error(`the bench needs g++ (Debian: apt install g++): ${result.error.message}`);
+    if (/openssl\/\w+\.h|cannot find -l(ssl|crypto)/.test(result.stderr)) {
+      throw new Error('the bench needs the OpenSSL headers (Debian: apt install libssl-dev)');
+    }
+    if (result.status !== 0) throw new Error(`cannot compile ${name}:\n${result.stderr}`);
+  }
+}
+
+export interface Certificates {
+  /** Trusted by every client. */
+  ca: string;
+  certificate: string;
+  key: string;
+}
+
+/** Makes a CA and a certificate for localhost and 127.0.0.1 in `directory`, valid for a day. */
+export function makeCertificates(directory: string): Certificates {
+  const file = (name: string) => join(directory, name);
+  const openssl = (...args: string[]) =>
+    execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const newKey = ['-newkey', 'rsa:2048', '-noenc', '-keyout'];
+  openssl(
+    ...['req', '-x509', ...newKey, file('ca.key'), '-out', file('ca.pem'), '-days', '1'],
+    ...['-subj', '/CN=coldsnap bench CA', '-addext', 'basicConstraints=critical,CA:TRUE'],
+  );
+  openssl('req', ...newKey, file('leaf.key'), '-out', file('leaf.csr'), '-subj', '/CN=localhost');
+  writeFileSync(file('leaf.ext'), 'subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n');
+  openssl(
+    ...['x509', '-req', '-in', file('leaf.csr'), '-CA', file('ca.pem'), '-CAkey', file('ca.key')],
+    ...['-CAcreateserial', '-days', '1', '-extfile', file('leaf.ext'), '-out', file('leaf.pem')],
+  );
+  rmSync(file('leaf.csr'));
+  return { ca: file('ca.pem'), certificate: file('leaf.pem'), key: file('leaf.key') };
+}

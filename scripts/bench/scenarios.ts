@@ -1,0 +1,168 @@
+/** The transfers that are measured against one another, round by round. */
+import type { Contender } from './contenders.ts';
+import { BLOCK_SIZE, type Layout, layoutOf, SOURCE_SNAPSHOT } from './layout.ts';
+import type { BenchOptions, ContenderKey } from './options.ts';
+import { runTransfer, type TransferPlan, type TransferRun } from './transfer.ts';
+import type { Volume } from './volume.ts';
+import { say, type Wire, type Workbench } from './workbench.ts';
+
+/** A connection to the service as AWS gives one: 8 MB/s and 10 ms to the first byte. */
+const PACED = { pace: 8_000_000, delayMs: 10 };
+/** The service's ceiling for one snapshot. */
+const CEILING = { rate: 1000, delayMs: 10 };
+/** Latency alone, so that few workers are slow and many are not. */
+const DISTANT = { delayMs: 10 };
+export const SWEEP_WORKERS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+
+export interface TransferResult {
+  scenario: string;
+  title: string;
+  wire: Wire;
+  workers: number;
+  contender: ContenderKey;
+  contenderTitle: string;
+  /** GiB of volume that a run covers. */
+  gib: number;
+  /** One a round. */
+  runs: TransferRun[];
+}
+
+interface Case {
+  scenario: string;
+  title: string;
+  direction: 'download' | 'upload';
+  change?: Partial<Layout>;
+  serving?: { pace?: number; delayMs?: number; rate?: number };
+  workers?: number;
+  /** Who takes no part: the reference client zeroes no gaps. */
+  without?: ContenderKey[];
+}
+
+function casesOf(options: BenchOptions): Case[] {
+  const wanted = new Set(options.scenarios);
+  const cases: Case[] = [];
+  // The full download is also what the zeros are compared with.
+  if (wanted.has('download') || wanted.has('zeros90')) {
+    cases.push({ scenario: 'download', title: 'download', direction: 'download' });
+  }
+  if (wanted.has('upload')) cases.push({ scenario: 'upload', title: 'upload', direction: 'upload' });
+  if (wanted.has('paced')) {
+    for (const direction of ['download', 'upload'] as const) {
+      cases.push({ scenario: `${direction}-paced`, title: `${direction}, paced`, direction, serving: PACED });
+    }
+  }
+  if (wanted.has('zeros90')) {
+    const common = { direction: 'download' as const, without: ['reference' as const] };
+    cases.push({
+      ...common,
+      scenario: 'zeros90',
+      title: 'download, 90 % zero blocks',
+      change: { zerosPercent: 90 },
+    });
+    cases.push({
+      ...common,
+      scenario: 'sparse90',
+      title: 'download, 90 % not listed',
+      change: { every: 10 },
+    });
+  }
+  if (wanted.has('ceiling')) {
+    for (const direction of ['download', 'upload'] as const) {
+      const title = `${direction}, 1,000 blocks/s`;
+      cases.push({ scenario: `${direction}-ceiling`, title, direction, serving: CEILING });
+    }
+  }
+  if (wanted.has('sweep')) {
+    for (const workers of SWEEP_WORKERS) {
+      const title = `download, ${workers} workers`;
+      cases.push({ scenario: 'sweep', title, direction: 'download', serving: DISTANT, workers });
+    }
+  }
+  return cases;
+}
+
+/** Two images for all cases: one that downloads write to, and one that uploads read. */
+class Volumes {
+  readonly #bench: Workbench;
+  readonly #full: Layout;
+  #target: Volume | undefined;
+  #source: Volume | undefined;
+
+  constructor(bench: Workbench, full: Layout) {
+    this.#bench = bench;
+    this.#full = full;
+  }
+
+  for(direction: 'download' | 'upload'): Volume {
+    return direction === 'download' ? this.#downloadTarget() : this.#uploadSource();
+  }
+
+  #downloadTarget(): Volume {
+    if (this.#target === undefined) {
+      this.#target = this.#bench.createVolume('target.img', this.#full.volumeGib * 2 ** 30);
+      this.#target.fill(this.#bench.nextSnapshotId(), this.#full);
+    }
+    return this.#target;
+  }
+
+  #uploadSource(): Volume {
+    if (this.#source === undefined) {
+      this.#source = this.#bench.createVolume('source.img', this.#full.blocks * BLOCK_SIZE);
+      this.#source.fill(SOURCE_SNAPSHOT, this.#full);
+    }
+    return this.#source;
+  }
+}
+
+/**
+ * Rounds outside, cases inside, and in a case the contenders one after the other, each round in another order: so the machine's
+ * moods hit all alike.
+ */
+export async function runTransfers(
+  bench: Workbench,
+  contenders: Contender[],
+  options: BenchOptions,
+): Promise<TransferResult[]> {
+  const full = layoutOf(options.gib);
+  const volumes = new Volumes(bench, full);
+  const groups: { plan: TransferPlan; entries: { contender: Contender; result: TransferResult }[] }[] = [];
+  for (const wire of options.wires) {
+    for (const { scenario, title, direction, change, serving, workers = options.workers, without } of casesOf(
+      options,
+    )) {
+      const layout = { ...full, ...change };
+      const server = await bench.startServer(wire, { layout, ...serving });
+      const plan = { direction, wire, layout, server, volume: volumes.for(direction), workers };
+      const about = { scenario, title, wire, workers, gib: options.gib };
+      const entries = contenders
+        .filter((contender) => !without?.includes(contender.key))
+        .map((contender) => {
+          const who = { contender: contender.key, contenderTitle: contender.title };
+          return { contender, result: { ...about, ...who, runs: [] } };
+        });
+      groups.push({ plan, entries });
+    }
+  }
+  for (let round = 0; round < options.rounds; round++) {
+    for (const { plan, entries } of groups) {
+      for (const { contender, result } of rotated(entries, round)) {
+        const run = await runTransfer(bench, contender, plan);
+        result.runs.push(run);
+        say(
+          `round ${round + 1}/${options.rounds}  ${result.title} (${result.wire})  ${contender.title}: ${inWords(run)}`,
+        );
+      }
+    }
+  }
+  return groups.flatMap(({ entries }) => entries.map(({ result }) => result));
+}
+
+function inWords({ cpuS, wallS, peakMib, problems }: TransferRun): string {
+  const outcome = problems.length === 0 ? 'right' : problems.join('; ');
+  return `${cpuS.toFixed(2)} s CPU, ${wallS.toFixed(2)} s, ${peakMib.toFixed(0)} MiB, ${outcome}`;
+}
+
+function rotated<T>(items: readonly T[], by: number): T[] {
+  const from = items.length === 0 ? 0 : by % items.length;
+  return [...items.slice(from), ...items.slice(0, from)];
+}

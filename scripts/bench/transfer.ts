@@ -1,0 +1,93 @@
+/** One measured transfer, and the proof that it did its work. */
+import type { Contender } from './contenders.ts';
+import { BLOCK_SIZE, type Layout, listedBlocks, SOURCE_SNAPSHOT } from './layout.ts';
+import type { LoadServer, ServerStats } from './load-server.ts';
+import type { Measurement } from './measure.ts';
+import type { Volume } from './volume.ts';
+import type { Wire, Workbench } from './workbench.ts';
+
+export interface TransferPlan {
+  direction: 'download' | 'upload';
+  wire: Wire;
+  layout: Layout;
+  server: LoadServer;
+  /** Target or source. */
+  volume: Volume;
+  workers: number;
+  /** Called when the process has ended and the checks have not begun. */
+  afterRun?: () => void;
+}
+
+export interface TransferRun {
+  cpuS: number;
+  userS: number;
+  sysS: number;
+  wallS: number;
+  peakMib: number;
+  switches: number;
+  /** From the start of the process to the first block request the server saw. */
+  firstBlockS: number;
+  /** Blocks a second between the first block request and the last. */
+  blocksPerS: number;
+  /** What the run got wrong; empty for a good one. */
+  problems: string[];
+}
+
+export function runOf(measured: Measurement, stats: ServerStats, problems: string[]): TransferRun {
+  const { userS, sysS, wallS, switches } = measured;
+  const moving = stats.lastBlockAt - stats.firstBlockAt;
+  return {
+    ...{ cpuS: userS + sysS, userS, sysS, wallS, switches, problems },
+    peakMib: measured.peakKiB / 1024,
+    firstBlockS: stats.firstBlockAt === 0 ? 0 : stats.firstBlockAt - measured.startedAt,
+    blocksPerS: moving > 0 ? (stats.gets + stats.puts - 1) / moving : 0,
+  };
+}
+
+/** How a command failed, or undefined. */
+export function failureOf(measured: Measurement): string | undefined {
+  if (measured.exitCode === 0) return undefined;
+  const how = measured.signal ? `ended by signal ${measured.signal}` : `exit ${measured.exitCode}`;
+  return `${how}: ${measured.stderr.trim().split('\n').slice(-3).join(' / ').slice(-300)}`;
+}
+
+function uploadProblems(stats: ServerStats, expected: number): string[] {
+  const problems: string[] = [];
+  if (stats.puts !== expected) problems.push(`put ${stats.puts} blocks, not ${expected}`);
+  if (stats.wrongPuts > 0) problems.push(`${stats.wrongPuts} puts with the wrong contents`);
+  if (stats.completes !== 1 || !stats.countRight) problems.push('the count of blocks was wrong');
+  if (stats.linearGiven && !stats.linearRight) problems.push('the LINEAR checksum was wrong');
+  return problems;
+}
+
+/** Runs one contender through `plan`; the checks come after the clock has stopped. */
+export async function runTransfer(
+  bench: Workbench,
+  contender: Contender,
+  plan: TransferPlan,
+): Promise<TransferRun> {
+  const { direction, layout, server, volume, workers } = plan;
+  const snapshotId = direction === 'download' ? bench.nextSnapshotId() : SOURCE_SNAPSHOT;
+  const command = contender.command({
+    ...{ direction, server, snapshotId, workers, ca: bench.caFor(plan.wire) },
+    ...{ path: volume.path, blocks: layout.blocks },
+  });
+  await server.takeStats();
+  const measured = await bench.measure(command);
+  plan.afterRun?.();
+  const stats = await server.takeStats();
+  const failure = failureOf(measured);
+  if (failure !== undefined) return runOf(measured, stats, [failure]);
+  const expected = listedBlocks(layout);
+  if (direction === 'upload') return runOf(measured, stats, uploadProblems(stats, expected));
+  const problems: string[] = [];
+  if (stats.gets !== expected) problems.push(`fetched ${stats.gets} blocks, not ${expected}`);
+  const wrong = volume.check(snapshotId, layout);
+  if (wrong !== undefined) problems.push(wrong);
+  return runOf(measured, stats, problems);
+}
+
+/** Bytes that a transfer of this layout moves, GiB. */
+export function gibMoved(layout: Layout): number {
+  return (listedBlocks(layout) * BLOCK_SIZE) / 2 ** 30;
+}

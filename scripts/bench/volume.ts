@@ -1,0 +1,76 @@
+/** The images that runs write to and read from: a loop device over a file where possible, else the file. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { closeSync, fsyncSync, openSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { type Layout, layoutArguments } from './layout.ts';
+import { programPath } from './programs.ts';
+
+const SECTOR = 512;
+/** Field of /sys/block/NAME/stat: sectors written. */
+const SECTORS_WRITTEN = 6;
+
+export class Volume {
+  /** What a command is given. */
+  readonly path: string;
+  readonly file: string;
+  readonly isDevice: boolean;
+
+  private constructor(file: string, device: string | undefined) {
+    this.file = file;
+    this.path = device ?? file;
+    this.isDevice = device !== undefined;
+  }
+
+  /** A new image of `bytes` zeros. As root and with `useLoop`, a loop device that writes through with O_DIRECT. */
+  static create(directory: string, name: string, bytes: number, useLoop: boolean): Volume {
+    const file = join(directory, name);
+    closeSync(openSync(file, 'w'));
+    truncateSync(file, bytes);
+    if (!useLoop || process.getuid?.() !== 0) return new Volume(file, undefined);
+    const device = execFileSync('losetup', ['--find', '--show', '--direct-io=on', file], {
+      encoding: 'utf8',
+    });
+    return new Volume(file, device.trim());
+  }
+
+  /** Fills it with a snapshot's contents, and so also allocates its blocks, as a disk in use has them. */
+  fill(snapshotId: string, layout: Layout): void {
+    const args = ['write', this.path, '--snapshot', snapshotId, ...layoutArguments(layout)];
+    execFileSync(programPath('image'), args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  }
+
+  /** What is wrong with the contents, or undefined. */
+  check(snapshotId: string, layout: Layout): string | undefined {
+    const args = ['check', this.path, '--snapshot', snapshotId, ...layoutArguments(layout)];
+    const result = spawnSync(programPath('image'), args, { encoding: 'utf8' });
+    if (result.status === 0) return undefined;
+    if (result.status !== 1) throw new Error(`cannot check ${this.path}: ${result.stderr}`);
+    const { wrong, first } = JSON.parse(result.stdout) as { wrong: number; first: number };
+    return `${wrong} blocks wrong, the first is ${first}`;
+  }
+
+  /** Bytes written to the device since it was made; undefined for a file. Everything is on the disk when it returns. */
+  bytesWritten(): number | undefined {
+    if (!this.isDevice) return undefined;
+    const fd = openSync(this.path, 'r+');
+    fsyncSync(fd);
+    closeSync(fd);
+    const fields = readFileSync(`/sys/block/${basename(this.path)}/stat`, 'utf8')
+      .trim()
+      .split(/\s+/);
+    return Number(fields[SECTORS_WRITTEN]) * SECTOR;
+  }
+
+  /** Bytes that the page cache holds of it, backing file included. */
+  cachedBytes(): number {
+    const paths = this.isDevice ? [this.path, this.file] : [this.file];
+    const cached = (path: string) =>
+      Number(execFileSync(programPath('image'), ['cached', path], { encoding: 'utf8' }));
+    return paths.map(cached).reduce((sum, bytes) => sum + bytes, 0);
+  }
+
+  remove(): void {
+    if (this.isDevice) execFileSync('losetup', ['--detach', this.path]);
+    rmSync(this.file, { force: true });
+  }
+}

@@ -1,0 +1,107 @@
+/** What every measurement needs: a directory, certificates, fresh snapshot IDs, a clean environment; and tidying up after. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { snapshotId } from './layout.ts';
+import { LoadServer, type ServerOptions } from './load-server.ts';
+import { type Measurement, measure } from './measure.ts';
+import { buildPrograms, type Certificates, makeCertificates } from './programs.ts';
+import { Volume } from './volume.ts';
+
+export type Wire = 'tls' | 'plain';
+
+export class Workbench {
+  readonly directory: string;
+  readonly certificates: Certificates;
+  readonly #useLoop: boolean;
+  readonly #interrupted: AbortSignal;
+  readonly #servers: LoadServer[] = [];
+  readonly #volumes: Volume[] = [];
+  #snapshots = 1;
+  #homes = 0;
+
+  private constructor(directory: string, useLoop: boolean, interrupted: AbortSignal) {
+    this.#interrupted = interrupted;
+    this.directory = directory;
+    this.#useLoop = useLoop;
+    this.certificates = makeCertificates(directory);
+  }
+
+  /** Runs `work` with a workbench, and removes its servers, devices and files whatever happens. */
+  static async use<T>(
+    options: { directory?: string | undefined; useLoop: boolean },
+    work: (bench: Workbench) => Promise<T>,
+  ): Promise<T> {
+    buildPrograms();
+    const directory = mkdtempSync(join(options.directory ?? tmpdir(), 'coldsnap-bench-'));
+    const interrupted = new AbortController();
+    const interrupt = () => interrupted.abort(new Error('interrupted'));
+    let bench: Workbench | undefined;
+    process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+    try {
+      bench = new Workbench(directory, options.useLoop, interrupted.signal);
+      return await work(bench);
+    } finally {
+      process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+      if (bench !== undefined) await bench.#close();
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+
+  async #close(): Promise<void> {
+    for (const server of this.#servers) await server.stop();
+    for (const volume of this.#volumes) volume.remove();
+  }
+
+  /** An ID no run has had, so that what an earlier run left on a target cannot pass for this one's work. */
+  nextSnapshotId(): string {
+    this.#snapshots += 1;
+    return snapshotId(this.#snapshots);
+  }
+
+  async startServer(wire: Wire, options: Omit<ServerOptions, 'certificates'>): Promise<LoadServer> {
+    const certificates = wire === 'tls' ? this.certificates : undefined;
+    const server = await LoadServer.start({ ...options, certificates });
+    this.#servers.push(server);
+    return server;
+  }
+
+  caFor(wire: Wire): string | undefined {
+    return wire === 'tls' ? this.certificates.ca : undefined;
+  }
+
+  createVolume(name: string, bytes: number): Volume {
+    const volume = Volume.create(this.directory, name, bytes, this.#useLoop);
+    this.#volumes.push(volume);
+    return volume;
+  }
+
+  /** Measures one command in a home of its own, so that no journal or configuration of another run is found. */
+  async measure(command: string[], stopAfterS = 0): Promise<Measurement> {
+    this.#interrupted.throwIfAborted();
+    const home = join(this.directory, `home-${this.#homes++}`);
+    mkdirSync(home);
+    const env = {
+      PATH: process.env.PATH ?? '',
+      HOME: home,
+      XDG_STATE_HOME: join(home, 'state'),
+      STATE_DIRECTORY: home,
+      AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
+      AWS_SECRET_ACCESS_KEY: 'bench',
+      AWS_REGION: 'us-east-1',
+      AWS_EC2_METADATA_DISABLED: 'true',
+      // The CA, as Node and as Rust take it.
+      NODE_EXTRA_CA_CERTS: this.certificates.ca,
+      SSL_CERT_FILE: this.certificates.ca,
+    };
+    try {
+      return await measure(command, { env, stopAfterS, signal: this.#interrupted });
+    } finally {
+      rmSync(home, { recursive: true, force: true });
+    }
+  }
+}
+
+export function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
