@@ -31,7 +31,9 @@ export interface ServerStats {
   refused: number;
   connections: number;
   wrongPuts: number;
+  /** When the first block was asked for. */
   firstBlockAt: number;
+  /** When the reply to the last block was out. */
   lastBlockAt: number;
   countRight: boolean;
   linearRight: boolean;

@@ -4,11 +4,11 @@ import type { TransferResult } from './scenarios.ts';
 import { median, pairedRatio } from './statistics.ts';
 import type { TransferRun } from './transfer.ts';
 
-export function markdownTable(head: string[], rows: string[][]): string {
+/** @param words how many of the first columns hold words and not figures */
+export function markdownTable(head: string[], rows: string[][], words = 1): string {
   const line = (cells: string[]) => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map((_, column) => (column === 0 ? '---' : '---:'))), ...rows.map(line)].join(
-    '\n',
-  );
+  const rule = head.map((_, column) => (column < words ? '---' : '---:'));
+  return [line(head), line(rule), ...rows.map(line)].join('\n');
 }
 
 /** A figure, or a dash for none. */
@@ -59,7 +59,7 @@ function transferRow(results: TransferResult[], result: TransferResult): string[
   return [
     `${result.title}, ${result.wire === 'tls' ? 'TLS' : 'plain'}`,
     result.contenderTitle,
-    `**${figure(median(perGib), 2)}**${range}`,
+    runs.length === 0 ? '–' : `**${figure(median(perGib), 2)}**${range}`,
     figure(
       of((run) => run.userS / result.gib),
       2,

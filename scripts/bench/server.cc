@@ -274,6 +274,7 @@ ssize_t Server::writeReply(Connection& c) {
   const size_t bodyEnd = headEnd + (c.reply.body ? kBulk : 0);
   const size_t end = bodyEnd + c.reply.tail.size();
   if (c.written == end) {
+    if (c.reply.isBlock) service_.countBlockSent();
     c.state = Connection::State::head;
     return 1;
   }

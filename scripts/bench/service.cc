@@ -130,15 +130,16 @@ Reply Service::list(const Request& request) {
   return json("200 OK", std::move(body));
 }
 
-void Service::noteBlock() {
-  stats_.lastBlockAt = now();
-  if (stats_.firstBlockAt == 0) stats_.firstBlockAt = stats_.lastBlockAt;
+void Service::noteBlockAsked() {
+  if (stats_.firstBlockAt == 0) stats_.firstBlockAt = now();
 }
+
+void Service::countBlockSent() { stats_.lastBlockAt = now(); }
 
 Reply Service::get(const Request& request, uint64_t block) {
   if (!layout_.lists(block)) return refuse("ResourceNotFoundException", "the block is not listed");
   stats_.gets++;
-  noteBlock();
+  noteBlockAsked();
   const std::string_view id = request.path.substr(11, request.path.find('/', 11) - 11);
   const uint64_t seed = seedOf(std::string(id));
   const unsigned body = Contents::bodyOf(seed, block, layout_.zerosPercent);
@@ -160,7 +161,7 @@ Reply Service::put(const Request& request, uint64_t block, const std::optional<D
   if (block >= present_.size()) return refuse("ValidationException", "the block is beyond the volume");
   if (request.bodyLength != kBlockSize) return refuse("ValidationException", "the data is not one block");
   stats_.puts++;
-  noteBlock();
+  noteBlockAsked();
   const std::string_view given = headerOf(request.head, "x-amz-checksum");
   const Digest expected = contents_.digestOf(sourceSeed_, block, layout_.zerosPercent);
   if (given != base64(expected.data(), expected.size()) || (bodyDigest && *bodyDigest != expected)) stats_.wrongPuts++;

@@ -41,7 +41,7 @@ struct Stats {
   uint64_t lists = 0, gets = 0, puts = 0, starts = 0, completes = 0, refused = 0, connections = 0;
   // Puts whose checksum is not that of the source's block, and bodies that do not have their checksum.
   uint64_t wrongPuts = 0;
-  // Seconds since the epoch; 0 for never.
+  // When the first block was asked for and the reply to the last was out, seconds since the epoch; 0 for never.
   double firstBlockAt = 0, lastBlockAt = 0;
 };
 
@@ -55,6 +55,8 @@ class Service {
   // `body`: what a POST carried. `bodyDigest`: the SHA-256 of a put's data, where the server was told to look.
   Reply answer(const Request& request, const std::string& body, const std::optional<Digest>& bodyDigest);
   void countConnection() { stats_.connections++; }
+  // Called when a block's reply has gone out whole.
+  void countBlockSent();
   // Counters since the last call, as JSON.
   std::string takeStats();
 
@@ -66,7 +68,7 @@ class Service {
   Reply complete(const Request& request);
   Reply describe(const std::string& body);
   Reply refuse(const char* type, const char* message);
-  void noteBlock();
+  void noteBlockAsked();
 
   Contents contents_;
   Layout layout_;

@@ -27,7 +27,7 @@ export interface TransferRun {
   switches: number;
   /** From the start of the process to the first block request the server saw. */
   firstBlockS: number;
-  /** Blocks a second between the first block request and the last. */
+  /** Blocks a second between the first block request and the last block's reply. */
   blocksPerS: number;
   /** What the run got wrong; empty for a good one. */
   problems: string[];
@@ -40,7 +40,7 @@ export function runOf(measured: Measurement, stats: ServerStats, problems: strin
     ...{ cpuS: userS + sysS, userS, sysS, wallS, switches, problems },
     peakMib: measured.peakKiB / 1024,
     firstBlockS: stats.firstBlockAt === 0 ? 0 : stats.firstBlockAt - measured.startedAt,
-    blocksPerS: moving > 0 ? (stats.gets + stats.puts - 1) / moving : 0,
+    blocksPerS: moving > 0 ? (stats.gets + stats.puts) / moving : 0,
   };
 }
 
