@@ -1,0 +1,293 @@
+/** Waits until a snapshot is in a state, and, when that is `completed`, until it can be read. */
+import type { CallOptions, EbsDirectApi } from '../ebs/api.ts';
+import { openEc2, type SnapshotState, type SnapshotStates, snapshotStatuses } from '../ebs/ec2.ts';
+import { type OpenEbs, openEbs } from '../ebs/open.ts';
+import { pause } from '../ebs/retry.ts';
+import { abortedError, ColdsnapError } from '../errors.ts';
+import { readableSnapshotId } from './checks.ts';
+import type { TransferListener } from './events.ts';
+import { Meter } from './meter.ts';
+import type { WaitConditions, WaitOptions, WaitResult } from './options.ts';
+
+/** EC2 is eventually consistent: a new snapshot may be unknown to it for up to two minutes. */
+const NOT_FOUND_MS = 120_000;
+/** `completed` in EC2 does not mean that the block list is there yet; it follows within seconds, minutes at worst. */
+const NOT_READABLE_MS = 180_000;
+/** The longest time that a timer takes; what is longer would end at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** What waiting asks, and the time it lives in: for tests, a time that passes at once. */
+export interface WaitServices {
+  states: Pick<SnapshotStates, 'describe'>;
+  /** Resolves when the snapshot's block list answers. Called once EC2 says `completed`. */
+  listBlocks: EbsDirectApi['listSnapshotBlocks'];
+  /** Milliseconds. */
+  now: () => number;
+  pause: (ms: number, signal?: AbortSignal) => Promise<void>;
+}
+
+/**
+ * Waits until a snapshot is in the desired state (`completed` unless said otherwise). After `completed` it also waits
+ * until the EBS direct APIs list the snapshot, so that a download can follow at once; where this identity may not list
+ * it or cannot reach the EBS endpoint, that is a warning.
+ *
+ * There is no limit to the waiting unless `timeoutMs` or `maxAttempts` set one: a snapshot may take hours, and one that
+ * nobody completes goes to `error` by itself. A snapshot that EC2 does not know is asked for during 2 minutes.
+ *
+ * @throws ColdsnapError code `WAIT_TIMED_OUT` (class `gave-up`) at a limit; `SNAPSHOT_FAILED` (`permanent`) when the
+ *   snapshot has gone to `error` or to the Recycle Bin instead; `SNAPSHOT_NOT_FOUND` (`permanent`);
+ *   `SNAPSHOT_NOT_READABLE` (`gave-up`) when it is completed but cannot be listed for 3 minutes; class `usage` for bad
+ *   arguments
+ */
+export async function waitForSnapshot(options: WaitOptions): Promise<WaitResult> {
+  const snapshotId = readableSnapshotId(options.snapshotId);
+  checkConditions(options);
+  if (options.signal?.aborted) throw abortedError(options.signal);
+  const meter = new Meter(options.onEvent);
+  const ec2 = await openEc2({ ...options, onRetry: meter.retry });
+  let ebs: OpenEbs | undefined;
+  try {
+    return await waitUntil(snapshotId, options, meter.emit, {
+      states: ec2.states,
+      listBlocks: async (request, call) => {
+        ebs ??= await openEbs({ ...options, workers: 1, onRetry: meter.retry });
+        return ebs.api.listSnapshotBlocks(request, call);
+      },
+      now: () => performance.now(),
+      pause,
+    });
+  } finally {
+    ebs?.close();
+    ec2.close();
+  }
+}
+
+function checkConditions(conditions: WaitConditions): void {
+  const { desiredStatus, successesRequired, maxAttempts, secondsBetweenAttempts, timeoutMs } = conditions;
+  const known: readonly string[] = snapshotStatuses;
+  if (desiredStatus !== undefined && !known.includes(desiredStatus)) {
+    // A status that does not exist would be waited for in vain, and without end.
+    throw badCondition('desiredStatus', `one of ${known.join(', ')}`, desiredStatus);
+  }
+  const number = (name: string, value: number | undefined, least: number, most: number, whole: boolean) => {
+    if (value === undefined) return;
+    if (value >= least && value <= most && (!whole || Number.isInteger(value))) return;
+    throw badCondition(name, `a ${whole ? 'whole ' : ''}number from ${least} to ${most}`, value);
+  };
+  number('successesRequired', successesRequired, 0, Number.MAX_SAFE_INTEGER, true);
+  number('maxAttempts', maxAttempts, 1, Number.MAX_SAFE_INTEGER, true);
+  number('secondsBetweenAttempts', secondsBetweenAttempts, 0, Math.floor(MAX_TIMER_MS / 1000), false);
+  number('timeoutMs', timeoutMs, 1, MAX_TIMER_MS, false);
+}
+
+function badCondition(name: string, expected: string, value: unknown): ColdsnapError {
+  return new ColdsnapError('usage', 'BAD_WAIT_OPTION', `${name} must be ${expected}, and not ${value}`);
+}
+
+/** {@link waitForSnapshot} over any services; the arguments are known to be good. */
+export async function waitUntil(
+  snapshotId: string,
+  options: WaitConditions & { signal?: AbortSignal | undefined },
+  emit: TransferListener,
+  services: WaitServices,
+): Promise<WaitResult> {
+  const started = services.now();
+  const watch = new SnapshotWatch(snapshotId, options, emit, services);
+  const deadline = new AbortController();
+  const { signal, timeoutMs } = options;
+  const timer =
+    timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => deadline.abort(watch.timedOut(durationInWords(timeoutMs))), timeoutMs);
+  const call = { signal: signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal };
+  try {
+    const status = await watch.reachState(call);
+    if (status === 'completed') await watch.becomeReadable(call);
+    const elapsedMs = services.now() - started;
+    return { snapshotId, status, attempts: watch.attempts, elapsedMs };
+  } catch (error) {
+    // A request that the deadline cut off only knows that it was interrupted.
+    if (deadline.signal.aborted && !signal?.aborted) throw deadline.signal.reason;
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+class SnapshotWatch {
+  /** Times that the state was asked for. */
+  attempts = 0;
+  readonly #snapshotId: string;
+  readonly #conditions: WaitConditions;
+  readonly #emit: TransferListener;
+  readonly #services: WaitServices;
+  readonly #pauseMs: number;
+  #last: SnapshotState | undefined;
+  #lastKnownAt: number;
+  #everKnown = false;
+  #toldUnknown = false;
+  #stateReached = false;
+
+  constructor(
+    snapshotId: string,
+    conditions: WaitConditions,
+    emit: TransferListener,
+    services: WaitServices,
+  ) {
+    this.#snapshotId = snapshotId;
+    this.#conditions = conditions;
+    this.#emit = emit;
+    this.#services = services;
+    this.#pauseMs = (conditions.secondsBetweenAttempts ?? 2) * 1000;
+    this.#lastKnownAt = services.now();
+  }
+
+  /** Asks until the desired state has shown itself often enough, and returns it. */
+  async reachState(call: CallOptions): Promise<string> {
+    const { desiredStatus = 'completed', successesRequired = 3 } = this.#conditions;
+    const { maxAttempts = Number.POSITIVE_INFINITY } = this.#conditions;
+    let successes = 0;
+    let misses = 0;
+    for (;;) {
+      const state = await this.#ask(call);
+      if (state?.state === desiredStatus) {
+        successes++;
+        if (successes >= successesRequired) return desiredStatus;
+      } else {
+        if (state === undefined) this.#checkKnown();
+        else checkAlive(state);
+        successes = 0;
+        misses++;
+        if (misses >= maxAttempts) throw this.timedOut(misses === 1 ? '1 attempt' : `${misses} attempts`);
+      }
+      await this.#services.pause(this.#pauseMs, call.signal);
+    }
+  }
+
+  /** Asks for the start of the block list until the service gives it. */
+  async becomeReadable(call: CallOptions): Promise<void> {
+    const { listBlocks, now } = this.#services;
+    const since = now();
+    this.#stateReached = true;
+    for (;;) {
+      try {
+        await listBlocks({ snapshotId: this.#snapshotId, maxResults: 100 }, call);
+        return;
+      } catch (error) {
+        if (!(error instanceof ColdsnapError)) throw error;
+        if (error.class === 'config') {
+          // The state was reached; whoever only waits may well be allowed no more than that.
+          this.#warn(
+            'NOT_PROBED',
+            `whether ${this.#snapshotId} can be read was not found out: ${error.message}`,
+          );
+          return;
+        }
+        if (error.class !== 'permanent') throw error;
+        const elapsed = now() - since;
+        if (elapsed >= NOT_READABLE_MS) throw this.#notReadable(elapsed, error);
+      }
+      await this.#services.pause(this.#pauseMs, call.signal);
+    }
+  }
+
+  /** The error for a limit that was reached. */
+  timedOut(after: string): ColdsnapError {
+    const id = this.#snapshotId;
+    const { desiredStatus = 'completed' } = this.#conditions;
+    return new ColdsnapError(
+      'gave-up',
+      'WAIT_TIMED_OUT',
+      `${id} ${this.#lastInWords(desiredStatus)} after ${after}`,
+      {
+        hint: 'Waiting has no effect on the snapshot; wait again, or longer.',
+        operation: 'DescribeSnapshots',
+        snapshotId: id,
+      },
+    );
+  }
+
+  async #ask(call: CallOptions): Promise<SnapshotState | undefined> {
+    const state = await this.#services.states.describe(this.#snapshotId, call);
+    this.attempts++;
+    this.#last = state;
+    if (state !== undefined) {
+      this.#everKnown = true;
+      this.#lastKnownAt = this.#services.now();
+    }
+    const percent = state?.progressPercent;
+    this.#emit({
+      type: 'status',
+      snapshotId: this.#snapshotId,
+      status: state?.state ?? 'not found',
+      ...(percent === undefined ? {} : { progressPercent: percent }),
+      attempt: this.attempts,
+    });
+    return state;
+  }
+
+  /** @throws ColdsnapError when EC2 has not known the snapshot for longer than its lag can be */
+  #checkKnown(): void {
+    const id = this.#snapshotId;
+    const elapsed = this.#services.now() - this.#lastKnownAt;
+    if (elapsed >= NOT_FOUND_MS) {
+      const what = this.#everKnown ? 'was deleted while it was waited for' : 'does not exist';
+      const message = `${id} ${what}: EC2 has not known it for ${durationInWords(elapsed)}`;
+      throw new ColdsnapError('permanent', 'SNAPSHOT_NOT_FOUND', message, {
+        hint: 'Check the snapshot ID, the region and the account.',
+        operation: 'DescribeSnapshots',
+        snapshotId: id,
+      });
+    }
+    if (this.#toldUnknown) return;
+    this.#toldUnknown = true;
+    const patience = durationInWords(NOT_FOUND_MS);
+    this.#warn(
+      'SNAPSHOT_NOT_YET_KNOWN',
+      `EC2 does not know ${id}; if it is new it soon will, so it is asked for ${patience}`,
+    );
+  }
+
+  #notReadable(elapsed: number, cause: ColdsnapError): ColdsnapError {
+    const message = `${this.#snapshotId} is completed but could not be listed for ${durationInWords(elapsed)}: ${cause.message}`;
+    return new ColdsnapError('gave-up', 'SNAPSHOT_NOT_READABLE', message, {
+      ...cause,
+      hint: 'A snapshot that is archived or shared publicly cannot be read through the EBS direct APIs.',
+      cause,
+    });
+  }
+
+  #lastInWords(desiredStatus: string): string {
+    if (this.#stateReached) return 'is completed but cannot be read yet';
+    if (this.#last === undefined)
+      return this.attempts === 0 ? 'has not been described' : 'is still unknown to EC2';
+    const { state, progressPercent } = this.#last;
+    if (state === desiredStatus) return `is ${state}, but has not been so for long enough`;
+    return progressPercent === undefined ? `is still ${state}` : `is still ${state} (${progressPercent} %)`;
+  }
+
+  #warn(code: string, message: string): void {
+    this.#emit({ type: 'warning', code, message });
+  }
+}
+
+/** @throws ColdsnapError when the snapshot has gone where no other state follows by itself */
+function checkAlive({ snapshotId, state, stateMessage }: SnapshotState): void {
+  if (state !== 'error' && state !== 'recoverable') return;
+  const reason = stateMessage === undefined ? '' : `: ${stateMessage}`;
+  const [what, hint] =
+    state === 'error'
+      ? [`has failed${reason}`, 'It cannot be used any more; delete it, and upload again.']
+      : ['is in the Recycle Bin', 'Restore it from there first.'];
+  throw new ColdsnapError('permanent', 'SNAPSHOT_FAILED', `${snapshotId} ${what}`, {
+    hint,
+    operation: 'DescribeSnapshots',
+    snapshotId,
+  });
+}
+
+function durationInWords(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 90_000) return `${Math.round(ms / 100) / 10} s`;
+  return `${Math.round(ms / 6_000) / 10} min`;
+}
