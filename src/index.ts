@@ -6,3 +6,4 @@ export { ColdsnapError, type ErrorClass, type ErrorDetails } from './errors.ts';
 export { downloadSnapshot } from './transfer/download.ts';
 export type { TransferEvent, TransferListener, TransferProgress } from './transfer/events.ts';
 export type * from './transfer/options.ts';
+export { uploadSnapshot } from './transfer/upload.ts';

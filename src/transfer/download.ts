@@ -40,7 +40,10 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
   const workers = checkWorkers(options.workers);
   if (options.signal?.aborted) throw abortedError(options.signal);
   const meter = new Meter(options.onEvent);
-  const target = await openTarget(options.target, { force: options.force ?? false });
+  const target = await openTarget(
+    options.target,
+    options.signal === undefined ? {} : { signal: options.signal },
+  );
   const run = new Download(options, snapshotId, workers, meter, target);
   try {
     await run.execute();
