@@ -4,7 +4,8 @@
  */
 import { close, constants, open } from 'node:fs';
 import { promisify } from 'node:util';
-import { closed, isErrno, localError } from './messages.ts';
+import { isErrno, localError } from './errno.ts';
+import { closed } from './messages.ts';
 
 const openFd = promisify(open);
 const closeFd = promisify(close);

@@ -20,13 +20,12 @@ import {
 import { Descriptor, directAlignment } from './descriptor.ts';
 import { describeContents } from './device-contents.ts';
 import { usesOfDevice } from './device-use.ts';
+import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import {
   deviceChanged,
   deviceInUse,
   deviceNoMedium,
-  isErrno,
-  localError,
   resumeMismatch,
   targetNotBlank,
   targetReadOnly,
@@ -112,7 +111,7 @@ export class DeviceTarget implements ImageTarget {
   }
 
   async #isZero(offset: number, length: number): Promise<boolean> {
-    const read = { data: allocateSlab(length), offset };
+    const read = { data: new Uint8Array(allocateSlab(length)), offset };
     const [result] = await this.#device.use(`read ${this.path}`, (fd) =>
       readBlocks(fd, [read], { hash: false }),
     );
@@ -134,7 +133,7 @@ export class DeviceTarget implements ImageTarget {
         await syncData(fd);
       });
     }
-    if (this.#head.length < headLength) this.#head = allocateSlab(headLength);
+    if (this.#head.length < headLength) this.#head = new Uint8Array(allocateSlab(headLength));
     if (blockSize % directAlignment === 0 && blockSize % this.#logicalBlockSize === 0) {
       this.#direct ??= await this.#device.openDirect('read-write');
     }

@@ -14,8 +14,9 @@ import {
   zeroRange,
 } from '../native/index.ts';
 import { type Descriptor, directAlignment } from './descriptor.ts';
+import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
-import { isErrno, localError, noSpace, resumeMismatch, targetExists } from './messages.ts';
+import { noSpace, resumeMismatch, targetExists } from './messages.ts';
 import { PartialFile } from './partial-file.ts';
 import type { ArrivedBlock, BlockVerdict, Geometry, ImageTarget } from './target.ts';
 

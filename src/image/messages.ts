@@ -2,8 +2,8 @@
  * The sentences of this room: what is refused, what failed, and what to do next. Each returns the error to throw, so
  * that a reader finds every way in which a target or source can be turned down in one place.
  */
-import { getSystemErrorMap } from 'node:util';
 import { ColdsnapError } from '../errors.ts';
+import { errnoHints, errnoSentence } from './errno.ts';
 
 const units = ['KiB', 'MiB', 'GiB', 'TiB'] as const;
 
@@ -18,63 +18,6 @@ export function formatSize(bytes: number): string {
   }
   if (unit === undefined) return `${bytes} bytes`;
   return `${bytes} bytes (${Number.isInteger(value) ? value : `about ${value.toFixed(1)}`} ${unit})`;
-}
-
-function errnoName(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined;
-  return /^E[A-Z0-9]+$/.test(error.code) ? error.code : undefined;
-}
-
-/** Whether an error is the failed system call named, for example `EBUSY`. */
-export function isErrno(error: unknown, ...codes: string[]): boolean {
-  const code = errnoName(error);
-  return code !== undefined && codes.includes(code);
-}
-
-const errnoHints: Readonly<Record<string, string>> = {
-  ENOSPC: 'Free some space there, or choose a target elsewhere.',
-  EDQUOT: 'Free some space or raise the quota, or choose a target elsewhere.',
-  EFBIG: 'This file system cannot hold a file of that size; choose a target elsewhere.',
-  EACCES: 'Check the permissions; a block device usually needs root.',
-  EPERM: 'Check the permissions; a block device usually needs root.',
-  EIO: 'The storage reports a fault; look at the kernel log (dmesg).',
-  EROFS: 'The file system is mounted read-only; choose a target elsewhere.',
-  ENAMETOOLONG: 'Choose a shorter name.',
-  EMFILE: 'Raise the limit of open files (ulimit -n).',
-  ENXIO: 'The device is gone or has no medium.',
-  ENODEV: 'The device is gone.',
-  ENOMEDIUM: 'Insert a medium.',
-};
-
-/** Node's map lacks errnos that libuv does not translate; these can come from block devices. */
-const errnoWords: Readonly<Record<string, string>> = {
-  ENOSPC: 'no space left on the file system',
-  EIO: 'input/output error',
-  ENOMEDIUM: 'no medium in the device',
-  EDQUOT: 'disk quota exceeded',
-};
-
-function errnoSentence(code: string): string {
-  const own = errnoWords[code];
-  if (own !== undefined) return own;
-  for (const [name, words] of getSystemErrorMap().values()) if (name === code) return words;
-  return code;
-}
-
-/**
- * A failed system call as an error of class `local`, whose code is the errno's name. `doing` completes "could not …".
- * Errors that are no system call's are returned as they are.
- */
-export function localError(error: unknown, doing: string, path: string): unknown {
-  if (error instanceof ColdsnapError) return error;
-  const code = errnoName(error);
-  if (code === undefined) return error;
-  const hint = errnoHints[code];
-  return new ColdsnapError('local', code, `could not ${doing}: ${errnoSentence(code)}`, {
-    path,
-    cause: error,
-    ...(hint === undefined ? {} : { hint }),
-  });
 }
 
 /** The disk filled up during a transfer; `written` is what this run had put there. */

@@ -3,10 +3,9 @@ import { type BigIntStats, createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { isatty } from 'node:tty';
+import { isErrno, localError } from './errno.ts';
 import {
   holesNeedFile,
-  isErrno,
-  localError,
   sourceIsDirectory,
   sourceIsTerminal,
   sourceMissing,

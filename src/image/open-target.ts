@@ -6,10 +6,9 @@ import { basename, dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { openDeviceTarget } from './device-target.ts';
 import { deviceNumber } from './device-use.ts';
+import { isErrno, localError } from './errno.ts';
 import { FileTarget } from './file-target.ts';
 import {
-  isErrno,
-  localError,
   targetDangling,
   targetIsDirectory,
   targetIsTerminal,

@@ -1,7 +1,8 @@
 /** Holes from a sidecar file: what `qemu-img map --output=json` says of an image. */
 import { readFile, stat } from 'node:fs/promises';
+import { localError } from './errno.ts';
 import type { ByteRange } from './extents.ts';
-import { badMap, localError } from './messages.ts';
+import { badMap } from './messages.ts';
 
 /** Some 300,000 entries; an image in more pieces than that gains nothing from a map. */
 const maxMapBytes = 32 * 1024 * 1024;

@@ -12,8 +12,9 @@ import {
   syncAll,
 } from '../native/index.ts';
 import { Descriptor, directAlignment } from './descriptor.ts';
+import { isErrno, localError } from './errno.ts';
 import { type ByteRange, blockRuns } from './extents.ts';
-import { badMap, deviceNoMedium, isErrno, localError, sourceChanged, sourceEmpty } from './messages.ts';
+import { badMap, deviceNoMedium, sourceChanged, sourceEmpty } from './messages.ts';
 import { readQemuMap } from './qemu-map.ts';
 import type { ImageSource, SourceExtent } from './source.ts';
 import { deviceIdentity, stateFile } from './state-files.ts';
@@ -144,7 +145,7 @@ class StoredSource implements ImageSource {
 
   async readBlocks(reads: readonly BlockRead[]): Promise<BlockReadResult[]> {
     const { descriptor, direct } = this.#opened;
-    const doing = `read ${this.path} at offset ${reads[0]?.offset ?? 0}`;
+    const doing = `read ${this.path}`;
     const results = await (this.#aligned(reads) ? (direct ?? descriptor) : descriptor).use(doing, (fd) =>
       readBlocks(fd, [...reads], { hash: true }),
     );

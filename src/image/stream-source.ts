@@ -1,8 +1,9 @@
 /** Uploading from stdin, a FIFO or any Readable: the bytes come once and in order. */
 import type { Readable } from 'node:stream';
 import { type BlockRead, type BlockReadResult, isZero, sha256 } from '../native/index.ts';
+import { localError } from './errno.ts';
 import { blockRuns } from './extents.ts';
-import { closed, localError, sourceNotBytes, sourceTooLong, streamFailed } from './messages.ts';
+import { closed, sourceNotBytes, sourceTooLong, streamFailed } from './messages.ts';
 import type { ImageSource, SourceExtent } from './source.ts';
 
 export class StreamSource implements ImageSource {

@@ -7,12 +7,11 @@ import { isatty } from 'node:tty';
 import { abortedError } from '../errors.ts';
 import { syncAll, writeBlocks } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
+import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import {
   alreadyWritten,
   closed,
-  isErrno,
-  localError,
   streamClosed,
   streamFailed,
   streamIncomplete,

@@ -1,0 +1,436 @@
+/** Restores to real block devices: loop devices over files whose bytes are then looked at. */
+import { strict as assert } from 'node:assert';
+import { open, readFile, symlink } from 'node:fs/promises';
+import { test } from 'node:test';
+import { openTarget } from '../../src/image/open-target.ts';
+import type { ArrivedBlock, ImageTarget } from '../../src/image/target.ts';
+import {
+  aligned,
+  arrived,
+  assertFails,
+  assertSameBytes,
+  damaged,
+  KiB,
+  MiB,
+  sha256Of,
+  volumeOf,
+} from '../image/blocks.ts';
+import { needsLoop, run, Scratch } from '../support/loop.ts';
+
+const blockSize = 512 * KiB;
+const used = 0xff;
+
+/** Restores blocks and zeroes the rest of the volume, as a download does. */
+async function restore(
+  target: ImageTarget,
+  blocks: readonly ArrivedBlock[],
+  volumeSize: number,
+  size = blockSize,
+): Promise<void> {
+  await target.prepare({ volumeSize, blockSize: size }, { resume: false });
+  const listed = new Set(blocks.map(({ offset }) => offset));
+  for (let offset = 0; offset < volumeSize; offset += size) {
+    if (!listed.has(offset)) await target.zero(offset, size);
+  }
+  const verdicts = await target.writeBlocks(blocks);
+  assert.ok(!verdicts.includes('mismatch'));
+  await target.commit();
+}
+
+async function bytesAt(path: string, offset: number, length: number): Promise<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    const { buffer } = await file.read(Buffer.alloc(length), 0, length, offset);
+    return buffer;
+  } finally {
+    await file.close();
+  }
+}
+
+test(
+  'a restore to a used device leaves exactly the volume, zeros included, and no byte after it changed',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const { device, backing } = await scratch.loop({ bytes: 8 * MiB, fill: used });
+    const volumeSize = 5 * MiB;
+    const blocks = [
+      arrived(9, blockSize),
+      arrived(0, blockSize),
+      arrived(4, blockSize, 0),
+      arrived(2, blockSize),
+    ];
+
+    const target = await openTarget(device);
+    await target.checkOverwrite({ force: true, resuming: false });
+    await restore(target, blocks, volumeSize);
+
+    const expected = Buffer.concat([volumeOf(blocks, volumeSize), Buffer.alloc(3 * MiB, used)]);
+    assertSameBytes(await readFile(backing), expected);
+  },
+);
+
+test('block 0 reads as zeros from the beginning and gets its data only at commit', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device, backing } = await scratch.loop({ bytes: 4 * MiB, fill: used });
+  const target = await openTarget(device);
+  await target.checkOverwrite({ force: true, resuming: false });
+  await target.prepare({ volumeSize: 4 * MiB, blockSize }, { resume: false });
+  assertSameBytes(await bytesAt(backing, 0, blockSize), Buffer.alloc(blockSize));
+  assertSameBytes(await bytesAt(backing, blockSize, blockSize), Buffer.alloc(blockSize, used));
+
+  const first = arrived(0, blockSize);
+  const copy = Buffer.from(first.data);
+  assert.deepEqual(await target.writeBlocks([first, arrived(1, blockSize)]), ['held', 'written']);
+  first.data.fill(0xaa); // The buffer goes back to the pool and is used again.
+  await target.sync();
+  assertSameBytes(await bytesAt(backing, 0, blockSize), Buffer.alloc(blockSize));
+
+  await target.commit();
+  assertSameBytes(await bytesAt(backing, 0, blockSize), copy);
+});
+
+test('a device whose snapshot has no block 0, or a zero one, starts with zeros', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  for (const blocks of [[arrived(1, blockSize)], [arrived(0, blockSize, 0), arrived(1, blockSize)]]) {
+    const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used });
+    const target = await openTarget(device);
+    await target.checkOverwrite({ force: true, resuming: false });
+    await restore(target, blocks, 2 * MiB);
+    assertSameBytes(await readFile(backing), volumeOf(blocks, 2 * MiB));
+  }
+});
+
+test('an abandoned restore leaves a device without a first block', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used });
+  const target = await openTarget(device);
+  await target.checkOverwrite({ force: true, resuming: false });
+  await target.prepare({ volumeSize: 2 * MiB, blockSize }, { resume: false });
+  await target.writeBlocks([arrived(0, blockSize), arrived(1, blockSize)]);
+  await target.abandon({ keepForResume: true });
+  assertSameBytes(await bytesAt(backing, 0, blockSize), Buffer.alloc(blockSize));
+  await assertFails(target.writeBlocks([arrived(2, blockSize)]), 'CLOSED');
+  assertSameBytes(await bytesAt(backing, 2 * blockSize, blockSize), Buffer.alloc(blockSize, used));
+});
+
+test('blocks of 512 bytes work, and the first 512 KiB are kept back together', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  for (const sectorSize of [512, 4096]) {
+    const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used, sectorSize });
+    const blocks = [0, 1, 3, 1023, 1024, 1030, 2047].map((index) => arrived(index, 512));
+    const target = await openTarget(device);
+    await target.checkOverwrite({ force: true, resuming: false });
+    await target.prepare({ volumeSize: MiB, blockSize: 512 }, { resume: false });
+    await target.zero(blockSize, MiB - blockSize);
+    const verdicts = await target.writeBlocks(blocks);
+    assert.deepEqual(verdicts, ['held', 'held', 'held', 'held', 'written', 'written', 'written']);
+    assertSameBytes(await bytesAt(backing, 0, blockSize), Buffer.alloc(blockSize));
+    await target.commit();
+    const expected = Buffer.concat([volumeOf(blocks, MiB), Buffer.alloc(MiB, used)]);
+    assertSameBytes(await readFile(backing), expected);
+  }
+});
+
+test('a device with sectors of 4 KiB is restored exactly', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device, backing } = await scratch.loop({ bytes: 4 * MiB, fill: used, sectorSize: 4096 });
+  for (const size of [blockSize, 4096, (1536 * KiB) / 3]) {
+    const blocks = [arrived(0, size, 5), arrived(3, size, 6), arrived(2, size, 0)];
+    const target = await openTarget(device);
+    await target.checkOverwrite({ force: true, resuming: false });
+    await restore(target, blocks, 3 * MiB, size);
+    assertSameBytes(
+      await readFile(backing),
+      Buffer.concat([volumeOf(blocks, 3 * MiB), Buffer.alloc(MiB, used)]),
+    );
+  }
+});
+
+test('a block with a wrong checksum is not written, nor kept as block 0', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used });
+  const target = await openTarget(device);
+  await target.checkOverwrite({ force: true, resuming: false });
+  await target.prepare({ volumeSize: 2 * MiB, blockSize }, { resume: false });
+  const verdicts = await target.writeBlocks([
+    damaged(1, blockSize),
+    arrived(2, blockSize),
+    damaged(0, blockSize),
+  ]);
+  assert.deepEqual(verdicts, ['mismatch', 'written', 'mismatch']);
+  assertSameBytes(await bytesAt(backing, blockSize, blockSize), Buffer.alloc(blockSize, used));
+  await target.commit();
+  assertSameBytes(await bytesAt(backing, 0, blockSize), Buffer.alloc(blockSize));
+});
+
+test('buffers that direct I/O does not take are written all the same', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device, backing } = await scratch.loop({ bytes: 2 * MiB });
+  const odd = arrived(1, blockSize);
+  const data = new Uint8Array(blockSize + 1).subarray(1);
+  data.set(odd.data);
+  const target = await openTarget(device);
+  await target.checkOverwrite({ force: false, resuming: false });
+  await restore(target, [{ ...odd, data }], 2 * MiB);
+  assertSameBytes(await readFile(backing), volumeOf([odd], 2 * MiB));
+});
+
+test('nothing may be written past the end of the volume', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used });
+  const target = await openTarget(device);
+  await target.checkOverwrite({ force: true, resuming: false });
+  await assertFails(target.prepare({ volumeSize: MiB + 1, blockSize }, { resume: false }), 'BAD_GEOMETRY');
+  assertSameBytes(await bytesAt(backing, 0, MiB), Buffer.alloc(MiB, used));
+  await target.prepare({ volumeSize: MiB, blockSize }, { resume: false });
+  await assertFails(target.writeBlocks([arrived(1, blockSize), arrived(2, blockSize)]), 'OUTSIDE_VOLUME');
+  await assertFails(target.zero(blockSize, MiB), 'OUTSIDE_VOLUME');
+  await target.commit();
+  assertSameBytes(await bytesAt(backing, blockSize, 3 * blockSize), Buffer.alloc(3 * blockSize, used));
+});
+
+test('a device that is too small is refused with both sizes, unharmed', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used });
+  const target = await openTarget(device);
+  await target.checkOverwrite({ force: true, resuming: false });
+  const error = await assertFails(
+    target.prepare({ volumeSize: 3 * MiB, blockSize }, { resume: false }),
+    'TARGET_TOO_SMALL',
+    /2097152 bytes \(2 MiB\).*3145728 bytes \(3 MiB\)/,
+  );
+  assert.equal(error.class, 'refused');
+  await target.abandon({ keepForResume: false });
+  assertSameBytes(await readFile(backing), Buffer.alloc(2 * MiB, used));
+});
+
+test('a mounted device is refused by its mount point, and stays what it was', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device, backing } = await scratch.loop({ bytes: 8 * MiB });
+  await run('mkfs.ext4', '-q', device);
+  const point = await scratch.mount(device, ['-o', 'ro']);
+  const before = sha256Of(await readFile(backing));
+  const error = await assertFails(
+    openTarget(device),
+    'DEVICE_IN_USE',
+    new RegExp(`${device} is in use: mounted at ${point} \\(ext4\\)`),
+  );
+  assert.equal(error.class, 'refused');
+  assert.deepEqual(sha256Of(await readFile(backing)), before);
+});
+
+test('a device with a mounted partition is refused by the name of the partition', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device } = await scratch.loop({ bytes: 16 * MiB });
+  // Tells the kernel of a partition without a partition table, which this kernel may not be able to read.
+  await run('addpart', device, '1', '2048', '16384');
+  scratch.onEnd(() => run('delpart', device, '1'));
+  await run('mkfs.ext4', '-q', `${device}p1`);
+  const point = await scratch.mount(`${device}p1`);
+  const name = device.replace('/dev/', '');
+  await assertFails(
+    openTarget(device),
+    'DEVICE_IN_USE',
+    new RegExp(`its partition ${name}p1 is mounted at ${point}`),
+  );
+  await assertFails(
+    openTarget(`${device}p1`),
+    'DEVICE_IN_USE',
+    new RegExp(`p1 is in use: mounted at ${point}`),
+  );
+});
+
+test('a device used as swap is refused', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device } = await scratch.loop({ bytes: 4 * MiB, fill: 0 });
+  await run('mkswap', device);
+  await run('swapon', device);
+  scratch.onEnd(() => run('swapoff', device));
+  await assertFails(openTarget(device), 'DEVICE_IN_USE', /used as swap/);
+});
+
+test(
+  'a device that another program holds is refused, also a second run into the same device',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const { device } = await scratch.loop({ bytes: 2 * MiB });
+    const first = await openTarget(device);
+    await assertFails(
+      openTarget(device),
+      'DEVICE_IN_USE',
+      new RegExp(`open in .* \\(process ${process.pid}\\)`),
+    );
+    await first.abandon({ keepForResume: false });
+    await (await openTarget(device)).abandon({ keepForResume: false });
+  },
+);
+
+test('a read-only device is refused', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device } = await scratch.loop({ bytes: 2 * MiB, readOnly: true });
+  const error = await assertFails(openTarget(device), 'TARGET_READ_ONLY');
+  assert.equal(error.class, 'refused');
+});
+
+test('a device without a medium is refused', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device } = await scratch.loop({ bytes: 2 * MiB });
+  const file = await open(device, 'r+');
+  try {
+    // Capacity 0 is what card readers and detached network disks show; the file behind this one is cut away.
+    await run('truncate', '--size', '0', `${scratch.directory}/loop-0.img`);
+    await run('losetup', '--set-capacity', device);
+  } finally {
+    await file.close();
+  }
+  await assertFails(openTarget(device), 'TARGET_NO_MEDIUM');
+});
+
+test(
+  'a device that is not blank is refused by what is on it, and --force overwrites it',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const { device, backing } = await scratch.loop({ bytes: 8 * MiB });
+    await run('mkfs.ext4', '-q', '-L', 'precious', device);
+    const before = sha256Of(await readFile(backing));
+    const target = await openTarget(device);
+    const error = await assertFails(
+      target.checkOverwrite({ force: false, resuming: false }),
+      'TARGET_NOT_BLANK',
+      /is not blank: it holds .*ext4 "precious"/,
+    );
+    assert.match(error.hint ?? '', /--force/);
+    assert.deepEqual(sha256Of(await readFile(backing)), before);
+    await target.checkOverwrite({ force: true, resuming: false });
+    await restore(target, [arrived(0, blockSize)], 8 * MiB);
+    assertSameBytes(await readFile(backing), volumeOf([arrived(0, blockSize)], 8 * MiB));
+  },
+);
+
+test(
+  'a single byte in the first or the last MiB makes a device not blank; one in the middle does not',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    for (const [offset, blank] of [
+      [0, false],
+      [MiB - 1, false],
+      [MiB, true],
+      [3 * MiB - 1, true],
+      [3 * MiB, false],
+      [4 * MiB - 1, false],
+    ] as const) {
+      const { device } = await scratch.loop({ bytes: 4 * MiB });
+      const file = await open(device, 'r+');
+      await file.write(Buffer.from([1]), 0, 1, offset);
+      await file.close();
+      const target = await openTarget(device);
+      const check = target.checkOverwrite({ force: false, resuming: false });
+      if (blank) await check;
+      else await assertFails(check, 'TARGET_NOT_BLANK', /data of an unknown kind/);
+      await target.abandon({ keepForResume: false });
+    }
+  },
+);
+
+test('a symbolic link to a device leads to the device', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device, backing } = await scratch.loop({ bytes: 2 * MiB });
+  await symlink(device, scratch.path('by-id'));
+  const target = await openTarget(scratch.path('by-id'));
+  assert.equal(target.kind, 'device');
+  assert.equal(target.path, scratch.path('by-id'));
+  await target.checkOverwrite({ force: false, resuming: false });
+  await restore(target, [arrived(3, blockSize)], 2 * MiB);
+  assertSameBytes(await readFile(backing), volumeOf([arrived(3, blockSize)], 2 * MiB));
+});
+
+test(
+  'a restore goes on where it was, without asking for --force and without touching what is done',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used });
+    const geometry = { volumeSize: 2 * MiB, blockSize };
+    const first = await openTarget(device);
+    await first.checkOverwrite({ force: true, resuming: false });
+    await first.prepare(geometry, { resume: false });
+    await first.writeBlocks([arrived(0, blockSize), arrived(1, blockSize)]);
+    await first.sync();
+    await first.abandon({ keepForResume: true });
+
+    const second = await openTarget(device);
+    assert.deepEqual(second.journal, first.journal);
+    await second.checkOverwrite({ force: false, resuming: true });
+    await second.prepare(geometry, { resume: true });
+    const [proof] = await second.readBlocks!([{ data: aligned(blockSize), offset: blockSize }], {
+      pastCache: true,
+    });
+    assert.deepEqual(Buffer.from(proof!.digest), arrived(1, blockSize).digest);
+    await second.writeBlocks([arrived(0, blockSize), arrived(2, blockSize)]);
+    await second.zero(3 * blockSize, blockSize);
+    await second.commit();
+    const blocks = [0, 1, 2].map((index) => arrived(index, blockSize));
+    assertSameBytes(await readFile(backing), volumeOf(blocks, 2 * MiB));
+  },
+);
+
+test('a device that somebody else has begun to use since is not gone on with', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device, backing } = await scratch.loop({ bytes: 2 * MiB });
+  await run('mkfs.ext4', '-q', device);
+  const before = sha256Of(await readFile(backing));
+  const target = await openTarget(device);
+  await target.checkOverwrite({ force: false, resuming: true });
+  await assertFails(target.prepare({ volumeSize: 2 * MiB, blockSize }, { resume: true }), 'RESUME_MISMATCH');
+  await assertFails(target.checkOverwrite({ force: false, resuming: false }), 'TARGET_NOT_BLANK');
+  await target.abandon({ keepForResume: false });
+  assert.deepEqual(sha256Of(await readFile(backing)), before);
+});
+
+test(
+  'the journal of a device lies in the state directory, under what tells it from other devices',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const [one, other] = [await scratch.loop({ bytes: 2 * MiB }), await scratch.loop({ bytes: 2 * MiB })];
+    const state = process.env.STATE_DIRECTORY;
+    process.env.STATE_DIRECTORY = scratch.path('state');
+    t.after(() => {
+      if (state === undefined) delete process.env.STATE_DIRECTORY;
+      else process.env.STATE_DIRECTORY = state;
+    });
+    const targets = [await openTarget(one.device), await openTarget(other.device)];
+    for (const target of targets) await target.abandon({ keepForResume: false });
+    const [first, second] = targets.map(({ journal }) => journal!);
+    assert.ok(first!.path.startsWith(scratch.path('state/')));
+    assert.equal(first!.identity, `loop:${one.backing}:0:${2 * MiB}`);
+    assert.notEqual(first!.identity, second!.identity);
+    assert.notEqual(first!.path, second!.path);
+  },
+);
+
+test('a device that fails to store the data fails the restore', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  // The file behind the device cannot grow, so the device fails like a disk with bad sectors.
+  const directory = await scratch.tmpfs(MiB);
+  const { device } = await scratch.loop({ bytes: 4 * MiB, directory });
+  const target = await openTarget(device);
+  await target.checkOverwrite({ force: false, resuming: false });
+  await target.prepare({ volumeSize: 4 * MiB, blockSize }, { resume: false });
+  const writing = async () => {
+    for (let index = 0; index < 8; index++) await target.writeBlocks([arrived(index, blockSize)]);
+    await target.commit();
+  };
+  const error = await writing().then(
+    () => assert.fail('it should have failed'),
+    (reason: unknown) => reason as { class: string; code: string; message: string },
+  );
+  assert.equal(error.class, 'local');
+  assert.match(error.code, /^(EIO|ENOSPC)$/);
+  assert.ok(error.message.includes(device));
+  await target.abandon({ keepForResume: false });
+});
