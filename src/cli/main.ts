@@ -1,136 +1,38 @@
-/** The command line: from words to an exit code. */
-import { type Command, CommanderError } from 'commander';
-import { ColdsnapError } from '../errors.ts';
-import { runAgainLine } from './command-line.ts';
-import type { Perform } from './commands/command.ts';
-import { readSettings } from './global-options.ts';
-import type { Io, Settings } from './io.ts';
-import { printResult } from './output.ts';
+/** The process: its arguments, its streams, its exit code. */
+import { version } from '../version.ts';
 import { processIo } from './process-io.ts';
-import { buildProgram } from './program.ts';
-import { reportError } from './report.ts';
-
-/**
- * Runs one command line. Never rejects: whatever fails is said on stderr.
- *
- * @param argv the words after the program's name
- * @returns the exit code
- */
-export async function run(argv: readonly string[], io: Io): Promise<number> {
-  const runAgain = runAgainLine(argv);
-  // Until the options are parsed, an error can only guess how it is wanted.
-  let settings = guessSettings(argv);
-  const perform: Perform = async (command, runner) => {
-    settings = readSettings(program, command, io.env);
-    await runner({ ...io, settings, runAgain });
-  };
-  const program = buildProgram(perform);
-  let helpText = '';
-  const collect = (text: string) => {
-    helpText += text;
-  };
-  for (const command of [program, ...program.commands]) {
-    command.exitOverride().configureOutput({
-      writeOut: collect,
-      writeErr: collect,
-      outputError: () => {},
-      getOutHelpWidth: () => io.stdout.columns ?? 80,
-      getErrHelpWidth: () => io.stderr.columns ?? 80,
-      getOutHasColors: () => false,
-      getErrHasColors: () => false,
-    });
-  }
-
-  try {
-    try {
-      await program.parseAsync(helpWordAsOption(argv, program), { from: 'user' });
-    } catch (error) {
-      if (!(error instanceof CommanderError)) throw error;
-      if (error.code === 'commander.help') {
-        io.stderr.write(helpText);
-        return 2;
-      }
-      if (error.exitCode !== 0) throw usageError(error, findCommand(argv, program)?.command);
-    }
-    if (helpText !== '') await printResult(io, helpText);
-    return 0;
-  } catch (error) {
-    return reportError({ ...io, settings, runAgain }, error);
-  }
-}
 
 /** Runs this process's command line, and returns the exit code. */
 export async function main(): Promise<number> {
   const argv = process.argv.slice(2);
-  const io = processIo();
-  const fail = (error: unknown): number =>
-    reportError({ ...io, settings: guessSettings(argv), runAgain: runAgainLine(argv) }, error);
-
   // Should nothing be left to wait for before the run has ended, the process must not end as if it had succeeded.
   process.exitCode = 1;
   // Who writes is told of a closed pipe by its callback; without a listener the process would die of it.
   process.stdout.on('error', () => {});
   process.stderr.on('error', () => {});
-  process.on('uncaughtException', (error) => process.exit(fail(error)));
-  return run(argv, io);
-}
-
-function guessSettings(argv: readonly string[]): Settings {
-  const has = (flag: string) => argv.includes(flag);
-  const verbosity = has('--verbose') ? 'verbose' : 'normal';
-  return { service: {}, verbosity, progress: 'auto', color: false, json: has('--json') };
-}
-
-/** Where the command stands among the words, and which one it is; undefined when there is none that is known. */
-function findCommand(
-  argv: readonly string[],
-  program: Command,
-): { command: Command; index: number } | undefined {
-  const index = nextOperand(argv, 0, program);
-  const command = program.commands.find((candidate) => candidate.name() === argv[index]);
-  return command && { command, index };
-}
-
-/** The index of the first word from `start` on that is neither an option nor its value; `argv.length` if none is. */
-function nextOperand(argv: readonly string[], start: number, command: Command): number {
-  let index = start;
-  for (; index < argv.length && argv[index] !== '--'; index++) {
-    const word = argv[index]!;
-    if (!word.startsWith('-') || word === '-') return index;
-    if (command.options.some((option) => option.required && [option.short, option.long].includes(word)))
-      index++;
-  }
-  return argv.length;
-}
-
-/**
- * `coldsnap download help` asks for help, wherever the word stands before a `--`, as it always has with this tool.
- * A file of that name is `./help`.
- */
-function helpWordAsOption(argv: readonly string[], program: Command): string[] {
-  const words = [...argv];
-  const found = findCommand(argv, program);
-  if (!found || !['download', 'upload', 'wait'].includes(found.command.name())) return words;
-  for (let at = found.index; at < argv.length; ) {
-    at = nextOperand(argv, at + 1, found.command);
-    if (argv[at] === 'help') words[at] = '--help';
-  }
-  return words;
-}
-
-/** commander's sentence in the form of all others, with where to read on. */
-function usageError(error: CommanderError, command: Command | undefined): ColdsnapError {
-  const [sentence = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
-  const message = sentence
-    .replace(/\.$/, '')
-    .replace(/ is invalid\. /, ' is invalid: ')
-    .replace(/^command-argument value '(.*)' is invalid for argument '(\w+)'\. /, "'$1' is no $2: ");
-  const code = error.code
-    .replace(/^commander\./, '')
-    .replace(/[A-Z]/g, '_$&')
-    .toUpperCase();
-  const readOn = `Run 'coldsnap ${command ? `${command.name()} ` : ''}--help' for usage.`;
-  return new ColdsnapError('usage', code, suggestion === undefined ? message : `${message} ${suggestion}`, {
-    hint: readOn,
+  process.on('uncaughtException', (error) => {
+    void failUnexpectedly(argv, error).then((exitCode) => process.exit(exitCode));
   });
+
+  // Asked by scripts and packages, often many times: answered without loading anything.
+  if (argv.length === 1 && argv[0] === '--version') {
+    process.stdout.write(`${version}\n`);
+    return 0;
+  }
+  const { run } = await import('./run.ts');
+  return run(argv, processIo());
+}
+
+/** Reports an error that was thrown where nobody waits for it. Never rejects. */
+async function failUnexpectedly(argv: readonly string[], error: unknown): Promise<number> {
+  try {
+    const [{ guessSettings }, { reportError }] = await Promise.all([
+      import('./run.ts'),
+      import('./report.ts'),
+    ]);
+    return reportError({ ...processIo(), settings: guessSettings(argv), runAgain: undefined }, error);
+  } catch {
+    process.stderr.write(`coldsnap: internal error: ${error instanceof Error ? error.name : typeof error}\n`);
+    return 1;
+  }
 }

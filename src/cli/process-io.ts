@@ -1,5 +1,4 @@
 /** The real world, as the commands see it. */
-import { ColdsnapError } from '../errors.ts';
 import type { Clock, Io, Library } from './io.ts';
 
 const clock: Clock = {
@@ -14,12 +13,20 @@ const clock: Clock = {
   },
 };
 
-/** Stands in for what this version of the library does not export. */
-function missing(name: string): () => Promise<never> {
-  return () =>
+/** The library with a stand-in for each function that it does not export. */
+async function loadLibrary(): Promise<Library> {
+  const [available, { ColdsnapError }]: [Partial<Library>, typeof import('../errors.ts')] = await Promise.all(
+    [import('../index.ts'), import('../errors.ts')],
+  );
+  const missing = (name: string) => () =>
     Promise.reject(
       new ColdsnapError('permanent', 'NOT_AVAILABLE', `this version of coldsnap has no ${name}`),
     );
+  return {
+    downloadSnapshot: available.downloadSnapshot ?? missing('download'),
+    uploadSnapshot: available.uploadSnapshot ?? missing('upload'),
+    waitForSnapshot: available.waitForSnapshot ?? missing('wait'),
+  };
 }
 
 export function processIo(): Io {
@@ -30,14 +37,7 @@ export function processIo(): Io {
     clock,
     signals: process,
     exit: (code) => process.exit(code),
-    async library() {
-      const available: Partial<Library> = await import('../index.ts');
-      return {
-        downloadSnapshot: available.downloadSnapshot ?? missing('download'),
-        uploadSnapshot: available.uploadSnapshot ?? missing('upload'),
-        waitForSnapshot: available.waitForSnapshot ?? missing('wait'),
-      };
-    },
+    library: loadLibrary,
     async startEmulator(options) {
       return (await import('../emulator/index.ts')).startEmulator(options);
     },

@@ -3,8 +3,6 @@ import { ColdsnapError } from '../../errors.ts';
 import type { DownloadOptions } from '../../transfer/options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { printResult } from '../output.ts';
-import { resultObject, transferSummary } from '../progress/summary.ts';
-import { withProgress } from '../progress/with-progress.ts';
 import { addExamples, type Perform } from './command.ts';
 import {
   addCheckpointOptions,
@@ -76,6 +74,7 @@ export async function runDownload(
       hint: 'Redirect stdout to a file, or pipe it into another program.',
     });
   }
+  const { resultObject, transferSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,
     `${options.snapshotId} to ${toStdout ? 'stdout' : options.target}`,

@@ -5,7 +5,6 @@ import { ColdsnapError } from '../../errors.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
 import { printLine, printResult } from '../output.ts';
-import { listenForSignals } from '../signals.ts';
 import { nonEmpty, wholeNumber } from '../values.ts';
 import { addExamples, type Perform } from './command.ts';
 
@@ -57,6 +56,7 @@ export async function runEmulator(request: EmulatorRequest, io: CommandIo): Prom
     ...rest,
     ...(faultsFile !== undefined && { faults: await readFaultRules(faultsFile) }),
   };
+  const { listenForSignals } = await import('../signals.ts');
   const emulator = await io.startEmulator(options);
   try {
     await new Promise<void>((resolve, reject) => {

@@ -1,5 +1,4 @@
 import { Argument, type Command } from 'commander';
-import { describeExitCodes } from '../exit-codes.ts';
 import { printResult } from '../output.ts';
 import type { Perform } from './command.ts';
 
@@ -14,7 +13,10 @@ export function addHelp(program: Command, perform: Perform): Command {
     .addArgument(new Argument('[topic]', 'a command, or exit-codes').choices(topics));
   return command.action((topic?: string) =>
     perform(command, async (io) => {
-      if (topic === exitCodesTopic) return printResult(io, describeExitCodes());
+      if (topic === exitCodesTopic) {
+        const { describeExitCodes } = await import('../exit-codes.ts');
+        return printResult(io, describeExitCodes());
+      }
       const about = program.commands.find((candidate) => candidate.name() === topic) ?? program;
       about.outputHelp();
     }),

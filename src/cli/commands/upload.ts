@@ -5,8 +5,6 @@ import type { UploadOptions } from '../../transfer/options.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { printLine, printResult } from '../output.ts';
-import { resultObject, transferSummary } from '../progress/summary.ts';
-import { withProgress } from '../progress/with-progress.ts';
 import { nonEmpty, tag, wholeNumber } from '../values.ts';
 import { addExamples, type Perform } from './command.ts';
 import {
@@ -145,6 +143,7 @@ function uploadOptions(
 }
 
 export async function runUpload(options: UploadOptions & { source: string }, io: CommandIo): Promise<void> {
+  const { resultObject, transferSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,
     `${options.source === '-' ? 'stdin' : options.source} to a new snapshot`,

@@ -3,8 +3,6 @@ import type { WaitConditions, WaitOptions } from '../../transfer/options.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
 import { printResult } from '../output.ts';
-import { waitSummary } from '../progress/summary.ts';
-import { withProgress } from '../progress/with-progress.ts';
 import { duration, nonEmpty, wholeNumber } from '../values.ts';
 import { addExamples, type Perform } from './command.ts';
 
@@ -55,6 +53,7 @@ export function addWait(program: Command, perform: Perform): Command {
 }
 
 export async function runWait(options: WaitOptions, io: CommandIo): Promise<void> {
+  const { waitSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,
     `waiting for ${options.snapshotId}`,
