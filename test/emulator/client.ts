@@ -1,6 +1,8 @@
 /** Clients and blocks for the emulator's tests. */
 
+import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import type { TestContext } from 'node:test';
 import {
   CompleteSnapshotCommand,
   EBSClient,
@@ -11,17 +13,58 @@ import {
   type StartSnapshotCommandInput,
 } from '@aws-sdk/client-ebs';
 import { EC2Client } from '@aws-sdk/client-ec2';
-import type { Emulator } from '../../src/emulator/index.ts';
+import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulator/index.ts';
 
 export const BLOCK = 524_288;
 export const credentials = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'a secret' };
+
+/** The block size of most tests: small blocks show the same rules faster. */
+export const SMALL = 4096;
+
+/** An emulator with clients, closed when the test ends. Blocks are small unless the options say otherwise. */
+export async function run(
+  t: TestContext,
+  options: EmulatorOptions = {},
+): Promise<{ emulator: Emulator; ebs: EBSClient; ec2: EC2Client }> {
+  const emulator = await startEmulator({ blockSize: SMALL, ...options });
+  const ebs = ebsClient(emulator.url);
+  const ec2 = ec2Client(emulator.url);
+  t.after(async () => {
+    ebs.destroy();
+    ec2.destroy();
+    await emulator.close();
+  });
+  return { emulator, ebs, ec2 };
+}
+
+/** What the service says when it refuses, for `assert.rejects`. */
+export function refusal(name: string, reason?: string, status?: number): (error: unknown) => boolean {
+  return (error) => {
+    const { Reason, $metadata } = error as { Reason?: string; $metadata?: { httpStatusCode?: number } };
+    const seen = { name: (error as Error).name, reason: Reason, status: $metadata?.httpStatusCode };
+    const wanted = { name, reason: reason ?? Reason, status: status ?? $metadata?.httpStatusCode };
+    assert.deepEqual(seen, wanted);
+    return true;
+  };
+}
+
+/** A clock that stands still until it is moved. */
+export function testClock(start = Date.UTC(2026, 0, 1)): { now: () => number; move: (ms: number) => void } {
+  let time = start;
+  return {
+    now: () => time,
+    move: (ms) => {
+      time += ms;
+    },
+  };
+}
 
 export function sha256(data: Uint8Array): Buffer {
   return createHash('sha256').update(data).digest();
 }
 
 /** A block of random data. */
-export function randomBlock(size = BLOCK): Buffer {
+export function randomBlock(size = SMALL): Buffer {
   return randomBytes(size);
 }
 

@@ -1,23 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DescribeSnapshotsCommand } from '@aws-sdk/client-ec2';
-import { startEmulator } from '../../src/emulator/index.ts';
-import { download, ebsClient, ec2Client, randomBlock, sha256, upload } from './client.ts';
+import { BLOCK, download, randomBlock, run, sha256, upload } from './client.ts';
 
 test('what the SDK uploads is what the SDK downloads, block for block', async (t) => {
-  const emulator = await startEmulator();
-  t.after(() => emulator.close());
-  const client = ebsClient(emulator.url);
-  const blocks = new Map([0, 5, 2047].map((block) => [block, randomBlock()]));
-  const id = await upload(emulator, client, blocks, {
+  const { emulator, ebs, ec2 } = await run(t, { blockSize: BLOCK });
+  const blocks = new Map([0, 5, 2047].map((block) => [block, randomBlock(BLOCK)]));
+  const id = await upload(emulator, ebs, blocks, {
     Description: 'a disk',
     Tags: [{ Key: 'Name', Value: 'x' }],
   });
   assert.equal(emulator.snapshot(id)?.status, 'completed');
-  const received = await download(client, id);
+  const received = await download(ebs, id);
   assert.deepEqual([...received.keys()], [0, 5, 2047]);
   for (const [block, data] of blocks) assert.deepEqual(sha256(received.get(block)!), sha256(data));
-  const described = await ec2Client(emulator.url).send(new DescribeSnapshotsCommand({ SnapshotIds: [id] }));
+  const described = await ec2.send(new DescribeSnapshotsCommand({ SnapshotIds: [id] }));
   assert.equal(described.Snapshots?.[0]?.State, 'completed');
   assert.equal(described.Snapshots?.[0]?.Description, 'a disk');
   assert.deepEqual(
