@@ -119,3 +119,35 @@ export interface WaitResult {
   attempts: number;
   elapsedMs: number;
 }
+
+/** A snapshot that this tool began and that has not completed. */
+export interface PendingSnapshot {
+  snapshotId: string;
+  /** `pending` or `error`. */
+  status: string;
+  /** Why it is in `error`. */
+  statusMessage?: string;
+  /** 0 … 100, where EC2 tells it. */
+  progressPercent?: number;
+  /** GiB. */
+  volumeSizeGiB: number;
+  description: string;
+  startTime: Date;
+  /** Its upload's journal, where that is on this machine and not beside the source. */
+  journal?: string;
+  /** Nobody can be uploading it: it has failed, or its journal on this machine has been idle for an hour. */
+  abandoned: boolean;
+}
+
+export interface DeletePendingOptions extends ClientOptions {
+  /** Only these. Default: all that are `abandoned`. */
+  snapshotIds?: readonly string[];
+  /** All of them, also those that may be being uploaded at this moment, here or elsewhere. Default false. */
+  force?: boolean;
+}
+
+export interface DeletePendingResult {
+  deleted: PendingSnapshot[];
+  /** Left alone: an upload may be going on, or it has completed in the meantime. */
+  kept: PendingSnapshot[];
+}

@@ -1,0 +1,193 @@
+/**
+ * Uploads that were begun and never completed: finds their snapshots, by the tag that every upload sets and by the upload
+ * journals of this machine, and deletes them.
+ */
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openEc2, type SnapshotState, type SnapshotStates } from '../ebs/ec2.ts';
+import { abortedError, ColdsnapError } from '../errors.ts';
+import { stateDirectory } from '../image/state-files.ts';
+import { readJournal, removeJournal } from './journal.ts';
+import { UPLOAD_MARKER_TAG } from './marker.ts';
+import { Meter } from './meter.ts';
+import type { ClientOptions, DeletePendingOptions, DeletePendingResult, PendingSnapshot } from './options.ts';
+
+/** A running upload saves its journal every few seconds; the longest silence is that of retries that give up at last. */
+const IDLE_JOURNAL_MS = 3_600_000;
+
+interface UploadJournalFile {
+  readonly path: string;
+  /** Whether no running upload can be keeping it. */
+  readonly idle: boolean;
+}
+
+/**
+ * Finds the snapshots that this tool began, here or on another machine of the account, and that never completed. Oldest
+ * first. Among them are those that are being uploaded at this moment.
+ *
+ * Only one region is looked at. A snapshot without the tag (tagging was not allowed, or its 50 tags were taken) is found
+ * only where its journal lies in this machine's state directory.
+ *
+ * @throws ColdsnapError class `config` without permission for ec2:DescribeSnapshots
+ */
+export async function listPendingSnapshots(options: ClientOptions = {}): Promise<PendingSnapshot[]> {
+  return withStates(options, (states, meter) => findPending(states, meter, options.signal));
+}
+
+/**
+ * Deletes snapshots that this tool began and that never completed: those named, which must be such; else all that
+ * nobody can be uploading any more (failed, or left by an upload of this machine more than an hour ago), and with `force`
+ * every one. The journals that speak of them are removed too.
+ *
+ * @throws ColdsnapError class `refused`, before anything is deleted, when a snapshot that is named is none of these; the
+ *   service's error when one cannot be deleted
+ */
+export async function deletePendingSnapshots(
+  options: DeletePendingOptions = {},
+): Promise<DeletePendingResult> {
+  const { snapshotIds, force = false, signal } = options;
+  return withStates(options, async (states, meter) => {
+    const found = await findPending(states, meter, signal);
+    const wanted = snapshotIds === undefined ? found : snapshotIds.map((id) => named(id, found));
+    const deleted: PendingSnapshot[] = [];
+    const kept: PendingSnapshot[] = [];
+    for (const snapshot of wanted) {
+      const chosen = force || snapshotIds !== undefined || snapshot.abandoned;
+      const gone = chosen && (await deleteUnfinished(states, snapshot, signal));
+      (gone ? deleted : kept).push(snapshot);
+      if (gone && snapshot.journal !== undefined) await forgetJournal(snapshot.journal, meter);
+    }
+    return { deleted, kept };
+  });
+}
+
+async function withStates<T>(
+  options: ClientOptions,
+  work: (states: SnapshotStates, meter: Meter) => Promise<T>,
+): Promise<T> {
+  if (options.signal?.aborted) throw abortedError(options.signal);
+  const meter = new Meter(options.onEvent);
+  const ec2 = await openEc2({ ...options, onRetry: meter.retry });
+  try {
+    return await work(ec2.states, meter);
+  } finally {
+    ec2.close();
+  }
+}
+
+async function findPending(
+  states: SnapshotStates,
+  meter: Meter,
+  signal: AbortSignal | undefined,
+): Promise<PendingSnapshot[]> {
+  const call = signal === undefined ? {} : { signal };
+  const journals = await uploadJournals(meter);
+  const found = new Map<string, PendingSnapshot>();
+  const query = { tagKey: UPLOAD_MARKER_TAG.key, states: ['pending', 'error'] } as const;
+  for await (const state of states.list(query, call)) {
+    if (isUnfinished(state)) found.set(state.snapshotId, pendingSnapshot(state, journals));
+  }
+  for (const snapshotId of journals.keys()) {
+    if (found.has(snapshotId)) continue;
+    // One that is not found is of another region or account, or gone; the next upload from its source will see to that.
+    const state = await states.describe(snapshotId, call);
+    if (state !== undefined && isUnfinished(state)) found.set(snapshotId, pendingSnapshot(state, journals));
+  }
+  return [...found.values()].sort((a, b) => a.startTime.getTime() - b.startTime.getTime());
+}
+
+function isUnfinished({ state }: SnapshotState): boolean {
+  return state === 'pending' || state === 'error';
+}
+
+function pendingSnapshot(
+  snapshot: SnapshotState,
+  journals: ReadonlyMap<string, UploadJournalFile>,
+): PendingSnapshot {
+  const { snapshotId, state, stateMessage, progressPercent, volumeSizeGiB, description, startTime } =
+    snapshot;
+  const journal = journals.get(snapshotId);
+  return {
+    snapshotId,
+    status: state,
+    ...(stateMessage === undefined ? {} : { statusMessage: stateMessage }),
+    ...(progressPercent === undefined ? {} : { progressPercent }),
+    volumeSizeGiB,
+    description,
+    startTime,
+    ...(journal === undefined ? {} : { journal: journal.path }),
+    abandoned: state === 'error' || journal?.idle === true,
+  };
+}
+
+/** The upload journals in the state directory, by snapshot ID. Those that lie beside a source cannot be found from here. */
+async function uploadJournals(meter: Meter): Promise<Map<string, UploadJournalFile>> {
+  const directory = stateDirectory();
+  const journals = new Map<string, UploadJournalFile>();
+  try {
+    for (const entry of await readdir(directory, { withFileTypes: true })) {
+      if (!entry.isFile() || !entry.name.endsWith('.coldsnap-upload')) continue;
+      const path = join(directory, entry.name);
+      const snapshotId = await journalledSnapshot(path);
+      if (snapshotId === undefined) continue;
+      const { mtimeMs } = await stat(path);
+      journals.set(snapshotId, { path, idle: Date.now() - mtimeMs > IDLE_JOURNAL_MS });
+    }
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT') {
+      meter.emit({
+        type: 'warning',
+        code: 'JOURNALS_NOT_READ',
+        message: `journals were not searched: ${message}`,
+      });
+    }
+  }
+  return journals;
+}
+
+async function journalledSnapshot(path: string): Promise<string | undefined> {
+  const reading = await readJournal(path);
+  if (reading.kind !== 'present') return undefined;
+  const { kind, snapshotId } = (reading.content ?? {}) as { kind?: unknown; snapshotId?: unknown };
+  const known =
+    kind === 'upload' && typeof snapshotId === 'string' && /^snap-[0-9A-Za-z]{1,59}$/.test(snapshotId);
+  return known ? snapshotId : undefined;
+}
+
+function named(snapshotId: string, found: readonly PendingSnapshot[]): PendingSnapshot {
+  const snapshot = found.find((candidate) => candidate.snapshotId === snapshotId);
+  if (snapshot !== undefined) return snapshot;
+  throw new ColdsnapError(
+    'refused',
+    'NOT_A_PENDING_UPLOAD',
+    `${snapshotId} is not a snapshot that coldsnap began and that never completed; nothing was deleted`,
+    { snapshotId, hint: 'List those that are, without --delete.' },
+  );
+}
+
+/** Deletes the snapshot unless it was completed since it was found. Returns whether it is gone. */
+async function deleteUnfinished(
+  states: SnapshotStates,
+  { snapshotId }: PendingSnapshot,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const call = signal === undefined ? {} : { signal };
+  const state = await states.describe(snapshotId, call);
+  if (state !== undefined && !isUnfinished(state)) return false;
+  try {
+    await states.delete(snapshotId, call);
+  } catch (error) {
+    if (!(error instanceof ColdsnapError) || error.code !== 'SNAPSHOT_NOT_FOUND') throw error;
+  }
+  return true;
+}
+
+async function forgetJournal(path: string, meter: Meter): Promise<void> {
+  try {
+    await removeJournal(path);
+  } catch (error) {
+    const message = `the journal ${path} could not be removed: ${(error as Error).message}`;
+    meter.emit({ type: 'warning', code: 'JOURNAL_NOT_REMOVED', message });
+  }
+}
