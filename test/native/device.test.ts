@@ -1,0 +1,388 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
+import { test } from 'node:test';
+import {
+  allocateSlab,
+  deviceFacts,
+  dropCache,
+  type Inode,
+  isZero,
+  nextExtent,
+  openExclusive,
+  readBlocks,
+  rereadPartitionTable,
+  syncData,
+  writeBlocks,
+  type ZeroMethod,
+  zeroRange,
+} from '../../src/native/index.ts';
+import { digestOf, noise, noLoopDevices, withDirectory, withFile, withLoop } from './support.ts';
+
+const K = 1024;
+const M = 1024 * K;
+const skip = noLoopDevices;
+
+function inodeOf(path: string): Inode {
+  const { dev, ino, rdev } = statSync(path, { bigint: true });
+  return { dev, ino, rdev };
+}
+
+/** Opens a device as its only writer and closes it afterwards. */
+async function withDevice(
+  device: string,
+  use: (fd: number) => Promise<void>,
+  { write = true, direct = false } = {},
+): Promise<void> {
+  const fd = await openExclusive(device, { write, direct, expect: inodeOf(device) });
+  try {
+    await use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function isOpen(path: string): boolean {
+  return readdirSync('/proc/self/fd').some((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path;
+    } catch {
+      return false; // closed meanwhile
+    }
+  });
+}
+
+test('the facts of a device are what losetup was told', { skip }, async () => {
+  await withLoop(8 * M + 512, async (device) => {
+    await withDevice(device, async (fd) => {
+      assert.deepEqual(await deviceFacts(fd), {
+        sizeBytes: 8 * M + 512,
+        logicalBlockSize: 512,
+        physicalBlockSize: 512,
+        readOnly: false,
+      });
+    });
+  });
+  await withLoop(
+    8 * M,
+    async (device) => {
+      await withDevice(
+        device,
+        async (fd) => {
+          const { logicalBlockSize, physicalBlockSize, readOnly } = await deviceFacts(fd);
+          assert.deepEqual([logicalBlockSize, physicalBlockSize, readOnly], [4096, 4096, true]);
+        },
+        { write: false },
+      );
+    },
+    ['-b', '4096', '-r'],
+  );
+});
+
+test('what is not a block device has no facts and no partition table', async () => {
+  await withFile(noise(512), async (fd) => {
+    await assert.rejects(deviceFacts(fd), {
+      code: 'ENOTTY',
+      syscall: 'ioctl',
+      message: 'ENOTTY: inappropriate ioctl for device, ioctl(BLKGETSIZE64)',
+    });
+    assert.equal(await rereadPartitionTable(fd), false);
+  });
+  await assert.rejects(deviceFacts(2 ** 31 - 1), { code: 'EBADF' });
+  await assert.rejects(rereadPartitionTable(2 ** 31 - 1), { code: 'EBADF', syscall: 'ioctl' });
+});
+
+test('a writer has the device to itself; readers may still look', { skip }, async () => {
+  await withLoop(M, async (device) => {
+    await withDevice(device, async () => {
+      const again = openExclusive(device, { write: true, direct: false, expect: inodeOf(device) });
+      await assert.rejects(again, { code: 'EBUSY', syscall: 'open', path: device });
+      await withDevice(device, async (fd) => assert.equal((await deviceFacts(fd)).sizeBytes, M), {
+        write: false,
+      });
+    });
+    await withDevice(device, async () => {}, {});
+  });
+});
+
+test('a mounted device is EBUSY', { skip }, async () => {
+  await withLoop(8 * M, async (device) => {
+    execFileSync('mkfs.ext4', ['-q', device]);
+    await withDirectory(async (directory) => {
+      execFileSync('mount', [device, directory]);
+      try {
+        const open = openExclusive(device, { write: true, direct: true, expect: inodeOf(device) });
+        await assert.rejects(open, { code: 'EBUSY' });
+      } finally {
+        execFileSync('umount', [directory]);
+      }
+    });
+  });
+});
+
+test('descriptors are closed on exec, exclusive only for writers, and direct when asked', {
+  skip,
+}, async () => {
+  await withLoop(M, async (device) => {
+    for (const write of [true, false]) {
+      for (const direct of [true, false]) {
+        await withDevice(
+          device,
+          async (fd) => {
+            const flags = Number.parseInt(
+              /flags:\s*([0-7]+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))![1]!,
+              8,
+            );
+            assert.equal((flags & constants.O_DIRECT) !== 0, direct);
+            assert.equal((flags & 0o2000000) !== 0, true, 'O_CLOEXEC');
+            assert.equal(flags & 3, write ? constants.O_RDWR : constants.O_RDONLY);
+          },
+          { write, direct },
+        );
+      }
+    }
+  });
+});
+
+test('another inode than the one looked at is refused, and nothing stays open', { skip }, async () => {
+  await withLoop(M, async (device) => {
+    const inode = inodeOf(device);
+    for (const expect of [
+      { ...inode, dev: inode.dev + 1n },
+      { ...inode, ino: inode.ino + 1n },
+      { ...inode, rdev: inode.rdev + 1n },
+    ]) {
+      await assert.rejects(openExclusive(device, { write: true, direct: true, expect }), {
+        code: 'EINODECHANGED',
+        syscall: 'open',
+        path: device,
+        message: `EINODECHANGED: it is no longer the block device that was looked at, open '${device}'`,
+      });
+      assert.equal(isOpen(device), false);
+    }
+  });
+});
+
+test('a file in the place of a device is refused though its inode is the expected one, and stays unharmed', async () => {
+  await withFile(noise(4096), async (_, path) => {
+    const open = openExclusive(path, { write: true, direct: false, expect: inodeOf(path) });
+    await assert.rejects(open, { code: 'EINODECHANGED' });
+    assert.deepEqual(new Uint8Array(readFileSync(path)), noise(4096));
+  });
+});
+
+test('a device is opened through a symlink such as those in /dev/disk', { skip }, async () => {
+  await withLoop(M, async (device) => {
+    await withDirectory(async (directory) => {
+      symlinkSync(device, `${directory}/link`);
+      await withDevice(`${directory}/link`, async (fd) => assert.equal((await deviceFacts(fd)).sizeBytes, M));
+    });
+  });
+});
+
+test('a missing device and a directory are refused as open() says it', {
+  skip,
+}, async () => {
+  const expect = { dev: 0n, ino: 0n, rdev: 0n };
+  const missing = openExclusive('/dev/no-such-disk', { write: true, direct: false, expect });
+  await assert.rejects(missing, {
+    code: 'ENOENT',
+    errno: -2,
+    syscall: 'open',
+    path: '/dev/no-such-disk',
+    message: "ENOENT: no such file or directory, open '/dev/no-such-disk'",
+  });
+  await assert.rejects(openExclusive('/dev', { write: true, direct: false, expect }), { code: 'EISDIR' });
+});
+
+test('a read-only device says so in its facts; it cannot be opened for writing, or written', {
+  skip,
+}, async () => {
+  await withLoop(
+    M,
+    async (device) => {
+      const data = noise(4096);
+      try {
+        await withDevice(device, async (fd) => {
+          assert.equal((await deviceFacts(fd)).readOnly, true);
+          const write = writeBlocks(fd, [{ data, offset: 0, digest: digestOf(data) }], {
+            zero: 'skip',
+            zeroMethod: 'write',
+          });
+          await assert.rejects(write, { code: 'EPERM', syscall: 'pwrite' });
+          await assert.rejects(zeroRange(fd, 0, 4096, 'blkzeroout'), { code: 'EPERM', syscall: 'pwrite' });
+        });
+      } catch (error) {
+        // Which kernels let a read-only device be opened for writing differs.
+        if (!['EACCES', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      }
+    },
+    ['-r'],
+  );
+});
+
+test('every zero method zeroes a range of a device that held other data, and only that', {
+  skip,
+}, async () => {
+  for (const method of ['blkzeroout', 'zero-range', 'punch-hole', 'write'] satisfies ZeroMethod[]) {
+    for (const direct of [false, true]) {
+      await withLoop(2 * M, async (device, backing) => {
+        await withDevice(
+          device,
+          async (fd) => {
+            const slab = new Uint8Array(allocateSlab(2 * M)).fill(0xff);
+            await writeBlocks(fd, [{ data: slab, offset: 0, digest: digestOf(slab) }], {
+              zero: 'skip',
+              zeroMethod: 'write',
+            });
+            assert.equal(await zeroRange(fd, 512 * K, M, method), method);
+            await readBlocks(fd, [{ data: slab, offset: 0 }], { hash: false });
+            const expected = new Uint8Array(2 * M).fill(0xff).fill(0, 512 * K, 1536 * K);
+            assert.equal(Buffer.compare(slab, expected), 0, `${method} through the cache or past it`);
+            await syncData(fd);
+            await dropCache(fd, 0, 0);
+            await readBlocks(fd, [{ data: slab, offset: 0 }], { hash: false });
+            assert.equal(Buffer.compare(slab, expected), 0, `${method} on the medium`);
+          },
+          { direct },
+        );
+        assert.equal(isZero(readFileSync(backing).subarray(512 * K, 1536 * K)), true);
+      });
+    }
+  }
+});
+
+test('data still dirty in the page cache do not come back over the zeros', { skip }, async () => {
+  await withLoop(4 * M, async (device) => {
+    const other = openSync(device, 'r+');
+    try {
+      await withDevice(device, async (fd) => {
+        for (let round = 0; round < 4; round++) {
+          writeSync(other, noise(4 * M, round), 0, 4 * M, 0);
+          await zeroRange(fd, 0, 4 * M, 'blkzeroout');
+          await syncData(other);
+          await dropCache(fd, 0, 0);
+          const data = noise(4 * M);
+          const [result] = await readBlocks(fd, [{ data, offset: 0 }], { hash: false });
+          assert.deepEqual(result, { digest: new Uint8Array(0), zero: true, bytesRead: 4 * M });
+        }
+      });
+    } finally {
+      closeSync(other);
+    }
+  });
+});
+
+test('neither data nor zeros are claimed to be past the end of a device', { skip }, async () => {
+  await withLoop(M, async (device) => {
+    await withDevice(device, async (fd) => {
+      for (const method of ['blkzeroout', 'zero-range', 'punch-hole', 'write'] satisfies ZeroMethod[]) {
+        await assert.rejects(zeroRange(fd, 512 * K, M, method), { code: 'ENOSPC' }, method);
+      }
+      const data = noise(8 * K);
+      const write = writeBlocks(fd, [{ data, offset: M - 4 * K, digest: digestOf(data) }], {
+        zero: 'skip',
+        zeroMethod: 'write',
+      });
+      await assert.rejects(write, { code: 'ENOSPC', syscall: 'pwrite', offset: M - 4 * K });
+    });
+  });
+});
+
+test('sectors of 4 KiB: whole ones directly, parts of one through the cache', { skip }, async () => {
+  await withLoop(
+    M,
+    async (device) => {
+      await withDevice(
+        device,
+        async (fd) => {
+          const slab = new Uint8Array(allocateSlab(8 * K));
+          slab.set(noise(8 * K, 3));
+          const blocks = [
+            { data: slab, offset: 8 * K, digest: digestOf(slab) },
+            { data: slab.subarray(0, 512), offset: 20 * K + 512, digest: digestOf(slab.subarray(0, 512)) },
+          ];
+          const { outcomes } = await writeBlocks(fd, blocks, { zero: 'zero', zeroMethod: 'blkzeroout' });
+          assert.deepEqual(outcomes, ['written', 'written']);
+          assert.equal(await zeroRange(fd, 9 * K, 5 * K, 'blkzeroout'), 'blkzeroout');
+          const expected = new Uint8Array(M);
+          expected.set(slab, 8 * K);
+          expected.set(slab.subarray(0, 512), 20 * K + 512);
+          expected.fill(0, 9 * K, 14 * K);
+          const all = new Uint8Array(allocateSlab(M));
+          await readBlocks(fd, [{ data: all, offset: 0 }], { hash: false });
+          assert.equal(Buffer.compare(all, expected), 0);
+        },
+        { direct: true },
+      );
+    },
+    ['-b', '4096'],
+  );
+});
+
+test('a device is one extent up to its end', { skip }, async () => {
+  await withLoop(M, async (device) => {
+    await withDevice(device, async (fd) => {
+      assert.deepEqual(await nextExtent(fd, 4096), { start: 4096, end: M });
+      assert.equal(await nextExtent(fd, M), null);
+    });
+  });
+});
+
+test('reading the partition table again forgets a partition that is in none, unless it is in use', {
+  skip,
+}, async () => {
+  await withLoop(
+    16 * M,
+    async (device) => {
+      // The kernel is told of a partition that the (blank) device does not have; rereading must find that out.
+      execFileSync('addpart', [device, '1', '2048', '16384']);
+      const name = `${device.slice('/dev/'.length)}p1`;
+      const known = () => readFileSync('/proc/partitions', 'utf8').includes(name);
+      assert.equal(known(), true);
+      const [major, minor] = readFileSync(`/sys/class/block/${name}/dev`, 'utf8').trim().split(':');
+      await withDirectory(async (directory) => {
+        const node = `${directory}/p1`;
+        execFileSync('mknod', [node, 'b', major!, minor!]);
+        await withDevice(node, async () => {
+          await withDevice(device, async (whole) => assert.equal(await rereadPartitionTable(whole), false), {
+            write: false,
+          });
+          assert.equal(known(), true);
+        });
+      });
+      await withDevice(device, async (fd) => assert.equal(await rereadPartitionTable(fd), true));
+      assert.equal(known(), false);
+    },
+    ['-P'],
+  );
+});
+
+test('a device whose medium has shrunk under it rejects with EIO, with the offset', { skip }, async () => {
+  await withLoop(M, async (device, backing) => {
+    await withDevice(
+      device,
+      async (fd) => {
+        truncateSync(backing, 0);
+        const data = new Uint8Array(allocateSlab(4096));
+        await assert.rejects(readBlocks(fd, [{ data, offset: 512 * K }], { hash: true }), {
+          code: 'EIO',
+          syscall: 'pread',
+          offset: 512 * K,
+        });
+      },
+      { direct: true },
+    );
+  });
+});
