@@ -10,6 +10,8 @@ export async function main(): Promise<number> {
   // Who writes is told of a closed pipe by its callback; without a listener the process would die of it.
   process.stdout.on('error', () => {});
   process.stderr.on('error', () => {});
+  // Warnings of Node and of the SDK (deprecations, support periods) are for developers.
+  if (!argv.includes('--verbose')) process.removeAllListeners('warning');
   process.on('uncaughtException', (error) => {
     void failUnexpectedly(argv, error).then((exitCode) => process.exit(exitCode));
   });

@@ -1,4 +1,5 @@
 /** Says on stderr why a command has failed. */
+import { ColdsnapError } from '../errors.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import type { CommandIo } from './io.ts';
 import { errorObject, renderError, stackLines } from './messages.ts';
@@ -17,7 +18,9 @@ export function reportError(io: ReportIo, error: unknown): number {
   if ((error as { code?: unknown } | null)?.code === 'EPIPE' && verbosity !== 'verbose') return exitCode;
 
   const runAgain = worthRunningAgain.has(exitCode) ? io.runAgain : undefined;
-  if (verbosity === 'verbose' && exitCode !== 2) for (const line of stackLines(error)) printLine(io, line);
+  // Where a wrong word or a signal was noticed in the program explains nothing.
+  const explainsItself = error instanceof ColdsnapError && ['usage', 'aborted'].includes(error.class);
+  if (verbosity === 'verbose' && !explainsItself) for (const line of stackLines(error)) printLine(io, line);
   if (json) {
     printJsonLine(io, errorObject(error, runAgain));
     return exitCode;

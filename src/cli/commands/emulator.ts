@@ -4,7 +4,7 @@ import type { EmulatorOptions, FaultRule } from '../../emulator/index.ts';
 import { ColdsnapError } from '../../errors.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
-import { printLine, printResult } from '../output.ts';
+import { printResult } from '../output.ts';
 import { nonEmpty, wholeNumber } from '../values.ts';
 import { addExamples, type Perform } from './command.ts';
 
@@ -89,7 +89,8 @@ In another terminal (any credentials and region will do):
   coldsnap --endpoint ${url} upload disk.img
   coldsnap --endpoint ${url} download snap-… copy.img
 `;
-  for (const line of guide.split('\n').slice(1, -1)) printLine(io, line);
+  // Not through printLine, which would take these credentials for secrets.
+  io.stderr.write(guide.slice(1));
 }
 
 /** The rules themselves are the emulator's to judge; here it is only made sure that they are rules at all. */

@@ -17,26 +17,23 @@ const namesOf = (options: readonly OptionModel[]) => options.flatMap((option) =>
 
 // bash
 
-function bashReply(value: ValueKind): string {
-  if (value === 'text') return ':';
-  if (value === 'file') return 'compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current")';
-  if (value === 'directory')
-    return 'compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current")';
-  return `mapfile -t COMPREPLY < <(compgen -W '${value.join(' ')}' -- "$current")`;
+/** What the script's last part turns into suggestions: words, none of them, `<file>` or `<directory>`. */
+function quoted(value: ValueKind): string {
+  if (value === 'text') return "''";
+  return typeof value === 'string' ? `'<${value}>'` : `'${value.join(' ')}'`;
 }
 
 function bashScript(model: ProgramModel): string {
   const withValue = allOptions(model).filter((option) => option.value !== undefined);
-  const values = withValue.map(
-    (option) => `    ${option.names.join('|')}) ${bashReply(option.value!)}; return ;;`,
-  );
+  const values = withValue.map(({ names, value }) => `    ${names.join('|')}) words=${quoted(value!)} ;;`);
   const commands = model.commands.map((command) => {
-    const words = command.arguments.find((argument) => argument.value !== 'text')?.value ?? 'text';
-    return `    ${command.name}) options='${namesOf(command.options).join(' ')}'; reply() { ${bashReply(words)}; } ;;`;
+    const value = command.arguments.find((argument) => argument.value !== 'text')?.value ?? 'text';
+    return `    ${command.name}) options='${namesOf(command.options).join(' ')}' words=${quoted(value)} ;;`;
   });
   return `# bash completion for coldsnap
 _coldsnap() {
-  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} command= options word index
+  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]}
+  local command= options= words= word index
   COMPREPLY=()
   for ((index = 1; index < COMP_CWORD; index++)); do
     word=\${COMP_WORDS[index]}
@@ -46,19 +43,20 @@ _coldsnap() {
     *) command=$word; break ;;
     esac
   done
-  case $previous in
-${values.join('\n')}
-  esac
   case $command in
-    '') options='${namesOf(model.globalOptions).join(' ')}'; reply() { ${bashReply(model.commands.map(({ name }) => name))}; } ;;
+    '') options='${namesOf(model.globalOptions).join(' ')}' words='${model.commands.map(({ name }) => name).join(' ')}' ;;
 ${commands.join('\n')}
     *) return ;;
   esac
-  case $current in
-    -?*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current") ;;
-    *) reply ;;
+  [[ $current == -?* ]] && words=$options
+  case $previous in
+${values.join('\n')}
   esac
-  unset -f reply
+  case $words in
+    '<file>') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    '<directory>') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+    *) mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
+  esac
 }
 complete -F _coldsnap coldsnap
 `;

@@ -144,9 +144,10 @@ export class TransferStatus {
   }
 }
 
-/** `GetSnapshotBlock of block 17 failed (…); attempt 3 in 4.0 s`. */
+/** `GetSnapshotBlock of block 17 failed in the service (HTTP 500); attempt 3 in 4.0 s`. */
 export function describeRetry(event: Extract<TransferEvent, { type: 'retry' }>): string {
-  const what = event.block === undefined ? event.operation : `${event.operation} of block ${event.block}`;
-  const next = `attempt ${event.attempt + 1} in ${formatDuration(event.delayMs)}`;
-  return `${what} failed (${event.code}: ${event.message}); ${next}`;
+  const { operation, block, message, attempt, delayMs } = event;
+  const what = block === undefined ? operation : `${operation} of block ${block}`;
+  const sentence = message.includes(operation) ? message : `${what} failed: ${message}`;
+  return `${sentence}; attempt ${attempt + 1} in ${formatDuration(delayMs)}`;
 }
