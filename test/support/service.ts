@@ -1,0 +1,84 @@
+/** An emulator to transfer from and to, and images to compare. */
+import { randomBytes } from 'node:crypto';
+import { closeSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulator/index.ts';
+import type { TransferEvent } from '../../src/index.ts';
+
+export const GIB = 2 ** 30;
+export const BLOCK = 524_288;
+
+process.env.AWS_ACCESS_KEY_ID = 'AKIDEXAMPLE';
+process.env.AWS_SECRET_ACCESS_KEY = 'not-a-secret-but-long-enough-to-look-like-one';
+process.env.AWS_EC2_METADATA_DISABLED = 'true';
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
+
+/** Starts an emulator that ends with the test, and gives what a transfer needs to reach it. */
+export async function startService(
+  t: TestContext,
+  options: EmulatorOptions = {},
+): Promise<{ emulator: Emulator; service: { endpoint: string; region: string } }> {
+  const emulator = await startEmulator(options);
+  t.after(() => emulator.close());
+  return { emulator, service: { endpoint: emulator.url, region: 'us-east-1' } };
+}
+
+/** A directory that goes with the test. */
+export function scratch(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'coldsnap-test-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** Random blocks under the given indexes; those in `zeros` are all zeros. */
+export function randomBlocks(
+  indexes: readonly number[],
+  zeros: readonly number[] = [],
+  blockSize = BLOCK,
+): Map<number, Buffer> {
+  const blocks = new Map<number, Buffer>();
+  for (const index of indexes) blocks.set(index, randomBytes(blockSize));
+  for (const index of zeros) blocks.set(index, Buffer.alloc(blockSize));
+  return new Map([...blocks].sort(([a], [b]) => a - b));
+}
+
+/** Reads `length` bytes at `offset`. */
+export function bytesAt(path: string, offset: number, length: number): Buffer {
+  const file = openSync(path, 'r');
+  try {
+    const buffer = Buffer.alloc(length);
+    const read = readSync(file, buffer, 0, length, offset);
+    return buffer.subarray(0, read);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** The first block of an image that is not what it should be: the given blocks, and zeros everywhere else. */
+export function firstWrongBlock(
+  path: string,
+  blocks: ReadonlyMap<number, Uint8Array>,
+  volumeSize: number,
+  blockSize = BLOCK,
+): number | undefined {
+  const file = openSync(path, 'r');
+  try {
+    const zeros = Buffer.alloc(blockSize);
+    const buffer = Buffer.alloc(blockSize);
+    for (let index = 0; index < volumeSize / blockSize; index++) {
+      const read = readSync(file, buffer, 0, blockSize, index * blockSize);
+      if (read !== blockSize || !buffer.equals(blocks.get(index) ?? zeros)) return index;
+    }
+    return undefined;
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Collects a transfer's events. */
+export function recorder(): { events: TransferEvent[]; onEvent: (event: TransferEvent) => void } {
+  const events: TransferEvent[] = [];
+  return { events, onEvent: (event) => events.push(event) };
+}

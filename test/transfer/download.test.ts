@@ -1,0 +1,308 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { downloadSnapshot } from '../../src/index.ts';
+import {
+  BLOCK,
+  firstWrongBlock,
+  GIB,
+  randomBlocks,
+  recorder,
+  scratch,
+  startService,
+} from '../support/service.ts';
+
+const LAST = GIB / BLOCK - 1;
+
+test('a downloaded file holds the listed blocks and zeros elsewhere, with one request a listed block', async (t) => {
+  const { emulator, service } = await startService(t);
+  const blocks = randomBlocks([0, 1, 2, 100, 101, 1000, LAST], [3, 500]);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const target = join(scratch(t), 'disk.img');
+  const result = await downloadSnapshot({ snapshotId, target, ...service });
+  assert.equal(firstWrongBlock(target, blocks, GIB), undefined);
+  assert.equal(statSync(target).size, GIB);
+  assert.equal(emulator.requests('ListSnapshotBlocks').length, 1);
+  assert.deepEqual(
+    emulator
+      .requests('GetSnapshotBlock')
+      .map((request) => request.blockIndex)
+      .sort((a, b) => Number(a) - Number(b)),
+    [...blocks.keys()],
+  );
+  assert.equal(result.blocksTransferred, blocks.size);
+  assert.equal(result.bytesDone, GIB);
+  assert.equal(result.volumeSize, GIB);
+});
+
+test('zero blocks and gaps stay holes on a fresh file', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({
+    volumeSizeGiB: 2,
+    blocks: randomBlocks([5], [6, 7, 8, 9]),
+  });
+  const target = join(scratch(t), 'disk.img');
+  await downloadSnapshot({ snapshotId, target, ...service });
+  assert.ok(statSync(target).blocks * 512 <= 2 * BLOCK, `${statSync(target).blocks * 512} bytes allocated`);
+});
+
+test('any set of listed, zero and missing blocks comes out identical, on short pages and empty ones', async (t) => {
+  const blockSize = 65_536;
+  const { emulator, service } = await startService(t, { blockSize, pageSize: 100, emptyPages: 1 });
+  const directory = scratch(t);
+  const index = fc.nat(GIB / blockSize - 1);
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.uniqueArray(index, { maxLength: 40 }),
+      fc.array(index, { maxLength: 10 }),
+      async (data, zeros) => {
+        const blocks = randomBlocks(data, zeros, blockSize);
+        const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+        const target = join(directory, `disk-${run++}.img`);
+        await downloadSnapshot({ snapshotId, target, ...service });
+        assert.equal(firstWrongBlock(target, blocks, GIB, blockSize), undefined);
+      },
+    ),
+    { numRuns: 15 },
+  );
+});
+
+test('a snapshot without any block becomes a volume of zeros', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: new Map() });
+  const target = join(scratch(t), 'disk.img');
+  await downloadSnapshot({ snapshotId, target, ...service });
+  assert.equal(firstWrongBlock(target, new Map(), GIB), undefined);
+});
+
+test('the block size is the word of the service, down to 512 bytes', async (t) => {
+  const { emulator, service } = await startService(t, { blockSize: 512 });
+  const blocks = randomBlocks([0, 1, 77, GIB / 512 - 1], [], 512);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const target = join(scratch(t), 'disk.img');
+  const result = await downloadSnapshot({ snapshotId, target, ...service });
+  assert.equal(result.blockSize, 512);
+  const image = readFileSync(target);
+  for (const [at, block] of blocks)
+    assert.ok(image.subarray(at * 512, at * 512 + 512).equals(block), `block ${at}`);
+});
+
+test('a stream receives the whole image in order, zeros included', async (t) => {
+  const { emulator, service } = await startService(t);
+  const blocks = randomBlocks([0, 3, 4, 900, LAST], [5]);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const target = join(scratch(t), 'piped.img');
+  const { createWriteStream } = await import('node:fs');
+  await downloadSnapshot({ snapshotId, target: createWriteStream(target), ...service });
+  assert.equal(firstWrongBlock(target, blocks, GIB), undefined);
+});
+
+test('a stream that is slow holds the transfer back, and none of it is lost', async (t) => {
+  const { emulator, service } = await startService(t);
+  const blocks = randomBlocks(Array.from({ length: 40 }, (_, at) => at * 3));
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+  let received = 0;
+  const slow = new Writable({
+    highWaterMark: 1024,
+    write(chunk: Buffer, _encoding, done) {
+      received += chunk.length;
+      setImmediate(done);
+    },
+  });
+  await downloadSnapshot({ snapshotId, target: slow, workers: 8, ...service });
+  assert.equal(received, GIB);
+});
+
+test('every kind of fault that passes heals, and the bytes are right', async (t) => {
+  const { emulator, service } = await startService(t);
+  const blocks = randomBlocks([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const get = 'GetSnapshotBlock';
+  emulator.setFaults([
+    {
+      operation: 'ListSnapshotBlocks',
+      first: 1,
+      action: { type: 'error', status: 500, code: 'InternalServerException' },
+    },
+    {
+      operation: get,
+      block: 0,
+      first: 2,
+      action: {
+        type: 'error',
+        status: 400,
+        code: 'RequestThrottledException',
+        reason: 'RESOURCE_LEVEL_THROTTLE',
+      },
+    },
+    { operation: get, block: 1, first: 1, action: { type: 'drop' } },
+    { operation: get, block: 2, first: 1, action: { type: 'drop', at: 'body', bytes: 1000 } },
+    { operation: get, block: 3, first: 1, action: { type: 'short-body' } },
+    { operation: get, block: 4, first: 2, action: { type: 'flip-bit' } },
+    { operation: get, block: 5, first: 1, action: { type: 'checksum' } },
+    { operation: get, block: 6, first: 1, action: { type: 'checksum-algorithm' } },
+    { operation: get, block: 7, first: 1, action: { type: 'data-length', value: 0 } },
+    { operation: get, block: 8, first: 1, action: { type: 'data-length', value: -1 } },
+    { operation: get, block: 9, first: 1, action: { type: 'data-length', value: BLOCK * 2 } },
+    { operation: get, block: 10, first: 1, action: { type: 'chunked' } },
+    { operation: get, block: 11, first: 1, action: { type: 'html' } },
+    { operation: get, block: 12, first: 1, action: { type: 'close' } },
+  ]);
+  const target = join(scratch(t), 'disk.img');
+  const { events, onEvent } = recorder();
+  await downloadSnapshot({ snapshotId, target, onEvent, ...service });
+  assert.equal(firstWrongBlock(target, blocks, GIB), undefined);
+  assert.ok(
+    events.some((event) => event.type === 'retry' && event.code === 'CHECKSUM_MISMATCH' && event.block === 4),
+  );
+});
+
+test('a block whose data never match its checksum ends the download with the block, and leaves no target', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 1, 2]) });
+  emulator.setFaults([{ operation: 'GetSnapshotBlock', block: 1, action: { type: 'flip-bit' } }]);
+  const directory = scratch(t);
+  const target = join(directory, 'disk.img');
+  await assert.rejects(downloadSnapshot({ snapshotId, target, checkpoint: false, ...service }), {
+    class: 'integrity',
+    block: 1,
+    snapshotId,
+  });
+  assert.equal(emulator.requests('GetSnapshotBlock').filter((request) => request.blockIndex === 1).length, 8);
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+test('a permanent refusal of one block stops the run at once', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({
+    volumeSizeGiB: 1,
+    blocks: randomBlocks(Array.from({ length: 200 }, (_, at) => at)),
+  });
+  emulator.setFaults([
+    {
+      operation: 'GetSnapshotBlock',
+      block: 5,
+      action: { type: 'error', status: 403, code: 'AccessDeniedException', reason: 'UNAUTHORIZED_ACCOUNT' },
+    },
+  ]);
+  const target = join(scratch(t), 'disk.img');
+  await assert.rejects(
+    downloadSnapshot({ snapshotId, target, workers: 4, ...service }),
+    (error: Error & { hint?: string; class?: string }) => {
+      assert.equal(error.class, 'config');
+      assert.match(error.hint ?? '', /ebs:GetSnapshotBlock/);
+      return true;
+    },
+  );
+  assert.ok(emulator.requests('GetSnapshotBlock').length < 40);
+  assert.ok(!existsSync(target));
+});
+
+test('expired block tokens are replaced by a new listing from that block', async (t) => {
+  let now = Date.now();
+  const { emulator, service } = await startService(t, {
+    now: () => now,
+    blockTokenLifeMs: 3_600_000,
+    pageSize: 100,
+  });
+  const blocks = randomBlocks(Array.from({ length: 8 }, (_, at) => at * 2));
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const target = join(scratch(t), 'disk.img');
+  const running = downloadSnapshot({ snapshotId, target, workers: 1, ...service });
+  await emulator.waitForRequest((request) => request.operation === 'GetSnapshotBlock', 3);
+  now += 7_200_000;
+  await running;
+  assert.equal(firstWrongBlock(target, blocks, GIB), undefined);
+  const lists = emulator.requests('ListSnapshotBlocks');
+  assert.equal(lists.length, 2, 'one listing renews all tokens behind it');
+  assert.match(lists[1]?.path ?? '', /startingBlockIndex=/i);
+});
+
+test('nothing is requested and nothing touched for arguments that cannot be right', async (t) => {
+  const { emulator, service } = await startService(t);
+  const directory = scratch(t);
+  const target = join(directory, 'disk.img');
+  for (const workers of [0, -1, 1.5, Number.NaN, 5000]) {
+    await assert.rejects(downloadSnapshot({ snapshotId: 'snap-1', target, workers, ...service }), {
+      class: 'usage',
+    });
+  }
+  for (const snapshotId of ['', 'vol-1', 'snap-', 'snap-../x', 'SNAP-1']) {
+    await assert.rejects(downloadSnapshot({ snapshotId, target, ...service }), {
+      class: 'usage',
+      code: 'BAD_SNAPSHOT_ID',
+    });
+  }
+  writeFileSync(target, 'precious');
+  await assert.rejects(downloadSnapshot({ snapshotId: 'snap-1', target, ...service }), {
+    class: 'refused',
+    code: 'TARGET_EXISTS',
+  });
+  assert.equal(readFileSync(target, 'utf8'), 'precious');
+  assert.deepEqual(readdirSync(directory), ['disk.img']);
+  assert.equal(emulator.log.length, 0);
+});
+
+test('an unknown snapshot and one that is not completed are refused by name, before the target is touched', async (t) => {
+  const { emulator, service } = await startService(t);
+  const pending = await emulator.putSnapshot({
+    volumeSizeGiB: 1,
+    blocks: randomBlocks([0]),
+    status: 'pending',
+  });
+  const directory = scratch(t);
+  for (const snapshotId of ['snap-0123456789abcdef0', pending]) {
+    await assert.rejects(
+      downloadSnapshot({ snapshotId, target: join(directory, 'disk.img'), ...service }),
+      (error: Error & { class?: string }) => {
+        assert.equal(error.class, 'permanent');
+        assert.match(error.message, new RegExp(snapshotId));
+        return true;
+      },
+    );
+  }
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+test('an existing file is replaced with force, and only when the new image is whole', async (t) => {
+  const { emulator, service } = await startService(t);
+  const blocks = randomBlocks([0, 9]);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const target = join(scratch(t), 'disk.img');
+  writeFileSync(target, 'old');
+  emulator.setFaults([
+    { operation: 'GetSnapshotBlock', action: { type: 'error', status: 403, code: 'AccessDeniedException' } },
+  ]);
+  await assert.rejects(downloadSnapshot({ snapshotId, target, force: true, ...service }));
+  assert.equal(readFileSync(target, 'utf8'), 'old');
+  emulator.setFaults([]);
+  await downloadSnapshot({ snapshotId, target, force: true, ...service });
+  assert.equal(firstWrongBlock(target, blocks, GIB), undefined);
+});
+
+test('an abort ends the download with the reason, leaves no target, and the next run fetches only the rest', async (t) => {
+  const { emulator, service } = await startService(t);
+  const blocks = randomBlocks(Array.from({ length: 64 }, (_, at) => at));
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const directory = scratch(t);
+  const target = join(directory, 'disk.img');
+  const controller = new AbortController();
+  const running = downloadSnapshot({ snapshotId, target, workers: 2, signal: controller.signal, ...service });
+  running.catch(() => {});
+  await emulator.waitForRequest(
+    (request) => request.operation === 'GetSnapshotBlock' && request.blockIndex === 30,
+  );
+  controller.abort();
+  await assert.rejects(running, { class: 'aborted' });
+  assert.deepEqual(readdirSync(directory).sort(), ['disk.img.coldsnap-progress', 'disk.img.partial']);
+  emulator.clearLog();
+  const result = await downloadSnapshot({ snapshotId, target, ...service });
+  assert.equal(firstWrongBlock(target, blocks, GIB), undefined);
+  assert.ok(result.bytesResumed >= 27 * BLOCK, `resumed ${result.bytesResumed / BLOCK}`);
+  assert.ok(emulator.requests('GetSnapshotBlock').length <= 37);
+  assert.deepEqual(readdirSync(directory), ['disk.img']);
+});

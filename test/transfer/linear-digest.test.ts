@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { LinearDigest } from '../../src/transfer/linear-digest.ts';
+
+const digests = Array.from({ length: 200 }, () => randomBytes(32));
+
+function expected(blocks: readonly number[]): string {
+  const hash = createHash('sha256');
+  for (const block of blocks) hash.update(digests[block] as Buffer);
+  return hash.digest('hex');
+}
+
+test('the LINEAR digest is over the blocks put, ascending, in whatever order they finish, and can be gone on with from its prefix', () => {
+  const step = fc.record({ length: fc.integer({ min: 1, max: 5 }), put: fc.boolean() });
+  fc.assert(
+    fc.property(
+      fc.array(step, { maxLength: 30 }),
+      fc.infiniteStream(fc.nat()),
+      fc.nat(30),
+      (runs, order, cut) => {
+        const steps: { start: number; end: number; put: boolean }[] = [];
+        let next = 0;
+        for (const run of runs) {
+          const length = run.put ? 1 : run.length;
+          steps.push({ start: next, end: next + length, put: run.put });
+          next += length;
+        }
+        const shuffled = steps
+          .map((value) => ({ value, key: order.next().value as number }))
+          .sort((a, b) => a.key - b.key);
+        let linear = new LinearDigest();
+        const left = new Set(steps);
+        for (const [at, { value }] of shuffled.entries()) {
+          if (at === cut) {
+            // A crash: what is ahead of the prefix is forgotten and comes again.
+            const prefix = linear.prefix();
+            linear = new LinearDigest(prefix);
+            for (const earlier of steps) {
+              if (!left.has(earlier) && earlier.start >= prefix.block) report(linear, earlier);
+            }
+          }
+          left.delete(value);
+          report(linear, value);
+        }
+        const put = steps.filter((each) => each.put).map((each) => each.start);
+        assert.equal(Buffer.from(linear.digest()).toString('hex'), expected(put));
+        assert.equal(linear.prefix().count, put.length);
+        assert.equal(linear.prefix().block, next);
+      },
+    ),
+  );
+});
+
+function report(linear: LinearDigest, step: { start: number; end: number; put: boolean }): void {
+  if (step.put) linear.put(step.start, digests[step.start] as Buffer);
+  else linear.leave(step.start, step.end);
+}
+
+test('a block too far ahead of a late one waits for room', async () => {
+  const linear = new LinearDigest();
+  let hasRoom = false;
+  const waiting = linear.room(16_384).then(() => {
+    hasRoom = true;
+  });
+  await Promise.resolve();
+  assert.equal(hasRoom, false);
+  linear.put(0, digests[0] as Buffer);
+  await waiting;
+  assert.equal(hasRoom, true);
+});

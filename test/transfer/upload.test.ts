@@ -1,0 +1,363 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import {
+  appendFileSync,
+  closeSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
+import { BLOCK, bytesAt, GIB, recorder, scratch, startService } from '../support/service.ts';
+
+/** An image of `length` bytes with data at the given blocks, and holes elsewhere. */
+function sparseImage(path: string, length: number, data: ReadonlyMap<number, Buffer>): string {
+  const file = openSync(path, 'w');
+  ftruncateSync(file, length);
+  for (const [block, bytes] of data)
+    writeSync(file, bytes, 0, Math.min(bytes.length, length - block * BLOCK), block * BLOCK);
+  closeSync(file);
+  return path;
+}
+
+test('any image of any length comes back identical, with every block listed that was sent', async (t) => {
+  const { emulator, service } = await startService(t);
+  const directory = scratch(t);
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.uniqueArray(fc.nat(19), { maxLength: 8 }),
+      fc.uniqueArray(fc.nat(19), { maxLength: 4 }),
+      fc.integer({ min: 1, max: 20 * BLOCK }),
+      async (data, zeros, length) => {
+        const name = `image-${run++}`;
+        const blocks = new Map(
+          [
+            ...data.map((at) => [at, randomBytes(BLOCK)] as const),
+            ...zeros.map((at) => [at, Buffer.alloc(BLOCK)] as const),
+          ].filter(([at]) => at * BLOCK < length),
+        );
+        const source = sparseImage(join(directory, name), length, blocks);
+        const { snapshotId, volumeSize } = await uploadSnapshot({ source, ...service });
+        assert.equal(volumeSize, GIB);
+        const count = Math.ceil(length / BLOCK);
+        assert.deepEqual(
+          emulator.snapshot(snapshotId)?.writtenBlocks,
+          Array.from({ length: count }, (_, at) => at),
+        );
+        const target = join(directory, `${name}.back`);
+        await downloadSnapshot({ snapshotId, target, ...service });
+        const image = readFileSync(source);
+        assert.ok(bytesAt(target, 0, image.length).equals(image));
+        assert.ok(
+          bytesAt(target, image.length, count * BLOCK - image.length).every((byte) => byte === 0),
+          'the last block is padded with zeros',
+        );
+      },
+    ),
+    { numRuns: 8 },
+  );
+});
+
+test('the snapshot is announced before its first block is put, and completed with count and LINEAR checksum', async (t) => {
+  const { emulator, service } = await startService(t);
+  const source = join(scratch(t), 'disk.img');
+  writeFileSync(source, randomBytes(9 * BLOCK + 5));
+  let putsAtAnnouncement = -1;
+  const { snapshotId } = await uploadSnapshot({
+    source,
+    ...service,
+    onEvent: (event) => {
+      if (event.type === 'snapshot') putsAtAnnouncement = emulator.requests('PutSnapshotBlock').length;
+    },
+  });
+  assert.equal(putsAtAnnouncement, 0);
+  const [completion] = emulator.requests('CompleteSnapshot');
+  assert.equal(completion?.headers['x-amz-changedblockscount'], '10');
+  assert.equal(completion?.headers['x-amz-checksum-aggregation-method'], 'LINEAR');
+  assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
+  assert.equal(emulator.snapshot(snapshotId)?.description, 'disk.img');
+});
+
+test('zero blocks are left out only on request, and then not counted', async (t) => {
+  const { emulator, service } = await startService(t);
+  const source = sparseImage(
+    join(scratch(t), 'disk.img'),
+    20 * BLOCK,
+    new Map([
+      [3, randomBytes(BLOCK)],
+      [19, randomBytes(BLOCK)],
+    ]),
+  );
+  const { snapshotId } = await uploadSnapshot({ source, omitZeroBlocks: true, ...service });
+  assert.deepEqual(emulator.snapshot(snapshotId)?.writtenBlocks, [3, 19]);
+  assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
+});
+
+test('with holes detected, only what was never written is left out; written zeros are sent', async (t) => {
+  const { emulator, service } = await startService(t);
+  const source = sparseImage(
+    join(scratch(t), 'disk.img'),
+    20 * BLOCK,
+    new Map([
+      [3, randomBytes(BLOCK)],
+      [7, Buffer.alloc(BLOCK)],
+    ]),
+  );
+  const { snapshotId } = await uploadSnapshot({ source, detectHoles: true, ...service });
+  assert.deepEqual(emulator.snapshot(snapshotId)?.writtenBlocks, [3, 7]);
+});
+
+test('with a parent, holes and the rest of the volume are put as zeros, so that nothing of the parent shows through', async (t) => {
+  const { emulator, service } = await startService(t, { blockSize: 65_536 });
+  const old = new Map(
+    Array.from({ length: 16_384 }, (_, at) => [at, Buffer.alloc(65_536, 0xee)] as const).slice(0, 64),
+  );
+  const parentSnapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: old });
+  const directory = scratch(t);
+  const source = join(directory, 'disk.img');
+  const file = openSync(source, 'w');
+  ftruncateSync(file, 32 * 65_536);
+  writeSync(file, randomBytes(65_536), 0, 65_536, 4 * 65_536);
+  closeSync(file);
+  const { snapshotId } = await uploadSnapshot({ source, parentSnapshotId, detectHoles: true, ...service });
+  const target = join(directory, 'back.img');
+  await downloadSnapshot({ snapshotId, target, ...service });
+  const image = readFileSync(source);
+  assert.ok(bytesAt(target, 0, image.length).equals(image));
+  assert.ok(bytesAt(target, image.length, 40 * 65_536).every((byte) => byte === 0));
+});
+
+test('a stream is uploaded as it comes, and what it does not fill is not sent', async (t) => {
+  const { emulator, service } = await startService(t);
+  const image = randomBytes(5 * BLOCK + 77);
+  const chunks = Array.from({ length: 60 }, (_, at) => image.subarray(at * 50_000, (at + 1) * 50_000)).filter(
+    (chunk) => chunk.length > 0,
+  );
+  const { snapshotId } = await uploadSnapshot({
+    source: Readable.from(chunks),
+    volumeSizeGiB: 2,
+    ...service,
+  });
+  assert.deepEqual(emulator.snapshot(snapshotId)?.writtenBlocks, [0, 1, 2, 3, 4, 5]);
+  assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
+});
+
+test('contradicting and impossible options are refused before anything is opened or requested', async (t) => {
+  const { emulator, service } = await startService(t);
+  const source = '/nonexistent/image';
+  const long = 'x'.repeat(256);
+  const bad: [object, string][] = [
+    [{ parentSnapshotId: 'snap-1', encrypted: true }, 'PARENT_WITH_ENCRYPTION'],
+    [{ parentSnapshotId: 'snap-1', kmsKeyId: 'alias/a' }, 'PARENT_WITH_ENCRYPTION'],
+    [{ omitZeroBlocks: true, encrypted: true }, 'OMIT_WITH_ENCRYPTION'],
+    [{ omitZeroBlocks: true, kmsKeyId: 'alias/a' }, 'OMIT_WITH_ENCRYPTION'],
+    [{ omitZeroBlocks: true, parentSnapshotId: 'snap-1' }, 'OMIT_WITH_PARENT'],
+    [{ volumeSizeGiB: 0 }, 'BAD_VOLUME_SIZE'],
+    [{ volumeSizeGiB: 65_537 }, 'BAD_VOLUME_SIZE'],
+    [{ description: long }, 'BAD_DESCRIPTION'],
+    [{ tags: [{ key: '', value: '' }] }, 'BAD_TAG'],
+    [{ tags: [{ key: long, value: '' }] }, 'BAD_TAG'],
+    [{ tags: [{ key: 'k', value: long }] }, 'BAD_TAG'],
+    [{ tags: [{ key: 'aws:x', value: '' }] }, 'BAD_TAG'],
+    [
+      {
+        tags: [
+          { key: 'k', value: '1' },
+          { key: 'k', value: '2' },
+        ],
+      },
+      'BAD_TAG',
+    ],
+    [{ tags: Array.from({ length: 51 }, (_, at) => ({ key: `k${at}`, value: '' })) }, 'BAD_TAG'],
+    [{ parentSnapshotId: 'nonsense' }, 'BAD_SNAPSHOT_ID'],
+    [{ workers: 0 }, 'BAD_WORKERS'],
+  ];
+  for (const [options, code] of bad)
+    await assert.rejects(uploadSnapshot({ source, ...options, ...service }), { code }, code);
+  assert.equal(emulator.log.length, 0);
+});
+
+test('a source larger than the volume, missing, empty or a directory is refused without a request', async (t) => {
+  const { emulator, service } = await startService(t);
+  const directory = scratch(t);
+  const large = sparseImage(join(directory, 'large'), GIB + 1, new Map());
+  await assert.rejects(uploadSnapshot({ source: large, volumeSizeGiB: 1, ...service }), {
+    code: 'VOLUME_TOO_SMALL',
+  });
+  writeFileSync(join(directory, 'empty'), '');
+  for (const source of ['missing', 'empty', '.']) {
+    await assert.rejects(
+      uploadSnapshot({ source: join(directory, source), ...service }),
+      { name: 'ColdsnapError' },
+      source,
+    );
+  }
+  assert.equal(emulator.log.length, 0);
+});
+
+test('when the account encrypts by default, omitting zeros stops before a block is put, and the snapshot is removed', async (t) => {
+  const { emulator, service } = await startService(t, { encryptedByDefault: true });
+  const source = sparseImage(join(scratch(t), 'disk.img'), 4 * BLOCK, new Map([[1, randomBytes(BLOCK)]]));
+  await assert.rejects(uploadSnapshot({ source, omitZeroBlocks: true, ...service }), {
+    class: 'refused',
+    code: 'OMIT_WITH_ENCRYPTION',
+  });
+  assert.equal(emulator.requests('PutSnapshotBlock').length, 0);
+  assert.equal(emulator.requests('DeleteSnapshot').filter((request) => request.status === 200).length, 1);
+});
+
+for (const [what, change] of [
+  ['shrinks', (path: string) => truncateSync(path, BLOCK)],
+  ['grows', (path: string) => appendFileSync(path, 'more')],
+  ['is written to', (path: string) => writeFileSync(path, randomBytes(64 * BLOCK))],
+] as const) {
+  test(`a source that ${what} during the upload is an error, and the snapshot is not completed but removed`, async (t) => {
+    const { emulator, service } = await startService(t);
+    const source = join(scratch(t), 'disk.img');
+    writeFileSync(source, randomBytes(64 * BLOCK));
+    const running = uploadSnapshot({ source, workers: 1, ...service });
+    running.catch(() => {});
+    await emulator.waitForRequest(
+      (request) => request.operation === 'PutSnapshotBlock' && request.blockIndex === 3,
+    );
+    change(source);
+    await assert.rejects(running, { code: 'SOURCE_CHANGED' });
+    assert.equal(emulator.requests('CompleteSnapshot').length, 0);
+    assert.equal(emulator.requests('DeleteSnapshot').length, 1);
+  });
+}
+
+test('an interrupted upload says what is left, and the next run puts only the rest into the same snapshot', async (t) => {
+  const { emulator, service } = await startService(t);
+  const directory = scratch(t);
+  const source = join(directory, 'disk.img');
+  const image = randomBytes(64 * BLOCK);
+  writeFileSync(source, image);
+  const controller = new AbortController();
+  const { events, onEvent } = recorder();
+  const running = uploadSnapshot({ source, workers: 2, signal: controller.signal, onEvent, ...service });
+  running.catch(() => {});
+  await emulator.waitForRequest(
+    (request) => request.operation === 'PutSnapshotBlock' && request.blockIndex === 40,
+  );
+  controller.abort();
+  await assert.rejects(running, { class: 'aborted' });
+  const announced = events.find((event) => event.type === 'snapshot');
+  assert.ok(events.some((event) => event.type === 'warning' && event.code === 'SNAPSHOT_LEFT'));
+  emulator.clearLog();
+  const { snapshotId } = await uploadSnapshot({ source, ...service });
+  assert.equal(snapshotId, announced?.snapshotId);
+  assert.ok(
+    emulator.requests('PutSnapshotBlock').length <= 27,
+    `${emulator.requests('PutSnapshotBlock').length} puts`,
+  );
+  assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
+  assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
+  assert.deepEqual(readdirSync(directory), ['disk.img']);
+});
+
+test('a journal of another version of the source is not used, and the leftover snapshot is named', async (t) => {
+  const { emulator, service } = await startService(t);
+  const source = join(scratch(t), 'disk.img');
+  writeFileSync(source, randomBytes(32 * BLOCK));
+  emulator.setFaults([
+    {
+      operation: 'PutSnapshotBlock',
+      block: 20,
+      action: { type: 'error', status: 403, code: 'AccessDeniedException' },
+    },
+  ]);
+  await assert.rejects(uploadSnapshot({ source, ...service }), { code: 'ACCESS_DENIED' });
+  emulator.setFaults([]);
+  writeFileSync(source, randomBytes(32 * BLOCK));
+  const { events, onEvent } = recorder();
+  const { snapshotId } = await uploadSnapshot({ source, onEvent, ...service });
+  assert.equal(emulator.requests('StartSnapshot').length, 2);
+  const warning = events.find((event) => event.type === 'warning');
+  assert.match(warning?.type === 'warning' ? warning.message : '', /source has changed.*snap-/);
+  assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
+});
+
+test('on failure the snapshot is deleted when that was asked for', async (t) => {
+  const { emulator, service } = await startService(t);
+  const directory = scratch(t);
+  const source = join(directory, 'disk.img');
+  writeFileSync(source, randomBytes(4 * BLOCK));
+  emulator.setFaults([
+    {
+      operation: 'PutSnapshotBlock',
+      block: 2,
+      action: { type: 'error', status: 403, code: 'AccessDeniedException' },
+    },
+  ]);
+  await assert.rejects(uploadSnapshot({ source, onFailure: 'delete', ...service }), {
+    code: 'ACCESS_DENIED',
+  });
+  assert.equal(emulator.requests('DeleteSnapshot').length, 1);
+  assert.deepEqual(readdirSync(directory), ['disk.img']);
+});
+
+test('lost replies and passing faults of every call heal, and each block counts once', async (t) => {
+  const { emulator, service } = await startService(t, { notVisibleMs: 200 });
+  const source = join(scratch(t), 'disk.img');
+  const image = randomBytes(8 * BLOCK);
+  writeFileSync(source, image);
+  const put = 'PutSnapshotBlock';
+  emulator.setFaults([
+    { operation: 'StartSnapshot', first: 1, action: { type: 'drop', executed: true } },
+    { operation: put, block: 0, first: 1, action: { type: 'drop', executed: true } },
+    {
+      operation: put,
+      block: 1,
+      first: 2,
+      action: {
+        type: 'error',
+        status: 400,
+        code: 'RequestThrottledException',
+        reason: 'RESOURCE_LEVEL_THROTTLE',
+      },
+    },
+    { operation: put, block: 2, first: 1, action: { type: 'html' } },
+    {
+      operation: put,
+      block: 3,
+      first: 1,
+      action: {
+        type: 'error',
+        status: 400,
+        code: 'ValidationException',
+        message: 'Failed to read block data',
+      },
+    },
+    { operation: put, block: 4, first: 1, action: { type: 'close' } },
+    { operation: 'CompleteSnapshot', first: 1, action: { type: 'drop', executed: true } },
+  ]);
+  const { snapshotId } = await uploadSnapshot({ source, ...service });
+  assert.equal(new Set(emulator.requests('StartSnapshot').map((request) => request.snapshotId)).size, 1);
+  assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
+  assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
+});
+
+test('without the permission to tag, an upload whose user gave no tags goes unmarked', async (t) => {
+  const { emulator, service } = await startService(t);
+  const source = join(scratch(t), 'disk.img');
+  writeFileSync(source, randomBytes(BLOCK));
+  emulator.setFaults([
+    {
+      operation: 'StartSnapshot',
+      first: 1,
+      action: { type: 'error', status: 403, code: 'AccessDeniedException' },
+    },
+  ]);
+  const { snapshotId } = await uploadSnapshot({ source, ...service });
+  assert.deepEqual(emulator.snapshot(snapshotId)?.tags, {});
+});
