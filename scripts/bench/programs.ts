@@ -1,6 +1,6 @@
 /** Builds what the bench runs besides coldsnap: the C++ programs, and certificates for its TLS. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Where sources are. */
@@ -33,7 +33,9 @@ export function buildPrograms(): void {
     if (existsSync(program) && statSync(program).mtimeMs > newest) continue;
     const sources = PROGRAMS[name].map((file) => join(SOURCES, file));
     const flags = ['-std=c++17', '-O2', '-Wall', '-Wextra', '-Werror'];
-    const result = spawnSync('g++', [...flags, '-o', program, ...sources, '-lssl', '-lcrypto'], {
+    // Moved into place when whole: another bench may be starting it.
+    const fresh = `${program}.${process.pid}`;
+    const result = spawnSync('g++', [...flags, '-o', fresh, ...sources, '-lssl', '-lcrypto'], {
       encoding: 'utf8',
     });
     if (result.error)
@@ -42,6 +44,7 @@ export function buildPrograms(): void {
       throw new Error('the bench needs the OpenSSL headers (Debian: apt install libssl-dev)');
     }
     if (result.status !== 0) throw new Error(`cannot compile ${name}:\n${result.stderr}`);
+    renameSync(fresh, program);
   }
 }
 

@@ -46,7 +46,7 @@ export class Volume {
     if (result.status === 0) return undefined;
     if (result.status !== 1) throw new Error(`cannot check ${this.path}: ${result.stderr}`);
     const { wrong, first } = JSON.parse(result.stdout) as { wrong: number; first: number };
-    return `${wrong} blocks wrong, the first is ${first}`;
+    return `wrong blocks: ${wrong}, the first is ${first}`;
   }
 
   /** Bytes written to the device since it was made; undefined for a file. Everything is on the disk when it returns. */
