@@ -6,4 +6,6 @@ export { ColdsnapError, type ErrorClass, type ErrorDetails } from './errors.ts';
 export { downloadSnapshot } from './transfer/download.ts';
 export type { TransferEvent, TransferListener, TransferProgress } from './transfer/events.ts';
 export type * from './transfer/options.ts';
+export { deletePendingSnapshots, listPendingSnapshots } from './transfer/pending.ts';
 export { uploadSnapshot } from './transfer/upload.ts';
+export { waitForSnapshot } from './transfer/wait.ts';
