@@ -277,6 +277,14 @@ export const sourceTooLong = (path: string, sizeBytes: number) =>
     'Give a larger --volume-size.',
   );
 
+export const alreadyRead = (path: string, offset: number) =>
+  new ColdsnapError(
+    'permanent',
+    'OUT_OF_ORDER',
+    `the block at offset ${offset} of a stream was asked for twice`,
+    { path },
+  );
+
 export const sourceChanged = (path: string, how: string) =>
   new ColdsnapError('local', 'SOURCE_CHANGED', `${path} changed while it was read: ${how}`, {
     path,

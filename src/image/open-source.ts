@@ -1,8 +1,10 @@
 /** Finds out what the user has named as a source, and refuses what cannot be one. */
-import { type BigIntStats, createReadStream } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { isatty } from 'node:tty';
+import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import {
   holesNeedFile,
@@ -41,7 +43,7 @@ export async function openSource(
   }
   const facts = await factsOf(source);
   if (facts.isDirectory()) throw sourceIsDirectory(source);
-  if (facts.isFIFO()) return openStream(source, () => createReadStream(source), options);
+  if (facts.isFIFO()) return openStream(source, () => openFifo(source), options);
   if (facts.isCharacterDevice()) throw sourceNotSupported(source, 'a character device');
   if (facts.isSocket()) throw sourceNotSupported(source, 'a socket');
   return openStoredSource(source, options);
@@ -56,8 +58,22 @@ async function factsOf(path: string): Promise<BigIntStats> {
   }
 }
 
-function openStream(path: string, open: () => Readable, options: OpenSourceOptions): ImageSource {
+/** A plain open() would block a thread until a writer comes, and the end of this process with it. */
+async function openFifo(path: string): Promise<Readable> {
+  try {
+    const descriptor = await Descriptor.open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    return new Socket({ fd: descriptor.release(), readable: true, writable: false });
+  } catch (error) {
+    throw localError(error, `open ${path}`, path);
+  }
+}
+
+async function openStream(
+  path: string,
+  open: () => Readable | Promise<Readable>,
+  options: OpenSourceOptions,
+): Promise<ImageSource> {
   if (options.detectHoles || options.holesFromSidecar !== undefined) throw holesNeedFile(path);
   if (options.streamSize === undefined) throw sourceSizeUnknown(path);
-  return new StreamSource(path, open(), options.streamSize);
+  return new StreamSource(path, await open(), options.streamSize);
 }

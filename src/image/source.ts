@@ -19,7 +19,10 @@ export interface ImageSource {
   readonly kind: 'file' | 'device' | 'stream';
   /** Size in bytes; of a stream the size that was declared, of which it may give less. */
   readonly sizeBytes: number;
-  /** Whether blocks must be read once, each at the offset where the last one ended, starting with 0. */
+  /**
+   * Whether every block must be asked for once, from 0 without gaps. A block settles when its turn has come, so all lower
+   * ones must be under way.
+   */
   readonly sequential: boolean;
   /**
    * Where this source's journal belongs, or undefined where no resume is possible (streams). The identity changes when

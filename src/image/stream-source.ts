@@ -1,10 +1,17 @@
 /** Uploading from stdin, a FIFO or any Readable: the bytes come once and in order. */
 import type { Readable } from 'node:stream';
+import { ColdsnapError } from '../errors.ts';
 import { type BlockRead, type BlockReadResult, isZero, sha256 } from '../native/index.ts';
 import { localError } from './errno.ts';
 import { blockRuns } from './extents.ts';
-import { closed, sourceNotBytes, sourceTooLong, streamFailed } from './messages.ts';
+import { alreadyRead, closed, sourceNotBytes, sourceTooLong, streamFailed } from './messages.ts';
 import type { ImageSource, SourceExtent } from './source.ts';
+
+interface Turn {
+  readonly data: Uint8Array;
+  readonly resolve: (bytesRead: number) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 export class StreamSource implements ImageSource {
   readonly path: string;
@@ -18,19 +25,18 @@ export class StreamSource implements ImageSource {
   #rest: Uint8Array = new Uint8Array(0);
   #position = 0;
   #ended = false;
-  #closed = false;
   #failure: { readonly error: unknown } | undefined;
-  /** Reading is one at a time; hashing is not. */
-  #turn: Promise<unknown> = Promise.resolve();
+  /** Reads that wait for those before them, by offset. */
+  readonly #turns = new Map<number, Turn>();
+  #reading = false;
 
   /** @param sizeBytes how much the stream may give at most */
   constructor(path: string, stream: Readable, sizeBytes: number) {
     this.path = path;
     this.#stream = stream;
     this.sizeBytes = sizeBytes;
-    stream.on('error', (error) => {
-      this.#failure ??= { error };
-    });
+    // An error may come while nobody is reading.
+    stream.on('error', (error) => this.#fail(this.#readError(error)));
   }
 
   async *extents(blockSize: number): AsyncGenerator<SourceExtent> {
@@ -38,21 +44,43 @@ export class StreamSource implements ImageSource {
   }
 
   async readBlocks(reads: readonly BlockRead[]): Promise<BlockReadResult[]> {
-    const filling = this.#turn.then(async () => {
-      const counts: number[] = [];
-      for (const read of reads) counts.push(await this.#fill(read));
-      return counts;
-    });
-    this.#turn = filling.catch(() => {});
-    const counts = await filling;
+    const counts = await Promise.all(reads.map((read) => this.#enqueue(read)));
     const digests = await sha256(reads.map(({ data }) => data));
     return reads.map(({ data }, i) => ({ digest: digests[i]!, zero: isZero(data), bytesRead: counts[i]! }));
   }
 
-  async #fill({ data, offset }: BlockRead): Promise<number> {
-    if (offset !== this.#position)
-      throw new Error(`${this.path} was asked for offset ${offset} at ${this.#position}`);
-    const wanted = Math.max(0, Math.min(data.length, this.sizeBytes - offset));
+  #enqueue({ data, offset }: BlockRead): Promise<number> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) return reject(this.#failure.error);
+      if (offset < this.#position || this.#turns.has(offset)) return reject(alreadyRead(this.path, offset));
+      this.#turns.set(offset, { data, resolve, reject });
+      if (!this.#reading) void this.#readTurns();
+    });
+  }
+
+  /** Fills what is next, as long as it was asked for. */
+  async #readTurns(): Promise<void> {
+    this.#reading = true;
+    for (
+      let turn = this.#turns.get(this.#position);
+      turn !== undefined;
+      turn = this.#turns.get(this.#position)
+    ) {
+      try {
+        const filled = await this.#fill(turn.data);
+        this.#turns.delete(this.#position);
+        this.#position += turn.data.length;
+        turn.resolve(filled);
+      } catch (error) {
+        this.#fail(error);
+        break;
+      }
+    }
+    this.#reading = false;
+  }
+
+  async #fill(data: Uint8Array): Promise<number> {
+    const wanted = Math.max(0, Math.min(data.length, this.sizeBytes - this.#position));
     let filled = 0;
     while (filled < wanted && (await this.#more())) {
       const part = this.#rest.subarray(0, wanted - filled);
@@ -61,8 +89,14 @@ export class StreamSource implements ImageSource {
       this.#rest = this.#rest.subarray(part.length);
     }
     data.fill(0, filled);
-    this.#position += data.length;
     return filled;
+  }
+
+  /** The first failure is everybody's: what comes after it in the stream cannot be placed. */
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    for (const turn of this.#turns.values()) turn.reject(this.#failure.error);
+    this.#turns.clear();
   }
 
   /** Waits until something is there; false at the end of the stream. */
@@ -77,31 +111,36 @@ export class StreamSource implements ImageSource {
   }
 
   async #nextChunk(): Promise<unknown> {
-    if (this.#closed) throw closed(this.path);
-    if (this.#failure !== undefined) throw this.#readError(this.#failure.error);
+    this.#throwFailure();
     this.#chunks ??= this.#stream[Symbol.asyncIterator]();
     try {
       const next = await this.#chunks.next();
+      // Closed meanwhile: the buffers that waited were given back.
+      this.#throwFailure();
       return next.done ? undefined : next.value;
     } catch (error) {
       throw this.#readError(error);
     }
   }
 
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
   #readError(error: unknown): unknown {
-    if (this.#closed) return closed(this.path);
     const doing = `read ${this.path === '-' ? 'stdin' : this.path}`;
     const local = localError(error, doing, this.path);
-    return local === error ? streamFailed(this.path, doing, error) : local;
+    return local === error && !(error instanceof ColdsnapError)
+      ? streamFailed(this.path, doing, error)
+      : local;
   }
 
   async checkUnchanged(): Promise<void> {
-    await this.#turn;
     if (await this.#more()) throw sourceTooLong(this.path, this.sizeBytes);
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#fail(closed(this.path));
     this.#stream.destroy();
   }
 }

@@ -152,9 +152,6 @@ export class StreamTarget implements ImageTarget {
   /** Settles when the stream has taken the chunk, so that at most one is under way: this is the back-pressure. */
   async #write(chunk: Uint8Array): Promise<void> {
     await this.#whenDone((done) => this.#stream.write(chunk, done));
-    // A Transform calls back as soon as it has swallowed the chunk; it says by this flag that it is full.
-    if (this.#stream.writableNeedDrain)
-      await this.#whenDone((done) => this.#stream.once('drain', () => done()));
   }
 
   async #whenDone(start: (done: (error?: Error | null) => void) => void): Promise<void> {
