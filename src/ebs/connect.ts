@@ -102,28 +102,50 @@ export function proxyInUse(): boolean {
   );
 }
 
-/** Certificate authorities: Node's own with NODE_EXTRA_CA_CERTS, and those of AWS_CA_BUNDLE as in the AWS CLI. */
+/** Whether requests to this URL leave through a proxy: the variables name one, and NO_PROXY does not except the host. */
+export async function behindProxy(url: URL): Promise<boolean> {
+  if (!proxyInUse()) return false;
+  const { getProxyForUrl } = await import('proxy-from-env');
+  return getProxyForUrl(url.href) !== '';
+}
+
+/**
+ * Certificate authorities: Node's own with NODE_EXTRA_CA_CERTS, and those of AWS_CA_BUNDLE as in the AWS CLI; undefined
+ * when Node's own will do.
+ * @throws ColdsnapError class `config`, code `CA_BUNDLE_UNREADABLE`
+ */
 export function certificateAuthorities(): string[] | undefined {
   const bundle = process.env.AWS_CA_BUNDLE;
   if (!bundle) return undefined;
+  const authorities = [...rootCertificates, readAuthorities('AWS_CA_BUNDLE', bundle)];
+  // Node adds these to its own list only, and that one is replaced here.
+  const extra = process.env.NODE_EXTRA_CA_CERTS;
+  if (extra) authorities.push(readAuthorities('NODE_EXTRA_CA_CERTS', extra));
+  return authorities;
+}
+
+function readAuthorities(variable: string, path: string): string {
   try {
-    return [...rootCertificates, readFileSync(bundle, 'utf8')];
+    return readFileSync(path, 'utf8');
   } catch (cause) {
     throw new ColdsnapError(
       'config',
       'CA_BUNDLE_UNREADABLE',
-      `AWS_CA_BUNDLE names ${bundle}, which cannot be read`,
-      {
-        path: bundle,
-        cause,
-      },
+      `${variable} names ${path}, which cannot be read`,
+      { path, cause },
     );
   }
 }
 
 async function agents(connections: number): Promise<{ httpAgent: HttpAgent; httpsAgent: HttpsAgent }> {
   const ca = certificateAuthorities();
-  const settings = { keepAlive: true, maxSockets: connections, ...(ca === undefined ? {} : { ca }) };
+  const settings = {
+    keepAlive: true,
+    maxSockets: connections,
+    // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+    rejectUnauthorized: true,
+    ...(ca === undefined ? {} : { ca }),
+  };
   const direct = { httpAgent: new HttpAgent(settings), httpsAgent: new HttpsAgent(settings) };
   if (!proxyInUse()) return direct;
   const { ProxyAgent } = await import('proxy-agent');

@@ -2,13 +2,19 @@
 import type { EBSClient } from '@aws-sdk/client-ebs';
 import type { EbsDirectApi } from './api.ts';
 import { checkIdentity, connectEbs, type ServiceOptions } from './connect.ts';
+import { FastBlockApi } from './fast/fast-api.ts';
+import { Pacer, withPacing } from './pacing.ts';
 import { type RetryNotice, RetryPolicy, withRetries } from './retry.ts';
 import { SdkEbsApi } from './sdk-api.ts';
 
 export interface OpenEbsOptions extends ServiceOptions {
   /** Your own client, with its region, credentials and endpoint; it stays yours and open. */
   ebsClient?: EBSClient | undefined;
+  /** Default `fast`; with your own client `sdk`, so that it is used as you made it. */
+  transport?: 'fast' | 'sdk' | undefined;
   retryForMs?: number | undefined;
+  /** Most payload bytes per second. */
+  bytesPerSecond?: number | undefined;
   /** Most block requests in flight. */
   workers: number;
   onRetry: (notice: RetryNotice) => void;
@@ -18,6 +24,8 @@ export interface OpenEbsOptions extends ServiceOptions {
 export interface OpenEbs {
   readonly api: EbsDirectApi;
   readonly policy: RetryPolicy;
+  /** Tells the pace that requests keep now. */
+  readonly pacer: Pacer;
   /** Drops idle connections; requests in flight must have ended. */
   close(): void;
 }
@@ -39,12 +47,10 @@ export async function openEbs(options: OpenEbsOptions): Promise<OpenEbs> {
       await client.config.credentials({ forceRefresh: true });
     },
   });
-  const api = withRetries(new SdkEbsApi(client), policy);
-  return {
-    api,
-    policy,
-    close: () => {
-      if (options.ebsClient === undefined) api.close();
-    },
-  };
+  const sdk = new SdkEbsApi(client, { borrowed: options.ebsClient !== undefined });
+  const transport = options.transport ?? (options.ebsClient === undefined ? 'fast' : 'sdk');
+  const blocks = transport === 'fast' ? new FastBlockApi(sdk, client, { connections: options.workers }) : sdk;
+  const pacer = new Pacer({ workers: options.workers, bytesPerSecond: options.bytesPerSecond });
+  const api = withRetries(withPacing(blocks, pacer), policy);
+  return { api, policy, pacer, close: () => api.close() };
 }

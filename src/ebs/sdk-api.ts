@@ -38,9 +38,12 @@ const checksumAlgorithm = 'SHA256';
 
 export class SdkEbsApi implements EbsDirectApi {
   readonly #client: EBSClient;
+  readonly #borrowed: boolean;
 
-  constructor(client: EBSClient) {
+  /** A `borrowed` client stays open when this is closed. */
+  constructor(client: EBSClient, { borrowed = false } = {}) {
     this.#client = client;
+    this.#borrowed = borrowed;
   }
 
   async listSnapshotBlocks(request: ListBlocksRequest, options?: CallOptions): Promise<BlockPage> {
@@ -208,7 +211,7 @@ export class SdkEbsApi implements EbsDirectApi {
   }
 
   close(): void {
-    this.#client.destroy();
+    if (!this.#borrowed) this.#client.destroy();
   }
 }
 

@@ -23,6 +23,11 @@ export interface ClientOptions extends ServiceOptions {
 }
 
 export interface TransferOptions extends ClientOptions {
+  /**
+   * How block data travel: `fast` over connections of our own, `sdk` over the AWS SDK's handler, as everything else does.
+   * Default `fast`, or `sdk` with a client of yours, whose handler and middleware are then used.
+   */
+  transport?: 'fast' | 'sdk' | undefined;
   /** Requests in flight, 1 … 1,024. Default 64. */
   workers?: number | undefined;
 }

@@ -1,0 +1,137 @@
+/** At most so many connections to one origin, the most recently used first, and a queue for requests beyond. */
+import { createSecureContext, DEFAULT_CIPHERS } from 'node:tls';
+import { certificateAuthorities, type Deadlines } from '../connect.ts';
+import { Connection, type ConnectionOwner, type TlsSettings } from './connection.ts';
+import { Exchange, type ExchangeOptions } from './exchange.ts';
+import type { Origin } from './origin.ts';
+
+/** A connection that was free for longer may be gone without a word (NAT, load balancers): a new one is cheaper. */
+const MAX_FREE_MS = 15_000;
+/** A connection this old is not used again, so that changes of DNS are followed. */
+const MAX_AGE_MS = 300_000;
+
+export class ConnectionPool implements ConnectionOwner {
+  readonly #origin: Origin;
+  readonly #limit: number;
+  readonly #deadlines: Deadlines;
+  readonly #tls: TlsSettings | undefined;
+  readonly #open = new Set<Connection>();
+  /** The last one was free most recently. */
+  readonly #free: Connection[] = [];
+  readonly #queue: Exchange[] = [];
+  #idleTimer: NodeJS.Timeout | undefined;
+
+  /** @param limit most connections at a time */
+  constructor(origin: Origin, limit: number, deadlines: Deadlines) {
+    this.#origin = origin;
+    this.#limit = limit;
+    this.#deadlines = deadlines;
+    this.#tls = origin.secure ? { context: secureContext(), session: undefined } : undefined;
+  }
+
+  /**
+   * Makes one request. Rejects with NotUnderstood, what `accept` threw, the network's error, or class `aborted`.
+   * A request on a connection that turns out to have been closed meanwhile is made again, once.
+   */
+  request(options: ExchangeOptions): Promise<void> {
+    return new Promise((resolve, reject) => this.#start(new Exchange(options, resolve, reject)));
+  }
+
+  /** Closes the free connections; those in use close when their reply is complete. */
+  close(): void {
+    for (const connection of [...this.#free]) connection.destroy();
+  }
+
+  free(connection: Connection): void {
+    if (performance.now() - connection.openedAt > MAX_AGE_MS) {
+      connection.destroy();
+      return;
+    }
+    const next = this.#queue.shift();
+    if (next !== undefined) {
+      connection.begin(next);
+    } else {
+      connection.rest();
+      this.#free.push(connection);
+    }
+  }
+
+  lost(connection: Connection, exchange: Exchange | undefined, error: Error): void {
+    this.#open.delete(connection);
+    const at = this.#free.indexOf(connection);
+    if (at >= 0) this.#free.splice(at, 1);
+    if (exchange !== undefined) {
+      if (connection.wasStale && !exchange.repeated && error.name !== 'TimeoutError') {
+        // The others were left alone for as long, or longer.
+        this.close();
+        exchange.repeated = true;
+        this.#start(exchange);
+      } else {
+        exchange.fail(error);
+      }
+    }
+    const next = this.#queue.shift();
+    if (next !== undefined) this.#start(next);
+    if (this.#open.size === 0) this.#stopIdleChecks();
+  }
+
+  #start(exchange: Exchange): void {
+    const connection = this.#takeFree() ?? this.#connect();
+    if (connection !== undefined) {
+      connection.begin(exchange);
+    } else {
+      this.#queue.push(exchange);
+      exchange.cancel = () => {
+        this.#queue.splice(this.#queue.indexOf(exchange), 1);
+      };
+    }
+  }
+
+  #takeFree(): Connection | undefined {
+    const connection = this.#free.pop();
+    if (connection === undefined) return undefined;
+    if (performance.now() - connection.freeSince > MAX_FREE_MS) {
+      this.close();
+      connection.destroy();
+      return undefined;
+    }
+    connection.wake();
+    return connection;
+  }
+
+  #connect(): Connection | undefined {
+    if (this.#open.size >= this.#limit) return undefined;
+    const connection = new Connection(this.#origin, this.#tls, this.#deadlines, this);
+    this.#open.add(connection);
+    this.#startIdleChecks();
+    return connection;
+  }
+
+  /** One timer for all: a timer of each socket's own would be touched by every chunk. */
+  #startIdleChecks(): void {
+    const { idleMs } = this.#deadlines;
+    this.#idleTimer ??= setInterval(() => {
+      const now = performance.now();
+      for (const connection of this.#open) connection.checkIdle(now, idleMs);
+    }, idleMs / 8).unref();
+  }
+
+  #stopIdleChecks(): void {
+    clearInterval(this.#idleTimer);
+    this.#idleTimer = undefined;
+  }
+}
+
+function secureContext() {
+  const ca = certificateAuthorities();
+  return createSecureContext({ ciphers: preferredCiphers(), ...(ca === undefined ? {} : { ca }) });
+}
+
+/** Node's ciphers, the user's choice included, with AES-128 before AES-256: as safe here, and a quarter less work. */
+function preferredCiphers(): string {
+  const names = DEFAULT_CIPHERS.split(':');
+  const quick = 'TLS_AES_128_GCM_SHA256';
+  return names.includes(quick)
+    ? [quick, ...names.filter((name) => name !== quick)].join(':')
+    : names.join(':');
+}

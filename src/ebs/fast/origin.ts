@@ -1,0 +1,40 @@
+/** Where block requests go: the endpoint as the SDK resolves it, if it can be reached without the SDK's help. */
+import { type EBSClient, GetSnapshotBlockCommand } from '@aws-sdk/client-ebs';
+import { getEndpointFromInstructions } from '@smithy/core/endpoints';
+import { behindProxy } from '../connect.ts';
+
+export interface Origin {
+  readonly secure: boolean;
+  /** Host name or address, an IPv6 one without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** Value of the Host header. */
+  readonly authority: string;
+  /** Path that precedes every request's, without a slash at its end; mostly empty. */
+  readonly pathPrefix: string;
+}
+
+/**
+ * Resolves the endpoint with the client's own region, FIPS, dual-stack and endpoint settings.
+ *
+ * @returns undefined when only the SDK's way leads there: through a proxy, or with settings of the endpoint's own
+ */
+export async function directOrigin(client: EBSClient): Promise<Origin | undefined> {
+  const endpoint = await getEndpointFromInstructions({}, GetSnapshotBlockCommand, { ...client.config });
+  const { url } = endpoint;
+  const hasOwnSettings =
+    endpoint.headers !== undefined && Object.keys(endpoint.headers).length > 0
+      ? true
+      : endpoint.properties?.authSchemes !== undefined;
+  if (hasOwnSettings || url.search !== '' || url.username !== '') return undefined;
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') return undefined;
+  if (await behindProxy(url)) return undefined;
+  const secure = url.protocol === 'https:';
+  return {
+    secure,
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: url.port === '' ? (secure ? 443 : 80) : Number(url.port),
+    authority: url.host,
+    pathPrefix: url.pathname.replace(/\/+$/, ''),
+  };
+}

@@ -1,0 +1,106 @@
+/**
+ * Reads the head of a reply, strictly: what is not exactly the one kind of reply that the block path understands, is not
+ * understood at all.
+ */
+
+/** Longest head that is read; the service's own have about 400 bytes. */
+export const MAX_HEAD_BYTES = 8_192;
+
+/** The head of a reply whose body has a known length. Header values as they came. */
+export interface ReplyHead {
+  readonly status: number;
+  /** Bytes of body that follow. */
+  readonly contentLength: number;
+  /** The connection can be used again after the body. */
+  readonly keepAlive: boolean;
+  readonly dataLength: number | undefined;
+  readonly checksum: string | undefined;
+  readonly algorithm: string | undefined;
+  readonly requestId: string | undefined;
+}
+
+/** The reply is not of the kind that is understood here; another client may be able to say what it is. */
+export class NotUnderstood extends Error {}
+
+const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** No control characters, so nothing that another reader of the same bytes could take for the end of a line. */
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+const DECIMAL = /^\d{1,15}$/;
+
+/**
+ * Parses status line and header fields.
+ *
+ * @param text the head without the empty line that ends it, bytes as Latin-1
+ * @throws NotUnderstood for another protocol version, a malformed line, a transfer coding, or no single Content-Length
+ */
+export function parseReplyHead(text: string): ReplyHead {
+  let end = text.indexOf('\r\n');
+  if (end < 0) end = text.length;
+  const status = parseStatusLine(text, end);
+  let length: string | undefined;
+  let connection: string | undefined;
+  let dataLength: string | undefined;
+  let checksum: string | undefined;
+  let algorithm: string | undefined;
+  let requestId: string | undefined;
+  while (end < text.length) {
+    const start = end + 2;
+    end = text.indexOf('\r\n', start);
+    if (end < 0) end = text.length;
+    const colon = text.indexOf(':', start);
+    if (colon < 0 || colon > end) throw new NotUnderstood('a header line has no colon');
+    const name = text.slice(start, colon);
+    const value = text.slice(colon + 1, end).trim();
+    if (!FIELD_NAME.test(name) || !FIELD_VALUE.test(value)) throw new NotUnderstood('a header is malformed');
+    switch (name.toLowerCase()) {
+      case 'content-length':
+        length = once(length, value);
+        break;
+      case 'connection':
+        connection = once(connection, value);
+        break;
+      case 'x-amz-data-length':
+        dataLength = once(dataLength, value);
+        break;
+      case 'x-amz-checksum':
+        checksum = once(checksum, value);
+        break;
+      case 'x-amz-checksum-algorithm':
+        algorithm = once(algorithm, value);
+        break;
+      case 'x-amzn-requestid':
+        requestId = value;
+        break;
+      case 'transfer-encoding':
+      case 'content-encoding':
+      case 'upgrade':
+        throw new NotUnderstood(`the body has another form (${name})`);
+    }
+  }
+  if (length === undefined || !DECIMAL.test(length)) throw new NotUnderstood('there is no Content-Length');
+  return {
+    status,
+    contentLength: Number(length),
+    keepAlive: connection === undefined || connection.toLowerCase() === 'keep-alive',
+    dataLength: dataLength === undefined ? undefined : decimal(dataLength),
+    checksum,
+    algorithm,
+    requestId,
+  };
+}
+
+function parseStatusLine(text: string, end: number): number {
+  const line = text.slice(0, end);
+  if (!/^HTTP\/1\.1 [2-5]\d\d(?: |$)/.test(line)) throw new NotUnderstood('the status line is malformed');
+  return Number(line.slice(9, 12));
+}
+
+function once(before: string | undefined, value: string): string {
+  if (before !== undefined) throw new NotUnderstood('a header is there twice');
+  return value;
+}
+
+/** NaN for what is not a plain number, which no check of a length passes. */
+function decimal(value: string): number {
+  return DECIMAL.test(value) ? Number(value) : Number.NaN;
+}
