@@ -68,6 +68,19 @@ export interface SystemCallError extends Error {
   offset?: number;
 }
 
+/** Errors that the block layer and quotas give and that libuv has no name for; Linux's numbers. */
+const furtherErrors: ReadonlyMap<number, readonly [string, string]> = new Map([
+  [-37, ['ENOLCK', 'no locks available']],
+  [-52, ['EBADE', 'the device is reserved by another host']],
+  [-61, ['ENODATA', 'medium error: the data cannot be read']],
+  [-67, ['ENOLINK', 'the link to the device has been severed']],
+  [-116, ['ESTALE', 'stale file handle']],
+  [-117, ['EUCLEAN', 'the file system is damaged']],
+  [-121, ['EREMOTEIO', 'the device refused the request']],
+  [-122, ['EDQUOT', 'disk quota exceeded']],
+  [-123, ['ENOMEDIUM', 'no medium found']],
+]);
+
 /** What C++ rejects with: the facts only. */
 interface RawFailure {
   errno: number;
@@ -84,7 +97,7 @@ export function worded(error: unknown, path?: string): unknown {
   const [name, description] =
     code === 'EINODECHANGED'
       ? [code, 'it is no longer the block device that was looked at']
-      : (getSystemErrorMap().get(errno) ?? [`E${-errno}`, 'unknown error']);
+      : (furtherErrors.get(errno) ?? getSystemErrorMap().get(errno) ?? [`E${-errno}`, 'unknown error']);
   const where = path === undefined ? '' : ` '${path}'`;
   const failure = new Error(`${name}: ${description}, ${syscall}${where}`) as SystemCallError;
   failure.errno = errno;
