@@ -1,9 +1,10 @@
 /** The process: its arguments, its streams, its exit code. */
 import { version } from '../version.ts';
+import type { Io } from './io.ts';
 import { processIo } from './process-io.ts';
 
-/** Runs this process's command line, and returns the exit code. */
-export async function main(): Promise<number> {
+/** Runs this process's command line, and returns the exit code. Tests hand in another `io`. */
+export async function main(io: Io = processIo()): Promise<number> {
   const argv = process.argv.slice(2);
   // Should nothing be left to wait for before the run has ended, the process must not end as if it had succeeded.
   process.exitCode = 1;
@@ -13,7 +14,7 @@ export async function main(): Promise<number> {
   // Warnings of Node and of the SDK (deprecations, support periods) are for developers.
   if (!argv.includes('--verbose')) process.removeAllListeners('warning');
   process.on('uncaughtException', (error) => {
-    void failUnexpectedly(argv, error).then((exitCode) => process.exit(exitCode));
+    void failUnexpectedly(argv, io, error).then((exitCode) => process.exit(exitCode));
   });
 
   // Asked by scripts and packages, often many times: answered without loading anything.
@@ -22,17 +23,17 @@ export async function main(): Promise<number> {
     return 0;
   }
   const { run } = await import('./run.ts');
-  return run(argv, processIo());
+  return run(argv, io);
 }
 
 /** Reports an error that was thrown where nobody waits for it. Never rejects. */
-async function failUnexpectedly(argv: readonly string[], error: unknown): Promise<number> {
+async function failUnexpectedly(argv: readonly string[], io: Io, error: unknown): Promise<number> {
   try {
     const [{ guessSettings }, { reportError }] = await Promise.all([
       import('./run.ts'),
       import('./report.ts'),
     ]);
-    return reportError({ ...processIo(), settings: guessSettings(argv), runAgain: undefined }, error);
+    return reportError({ ...io, settings: guessSettings(argv), runAgain: undefined }, error);
   } catch {
     process.stderr.write(`coldsnap: internal error: ${error instanceof Error ? error.name : typeof error}\n`);
     return 1;

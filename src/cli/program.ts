@@ -19,6 +19,7 @@ export function buildProgram(perform: Perform): Command {
     .usage('[global options] <command> [options]')
     .helpCommand(false)
     .configureHelp({
+      minWidthToWrap: 20,
       subcommandTerm: (command) => [command.name(), ...command.registeredArguments.map(term)].join(' '),
     })
     // Each command parses what stands after it, so that a value such as `--description --quiet` is no option.

@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { makeWorld, withoutHooks } from './support.ts';
+
+describe('the words of a command line become the options of the library', () => {
+  const downloads: [string, object][] = [
+    // Every flag that the tool had before it was rewritten.
+    ['download snap-1 disk.img', {}],
+    ['download --force snap-1 disk.img', { force: true }],
+    ['download --no-progress snap-1 disk.img', {}],
+    ['download --checkpoint snap-1 disk.img', { checkpoint: true }],
+    ['download --checkpoint --keep-checkpoint snap-1 disk.img', { checkpoint: true, keepCheckpoint: true }],
+    ['download --workers 8 snap-1 disk.img', { workers: 8 }],
+    ['download snap-1 --workers 8 disk.img', { workers: 8 }],
+    ['download snap-1 disk.img --workers 1024', { workers: 1024 }],
+    ['download -- snap-1 disk.img', {}],
+    ['download --force -- snap-1 disk.img', { force: true }],
+    ['--region eu-west-1 download snap-1 disk.img', { region: 'eu-west-1' }],
+    ['--endpoint http://localhost:1 download snap-1 disk.img', { endpoint: 'http://localhost:1' }],
+    ['--profile p --verbose download snap-1 disk.img', { profile: 'p' }],
+    // What is new.
+    ['download --workers=8 snap-1 disk.img', { workers: 8 }],
+    ['download snap-1 disk.img --region eu-west-1', { region: 'eu-west-1' }],
+    ['--region a download --region b snap-1 disk.img', { region: 'b' }],
+    ['download --no-checkpoint snap-1 disk.img', { checkpoint: false }],
+    ['download --fresh --checkpoint-file /tmp/j snap-1 disk.img', { fresh: true, checkpointFile: '/tmp/j' }],
+    [
+      'download --ebs-endpoint http://e --ec2-endpoint https://f snap-1 disk.img',
+      { ebsEndpoint: 'http://e', ec2Endpoint: 'https://f' },
+    ],
+    ['download --retry-for 90 snap-1 disk.img', { retryForMs: 90_000 }],
+    ['download --retry-for 10m snap-1 disk.img', { retryForMs: 600_000 }],
+    ['--retry-for 1.5h download snap-1 disk.img', { retryForMs: 5_400_000 }],
+  ];
+  for (const [line, expected] of downloads) {
+    test(`coldsnap ${line}`, async () => {
+      const world = makeWorld();
+      assert.equal(await world.run(line), 0, world.stderr.text);
+      assert.deepEqual(withoutHooks(world.downloads[0]), {
+        snapshotId: 'snap-1',
+        target: 'disk.img',
+        ...expected,
+      });
+      assert.ok(world.downloads[0]?.signal instanceof AbortSignal);
+    });
+  }
+
+  const uploads: [string, object][] = [
+    ['upload disk.img', {}],
+    ['upload --volume-size 8 disk.img', { volumeSizeGiB: 8 }],
+    ['upload --description text disk.img', { description: 'text' }],
+    ['upload --tag Key=a,Value=b disk.img', { tags: [{ key: 'a', value: 'b' }] }],
+    ['upload --tag Key=a,b,Value=c,d=e disk.img', { tags: [{ key: 'a,b', value: 'c,d=e' }] }],
+    ['upload --tag Key=a,Value= disk.img', { tags: [{ key: 'a', value: '' }] }],
+    [
+      'upload --tag Key=a,Value=b --tag Key=c,Value=d disk.img',
+      {
+        tags: [
+          { key: 'a', value: 'b' },
+          { key: 'c', value: 'd' },
+        ],
+      },
+    ],
+    ['upload --kms-key-id alias/k disk.img', { kmsKeyId: 'alias/k' }],
+    ['upload --parent-snapshot-id snap-0 disk.img', { parentSnapshotId: 'snap-0' }],
+    ['upload --no-progress disk.img', {}],
+    ['upload --wait disk.img', { wait: {} }],
+    ['upload --omit-zero-blocks disk.img', { omitZeroBlocks: true }],
+    ['upload --workers 3 --client-shards 4 disk.img', { workers: 3 }],
+    ['upload --tag a=b=c disk.img', { tags: [{ key: 'a', value: 'b=c' }] }],
+    ['upload --encrypted disk.img', { encrypted: true }],
+    ['upload --detect-holes disk.img', { detectHoles: true }],
+    ['upload --holes-from-sidecar map.json disk.img', { holesFromSidecar: 'map.json' }],
+    ['upload --on-failure delete disk.img', { onFailure: 'delete' }],
+    [
+      'upload --wait --timeout 30m --max-attempts 9 disk.img',
+      { wait: { timeoutMs: 1_800_000, maxAttempts: 9 } },
+    ],
+    ['upload --fresh --keep-checkpoint disk.img', { fresh: true, keepCheckpoint: true }],
+  ];
+  for (const [line, expected] of uploads) {
+    test(`coldsnap ${line}`, async () => {
+      const world = makeWorld();
+      assert.equal(await world.run(line), 0, world.stderr.text);
+      assert.deepEqual(withoutHooks(world.uploads[0]), { source: 'disk.img', ...expected });
+    });
+  }
+
+  const waits: [string, object][] = [
+    ['wait snap-1', {}],
+    ['wait --desired-status error snap-1', { desiredStatus: 'error' }],
+    [
+      'wait --successes-required 1 --max-attempts 1000 --seconds-between-attempts 0 snap-1',
+      { successesRequired: 1, maxAttempts: 1000, secondsBetweenAttempts: 0 },
+    ],
+    ['wait snap-1 --timeout 90', { timeoutMs: 90_000 }],
+    ['--region r wait snap-1', { region: 'r' }],
+  ];
+  for (const [line, expected] of waits) {
+    test(`coldsnap ${line}`, async () => {
+      const world = makeWorld();
+      assert.equal(await world.run(line), 0, world.stderr.text);
+      assert.deepEqual(withoutHooks(world.waits[0]), { snapshotId: 'snap-1', ...expected });
+    });
+  }
+
+  test('stdin is a source when the volume size is given', async () => {
+    const world = makeWorld();
+    assert.equal(await world.run('upload --volume-size 8 -'), 0);
+    assert.deepEqual(withoutHooks(world.uploads[0]), { source: '-', volumeSizeGiB: 8 });
+  });
+
+  test('a value that looks like a global option is a value', async () => {
+    const world = makeWorld();
+    assert.equal(await world.run(['upload', '--description', '--quiet', 'disk.img']), 0);
+    assert.deepEqual(withoutHooks(world.uploads[0]), { source: 'disk.img', description: '--quiet' });
+  });
+
+  test('after -- a word that begins with a hyphen is an argument', async () => {
+    const world = makeWorld();
+    assert.equal(await world.run(['download', '--', 'snap-1', '--force']), 0);
+    assert.deepEqual(withoutHooks(world.downloads[0]), { snapshotId: 'snap-1', target: '--force' });
+  });
+
+  test('a number of client shards is accepted, and it is said that it changes nothing', async () => {
+    const world = makeWorld();
+    await world.run('upload --client-shards 4 disk.img');
+    assert.match(world.stderr.text, /--client-shards changes nothing here/);
+  });
+});
+
+describe('a command line that is wrong ends with exit code 2, and the library is not called', () => {
+  const wrong: [string | string[], RegExp][] = [
+    ['downlod snap-1 disk.img', /^coldsnap: unknown command 'downlod' \(Did you mean download\?\)\n/],
+    [
+      'download --forc snap-1 disk.img',
+      /unknown option '--forc' \(Did you mean --force\?\)\n.*coldsnap download --help/,
+    ],
+    ['download --regin x snap-1 disk.img', /unknown option '--regin' \(Did you mean --region\?\)/],
+    ['--nope download snap-1 disk.img', /unknown option '--nope'/],
+    ['download snap-1', /missing required argument 'target'/],
+    ['download', /missing required argument 'snapshot'/],
+    ['download snap-1 a b', /too many arguments/],
+    [
+      'download --workers 0 snap-1 disk.img',
+      /'--workers <n>' argument '0' is invalid: Give a whole number from 1 to 1024\n/,
+    ],
+    ['download --workers 1025 snap-1 disk.img', /from 1 to 1024/],
+    ['download --workers x snap-1 disk.img', /argument 'x' is invalid/],
+    ['download --workers 1.5 snap-1 disk.img', /argument '1.5' is invalid/],
+    ['download --workers -1 snap-1 disk.img', /argument '-1' is invalid/],
+    ['download --workers 1e3 snap-1 disk.img', /argument '1e3' is invalid/],
+    ['download snap-1 disk.img --workers', /'--workers <n>' argument missing/],
+    [['download', '--workers', '', 'snap-1', 'disk.img'], /argument '' is invalid/],
+    [
+      'download --no-checkpoint --keep-checkpoint snap-1 disk.img',
+      /--no-checkpoint and --keep-checkpoint contradict/,
+    ],
+    [
+      'download --no-checkpoint --checkpoint-file f snap-1 disk.img',
+      /--no-checkpoint and --checkpoint-file contradict/,
+    ],
+    ['--quiet download --verbose snap-1 disk.img', /--quiet and --verbose contradict/],
+    [
+      '--progress loud download snap-1 disk.img',
+      /'loud' is invalid: Allowed choices are auto, tty, plain, json, none/,
+    ],
+    ['--endpoint localhost:80 download snap-1 disk.img', /Give a URL such as/],
+    ['--endpoint http://user:secret@h download snap-1 disk.img', /no user name, query or fragment/],
+    ['--endpoint http://h?a=b download snap-1 disk.img', /no user name, query or fragment/],
+    [
+      ['--region', '', 'download', 'snap-1', 'disk.img'],
+      /'--region <region>' argument '' is invalid: It is empty/,
+    ],
+    ['--retry-for soon download snap-1 disk.img', /Give a time such as 30s, 10m or 2h/],
+    ['--retry-for 0 download snap-1 disk.img', /Give a time/],
+    ['--retry-for 25d download snap-1 disk.img', /at most 24 days/],
+    ['download disk.img snap-1', /the snapshot comes first.*\n.*coldsnap download snap-1 disk\.img/],
+    ['upload --volume-size 0 disk.img', /from 1 to 65536/],
+    ['upload --volume-size 65537 disk.img', /from 1 to 65536/],
+    ['upload --tag nonsense disk.img', /as Key=name,Value=text or as name=text/],
+    ['upload --tag Key=a disk.img', /as Key=name,Value=text/],
+    ['upload --tag =b disk.img', /A tag needs a key/],
+    ['upload --tag a=1 --tag Key=a,Value=2 disk.img', /'a' is given twice/],
+    [
+      'upload --kms-key-id k --parent-snapshot-id snap-0 disk.img',
+      /cannot be used with option '--parent-snapshot-id/,
+    ],
+    [
+      'upload --encrypted --parent-snapshot-id snap-0 disk.img',
+      /cannot be used with option '--parent-snapshot-id/,
+    ],
+    [
+      'upload --detect-holes --holes-from-sidecar m disk.img',
+      /cannot be used with option '--holes-from-sidecar/,
+    ],
+    ['upload --on-failure panic disk.img', /Allowed choices are keep, delete/],
+    ['upload --client-shards 0 disk.img', /Give a whole number of at least 1/],
+    ['upload --max-attempts 3 disk.img', /but not --wait/],
+    ['upload -', /stdin.*\n.*--volume-size/],
+    ['wait', /missing required argument 'snapshot'/],
+    ['wait --max-attempts 0 snap-1', /Give a whole number of at least 1/],
+    ['wait --seconds-between-attempts 1.5 snap-1', /argument '1.5' is invalid/],
+    ['emulator --port 65536', /from 0 to 65535/],
+    ['completion tcsh', /'tcsh' is no shell: Allowed choices are bash, zsh, fish/],
+    ['help nope', /'nope' is no topic: Allowed choices are download/],
+  ];
+  for (const [line, message] of wrong) {
+    test(`coldsnap ${typeof line === 'string' ? line : JSON.stringify(line)}`, async () => {
+      const world = makeWorld();
+      assert.equal(await world.run(line), 2);
+      assert.match(world.stderr.text, message);
+      assert.match(world.stderr.text, /^coldsnap: /);
+      assert.equal(world.stdout.text, '');
+      assert.deepEqual([world.downloads, world.uploads, world.waits, world.emulators], [[], [], [], []]);
+    });
+  }
+
+  test('with --json it is said as one JSON object', async () => {
+    const world = makeWorld();
+    assert.equal(await world.run('download --json --nope'), 2);
+    const error = JSON.parse(world.stderr.text);
+    assert.deepEqual([error.type, error.code, error.exitCode], ['error', 'UNKNOWN_OPTION', 2]);
+  });
+});

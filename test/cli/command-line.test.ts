@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { runAgainLine, shellQuote } from '../../src/cli/command-line.ts';
+
+/** What a shell makes of the words: each on its own, ended by a NUL. */
+function wordsInShell(shell: string, quoted: string): string[] {
+  // fish's printf knows no \0 in a format, but knows this one.
+  const script = `printf '%s\\000' ${quoted}`;
+  return execFileSync(shell, ['-c', script], { encoding: 'utf8' }).split('\0').slice(0, -1);
+}
+
+const awkward = [
+  '',
+  'plain',
+  'with blank',
+  "it's",
+  "''",
+  'back\\slash',
+  "\\'",
+  'tab\tand\nnewline',
+  '$HOME `id` $(id)',
+  '"double"',
+  '~root',
+  '=ls',
+  '*?[a]{b,c}',
+  '!history',
+  '#comment',
+  'a;b|c&d<e>f',
+  'ümläut €',
+  '-n',
+  'Key=a,Value=b',
+];
+
+describe('a quoted word means itself', () => {
+  for (const shell of ['/bin/sh', '/bin/bash', '/usr/bin/zsh', '/usr/bin/fish']) {
+    test(`in ${shell}`, { skip: existsSync(shell) ? false : 'not installed' }, () => {
+      assert.deepEqual(wordsInShell(shell, awkward.map(shellQuote).join(' ')), awkward);
+    });
+  }
+
+  test('whatever it is made of', () => {
+    const word = fc.string({ unit: fc.constantFrom(...'ab \'"\\$`!*?[]{}()<>|&;#~=%^,-\n\t') });
+    fc.assert(
+      fc.property(fc.array(word, { minLength: 30, maxLength: 60 }), (words) => {
+        assert.deepEqual(wordsInShell('/bin/sh', words.map(shellQuote).join(' ')), words);
+      }),
+      { numRuns: 20 },
+    );
+  });
+});
+
+test('the command line to run again is the same one', () => {
+  const argv = ['--endpoint', 'http://127.0.0.1:1', 'download', 'snap-1', 'my disk.img'];
+  assert.equal(runAgainLine(argv), "coldsnap --endpoint http://127.0.0.1:1 download snap-1 'my disk.img'");
+});
+
+test('the command line to run again does not begin anew', () => {
+  assert.equal(runAgainLine(['download', '--fresh', 'snap-1', 'f']), 'coldsnap download snap-1 f');
+  assert.equal(runAgainLine(['download', '--', 'snap-1', '--fresh']), 'coldsnap download -- snap-1 --fresh');
+});

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { exitCodes } from '../../src/cli/exit-codes.ts';
+import { buildProgram } from '../../src/cli/program.ts';
+import { makeWorld } from './support.ts';
+
+const commands = ['download', 'upload', 'wait', 'emulator', 'completion', 'help'];
+
+describe('help', () => {
+  test('goes to stdout with exit code 0, and names every command', async () => {
+    for (const line of ['--help', '-h', 'help']) {
+      const world = makeWorld();
+      assert.equal(await world.run(line), 0);
+      for (const command of commands) assert.match(world.stdout.text, new RegExp(`^  ${command}\\b`, 'm'));
+      assert.equal(world.stderr.text, '');
+    }
+  });
+
+  test('without a command it goes to stderr with exit code 2', async () => {
+    for (const line of ['', '--verbose']) {
+      const world = makeWorld();
+      assert.equal(await world.run(line), 2);
+      assert.match(world.stderr.text, /^Usage: coldsnap /);
+      assert.equal(world.stdout.text, '');
+    }
+  });
+
+  test('of a command shows its options, the global ones and examples', async () => {
+    for (const command of ['download', 'upload', 'wait', 'emulator', 'completion']) {
+      const asOption = makeWorld();
+      assert.equal(await asOption.run(`${command} --help`), 0);
+      assert.match(asOption.stdout.text, new RegExp(`^Usage: coldsnap ${command} `));
+      assert.match(asOption.stdout.text, /^Global options:$/m);
+      assert.match(asOption.stdout.text, /^Examples:$/m);
+      const asTopic = makeWorld();
+      assert.equal(await asTopic.run(`help ${command}`), 0);
+      assert.equal(asTopic.stdout.text, asOption.stdout.text);
+    }
+  });
+
+  test('is what the word help asks for after a command, as it did in the tool before', async () => {
+    for (const line of [
+      'download help',
+      'download snap-1 help',
+      'upload help',
+      'wait --max-attempts 3 help',
+      '--region r wait help',
+    ]) {
+      const world = makeWorld();
+      assert.equal(await world.run(line), 0, line);
+      assert.match(world.stdout.text, /^Usage: coldsnap (download|upload|wait) /);
+      assert.equal(world.downloads.length + world.uploads.length + world.waits.length, 0);
+    }
+  });
+
+  test('is not asked for by an option whose value is help, nor after --', async () => {
+    const world = makeWorld();
+    await world.run('upload --description help disk.img');
+    assert.equal(world.uploads[0]?.description, 'help');
+    await world.run('download snap-1 -- help');
+    assert.equal(world.downloads[0]?.target, 'help');
+  });
+
+  test('fits into a narrow terminal', async () => {
+    const world = makeWorld();
+    world.stdout.columns = 60;
+    await world.run('download --help');
+    const tooLong = world.stdout.lines.filter((line) => line.length > 60 && !line.startsWith('    '));
+    assert.deepEqual(tooLong, []);
+  });
+
+  test('of the exit codes lists each of them', async () => {
+    const world = makeWorld();
+    assert.equal(await world.run('help exit-codes'), 0);
+    for (const { exitCode } of exitCodes)
+      assert.match(world.stdout.text, new RegExp(`^ *${exitCode}  `, 'm'));
+  });
+
+  test('every option of every command is described', () => {
+    for (const command of buildProgram(async () => {}).commands) {
+      assert.notEqual(command.description(), '');
+      for (const option of command.options)
+        assert.notEqual(option.description, '', `${command.name()} ${option.flags}`);
+    }
+  });
+});
+
+test('--version prints the version in package.json, before or after the command', async () => {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  for (const line of ['--version', 'download --version']) {
+    const world = makeWorld();
+    assert.equal(await world.run(line), 0);
+    assert.equal(world.stdout.text, `${version}\n`);
+  }
+});
+
+test('parsing and help load neither the SDK, nor the library, nor listr2', async () => {
+  const entry = fileURLToPath(new URL('../../src/cli/run.ts', import.meta.url));
+  const { metafile } = await build({
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: 'esm',
+    platform: 'node',
+    packages: 'external',
+    outdir: 'unused',
+    logLevel: 'silent',
+  });
+  const loaded = new Set<string>();
+  const visit = (path: string) => {
+    if (loaded.has(path)) return;
+    loaded.add(path);
+    for (const { path: next, kind } of metafile.inputs[path]?.imports ?? []) {
+      if (kind === 'import-statement') visit(next);
+    }
+  };
+  visit(Object.keys(metafile.inputs).find((path) => path.endsWith('src/cli/run.ts'))!);
+  const packages = [...loaded].filter((path) => !path.startsWith('src/') && !path.startsWith('node:'));
+  assert.deepEqual(packages, ['commander']);
+  const rooms = new Set(
+    [...loaded].filter((path) => path.startsWith('src/')).map((path) => path.split('/')[1]),
+  );
+  assert.deepEqual([...rooms].sort(), ['cli', 'errors.ts', 'version.ts']);
+});

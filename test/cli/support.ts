@@ -1,0 +1,199 @@
+/** A world for the command line to run in: streams that remember, a clock that is turned by hand, a library that answers as told. */
+import { EventEmitter } from 'node:events';
+import { Writable } from 'node:stream';
+import type { Clock, Io, Library } from '../../src/cli/io.ts';
+import { run } from '../../src/cli/run.ts';
+import type { EmulatorOptions } from '../../src/emulator/options.ts';
+import type { TransferEvent, TransferProgress } from '../../src/transfer/events.ts';
+import type {
+  DownloadOptions,
+  DownloadResult,
+  UploadOptions,
+  UploadResult,
+  WaitOptions,
+  WaitResult,
+} from '../../src/transfer/options.ts';
+
+export class MemoryStream extends Writable {
+  text = '';
+  isTTY = false;
+  columns = 80;
+
+  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
+    this.text += chunk.toString();
+    callback();
+  }
+
+  get lines(): string[] {
+    return this.text.split('\n').slice(0, -1);
+  }
+}
+
+export class HandClock implements Clock {
+  #now = 1_000_000;
+  #timers = new Set<{ at: number; every: number | undefined; callback: () => void }>();
+
+  now(): number {
+    return this.#now;
+  }
+
+  every(ms: number, callback: () => void): () => void {
+    return this.#add(ms, ms, callback);
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    return this.#add(ms, undefined, callback);
+  }
+
+  #add(ms: number, every: number | undefined, callback: () => void): () => void {
+    const timer = { at: this.#now + ms, every, callback };
+    this.#timers.add(timer);
+    return () => this.#timers.delete(timer);
+  }
+
+  /** Lets so many milliseconds pass; timers fire at their moments, in order. */
+  advance(ms: number): void {
+    const end = this.#now + ms;
+    for (;;) {
+      const due = [...this.#timers].filter((timer) => timer.at <= end).sort((a, b) => a.at - b.at)[0];
+      if (!due) break;
+      this.#now = due.at;
+      if (due.every === undefined) this.#timers.delete(due);
+      else due.at += due.every;
+      due.callback();
+    }
+    this.#now = end;
+  }
+
+  get running(): number {
+    return this.#timers.size;
+  }
+}
+
+export interface World {
+  io: Io;
+  stdout: MemoryStream;
+  stderr: MemoryStream;
+  clock: HandClock;
+  signals: EventEmitter;
+  /** Codes that the process was ended with at once. */
+  exits: number[];
+  env: Record<string, string | undefined>;
+  /** What the library was called with. */
+  downloads: DownloadOptions[];
+  uploads: UploadOptions[];
+  waits: WaitOptions[];
+  emulators: EmulatorOptions[];
+  /** Runs a command line, given as words or as one string that is split at blanks. */
+  run(argv: string | readonly string[]): Promise<number>;
+}
+
+export function progressOf(given: Partial<TransferProgress> = {}): TransferProgress {
+  return {
+    bytesDone: 0,
+    bytesTotal: 2 ** 30,
+    bytesTransferred: 0,
+    blocksTransferred: 0,
+    bytesZero: 0,
+    bytesResumed: 0,
+    retries: 0,
+    throttles: 0,
+    elapsedMs: 0,
+    ...given,
+  };
+}
+
+const finished = progressOf({
+  bytesDone: 2 ** 30,
+  bytesTransferred: 2 ** 29,
+  blocksTransferred: 1024,
+  bytesZero: 2 ** 29,
+  retries: 3,
+  elapsedMs: 2000,
+});
+
+export const downloadResult: DownloadResult = {
+  ...finished,
+  snapshotId: 'snap-1',
+  volumeSize: 2 ** 30,
+  blockSize: 2 ** 19,
+};
+export const uploadResult: UploadResult = { ...downloadResult, snapshotId: 'snap-new', status: 'completed' };
+export const waitResult: WaitResult = {
+  snapshotId: 'snap-1',
+  status: 'completed',
+  attempts: 4,
+  elapsedMs: 6000,
+};
+
+export const startEvent: TransferEvent = {
+  type: 'start',
+  operation: 'download',
+  snapshotId: 'snap-1',
+  path: 'disk.img',
+  volumeSize: 2 ** 30,
+  blockSize: 2 ** 19,
+  bytesResumed: 0,
+};
+
+/** A world whose library succeeds at once, unless told otherwise. */
+export function makeWorld(library: Partial<Library> = {}): World {
+  const stdout = new MemoryStream();
+  const stderr = new MemoryStream();
+  const clock = new HandClock();
+  const signals = new EventEmitter();
+  const env = {};
+  const exits: number[] = [];
+  const downloads: DownloadOptions[] = [];
+  const uploads: UploadOptions[] = [];
+  const waits: WaitOptions[] = [];
+  const emulators: EmulatorOptions[] = [];
+  const io: Io = {
+    stdout,
+    stderr,
+    env,
+    clock,
+    signals,
+    exit: (code) => {
+      exits.push(code);
+    },
+    library: async () => ({
+      async downloadSnapshot(options) {
+        downloads.push(options);
+        return library.downloadSnapshot?.(options) ?? downloadResult;
+      },
+      async uploadSnapshot(options) {
+        uploads.push(options);
+        return library.uploadSnapshot?.(options) ?? uploadResult;
+      },
+      async waitForSnapshot(options) {
+        waits.push(options);
+        return library.waitForSnapshot?.(options) ?? waitResult;
+      },
+    }),
+    startEmulator: async (options) => {
+      emulators.push(options);
+      return { url: 'http://127.0.0.1:4590', close: async () => {} };
+    },
+  };
+  return {
+    io,
+    stdout,
+    stderr,
+    clock,
+    signals,
+    exits,
+    env,
+    downloads,
+    uploads,
+    waits,
+    emulators,
+    run: (argv) => run(typeof argv === 'string' ? argv.split(' ').filter(Boolean) : argv, io),
+  };
+}
+
+/** The options without the hooks, which every call gets. */
+export function withoutHooks(options: object | undefined): object {
+  const { signal, onEvent, ...rest } = { ...options } as Record<string, unknown>;
+  return rest;
+}
