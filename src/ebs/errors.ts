@@ -3,7 +3,7 @@
  * only place that knows which failure is worth repeating. Source of the table: the service model's exceptions and
  * reasons (ebs, 2019-11-02) and the documented behaviour of the EBS direct APIs.
  */
-import { ColdsnapError, type ErrorClass, type ErrorDetails } from '../errors.ts';
+import { abortedError, ColdsnapError, type ErrorClass, type ErrorDetails } from '../errors.ts';
 
 /** What a request was about; goes into the error. */
 export interface RequestContext {
@@ -106,7 +106,8 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
       hint === undefined ? details : { ...details, hint },
     );
 
-  if (signal?.aborted || error.name === 'AbortError') return make('aborted', 'ABORTED', 'was interrupted');
+  if (signal?.aborted) return abortedError(signal);
+  if (error.name === 'AbortError') return make('aborted', 'ABORTED', 'was interrupted');
   const name = error.name ?? error.Code ?? 'Error';
   const message = firstLine(error.message ?? '');
 

@@ -14,6 +14,19 @@ export function checkWorkers(workers: number = DEFAULT_WORKERS): number {
   );
 }
 
+/** Long enough for an outage that somebody has to mend, short enough to hear of it the same hour. */
+const DEFAULT_RETRY_FOR_MS = 600_000;
+
+/** @throws ColdsnapError class `usage` unless it is a finite number of milliseconds, 0 or more */
+export function checkRetryFor(retryForMs: number = DEFAULT_RETRY_FOR_MS): number {
+  if (Number.isFinite(retryForMs) && retryForMs >= 0) return retryForMs;
+  throw new ColdsnapError(
+    'usage',
+    'BAD_RETRY_FOR',
+    `the retry time must be 0 or more, and not ${retryForMs}`,
+  );
+}
+
 /**
  * Lenient, as AWS asks readers of IDs to be: `snap-`, then up to 59 letters or digits.
  * @throws ColdsnapError class `usage`

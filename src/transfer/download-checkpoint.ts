@@ -1,5 +1,5 @@
 /** A download's journal: which blocks are safe on the target, and proofs that they still are when a later run goes on. */
-import type { ImageTarget } from '../image/target.ts';
+import type { Geometry, ImageTarget } from '../image/target.ts';
 import { readJournal, removeJournal, setJournalAside, writeJournal } from './journal.ts';
 import { type BlockRange, RangeSet } from './range-set.ts';
 
@@ -65,7 +65,7 @@ export class DownloadCheckpoint {
   constructor(
     place: JournalPlace,
     snapshotId: string,
-    geometry: { volumeSize: number; blockSize: number },
+    geometry: Geometry,
     earlier?: { done: readonly BlockRange[]; samples: readonly Sample[] },
   ) {
     this.#place = place;
@@ -116,18 +116,24 @@ export class DownloadCheckpoint {
   }
 
   /**
-   * Whether the target still holds what the journal says: every sampled block is read past the cache and compared.
+   * Whether the target still holds what the journal says, read past the cache: each sampled block has its digest, and a
+   * block 0 that is not done reads as zeros, as the earlier run left it.
    */
-  async matches(target: ImageTarget, blockSize: number): Promise<boolean> {
-    if (target.readBlocks === undefined) return false;
+  async matches(target: ImageTarget, geometry: Geometry): Promise<boolean> {
+    const { blockSize } = geometry;
+    const data = new Uint8Array(blockSize);
+    const read = async (block: number) => {
+      const [result] =
+        (await target.readBlocks?.([{ data, offset: block * blockSize }], { pastCache: true })) ?? [];
+      return result;
+    };
     for (const [block, digest] of this.#samples) {
-      const [read] = await target.readBlocks(
-        [{ data: new Uint8Array(blockSize), offset: block * blockSize }],
-        { pastCache: true },
-      );
-      if (read === undefined || Buffer.from(read.digest).toString('base64') !== digest) return false;
+      const found = await read(block);
+      if (found === undefined || Buffer.from(found.digest).toString('base64') !== digest) return false;
     }
-    return true;
+    // On a file, blocks that came after the journal was last saved may be there already; on a device block 0 is held.
+    if (target.kind !== 'device' || this.done.has(0)) return true;
+    return (await read(0))?.zero === true;
   }
 }
 

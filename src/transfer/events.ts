@@ -14,6 +14,10 @@ export interface TransferProgress {
   bytesResumed: number;
   retries: number;
   throttles: number;
+  /** Requests per second that the pace allows now: below the service's 1,000 after throttles. */
+  requestsPerSecond: number;
+  /** Requests in flight that the pace allows now: below the workers on a slow line. */
+  requestsInFlight: number;
   elapsedMs: number;
 }
 

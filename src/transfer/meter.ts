@@ -1,4 +1,5 @@
 /** Counts what a transfer has done and tells its listener, a few times a second at most. */
+import type { Pacer } from '../ebs/pacing.ts';
 import type { RetryNotice } from '../ebs/retry.ts';
 import type { TransferListener, TransferProgress } from './events.ts';
 
@@ -14,6 +15,8 @@ export class Meter {
   bytesResumed = 0;
   retries = 0;
   throttles = 0;
+  /** Set once the service is open. */
+  pacer: Pacer | undefined;
   readonly #started = performance.now();
   readonly #listener: TransferListener;
   #lastEvent = Number.NEGATIVE_INFINITY;
@@ -33,27 +36,18 @@ export class Meter {
   }
 
   progress(): TransferProgress {
-    const {
-      bytesDone,
-      bytesTotal,
-      bytesTransferred,
-      blocksTransferred,
-      bytesZero,
-      bytesResumed,
-      retries,
-      throttles,
-    } = this;
-    const elapsedMs = performance.now() - this.#started;
     return {
-      bytesDone,
-      bytesTotal,
-      bytesTransferred,
-      blocksTransferred,
-      bytesZero,
-      bytesResumed,
-      retries,
-      throttles,
-      elapsedMs,
+      bytesDone: this.bytesDone,
+      bytesTotal: this.bytesTotal,
+      bytesTransferred: this.bytesTransferred,
+      blocksTransferred: this.blocksTransferred,
+      bytesZero: this.bytesZero,
+      bytesResumed: this.bytesResumed,
+      retries: this.retries,
+      throttles: this.throttles,
+      requestsPerSecond: Math.round(this.pacer?.requestsPerSecond ?? 0),
+      requestsInFlight: this.pacer?.inFlightAllowed ?? 0,
+      elapsedMs: performance.now() - this.#started,
     };
   }
 

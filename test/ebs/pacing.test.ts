@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Pacer, type PacerOptions } from '../../src/ebs/pacing.ts';
+import { ColdsnapError } from '../../src/errors.ts';
+
+/** A pacer whose clock moves only when it sleeps or a request takes its time. */
+function paced(options: Partial<PacerOptions> = {}) {
+  const clock = { now: 0 };
+  const pacer = new Pacer({
+    workers: 64,
+    now: () => clock.now,
+    sleep: async (ms) => {
+      clock.now += ms;
+    },
+    ...options,
+  });
+  return { pacer, clock };
+}
+
+const throttle = () => Promise.reject(new ColdsnapError('throttle', 'THROTTLED', 'slow down'));
+
+test('requests stay a little under 1,000 a second', async () => {
+  const { pacer, clock } = paced();
+  for (let count = 0; count < 2_000; count++) await pacer.run(524_288, undefined, async () => {});
+  const perSecond = 2_000 / (clock.now / 1000);
+  assert.ok(perSecond > 950 && perSecond <= 1_030, `${perSecond}`);
+});
+
+test('a byte rate is kept', async () => {
+  const { pacer, clock } = paced({ bytesPerSecond: 10 * 2 ** 20 });
+  for (let count = 0; count < 100; count++) await pacer.run(524_288, undefined, async () => {});
+  const rate = (100 * 524_288) / (clock.now / 1000) / 2 ** 20;
+  assert.ok(rate > 9.5 && rate < 10.5, `${rate} MiB/s`);
+});
+
+test('a throttle cuts the rate that was really used, once a second, and it grows back by 10 a second', async () => {
+  const { pacer, clock } = paced();
+  for (let count = 0; count < 200; count++) {
+    await pacer.run(1, undefined, async () => {
+      clock.now += 10;
+    });
+  }
+  await assert.rejects(pacer.run(1, undefined, throttle));
+  const cut = pacer.requestsPerSecond;
+  assert.ok(cut > 60 && cut < 75, `cut to ${cut} from 100 used`);
+  await assert.rejects(pacer.run(1, undefined, throttle));
+  assert.ok(pacer.requestsPerSecond >= cut, 'a second throttle within the second is the same sign');
+  clock.now += 10_000;
+  assert.ok(Math.abs(pacer.requestsPerSecond - cut - 100) < 1);
+  clock.now += 1_000_000;
+  assert.equal(pacer.requestsPerSecond, 980);
+});
+
+test('the rate never falls to nothing', async () => {
+  const { pacer, clock } = paced();
+  for (let count = 0; count < 50; count++) {
+    clock.now += 1_001;
+    await assert.rejects(pacer.run(1, undefined, throttle));
+  }
+  assert.ok(pacer.requestsPerSecond >= 1);
+});
+
+test('while blocks take long, fewer are in flight; when they are fast again, more', async () => {
+  const { pacer, clock } = paced({ workers: 64 });
+  const slow = async () => {
+    clock.now += 20_000;
+  };
+  await pacer.run(1, undefined, slow);
+  assert.equal(pacer.inFlightAllowed, 32);
+  await pacer.run(1, undefined, slow);
+  await pacer.run(1, undefined, slow);
+  assert.equal(pacer.inFlightAllowed, 8);
+  for (let count = 0; count < 100; count++) await pacer.run(1, undefined, async () => {});
+  assert.equal(pacer.inFlightAllowed, 64);
+});
+
+test('no more than the allowed number are in flight, and an abort lets those that wait go', async () => {
+  const pacer = new Pacer({ workers: 2 });
+  const controller = new AbortController();
+  let finish: () => void = () => {};
+  const gate = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  let active = 0;
+  const request = async () => {
+    active++;
+    await gate;
+  };
+  const running = [1, 2, 3, 4].map(() => pacer.run(1, controller.signal, request));
+  const outcomes = Promise.allSettled(running);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(active, 2);
+  controller.abort();
+  finish();
+  const states = (await outcomes).map((outcome) => outcome.status);
+  assert.deepEqual(states.sort(), ['fulfilled', 'fulfilled', 'rejected', 'rejected']);
+});

@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import type { EmulatorOptions, PutSnapshotOptions } from '../../src/emulator/index.ts';
+import { deletePendingSnapshots, listPendingSnapshots } from '../../src/transfer/pending.ts';
+import { recorder, scratch, startService } from '../support/service.ts';
+
+const marked = { 'coldsnap:upload': 'true' };
+const absent = 'snap-0123456789abcdef0';
+
+/** An emulator, and a state directory for this test alone. */
+async function start(t: TestContext, options: EmulatorOptions = {}) {
+  const { emulator, service } = await startService(t, options);
+  const directory = scratch(t);
+  process.env.STATE_DIRECTORY = directory;
+  const put = (snapshot: Partial<PutSnapshotOptions>) =>
+    emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {}, status: 'pending', ...snapshot });
+  /** Leaves the journal of an upload, last saved so many minutes ago. */
+  const journal = (snapshotId: string, minutes: number): string => {
+    const path = join(directory, `${snapshotId}.coldsnap-upload`);
+    writeFileSync(path, JSON.stringify({ version: 1, kind: 'upload', snapshotId }));
+    const then = Date.now() / 1000 - minutes * 60;
+    utimesSync(path, then, then);
+    return path;
+  };
+  return { emulator, service, directory, put, journal };
+}
+
+const ids = (snapshots: readonly { snapshotId: string }[]) => snapshots.map(({ snapshotId }) => snapshotId);
+
+test('snapshots with the mark that are pending or failed are found, oldest first, with what is known of them', async (t) => {
+  let now = Date.now() - 60_000;
+  const { service, put } = await start(t, { now: () => now++ });
+  const first = await put({ tags: marked, description: 'disk.img', volumeSizeGiB: 8 });
+  await put({ tags: marked, status: 'completed' });
+  await put({ tags: { other: 'true' } });
+  const second = await put({ tags: marked, status: 'error' });
+  const [pending, failed, ...more] = await listPendingSnapshots(service);
+  assert.deepEqual(more, []);
+  assert.ok(pending?.startTime instanceof Date && failed !== undefined);
+  const { startTime: _, ...rest } = pending;
+  assert.deepEqual(rest, {
+    snapshotId: first,
+    status: 'pending',
+    progressPercent: 0,
+    volumeSizeGiB: 8,
+    description: 'disk.img',
+    abandoned: false,
+  });
+  assert.deepEqual([failed.snapshotId, failed.status, failed.abandoned], [second, 'error', true]);
+});
+
+test('a snapshot without the mark is found by its journal in the state directory', async (t) => {
+  const { service, put, journal } = await start(t);
+  const unmarked = await put({});
+  const path = journal(unmarked, 0);
+  journal(await put({ status: 'completed' }), 0);
+  journal(absent, 0);
+  const [found, ...more] = await listPendingSnapshots(service);
+  assert.deepEqual(more, []);
+  assert.deepEqual([found?.snapshotId, found?.journal, found?.abandoned], [unmarked, path, false]);
+});
+
+test('a pending snapshot counts as abandoned when its journal has been idle for an hour', async (t) => {
+  const { service, put, journal } = await start(t);
+  const idle = await put({ tags: marked });
+  journal(idle, 61);
+  const recent = await put({ tags: marked });
+  journal(recent, 59);
+  const found = await listPendingSnapshots(service);
+  const abandoned = found.filter((snapshot) => snapshot.abandoned);
+  assert.deepEqual(ids(abandoned), [idle]);
+  assert.equal(found.length, 2);
+});
+
+test('what is not an upload journal is passed over: links, directories, other files, wrong IDs', async (t) => {
+  const { emulator, service, directory, put, journal } = await start(t);
+  const elsewhere = scratch(t);
+  const real = await put({});
+  writeFileSync(join(elsewhere, 'j'), JSON.stringify({ kind: 'upload', snapshotId: real }));
+  symlinkSync(join(elsewhere, 'j'), join(directory, 'a.coldsnap-upload'));
+  symlinkSync(elsewhere, join(directory, 'b.coldsnap-upload'));
+  for (const [name, content] of [
+    ['c.coldsnap-upload', 'not JSON'],
+    ['d.coldsnap-upload', 'null'],
+    ['e.coldsnap-upload', JSON.stringify({ kind: 'download', snapshotId: real })],
+    ['f.coldsnap-upload', JSON.stringify({ kind: 'upload', snapshotId: '../../x' })],
+    ['g.coldsnap-progress', JSON.stringify({ kind: 'upload', snapshotId: real })],
+  ] as const) {
+    writeFileSync(join(directory, name), content);
+  }
+  journal(absent, 0);
+  assert.deepEqual(await listPendingSnapshots(service), []);
+  assert.deepEqual(
+    emulator.log.map(({ snapshotId }) => snapshotId),
+    [undefined, absent],
+  );
+});
+
+test('without a state directory the marks alone are looked for, and nothing is warned of', async (t) => {
+  const { service, directory, put } = await start(t);
+  process.env.STATE_DIRECTORY = join(directory, 'none');
+  const snapshotId = await put({ tags: marked });
+  const { events, onEvent } = recorder();
+  assert.deepEqual(ids(await listPendingSnapshots({ ...service, onEvent })), [snapshotId]);
+  assert.deepEqual(events, []);
+});
+
+test('a state directory that cannot be read is a warning', async (t) => {
+  const { service, directory, put } = await start(t);
+  process.env.STATE_DIRECTORY = join(directory, 'file');
+  writeFileSync(join(directory, 'file'), '');
+  const snapshotId = await put({ tags: marked });
+  const { events, onEvent } = recorder();
+  assert.deepEqual(ids(await listPendingSnapshots({ ...service, onEvent })), [snapshotId]);
+  assert.deepEqual(
+    events.map((event) => event.type === 'warning' && event.code),
+    ['JOURNALS_NOT_READ'],
+  );
+});
+
+test('deleting removes what is abandoned, with its journal, and keeps what may be being uploaded', async (t) => {
+  const { emulator, service, put, journal } = await start(t);
+  const failed = await put({ tags: marked, status: 'error' });
+  const idle = await put({ tags: marked });
+  const journalOfIdle = journal(idle, 120);
+  const running = await put({ tags: marked });
+  const journalOfRunning = journal(running, 1);
+  const elsewhere = await put({ tags: marked });
+  const completed = await put({ tags: marked, status: 'completed' });
+  const { deleted, kept } = await deletePendingSnapshots(service);
+  assert.deepEqual(ids(deleted).sort(), [failed, idle].sort());
+  assert.deepEqual(ids(kept).sort(), [running, elsewhere].sort());
+  assert.equal(emulator.snapshot(failed), undefined);
+  assert.equal(emulator.snapshot(idle), undefined);
+  assert.equal(existsSync(journalOfIdle), false);
+  for (const id of [running, elsewhere, completed]) assert.ok(emulator.snapshot(id));
+  assert.ok(existsSync(journalOfRunning));
+});
+
+test('with force everything that is pending goes, and nothing that is completed', async (t) => {
+  const { emulator, service, put } = await start(t);
+  const running = await put({ tags: marked });
+  const completed = await put({ tags: marked, status: 'completed' });
+  const { deleted, kept } = await deletePendingSnapshots({ ...service, force: true });
+  assert.deepEqual([ids(deleted), kept], [[running], []]);
+  assert.ok(emulator.snapshot(completed));
+});
+
+test('a snapshot that is named is deleted, and no other', async (t) => {
+  const { emulator, service, put } = await start(t);
+  const wanted = await put({ tags: marked });
+  const failed = await put({ tags: marked, status: 'error' });
+  const { deleted, kept } = await deletePendingSnapshots({ ...service, snapshotIds: [wanted] });
+  assert.deepEqual([ids(deleted), kept], [[wanted], []]);
+  assert.ok(emulator.snapshot(failed));
+});
+
+test('a snapshot that is named but completed, or not of this tool, or unknown is refused, and nothing is deleted', async (t) => {
+  const { emulator, service, put } = await start(t);
+  const pending = await put({ tags: marked });
+  const others = [await put({ tags: marked, status: 'completed' }), await put({}), absent];
+  for (const other of others) {
+    await assert.rejects(deletePendingSnapshots({ ...service, snapshotIds: [pending, other] }), {
+      class: 'refused',
+      code: 'NOT_A_PENDING_UPLOAD',
+      snapshotId: other,
+    });
+  }
+  assert.equal(emulator.requests('DeleteSnapshot').length, 0);
+});
+
+test('a snapshot that completes after it was found is kept', async (t) => {
+  let now = Date.now();
+  const { emulator, service, put } = await start(t, { now: () => now, completionDelayMs: 1_000 });
+  const finishing = await put({ tags: marked });
+  const completion = await fetch(`${emulator.url}/snapshots/completion/${finishing}`, {
+    method: 'POST',
+    headers: {
+      'x-amz-ChangedBlocksCount': '0',
+      authorization: authorization('ebs'),
+      'x-amz-date': '20300101T000000Z',
+      'x-amz-content-sha256': 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
+    },
+  });
+  assert.equal(completion.status, 202);
+  const found = emulator.waitForRequest(({ operation, status }) => operation === 'DescribeSnapshots' && status === 200);
+  const deleting = deletePendingSnapshots({ ...service, force: true });
+  await found;
+  now += 2_000;
+  const { deleted, kept } = await deleting;
+  assert.deepEqual([deleted, ids(kept)], [[], [finishing]]);
+  assert.equal(emulator.snapshot(finishing)?.status, 'completed');
+});
+
+test('a snapshot that is gone by the time it is deleted counts as deleted', async (t) => {
+  const gone = { type: 'error', status: 400, code: 'InvalidSnapshot.NotFound' } as const;
+  const { service, put } = await start(t, { faults: [{ operation: 'DeleteSnapshot', action: gone }] });
+  const snapshotId = await put({ tags: marked, status: 'error' });
+  assert.deepEqual(ids((await deletePendingSnapshots(service)).deleted), [snapshotId]);
+});
+
+test('without permission to delete the error names the IAM action', async (t) => {
+  const denied = { type: 'error', status: 403, code: 'UnauthorizedOperation' } as const;
+  const { service, put } = await start(t, { faults: [{ operation: 'DeleteSnapshot', action: denied }] });
+  const snapshotId = await put({ tags: marked, status: 'error' });
+  await assert.rejects(deletePendingSnapshots(service), { snapshotId, hint: /ec2:DeleteSnapshot/ });
+});
+
+test('an abort before anything is asked asks nothing', async (t) => {
+  const { emulator, service } = await start(t);
+  await assert.rejects(listPendingSnapshots({ ...service, signal: AbortSignal.abort() }), { class: 'aborted' });
+  assert.equal(emulator.log.length, 0);
+});
