@@ -4,6 +4,7 @@
  */
 import { close, constants, open } from 'node:fs';
 import { promisify } from 'node:util';
+import { syncAll, syncData } from '../native/index.ts';
 import { isErrno, localError } from './errno.ts';
 import { closed } from './messages.ts';
 
@@ -17,6 +18,7 @@ export class Descriptor {
   #inFlight = 0;
   #closing: Promise<void> | undefined;
   #idle: (() => void) | undefined;
+  #syncFailure: { readonly error: unknown } | undefined;
 
   constructor(fd: number, path: string) {
     this.#fd = fd;
@@ -47,6 +49,19 @@ export class Descriptor {
       this.#inFlight--;
       if (this.#inFlight === 0) this.#idle?.();
     }
+  }
+
+  /**
+   * Returns when what was written is on stable storage: `data` by fdatasync, `all` by fsync. The kernel reports data that
+   * it could not store once, and then forgets it: so a descriptor that has failed to sync once fails for good.
+   */
+  async sync(what: 'data' | 'all'): Promise<void> {
+    try {
+      await this.use(`sync ${this.path}`, (fd) => (what === 'data' ? syncData(fd) : syncAll(fd)));
+    } catch (error) {
+      this.#syncFailure ??= { error };
+    }
+    if (this.#syncFailure !== undefined) throw this.#syncFailure.error;
   }
 
   /**

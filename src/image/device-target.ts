@@ -11,8 +11,6 @@ import {
   openExclusive,
   readBlocks,
   rereadPartitionTable,
-  syncAll,
-  syncData,
   writeBlocks,
   type ZeroMethod,
   zeroRange,
@@ -58,7 +56,13 @@ export async function openDeviceTarget(
     const facts = await descriptor.use(`examine ${path}`, (fd) => deviceFacts(fd));
     if (facts.sizeBytes === 0) throw deviceNoMedium(path, 'target');
     if (facts.readOnly) throw targetReadOnly(path);
-    return new DeviceTarget(path, descriptor, facts, await deviceIdentity(stats.rdev, facts.sizeBytes));
+    return new DeviceTarget(
+      path,
+      device,
+      descriptor,
+      facts,
+      await deviceIdentity(stats.rdev, facts.sizeBytes),
+    );
   } catch (error) {
     await descriptor.close();
     throw error;
@@ -82,6 +86,8 @@ export class DeviceTarget implements ImageTarget {
   readonly kind = 'device';
   readonly journal: { readonly path: string; readonly identity: string };
   readonly sizeBytes: number;
+  /** The device's own name; not a link, and not to be mistaken for an option. */
+  readonly #node: string;
   readonly #device: Descriptor;
   readonly #logicalBlockSize: number;
   #direct: Descriptor | undefined;
@@ -92,8 +98,9 @@ export class DeviceTarget implements ImageTarget {
   #zeroMethod: ZeroMethod = 'blkzeroout';
 
   /** @param device claimed exclusively, writable, with a medium */
-  constructor(path: string, device: Descriptor, facts: DeviceFacts, identity: string) {
+  constructor(path: string, node: string, device: Descriptor, facts: DeviceFacts, identity: string) {
     this.path = path;
+    this.#node = node;
     this.sizeBytes = facts.sizeBytes;
     this.#device = device;
     this.#logicalBlockSize = facts.logicalBlockSize;
@@ -102,7 +109,7 @@ export class DeviceTarget implements ImageTarget {
 
   async checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void> {
     if (options.force || options.resuming || (await this.#isBlank())) return;
-    throw targetNotBlank(this.path, await describeContents(this.path));
+    throw targetNotBlank(this.path, await describeContents(this.#node));
   }
 
   async #isBlank(): Promise<boolean> {
@@ -130,8 +137,8 @@ export class DeviceTarget implements ImageTarget {
     } else {
       await this.#device.use(`zero the first block of ${this.path}`, async (fd) => {
         this.#zeroMethod = await zeroRange(fd, 0, headLength, this.#zeroMethod);
-        await syncData(fd);
       });
+      await this.#device.sync('data');
     }
     if (this.#head.length < headLength) this.#head = new Uint8Array(allocateSlab(headLength));
     if (blockSize % directAlignment === 0 && blockSize % this.#logicalBlockSize === 0) {
@@ -188,9 +195,9 @@ export class DeviceTarget implements ImageTarget {
   }
 
   async readBlocks(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]> {
+    if (options.pastCache) await this.#device.sync('data');
     return this.#device.use(`read ${this.path}`, async (fd) => {
       if (options.pastCache) {
-        await syncData(fd);
         for (const read of reads) await dropCache(fd, read.offset, read.data.length);
       }
       return readBlocks(fd, [...reads], { hash: true });
@@ -198,21 +205,21 @@ export class DeviceTarget implements ImageTarget {
   }
 
   async sync(): Promise<void> {
-    await this.#device.use(`sync ${this.path}`, (fd) => syncData(fd));
+    await this.#device.sync('data');
   }
 
   async commit(): Promise<void> {
     this.#volumeSize();
     await this.#direct?.close();
-    await this.#device.use(`sync ${this.path}`, (fd) => syncAll(fd));
+    await this.#device.sync('all');
     if (this.#held.size > 0) {
       await this.#device.use(`write the first block of ${this.path}`, async (fd) => {
         const options = { zero: 'write', zeroMethod: this.#zeroMethod } as const;
         const { outcomes } = await writeBlocks(fd, [...this.#held.values()], options);
         if (outcomes.includes('mismatch'))
           throw new Error(`the block kept for the start of ${this.path} was damaged in memory`);
-        await syncAll(fd);
       });
+      await this.#device.sync('all');
     }
     await this.#device.use(`read the partition table of ${this.path}`, async (fd) => {
       try {

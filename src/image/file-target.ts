@@ -7,8 +7,6 @@ import {
   type BlockReadResult,
   dropCache,
   readBlocks,
-  syncAll,
-  syncData,
   writeBlocks,
   type ZeroMethod,
   zeroRange,
@@ -142,9 +140,9 @@ export class FileTarget implements ImageTarget {
 
   async readBlocks(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]> {
     const { partial } = this.#ready();
+    if (options.pastCache) await partial.descriptor.sync('data');
     return partial.descriptor.use(`read ${partial.path}`, async (fd) => {
       if (options.pastCache) {
-        await syncData(fd);
         for (const read of reads) await dropCache(fd, read.offset, read.data.length);
       }
       return readBlocks(fd, [...reads], { hash: true });
@@ -153,14 +151,14 @@ export class FileTarget implements ImageTarget {
 
   async sync(): Promise<void> {
     const { partial } = this.#ready();
-    await this.#withSpace(partial.descriptor.use(`sync ${partial.path}`, (fd) => syncData(fd)));
+    await this.#withSpace(partial.descriptor.sync('data'));
   }
 
   async commit(): Promise<void> {
     const { partial } = this.#ready();
     await this.#direct?.close();
     await this.#setOwnerAndMode(partial);
-    await this.#withSpace(partial.descriptor.use(`sync ${partial.path}`, (fd) => syncAll(fd)));
+    await this.#withSpace(partial.descriptor.sync('all'));
     await partial.publish(this.#file, { replace: this.#replace });
     this.#committed = true;
     await partial.close();
