@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { CompleteSnapshotCommand, EBSClient } from '@aws-sdk/client-ebs';
 import type { EmulatorOptions, PutSnapshotOptions } from '../../src/emulator/index.ts';
 import { deletePendingSnapshots, listPendingSnapshots } from '../../src/transfer/pending.ts';
 import { recorder, scratch, startService } from '../support/service.ts';
@@ -175,17 +176,12 @@ test('a snapshot that completes after it was found is kept', async (t) => {
   let now = Date.now();
   const { emulator, service, put } = await start(t, { now: () => now, completionDelayMs: 1_000 });
   const finishing = await put({ tags: marked });
-  const completion = await fetch(`${emulator.url}/snapshots/completion/${finishing}`, {
-    method: 'POST',
-    headers: {
-      'x-amz-ChangedBlocksCount': '0',
-      authorization: authorization('ebs'),
-      'x-amz-date': '20300101T000000Z',
-      'x-amz-content-sha256': 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
-    },
-  });
-  assert.equal(completion.status, 202);
-  const found = emulator.waitForRequest(({ operation, status }) => operation === 'DescribeSnapshots' && status === 200);
+  const ebs = new EBSClient(service);
+  t.after(() => ebs.destroy());
+  await ebs.send(new CompleteSnapshotCommand({ SnapshotId: finishing, ChangedBlocksCount: 0 }));
+  const found = emulator.waitForRequest(
+    ({ operation, status }) => operation === 'DescribeSnapshots' && status === 200,
+  );
   const deleting = deletePendingSnapshots({ ...service, force: true });
   await found;
   now += 2_000;
@@ -201,6 +197,18 @@ test('a snapshot that is gone by the time it is deleted counts as deleted', asyn
   assert.deepEqual(ids((await deletePendingSnapshots(service)).deleted), [snapshotId]);
 });
 
+test('a journal that cannot be removed is a warning', async (t) => {
+  const { service, put, journal } = await start(t);
+  const snapshotId = await put({ tags: marked });
+  mkdirSync(`${journal(snapshotId, 120)}.new`);
+  const { events, onEvent } = recorder();
+  assert.deepEqual(ids((await deletePendingSnapshots({ ...service, onEvent })).deleted), [snapshotId]);
+  assert.deepEqual(
+    events.map((event) => event.type === 'warning' && event.code),
+    ['JOURNAL_NOT_REMOVED'],
+  );
+});
+
 test('without permission to delete the error names the IAM action', async (t) => {
   const denied = { type: 'error', status: 403, code: 'UnauthorizedOperation' } as const;
   const { service, put } = await start(t, { faults: [{ operation: 'DeleteSnapshot', action: denied }] });
@@ -210,6 +218,8 @@ test('without permission to delete the error names the IAM action', async (t) =>
 
 test('an abort before anything is asked asks nothing', async (t) => {
   const { emulator, service } = await start(t);
-  await assert.rejects(listPendingSnapshots({ ...service, signal: AbortSignal.abort() }), { class: 'aborted' });
+  await assert.rejects(listPendingSnapshots({ ...service, signal: AbortSignal.abort() }), {
+    class: 'aborted',
+  });
   assert.equal(emulator.log.length, 0);
 });
