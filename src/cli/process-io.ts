@@ -1,5 +1,5 @@
 /** The real world, as the commands see it. */
-import type { Clock, Io, Library } from './io.ts';
+import type { Clock, Io } from './io.ts';
 
 const clock: Clock = {
   now: () => performance.now(),
@@ -13,22 +13,6 @@ const clock: Clock = {
   },
 };
 
-/** The library with a stand-in for each function that it does not export. */
-async function loadLibrary(): Promise<Library> {
-  const [available, { ColdsnapError }]: [Partial<Library>, typeof import('../errors.ts')] = await Promise.all(
-    [import('../index.ts'), import('../errors.ts')],
-  );
-  const missing = (name: string) => () =>
-    Promise.reject(
-      new ColdsnapError('permanent', 'NOT_AVAILABLE', `this version of coldsnap has no ${name}`),
-    );
-  return {
-    downloadSnapshot: available.downloadSnapshot ?? missing('download'),
-    uploadSnapshot: available.uploadSnapshot ?? missing('upload'),
-    waitForSnapshot: available.waitForSnapshot ?? missing('wait'),
-  };
-}
-
 export function processIo(): Io {
   return {
     stdout: process.stdout,
@@ -37,7 +21,7 @@ export function processIo(): Io {
     clock,
     signals: process,
     exit: (code) => process.exit(code),
-    library: loadLibrary,
+    library: () => import('../index.ts'),
     async startEmulator(options) {
       return (await import('../emulator/index.ts')).startEmulator(options);
     },

@@ -98,6 +98,8 @@ export function progressOf(given: Partial<TransferProgress> = {}): TransferProgr
     bytesResumed: 0,
     retries: 0,
     throttles: 0,
+    requestsPerSecond: 1000,
+    requestsInFlight: 64,
     elapsedMs: 0,
     ...given,
   };

@@ -32,6 +32,8 @@ export class TransferStatus {
   #clock: Clock;
   #samples: Sample[] = [];
   #movedAt: number;
+  #mostPerSecond = 0;
+  #mostInFlight = 0;
   #lastRetry: { text: string; at: number } | undefined;
 
   constructor(title: string, clock: Clock) {
@@ -69,6 +71,8 @@ export class TransferStatus {
     const { bytesDone, bytesTransferred } = progress;
     const before = this.latest;
     this.latest = progress;
+    this.#mostPerSecond = Math.max(this.#mostPerSecond, progress.requestsPerSecond);
+    this.#mostInFlight = Math.max(this.#mostInFlight, progress.requestsInFlight);
     if (before?.bytesDone !== bytesDone || before.bytesTransferred !== bytesTransferred) this.#movedAt = now;
     const last = this.#samples.at(-1);
     if (last && now - last.at < sampleEveryMs) return;
@@ -114,12 +118,16 @@ export class TransferStatus {
     return `${done}, ${formatRate(this.bytesPerSecond)}${left}`;
   }
 
-  /** `3 retries, 1 throttle`, or nothing when there were none. */
+  /** `3 retries, 1 throttle, now at most 500 requests/s`, or nothing when all goes well. */
   get troubles(): string | undefined {
-    const { retries = 0, throttles = 0 } = this.latest ?? {};
+    const { retries = 0, throttles = 0, requestsPerSecond = 0, requestsInFlight = 0 } = this.latest ?? {};
     const parts: string[] = [];
     if (retries > 0) parts.push(formatCount(retries, 'retry', 'retries'));
     if (throttles > 0) parts.push(formatCount(throttles, 'throttle', 'throttles'));
+    if (throttles > 0 && requestsPerSecond < this.#mostPerSecond) {
+      parts.push(`now at most ${formatCount(Math.floor(requestsPerSecond), 'request', 'requests')}/s`);
+    }
+    if (requestsInFlight < this.#mostInFlight) parts.push(`slow line: at most ${requestsInFlight} in flight`);
     return parts.length === 0 ? undefined : parts.join(', ');
   }
 

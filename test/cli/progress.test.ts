@@ -1,0 +1,395 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { stripVTControlCharacters } from 'node:util';
+import type { TransferEvent, TransferListener } from '../../src/transfer/events.ts';
+import { downloadResult, makeWorld, progressOf, startEvent, uploadResult, type World } from './support.ts';
+
+const MiB = 2 ** 20;
+
+const progress = (bytesDone: number, more: object = {}): TransferEvent => ({
+  type: 'progress',
+  ...progressOf({ bytesDone, bytesTransferred: bytesDone, ...more }),
+});
+
+const retry: TransferEvent = {
+  type: 'retry',
+  operation: 'GetSnapshotBlock',
+  block: 17,
+  attempt: 2,
+  delayMs: 4000,
+  code: 'THROTTLED',
+  message: 'too many requests',
+};
+
+/** Runs a download whose library does as the script says, and returns the world afterwards. */
+async function scripted(
+  line: string,
+  script: (emit: TransferListener, world: World) => void | Promise<void>,
+  prepare: (world: World) => void = () => {},
+): Promise<World> {
+  const world: World = makeWorld({
+    async downloadSnapshot(options) {
+      await script(options.onEvent!, world);
+      return downloadResult;
+    },
+  });
+  prepare(world);
+  assert.equal(await world.run(line), 0, world.stderr.text);
+  return world;
+}
+
+describe('plain progress', () => {
+  test('is what there is without a terminal: a line at the start and one at the end', async () => {
+    const { stderr, stdout } = await scripted('download snap-1 disk.img', (emit) => emit(startEvent));
+    assert.deepEqual(stderr.lines, [
+      'downloading snap-1 to disk.img: 1.0 GiB in blocks of 512.0 KiB',
+      'downloaded snap-1 to disk.img: 1.0 GiB (1073741824 bytes) in 2.0 s, 512.0 MiB transferred at 256.0 MiB/s, ' +
+        '3 retries, 512.0 MiB of zeros skipped',
+    ]);
+    assert.equal(stdout.text, '');
+  });
+
+  test('has a line every 10 s while little moves', async () => {
+    const { stderr } = await scripted('download snap-1 disk.img', (emit, { clock }) => {
+      emit(startEvent);
+      for (let second = 1; second <= 25; second++) {
+        clock.advance(1000);
+        emit(progress(second * MiB));
+      }
+    });
+    assert.deepEqual(stderr.lines.slice(1, -1), [
+      '9.0 MiB of 1.0 GiB (0 %), 0.9 MiB/s, about 19 min 2 s left',
+      '19.0 MiB of 1.0 GiB (1 %), 0.9 MiB/s, about 18 min 26 s left',
+    ]);
+  });
+
+  test('has a line every 5 %, but not more than one a second', async () => {
+    const { stderr } = await scripted('download snap-1 disk.img', (emit, { clock }) => {
+      emit(startEvent);
+      for (let percent = 1; percent <= 100; percent++) {
+        clock.advance(100);
+        emit(progress(Math.ceil((percent * 1024 * MiB) / 100)));
+      }
+    });
+    const percents = stderr.lines.slice(1, -1).map((line) => Number(/\((\d+) %\)/.exec(line)?.[1]));
+    assert.deepEqual(percents, [9, 19, 29, 39, 49, 59, 69, 79, 89, 99]);
+  });
+
+  test('says what it is waiting for when nothing moves, and is never silent for a minute', async () => {
+    const { stderr } = await scripted('download snap-1 disk.img', (emit, { clock }) => {
+      emit(startEvent);
+      emit(progress(MiB));
+      clock.advance(10_000);
+      emit(retry);
+      clock.advance(180_000);
+    });
+    const stalled = stderr.lines.slice(1, -1).filter((line) => line.includes('nothing has moved'));
+    assert.ok(stalled.length >= 6, stderr.text);
+    assert.match(
+      stalled.at(-1)!,
+      /nothing has moved for 2 min 50 s: GetSnapshotBlock of block 17 failed: too many requests; attempt 3 in 4\.0 s$/,
+    );
+  });
+
+  test('says that it is waiting before the first event', async () => {
+    const { stderr } = await scripted('download snap-1 disk.img', (_emit, { clock }) =>
+      clock.advance(10_000),
+    );
+    assert.match(
+      stderr.lines[0]!,
+      /nothing transferred yet; nothing has moved for 10 s: waiting for the service/,
+    );
+  });
+
+  test('names retries, throttles and a lowered pace when there are any', async () => {
+    const { stderr } = await scripted('download snap-1 disk.img', (emit, { clock }) => {
+      emit(progress(0));
+      clock.advance(1000);
+      emit(progress(MiB, { retries: 1, throttles: 2, requestsPerSecond: 480.5, requestsInFlight: 12 }));
+      clock.advance(9000);
+    });
+    assert.match(
+      stderr.text,
+      /; 1 retry, 2 throttles, now at most 480 requests\/s, slow line: at most 12 in flight\n/,
+    );
+  });
+
+  test('tells warnings, and every retry with --verbose', async () => {
+    const script = (emit: TransferListener) => {
+      emit(retry);
+      emit({ type: 'warning', code: 'W', message: 'the journal cannot be written' });
+    };
+    const normal = await scripted('download snap-1 disk.img', script);
+    assert.match(normal.stderr.text, /^warning: the journal cannot be written\n/);
+    const verbose = await scripted('download --verbose snap-1 disk.img', script);
+    assert.match(
+      verbose.stderr.text,
+      /^GetSnapshotBlock of block 17 failed: too many requests; attempt 3 in 4\.0 s\nwarning/,
+    );
+  });
+
+  test('says what was there already', async () => {
+    const { stderr } = await scripted('download snap-1 disk.img', (emit) =>
+      emit({ ...startEvent, bytesResumed: 512 * MiB } as TransferEvent),
+    );
+    assert.match(stderr.lines[0]!, /, 512\.0 MiB of it done by an earlier run$/);
+  });
+
+  test('takes secrets out of what it prints', async () => {
+    const { stderr } = await scripted('download snap-1 disk.img', (emit) =>
+      emit({ type: 'warning', code: 'W', message: 'blockToken=AAAABBBB is odd' }),
+    );
+    assert.match(stderr.text, /^warning: blockToken=\[redacted\] is odd\n/);
+  });
+
+  test('shows the state of a snapshot that is waited for', async () => {
+    const world: World = makeWorld({
+      async waitForSnapshot(options) {
+        options.onEvent?.({
+          type: 'status',
+          snapshotId: 'snap-1',
+          status: 'pending',
+          progressPercent: 40,
+          attempt: 1,
+        });
+        world.clock.advance(10_000);
+        return { snapshotId: 'snap-1', status: 'completed', attempts: 4, elapsedMs: 6000 };
+      },
+    });
+    assert.equal(await world.run('wait snap-1'), 0);
+    assert.match(world.stderr.lines[0]!, /snap-1 is pending \(40 %\)/);
+    assert.equal(world.stderr.lines.at(-1), 'snap-1 is completed (after 6.0 s)');
+    assert.equal(world.stdout.text, '');
+  });
+
+  test('leaves no timer behind, whether the run succeeds or fails', async () => {
+    const good = await scripted('download snap-1 disk.img', () => {});
+    assert.equal(good.clock.running, 0);
+    const bad = makeWorld({ downloadSnapshot: () => Promise.reject(new Error('no')) });
+    await bad.run('download snap-1 disk.img');
+    assert.equal(bad.clock.running, 0);
+    assert.equal(bad.signals.eventNames().length, 0);
+  });
+});
+
+describe('json progress', () => {
+  test('is one object a line: start, progress at most once a second, retry, warning, done', async () => {
+    const { stderr } = await scripted('--progress json download snap-1 disk.img', (emit, { clock }) => {
+      emit(startEvent);
+      for (let step = 0; step < 20; step++) {
+        emit(progress(step * MiB));
+        clock.advance(250);
+      }
+      emit(retry);
+      emit({ type: 'warning', code: 'W', message: 'm' });
+      emit({ type: 'done', snapshotId: 'snap-1', ...progressOf() });
+    });
+    const objects = stderr.lines.map((line) => JSON.parse(line));
+    assert.deepEqual(
+      objects.map(({ type }) => type),
+      ['start', 'progress', 'progress', 'progress', 'progress', 'progress', 'retry', 'warning', 'done'],
+    );
+    assert.equal(objects[5].bytesDone, 16 * MiB);
+    assert.equal(objects[5].bytesPerSecond, 4 * MiB);
+    assert.equal(objects[5].etaSeconds, 252);
+    assert.deepEqual([objects[8].volumeSize, objects[8].retries, objects[8].path], [2 ** 30, 3, 'disk.img']);
+  });
+
+  test('is the default with --json, and gives way to what is asked for', async () => {
+    const json = await scripted('download --json snap-1 disk.img', (emit) => emit(startEvent));
+    assert.equal(JSON.parse(json.stderr.lines[0]!).type, 'start');
+    const plain = await scripted('download --json --progress plain snap-1 disk.img', (emit) =>
+      emit(startEvent),
+    );
+    assert.match(plain.stderr.lines[0]!, /^downloading/);
+  });
+
+  test('says every 10 s that it is alive', async () => {
+    const { stderr } = await scripted('--progress json download snap-1 disk.img', (_emit, { clock }) =>
+      clock.advance(30_000),
+    );
+    assert.equal(stderr.lines.length, 4);
+    assert.match(JSON.parse(stderr.lines[2]!).activity, /nothing has moved for 30 s/);
+  });
+
+  test('stays valid JSON when a secret is taken out', async () => {
+    const { stderr } = await scripted('--progress json download snap-1 disk.img', (emit) =>
+      emit({ type: 'warning', code: 'W', message: 'got {"BlockToken":"AAAA"} and "more"' }),
+    );
+    assert.equal(JSON.parse(stderr.lines[0]!).message, 'got {"BlockToken":[redacted]} and "more"');
+  });
+});
+
+describe('no progress', () => {
+  test('with --no-progress and --progress none: warnings and the summary remain', async () => {
+    for (const flag of ['--no-progress', '--progress none', '--progress tty --no-progress']) {
+      const { stderr } = await scripted(`download ${flag} snap-1 disk.img`, (emit, { clock }) => {
+        emit(startEvent);
+        emit(progress(MiB));
+        clock.advance(60_000);
+        emit({ type: 'warning', code: 'W', message: 'm' });
+      });
+      assert.equal(stderr.lines.length, 2);
+      assert.match(stderr.text, /^warning: m\ndownloaded /);
+    }
+  });
+
+  test('with --quiet: nothing at all on stderr, and the result on stdout', async () => {
+    const world: World = makeWorld({
+      async uploadSnapshot(options) {
+        options.onEvent?.({ type: 'snapshot', snapshotId: 'snap-new' });
+        options.onEvent?.({ type: 'warning', code: 'W', message: 'm' });
+        return uploadResult;
+      },
+    });
+    assert.equal(await world.run('--quiet upload disk.img'), 0);
+    assert.equal(world.stderr.text, '');
+    assert.equal(world.stdout.text, 'snap-new\n');
+  });
+});
+
+describe('results on stdout', () => {
+  test('an upload announces its snapshot on stderr at once, and prints the ID alone after completion', async () => {
+    const world: World = makeWorld({
+      async uploadSnapshot(options) {
+        options.onEvent?.({ type: 'snapshot', snapshotId: 'snap-new' });
+        assert.match(world.stderr.text, /snapshot snap-new is begun\n$/);
+        assert.equal(world.stdout.text, '');
+        return uploadResult;
+      },
+    });
+    assert.equal(await world.run('upload disk.img'), 0);
+    assert.equal(world.stdout.text, 'snap-new\n');
+    assert.match(world.stderr.lines.at(-1)!, /^uploaded disk\.img to snap-new: /);
+  });
+
+  test('a failed upload prints nothing on stdout', async () => {
+    const world = makeWorld({ uploadSnapshot: () => Promise.reject(new Error('no')) });
+    assert.equal(await world.run('upload disk.img'), 1);
+    assert.equal(world.stdout.text, '');
+  });
+
+  test('--json prints one document', async () => {
+    const world = makeWorld();
+    await world.run('download --json snap-1 disk.img');
+    const download = JSON.parse(world.stdout.text);
+    assert.deepEqual(
+      [download.operation, download.snapshotId, download.path, download.volumeSize, download.bytesPerSecond],
+      ['download', 'snap-1', 'disk.img', 2 ** 30, 2 ** 28],
+    );
+    for (const line of ['upload --json disk.img', 'wait --json snap-1']) {
+      const other = makeWorld();
+      await other.run(line);
+      assert.equal(JSON.parse(other.stdout.text).status, 'completed');
+    }
+  });
+
+  test('--json prints no document after the image', async () => {
+    const world = makeWorld();
+    assert.equal(await world.run('download --json snap-1 -'), 0);
+    assert.equal(world.stdout.text, '');
+  });
+
+  test('an image never goes to a terminal', async () => {
+    const world = makeWorld();
+    world.stdout.isTTY = true;
+    assert.equal(await world.run('download snap-1 -'), 3);
+    assert.match(world.stderr.text, /not printed on a terminal\n.*pipe/);
+    assert.equal(world.downloads.length, 0);
+  });
+});
+
+describe('progress on a terminal', () => {
+  /** What the terminal got, without colors and cursor movements. */
+  const visible = (text: string) => stripVTControlCharacters(text);
+  const onTerminal = (world: World) => {
+    world.stderr.isTTY = true;
+    world.env.TERM = 'xterm';
+  };
+
+  test('is chosen by stderr alone, drawn on stderr, and at most six lines high', async () => {
+    const { stderr, stdout } = await scripted(
+      'download snap-1 disk.img',
+      (emit, { clock }) => {
+        emit(startEvent);
+        emit(progress(0));
+        clock.advance(1000);
+        emit(progress(256 * MiB, { retries: 2, throttles: 1, requestsPerSecond: 10, requestsInFlight: 3 }));
+        emit({ type: 'phase', phase: 'committing' });
+        clock.advance(200);
+      },
+      onTerminal,
+    );
+    assert.ok(stderr.text.includes('\x1b[36m'));
+    const frame = visible(stderr.text).split('\n');
+    const at = frame.findIndex((line) => line.includes('25 %'));
+    assert.match(frame[at - 1]!, /^\S snap-1 to disk\.img$/);
+    assert.equal(frame[at], `  [${'='.repeat(10)}${' '.repeat(30)}] 25 %`);
+    assert.match(frame[at + 1]!, /^ {2}256\.0 MiB of 1\.0 GiB \(25 %\), 213\.3 MiB\/s, about 3\.6 s left$/);
+    assert.match(frame[at + 2]!, /^ {2}2 retries, 1 throttle, now at most 10 requests\/s/);
+    assert.match(frame[at + 3]!, /^ {2}making the target durable$/);
+    assert.match(frame.at(-2)!, /^downloaded snap-1 to disk\.img: /);
+    assert.equal(stdout.text, '');
+  });
+
+  test('takes itself away at the end: the cursor is back, and stderr is free again', async () => {
+    const { stderr, clock } = await scripted('download snap-1 disk.img', () => {}, onTerminal);
+    assert.ok(stderr.text.lastIndexOf('\x1b[?25h') > stderr.text.lastIndexOf('\x1b[?25l'));
+    assert.equal(clock.running, 0);
+    const before = stderr.text.length;
+    stderr.write('after');
+    assert.equal(stderr.text.slice(before), 'after');
+  });
+
+  test('keeps lines that must stay above it', async () => {
+    const { stderr } = await scripted(
+      'download snap-1 disk.img',
+      async (emit, { clock }) => {
+        emit({ type: 'warning', code: 'W', message: 'first' });
+        emit({ type: 'warning', code: 'W', message: 'second' });
+        await new Promise(setImmediate);
+        clock.advance(200);
+        emit({ type: 'warning', code: 'W', message: 'third' });
+      },
+      onTerminal,
+    );
+    const lines = visible(stderr.text).split('\n');
+    for (const word of ['first', 'second', 'third'])
+      assert.ok(
+        lines.some((line) => line.endsWith(`warning: ${word}`)),
+        word,
+      );
+  });
+
+  test('fits a narrow terminal, and does without colors when asked', async () => {
+    const { stderr } = await scripted(
+      'download --no-color snap-1 a-file-with-a-rather-long-name.img',
+      (emit, { clock }) => {
+        emit(progress(MiB));
+        clock.advance(400);
+      },
+      (world) => {
+        onTerminal(world);
+        world.stderr.columns = 30;
+      },
+    );
+    const lines = visible(stderr.text).split('\n').slice(0, -2);
+    assert.ok(
+      lines.every((line) => line.length < 30),
+      stderr.text,
+    );
+    assert.ok(!stderr.text.includes('\x1b[36m'));
+  });
+
+  test('is not used on a dumb terminal', async () => {
+    const { stderr } = await scripted(
+      'download snap-1 disk.img',
+      (emit) => emit(startEvent),
+      (world) => {
+        world.stderr.isTTY = true;
+        world.env.TERM = 'dumb';
+      },
+    );
+    assert.equal(stderr.lines.length, 2);
+  });
+});

@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { ColdsnapError } from '../../src/errors.ts';
+import type { DownloadOptions } from '../../src/transfer/options.ts';
+import { downloadResult, makeWorld, progressOf, type World } from './support.ts';
+
+/** A download that does its work after `started`, and then runs until it is told to stop. */
+function stoppable(whenStarted: (world: World, options: DownloadOptions) => void): World {
+  const world: World = makeWorld({
+    downloadSnapshot: (options) =>
+      new Promise((_resolve, reject) => {
+        options.signal?.addEventListener('abort', () => reject(options.signal?.reason));
+        whenStarted(world, options);
+      }),
+  });
+  return world;
+}
+
+describe('the first signal', () => {
+  for (const [signal, exitCode] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const) {
+    test(`${signal} stops the transfer, prints the command line to run again, and ends with ${exitCode}`, async () => {
+      let reason: unknown;
+      const world = stoppable((self, options) => {
+        self.signals.emit(signal);
+        reason = options.signal?.reason;
+      });
+      assert.equal(await world.run(['download', 'snap-1', 'my disk']), exitCode);
+      assert.ok(reason instanceof ColdsnapError);
+      assert.deepEqual([reason.class, reason.code], ['aborted', signal]);
+      assert.match(world.stderr.lines[0]!, new RegExp(`^stopping \\(${signal}\\)`));
+      assert.deepEqual(world.stderr.lines.slice(1), [
+        `coldsnap: stopped by ${signal}`,
+        "  run it again: coldsnap download snap-1 'my disk'",
+      ]);
+      assert.deepEqual(world.exits, []);
+    });
+  }
+
+  test('counts, however the transfer fails afterwards', async () => {
+    const world: World = makeWorld({
+      async downloadSnapshot() {
+        world.signals.emit('SIGINT');
+        throw new Error('socket hang up');
+      },
+    });
+    assert.equal(await world.run('download snap-1 disk.img'), 130);
+    assert.doesNotMatch(world.stderr.text, /bug/);
+  });
+
+  test('changes nothing when the transfer was done all the same', async () => {
+    const world: World = makeWorld({
+      async downloadSnapshot() {
+        world.signals.emit('SIGINT');
+        return downloadResult;
+      },
+    });
+    assert.equal(await world.run('download snap-1 disk.img'), 0);
+  });
+
+  test('says it as JSON with --json', async () => {
+    const world = stoppable((self) => self.signals.emit('SIGTERM'));
+    assert.equal(await world.run('--json download snap-1 disk.img'), 143);
+    const last = JSON.parse(world.stderr.lines.at(-1)!);
+    assert.deepEqual([last.type, last.code, last.exitCode], ['error', 'SIGTERM', 143]);
+    assert.equal(last.runAgain, 'coldsnap --json download snap-1 disk.img');
+  });
+
+  test('stops waiting, too', async () => {
+    const world: World = makeWorld({
+      waitForSnapshot: (options) =>
+        new Promise((_resolve, reject) => {
+          options.signal?.addEventListener('abort', () => reject(options.signal?.reason));
+          world.signals.emit('SIGINT');
+        }),
+    });
+    assert.equal(await world.run('wait snap-1'), 130);
+  });
+});
+
+test('a second signal ends the process at once', async () => {
+  const world: World = makeWorld({
+    async downloadSnapshot() {
+      world.signals.emit('SIGINT');
+      assert.deepEqual(world.exits, []);
+      world.signals.emit('SIGTERM');
+      assert.deepEqual(world.exits, [143]);
+      return downloadResult;
+    },
+  });
+  await world.run('download snap-1 disk.img');
+  assert.match(
+    world.stderr.text,
+    /coldsnap: stopped at once by a second signal \(SIGTERM\)\n {2}run it again: /,
+  );
+});
+
+test('a transfer that does not stop within 5 seconds is left', async () => {
+  const world: World = makeWorld({
+    async downloadSnapshot() {
+      world.signals.emit('SIGTERM');
+      world.clock.advance(4999);
+      assert.deepEqual(world.exits, []);
+      world.clock.advance(1);
+      assert.deepEqual(world.exits, [143]);
+      return downloadResult;
+    },
+  });
+  await world.run('download snap-1 disk.img');
+  assert.match(world.stderr.text, /did not stop within 5 s of SIGTERM/);
+  assert.equal(world.clock.running, 0);
+});
+
+test('SIGUSR2 prints one status line now, also without a display', async () => {
+  for (const flag of ['', '--no-progress', '--quiet']) {
+    const world: World = makeWorld({
+      async downloadSnapshot(options) {
+        options.onEvent?.({ type: 'progress', ...progressOf({ bytesDone: 2 ** 29 }) });
+        const before = world.stderr.lines.length;
+        world.signals.emit('SIGUSR2');
+        assert.match(world.stderr.lines[before]!, /512\.0 MiB of 1\.0 GiB \(50 %\)/);
+        assert.equal(world.stderr.lines.length, before + 1);
+        return downloadResult;
+      },
+    });
+    assert.equal(await world.run(`download ${flag} snap-1 disk.img`), 0, world.stderr.text);
+  }
+});
+
+test('nothing listens to signals before and after a run', async () => {
+  const world = makeWorld();
+  await world.run('download snap-1 disk.img');
+  assert.deepEqual(world.signals.eventNames(), []);
+});
