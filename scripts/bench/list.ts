@@ -2,12 +2,14 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { runCommand } from './command.ts';
 import { type Contender, chooseContenders, ours, oursIsBuilt } from './contenders.ts';
 import { layoutOf, listedBlocks } from './layout.ts';
 import type { ServerStats } from './load-server.ts';
 import { describeMachine, machineText } from './machine.ts';
 import type { Measurement } from './measure.ts';
 import { sizeText } from './memory.ts';
+import { UsageError } from './options.ts';
 import { OUTPUT } from './programs.ts';
 import { figure, markdownTable } from './report.ts';
 import { failureOf, runOf } from './transfer.ts';
@@ -128,37 +130,46 @@ function table(results: ListResult[]): string {
   return markdownTable(head, rows);
 }
 
-async function main(): Promise<number> {
+function parseOptions(args: string[]): ListOptions | undefined {
+  const values = parseFlags(args);
+  if (values.help) return undefined;
+  const whole = (name: 'gib' | 'seconds' | 'peer-gib' | 'workers') => {
+    const value = Number(values[name]);
+    if (Number.isInteger(value) && value >= 1) return value;
+    throw new UsageError(`--${name} ${values[name]}: not a whole number from 1 on`);
+  };
+  const { peer } = values;
+  const sizes = { gib: whole('gib'), peerGib: whole('peer-gib') };
+  return { ...sizes, seconds: whole('seconds'), workers: whole('workers'), peer };
+}
+
+function parseFlags(args: string[]) {
   const text = (fallback: string) => ({ type: 'string', default: fallback }) as const;
-  const { values } = parseArgs({
-    options: {
-      gib: text('65536'),
-      seconds: text('15'),
-      peer: { type: 'string' },
-      'peer-gib': text('1024'),
-      workers: text('64'),
-      help: { type: 'boolean', default: false },
-    },
-  });
-  if (values.help) {
+  try {
+    return parseArgs({
+      args,
+      options: {
+        gib: text('65536'),
+        seconds: text('15'),
+        peer: { type: 'string' },
+        'peer-gib': text('1024'),
+        workers: text('64'),
+        help: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+async function main(): Promise<number> {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === undefined) {
     process.stdout.write(USAGE);
     return 0;
   }
-  const whole = (name: 'gib' | 'seconds' | 'peer-gib' | 'workers') => {
-    const value = Number(values[name]);
-    if (!Number.isInteger(value) || value < 1)
-      throw new Error(`--${name} ${values[name]}: not a whole number from 1 on`);
-    return value;
-  };
   if (!existsSync(TARGET_DIRECTORY))
     throw new Error(`needs ${TARGET_DIRECTORY}, where sparse files of 64 TiB can be`);
-  const options = {
-    gib: whole('gib'),
-    seconds: whole('seconds'),
-    workers: whole('workers'),
-    peerGib: whole('peer-gib'),
-    peer: values.peer,
-  };
   const results = await Workbench.use({ useLoop: false }, (bench) => runList(bench, options));
   const machine = describeMachine(options.peer);
   const json = join(OUTPUT, 'bench-list.json');
@@ -168,9 +179,4 @@ async function main(): Promise<number> {
   return results.some(({ problem }) => problem !== undefined) ? 1 : 0;
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  say(`bench: ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = 1;
-}
+await runCommand(USAGE, main);

@@ -1,11 +1,12 @@
 /** `npm run bench`: measures coldsnap against its peers, interleaved, and prints tables (see docs/performance.md). */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { runCommand } from './command.ts';
 import { type Contender, chooseContenders } from './contenders.ts';
 import { diskTable, runDisk } from './disk.ts';
 import { describeMachine, machineText } from './machine.ts';
 import { memoryTable, runMemory } from './memory.ts';
-import { type BenchOptions, parseOptions, USAGE, UsageError } from './options.ts';
+import { type BenchOptions, parseOptions, USAGE } from './options.ts';
 import { OUTPUT } from './programs.ts';
 import { ceilingTable, problemList, transferTable, zerosTable } from './report.ts';
 import { runTransfers } from './scenarios.ts';
@@ -62,10 +63,4 @@ async function main(argv: string[]): Promise<number> {
   return results.transfers.some(({ runs }) => runs.some(({ problems }) => problems.length > 0)) ? 1 : 0;
 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} catch (error) {
-  const usage = error instanceof UsageError;
-  say(`bench: ${error instanceof Error ? error.message : String(error)}${usage ? `\n\n${USAGE}` : ''}`);
-  process.exitCode = usage ? 2 : 1;
-}
+await runCommand(USAGE, () => main(process.argv.slice(2)));

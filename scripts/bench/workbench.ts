@@ -8,6 +8,16 @@ import { type Measurement, measure } from './measure.ts';
 import { buildPrograms, type Certificates, makeCertificates } from './programs.ts';
 import { Volume } from './volume.ts';
 
+/** Ended by a signal, everything tidied up. */
+export class Interrupted extends Error {
+  readonly exitCode: number;
+
+  constructor(signal: 'SIGINT' | 'SIGTERM') {
+    super(`interrupted by ${signal}`);
+    this.exitCode = signal === 'SIGINT' ? 130 : 143;
+  }
+}
+
 export type Wire = 'tls' | 'plain';
 
 export class Workbench {
@@ -35,16 +45,18 @@ export class Workbench {
     buildPrograms();
     const directory = mkdtempSync(join(options.directory ?? tmpdir(), 'coldsnap-bench-'));
     const interrupted = new AbortController();
-    const interrupt = () => interrupted.abort(new Error('interrupted'));
+    const interrupt = (signal: 'SIGINT' | 'SIGTERM') => interrupted.abort(new Interrupted(signal));
     let bench: Workbench | undefined;
     process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
     try {
       bench = new Workbench(directory, options.useLoop, interrupted.signal);
       return await work(bench);
+    } catch (error) {
+      throw interrupted.signal.aborted ? interrupted.signal.reason : error;
     } finally {
-      process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
       if (bench !== undefined) await bench.#close();
       rmSync(directory, { recursive: true, force: true });
+      process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
     }
   }
 

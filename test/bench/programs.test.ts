@@ -18,13 +18,7 @@ import { LoadServer, type ServerOptions } from '../../scripts/bench/load-server.
 import { measure } from '../../scripts/bench/measure.ts';
 import { buildPrograms, makeCertificates, programPath } from '../../scripts/bench/programs.ts';
 import { Volume } from '../../scripts/bench/volume.ts';
-
-function missing(): string | false {
-  if (spawnSync('g++', ['--version']).error) return 'needs g++';
-  const header = spawnSync('g++', ['-E', '-x', 'c++', '-'], { input: '#include <openssl/ssl.h>\n' });
-  if (header.status !== 0) return 'needs the OpenSSL headers (libssl-dev)';
-  return spawnSync('openssl', ['version']).error ? 'needs openssl' : false;
-}
+import { missing } from './support.ts';
 
 const small = layoutOf(1, { blocks: 24 });
 
