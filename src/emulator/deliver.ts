@@ -5,6 +5,8 @@ import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Reply } from './reply.ts';
 
+const RESET_DELAY_MS = 20;
+
 /** How a reply is sent, where that differs from normal. */
 export interface Delivery {
   chunked?: boolean;
@@ -38,7 +40,10 @@ export async function deliver(
   if (delivery.close === 'announced') headers.Connection = 'close';
   response.writeHead(reply.status, headers);
   const { cut, pause, bytesPerSecond } = delivery;
-  if (delivery.close === 'silent') response.once('finish', () => response.socket?.end());
+  if (delivery.close === 'silent') {
+    const { socket } = response; // by the time of 'finish' the response has let go of it
+    response.once('finish', () => socket?.destroySoon());
+  }
   if (cut === undefined && pause === undefined && bytesPerSecond === undefined) {
     response.end(reply.body);
     return;
@@ -52,8 +57,13 @@ export async function deliver(
     await sleep(pause.ms, undefined, { signal });
     await send(response, body.subarray(pauseAt), bytesPerSecond, signal);
   }
-  if (cut === undefined) response.end();
-  else endConnection(response, cut.reset);
+  if (cut === undefined) {
+    response.end();
+    return;
+  }
+  // A reset overtakes bytes that the client has not read yet, and these are to arrive.
+  if (cut.reset) await sleep(RESET_DELAY_MS, undefined, { signal });
+  endConnection(response, cut.reset);
 }
 
 /** Resolves when the bytes are with the kernel. */

@@ -3,7 +3,7 @@
 import { ServiceError } from './errors.ts';
 import { checkTags } from './operations/start-input.ts';
 import { type Reply, xmlReply } from './reply.ts';
-import type { Service } from './service.ts';
+import { isSnapshotId, type Service } from './service.ts';
 import type { Snapshot } from './snapshot.ts';
 import { element, textElement, xmlDocument } from './xml.ts';
 
@@ -118,7 +118,7 @@ function createTags(service: Service, form: URLSearchParams): string[] {
 }
 
 function visibleSnapshot(service: Service, id: string): Snapshot {
-  if (!/^snap-[0-9a-f]+$/.test(id) || id.length > 64) {
+  if (!isSnapshotId(id)) {
     throw new ServiceError(400, 'InvalidSnapshotID.Malformed', `Invalid id: "${id}" (expecting "snap-...")`);
   }
   const snapshot = service.store.get(id);

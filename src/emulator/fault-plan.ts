@@ -16,13 +16,21 @@ export type Instead =
 export interface FaultPlan {
   delayMs: number;
   instead: Instead | undefined;
+  /** A listing is to be made as if it had no page token: the token may be one that a fault made up. */
+  ignorePageToken: boolean;
   alter: (reply: Reply) => void;
   delivery: Delivery;
 }
 
 /** Sorts the actions; of several that replace the reply, the first counts. */
 export function planFaults(actions: readonly FaultAction[]): FaultPlan {
-  const plan: FaultPlan = { delayMs: 0, instead: undefined, alter: () => {}, delivery: {} };
+  const plan: FaultPlan = {
+    delayMs: 0,
+    instead: undefined,
+    ignorePageToken: actions.some((action) => action.type === 'list' && action.contents === 'endless'),
+    alter: () => {},
+    delivery: {},
+  };
   const alterations: ((reply: Reply) => void)[] = [];
   for (const action of actions) {
     if (action.type === 'delay') plan.delayMs += action.ms;

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { lineage, nextBlock, providerOf } from './lineage.ts';
 import { defaultKey } from './operations/encryption.ts';
 import type { PutSnapshotOptions, Settings, SnapshotView } from './options.ts';
+import { isSnapshotId } from './service.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { Store } from './store.ts';
 
@@ -16,7 +17,12 @@ export async function putSnapshot(
   options: PutSnapshotOptions,
 ): Promise<string> {
   const id = options.id ?? store.newId();
-  if (store.get(id) !== undefined) throw new Error(`there is a snapshot ${id} already`);
+  if (!isSnapshotId(id)) throw new Error(`a snapshot ID is snap- and hexadecimal digits, not ${id}`);
+  const { volumeSizeGiB } = options;
+  if (!Number.isInteger(volumeSizeGiB) || volumeSizeGiB < 1 || volumeSizeGiB > 65_536) {
+    throw new Error(`volumeSizeGiB must be a whole number from 1 to 65536, not ${volumeSizeGiB}`);
+  }
+  if (store.isTaken(id)) throw new Error(`there is a snapshot ${id} already`);
   const parent = options.parent === undefined ? undefined : store.get(options.parent);
   if (options.parent !== undefined && parent === undefined)
     throw new Error(`there is no snapshot ${options.parent}`);
@@ -26,7 +32,7 @@ export async function putSnapshot(
     version: 1,
     id,
     ownerId: settings.accountId,
-    volumeSizeGiB: options.volumeSizeGiB,
+    volumeSizeGiB,
     blockSize: settings.blockSize,
     startTime: now,
     encrypted,
@@ -37,17 +43,26 @@ export async function putSnapshot(
     ...(options.description === undefined ? {} : { description: options.description }),
     ...(options.parent === undefined ? {} : { parentSnapshotId: options.parent }),
   });
-  if (typeof options.blocks === 'string') await putImage(snapshot, options.blocks);
-  else {
-    const entries = options.blocks instanceof Map ? [...options.blocks] : Object.entries(options.blocks);
-    for (const [index, data] of entries) await putBlock(snapshot, Number(index), data as Uint8Array);
+  try {
+    await putContents(snapshot, options);
+  } catch (error) {
+    store.delete(id);
+    throw error;
   }
-  for (const block of options.gone ?? []) snapshot.removeBlock(block);
   snapshot.metadata.status = options.status ?? 'completed';
   // A snapshot put here was complete long ago: lists see it at once.
   if (snapshot.metadata.status === 'completed') snapshot.metadata.completedAt = now - settings.notVisibleMs;
   snapshot.save();
   return id;
+}
+
+async function putContents(snapshot: Snapshot, { blocks, gone }: PutSnapshotOptions): Promise<void> {
+  if (typeof blocks === 'string') await putImage(snapshot, blocks);
+  else {
+    const entries = blocks instanceof Map ? [...blocks] : Object.entries(blocks);
+    for (const [index, data] of entries) await putBlock(snapshot, Number(index), data as Uint8Array);
+  }
+  for (const block of gone ?? []) snapshot.removeBlock(block);
 }
 
 async function putBlock(snapshot: Snapshot, block: number, data: Uint8Array): Promise<void> {

@@ -85,6 +85,7 @@ export class Handler {
     if (actions.length > 0) record.fault = actions.map((action) => action.type).join('+');
     this.#log.add(record);
     const plan = planFaults(actions);
+    if (plan.ignorePageToken) query.delete('pageToken');
     if (plan.delayMs > 0) await sleep(plan.delayMs, undefined, { signal: this.#signal });
     if (plan.instead?.kind === 'stall' && plan.instead.fault.at === 'request') {
       if (plan.instead.fault.ms === undefined) return;

@@ -34,9 +34,13 @@ export function header(request: ApiRequest, name: string): string | undefined {
   return value;
 }
 
+export function isSnapshotId(id: string): boolean {
+  return /^snap-[0-9a-f]+$/.test(id) && id.length <= 64;
+}
+
 /** @throws ServiceError when the ID is malformed */
 export function checkSnapshotId(id: string): void {
-  if (!/^snap-[0-9a-f]+$/.test(id) || id.length > 64) {
+  if (!isSnapshotId(id)) {
     throw validation('INVALID_SNAPSHOT_ID', `The snapshot ID '${id}' is not valid.`);
   }
 }

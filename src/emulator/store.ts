@@ -37,6 +37,11 @@ export class Store {
     return `snap-${randomBytes(9).toString('hex').slice(0, 17)}`;
   }
 
+  /** Whether there is, or was, a snapshot of that ID whose files are still needed. */
+  isTaken(id: string): boolean {
+    return this.#snapshots.has(id);
+  }
+
   get(id: string): Snapshot | undefined {
     const snapshot = this.#snapshots.get(id);
     if (snapshot === undefined || snapshot.metadata.deleted === true) return undefined;

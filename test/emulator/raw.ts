@@ -28,7 +28,8 @@ export function signed(service = 'ebs', scopeRegion = 'us-east-1'): Record<strin
 export interface RawRequest {
   method?: string;
   path: string;
-  headers?: Record<string, string>;
+  /** Added to those of a well-formed signature; undefined leaves one out. */
+  headers?: Record<string, string | undefined>;
   body?: Buffer | string;
   /** Leave Content-Length out. */
   withoutLength?: boolean;
@@ -36,12 +37,13 @@ export interface RawRequest {
 
 export function requestText(request: RawRequest): Buffer {
   const body = Buffer.from(request.body ?? '');
-  const headers: Record<string, string> = { ...signed(), ...request.headers };
+  const headers: Record<string, string | undefined> = { ...signed(), ...request.headers };
   if (request.withoutLength !== true && (body.length > 0 || request.method !== undefined)) {
     headers['Content-Length'] ??= String(body.length);
   }
   const lines = [`${request.method ?? 'GET'} ${request.path} HTTP/1.1`];
-  for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`);
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined) lines.push(`${name}: ${value}`);
   return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`), body]);
 }
 

@@ -1,0 +1,21 @@
+/** A key and a certificate for localhost and 127.0.0.1, known to all the world and good for tests only. */
+
+export const tlsKey = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgCHETn5+1QhBxUv6r
+wecsUotY85vLcYipWWEgDwFp/8yhRANCAASX3/U8Lvbatky6fMt4UkNNyAP4Aiw+
+C2a91jECXFLI6wt4dWxXgbnp1ScNZY9jInkIKhwEQyDdnzmhgAkC5fuc
+-----END PRIVATE KEY-----
+`;
+
+export const tlsCertificate = `-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUfeUGhfTp309GRn0qyB3/0DTQNNMwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMjE3NTYwOFoYDzIxMjYxMDI5
+MTc1NjA4WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAASX3/U8Lvbatky6fMt4UkNNyAP4Aiw+C2a91jECXFLI6wt4dWxXgbnp
+1ScNZY9jInkIKhwEQyDdnzmhgAkC5fuco28wbTAdBgNVHQ4EFgQUfRG5XkO3sOtp
+x44X81oztMLIFc0wHwYDVR0jBBgwFoAUfRG5XkO3sOtpx44X81oztMLIFc0wDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSAAwRQIhAIMEpB7m3u8A5GO3edfVv1+5PoHMdU63SdXdNomxZFPeAiAd
+hcCH4qdSWcrrovfknt0k1ENWnrZZ4lHaX2SWqH1yrg==
+-----END CERTIFICATE-----
+`;
