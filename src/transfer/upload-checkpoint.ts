@@ -4,13 +4,18 @@ import { readJournal, removeJournal, setJournalAside, writeJournal } from './jou
 import type { LinearDigest, LinearPrefix } from './linear-digest.ts';
 import type { BlockRange, RangeSet } from './range-set.ts';
 
-interface UploadJournal {
-  readonly version: 1;
-  readonly kind: 'upload';
-  readonly snapshotId: string;
+/** What makes a repeated StartSnapshot give the same snapshot again. */
+export interface UploadToken {
   readonly clientToken: string;
   /** Whether the snapshot was started with the marker tag: a repeated start must have the same tags. */
   readonly marked: boolean;
+}
+
+interface UploadJournal extends UploadToken {
+  readonly version: 1;
+  readonly kind: 'upload';
+  /** Empty until StartSnapshot has answered. */
+  readonly snapshotId: string;
   /** Everything that decides which blocks are put, and with which parameters the snapshot was started. */
   readonly parameters: string;
   readonly source: string;
@@ -39,11 +44,11 @@ export async function findUploadJournal(place: JournalPlace, parameters: string)
     const where = await setJournalAside(place.path).catch(() => undefined);
     return { kind: 'unfit', reason: where === undefined ? why : `${why} (kept as ${where})` };
   }
-  const { snapshotId } = content;
+  const leftover = content.snapshotId === '' ? {} : { snapshotId: content.snapshotId };
   if (content.source !== place.identity)
-    return { kind: 'unfit', reason: 'the source has changed', snapshotId };
+    return { kind: 'unfit', reason: 'the source has changed', ...leftover };
   if (content.parameters !== parameters)
-    return { kind: 'unfit', reason: 'the upload had other options', snapshotId };
+    return { kind: 'unfit', reason: 'the upload had other options', ...leftover };
   const { block, count, state } = content.linear;
   return { kind: 'fits', journal: content, prefix: { block, count, state: Buffer.from(state, 'base64') } };
 }
@@ -54,13 +59,7 @@ export class UploadCheckpoint {
 
   constructor(
     place: JournalPlace,
-    header: {
-      snapshotId: string;
-      clientToken: string;
-      marked: boolean;
-      parameters: string;
-      blockSize: number;
-    },
+    header: UploadToken & { snapshotId: string; parameters: string; blockSize: number },
   ) {
     this.#place = place;
     this.#header = { version: 1, kind: 'upload', source: place.identity, ...header };

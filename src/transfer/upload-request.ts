@@ -4,6 +4,7 @@ import type { SnapshotTag, StartRequest } from '../ebs/api.ts';
 import { ColdsnapError } from '../errors.ts';
 import { UPLOAD_MARKER_TAG } from './marker.ts';
 import type { UploadOptions } from './options.ts';
+import type { UploadToken } from './upload-checkpoint.ts';
 
 const GIB = 2 ** 30;
 /** Limits of StartSnapshot, from the service model. */
@@ -102,9 +103,8 @@ const STREAM_TIMEOUT = 1_440;
 
 /** The request that starts the snapshot. Only these parameters and the client token make it the same snapshot again. */
 export function startRequest(
-  options: UploadOptions,
-  volumeSizeGiB: number,
-  run: { clientToken: string; marked: boolean; resumable: boolean },
+  options: UploadOptions & { volumeSizeGiB: number },
+  run: UploadToken & { resumable: boolean },
 ): StartRequest {
   const description =
     options.description ??
@@ -115,7 +115,7 @@ export function startRequest(
   if (run.marked && tags.length < MAX_TAGS) tags.push(UPLOAD_MARKER_TAG);
   const encrypted = options.kmsKeyId !== undefined || options.encrypted === true;
   return {
-    volumeSizeGiB,
+    volumeSizeGiB: options.volumeSizeGiB,
     clientToken: run.clientToken,
     timeoutMinutes: run.resumable ? RESUMABLE_TIMEOUT : STREAM_TIMEOUT,
     ...(tags.length === 0 ? {} : { tags }),

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
+import { downloadSnapshot, listPendingSnapshots, uploadSnapshot } from '../../src/index.ts';
 import { BLOCK, bytesAt, GIB, recorder, scratch, startService } from '../support/service.ts';
 
 /** An image of `length` bytes with data at the given blocks, and holes elsewhere. */
@@ -360,4 +360,25 @@ test('without the permission to tag, an upload whose user gave no tags goes unma
   ]);
   const { snapshotId } = await uploadSnapshot({ source, ...service });
   assert.deepEqual(emulator.snapshot(snapshotId)?.tags, {});
+});
+
+test('an upload that never heard which snapshot it had started goes on with that very snapshot', async (t) => {
+  const { emulator, service } = await startService(t);
+  const source = join(scratch(t), 'disk.img');
+  writeFileSync(source, randomBytes(2 * BLOCK));
+  emulator.setFaults([{ operation: 'StartSnapshot', action: { type: 'drop', executed: true } }]);
+  const { events, onEvent } = recorder();
+  await assert.rejects(uploadSnapshot({ source, retryForMs: 0, onEvent, ...service }), { class: 'gave-up' });
+  assert.ok(events.some((event) => event.type === 'warning' && event.code === 'SNAPSHOT_MAYBE_LEFT'));
+  emulator.setFaults([]);
+  const left = await listPendingSnapshots({ ...service });
+  const { snapshotId } = await uploadSnapshot({ source, ...service });
+  assert.deepEqual(left.map((snapshot) => snapshot.snapshotId), [snapshotId]);
+});
+  assert.equal(snapshotId, emulator.requests('StartSnapshot').at(-1)?.snapshotId);
+  assert.equal(
+    new Set(emulator.requests('StartSnapshot').flatMap((each) => each.snapshotId ?? [])).size,
+    1,
+    JSON.stringify(started),
+  );
 });
