@@ -2,8 +2,12 @@
 import type { Writable } from 'node:stream';
 import type { EmulatorOptions } from '../emulator/options.ts';
 import type {
+  ClientOptions,
+  DeletePendingOptions,
+  DeletePendingResult,
   DownloadOptions,
   DownloadResult,
+  PendingSnapshot,
   ServiceOptions,
   UploadOptions,
   UploadResult,
@@ -35,6 +39,8 @@ export interface Library {
   downloadSnapshot(options: DownloadOptions): Promise<DownloadResult>;
   uploadSnapshot(options: UploadOptions): Promise<UploadResult>;
   waitForSnapshot(options: WaitOptions): Promise<WaitResult>;
+  listPendingSnapshots(options?: ClientOptions): Promise<PendingSnapshot[]>;
+  deletePendingSnapshots(options?: DeletePendingOptions): Promise<DeletePendingResult>;
 }
 
 /** A running emulator, as far as the command needs it. */

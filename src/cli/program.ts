@@ -5,6 +5,7 @@ import { addCompletion } from './commands/completion.ts';
 import { addDownload } from './commands/download.ts';
 import { addEmulator } from './commands/emulator.ts';
 import { addHelp } from './commands/help.ts';
+import { addPending } from './commands/pending.ts';
 import { addUpload } from './commands/upload.ts';
 import { addWait } from './commands/wait.ts';
 import { addGlobalOptions } from './global-options.ts';
@@ -25,7 +26,7 @@ export function buildProgram(perform: Perform): Command {
     // Each command parses what stands after it, so that a value such as `--description --quiet` is no option.
     .enablePositionalOptions();
   addGlobalOptions(program);
-  for (const add of [addDownload, addUpload, addWait, addEmulator, addCompletion, addHelp]) {
+  for (const add of [addDownload, addUpload, addWait, addPending, addEmulator, addCompletion, addHelp]) {
     addGlobalOptions(add(program, perform));
   }
   return program.addHelpText(

@@ -172,6 +172,9 @@ export function makeWorld(library: Partial<Library> = {}): World {
         waits.push(options);
         return library.waitForSnapshot?.(options) ?? waitResult;
       },
+      listPendingSnapshots: async (options) => library.listPendingSnapshots?.(options) ?? [],
+      deletePendingSnapshots: async (options) =>
+        library.deletePendingSnapshots?.(options) ?? { deleted: [], kept: [] },
     }),
     startEmulator: async (options) => {
       emulators.push(options);

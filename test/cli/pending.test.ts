@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { DeletePendingOptions, PendingSnapshot } from '../../src/transfer/options.ts';
+import { makeWorld, withoutHooks } from './support.ts';
+
+function pending(given: Partial<PendingSnapshot> = {}): PendingSnapshot {
+  return {
+    snapshotId: 'snap-1',
+    status: 'pending',
+    volumeSizeGiB: 8,
+    description: 'disk.img',
+    startTime: new Date('2026-01-02T03:04:05.678Z'),
+    abandoned: false,
+    ...given,
+  };
+}
+
+const failed = pending({ snapshotId: 'snap-2', status: 'error', abandoned: true });
+
+test('pending prints one line a snapshot on stdout, its ID first', async () => {
+  const world = makeWorld({ listPendingSnapshots: async () => [pending(), failed] });
+  assert.equal(await world.run('pending'), 0);
+  assert.deepEqual(world.stdout.lines, [
+    'snap-1  pending  2026-01-02T03:04:05Z  8 GiB  disk.img',
+    'snap-2  error    2026-01-02T03:04:05Z  8 GiB  disk.img',
+  ]);
+});
+
+test('pending prints nothing on stdout when there is nothing', async () => {
+  const world = makeWorld({ listPendingSnapshots: async () => [] });
+  assert.equal(await world.run('pending'), 0);
+  assert.equal(world.stdout.text, '');
+  assert.match(world.stderr.text, /found: 0/);
+});
+
+test('pending shows those that are named', async () => {
+  const world = makeWorld({ listPendingSnapshots: async () => [pending(), failed] });
+  assert.equal(await world.run('pending snap-2'), 0);
+  assert.deepEqual(world.stdout.lines.length, 1);
+  assert.match(world.stdout.text, /^snap-2 /);
+});
+
+test('pending --json prints one document', async () => {
+  const world = makeWorld({ listPendingSnapshots: async () => [failed] });
+  assert.equal(await world.run('pending --json'), 0);
+  const { startTime, ...rest } = failed;
+  assert.deepEqual(JSON.parse(world.stdout.text), {
+    pending: [{ ...rest, startTime: startTime.toISOString() }],
+  });
+});
+
+test('control characters in a description do not reach the terminal', async () => {
+  const world = makeWorld({
+    listPendingSnapshots: async () => [pending({ description: 'a\u001b[2J\n\u009bb' })],
+  });
+  await world.run('pending');
+  assert.match(world.stdout.text, / {2}a\?\[2J\?\?b\n$/);
+});
+
+for (const [line, expected] of [
+  ['pending --delete', {}],
+  ['pending --delete --force', { force: true }],
+  ['pending --delete snap-1 snap-2', { snapshotIds: ['snap-1', 'snap-2'] }],
+  ['--region r pending --delete', { region: 'r' }],
+] as const) {
+  test(`${line} deletes what it says`, async () => {
+    const calls: DeletePendingOptions[] = [];
+    const world = makeWorld({
+      deletePendingSnapshots: async (options) => {
+        calls.push(options ?? {});
+        return { deleted: [failed], kept: [] };
+      },
+    });
+    assert.equal(await world.run(line), 0, world.stderr.text);
+    assert.deepEqual(calls.map(withoutHooks), [expected]);
+    assert.match(world.stdout.text, /^snap-2 .*\n$/);
+  });
+}
+
+test('--force without --delete is refused, lest somebody thinks that something was deleted', async () => {
+  const world = makeWorld();
+  assert.equal(await world.run('pending --force'), 2);
+  assert.match(world.stderr.text, /but not --delete/);
+});
+
+test('what pending --delete keeps is named, with the way to delete it', async () => {
+  const world = makeWorld({ deletePendingSnapshots: async () => ({ deleted: [], kept: [pending()] }) });
+  assert.equal(await world.run('pending --delete'), 0);
+  assert.equal(world.stdout.text, '');
+  assert.match(world.stderr.text, /may be going on .*--force/);
+  assert.match(world.stderr.text, /^ {2}snap-1$/m);
+});
