@@ -27,10 +27,11 @@ export class Volume {
     closeSync(openSync(file, 'w'));
     truncateSync(file, bytes);
     if (!useLoop || process.getuid?.() !== 0) return new Volume(file, undefined);
-    const device = execFileSync('losetup', ['--find', '--show', '--direct-io=on', file], {
-      encoding: 'utf8',
-    });
-    return new Volume(file, device.trim());
+    const device = execFileSync('losetup', ['--find', '--show', file], { encoding: 'utf8' }).trim();
+    const volume = new Volume(file, device);
+    if (spawnSync('losetup', ['--direct-io=on', device], { stdio: 'ignore' }).status === 0) return volume;
+    volume.remove();
+    throw new Error(`${directory} is on a file system without direct I/O: choose another place with --dir`);
   }
 
   /** Fills it with a snapshot's contents, and so also allocates its blocks, as a disk in use has them. */
