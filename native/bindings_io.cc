@@ -1,4 +1,5 @@
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <string>
@@ -34,20 +35,36 @@ struct FdTask {
 
 Napi::Value RunOnFd(const Napi::CallbackInfo& info, SysError (*call)(int)) {
   return RunAsync<FdTask>(
-      info.Env(), {ToFd(info[0]), call}, info.Env().Undefined(), [](FdTask& t) { return t.call(t.fd); },
-      [](Napi::Env env, const FdTask&) { return env.Undefined(); });
+      info, {ToFd(info[0]), call}, [](FdTask& t) { return t.call(t.fd); },
+      [](Napi::Env env, FdTask&) { return env.Undefined(); });
 }
 
 // syncData(fd), syncAll(fd) → Promise<void>
 Napi::Value SyncDataOf(const Napi::CallbackInfo& info) { return RunOnFd(info, SyncData); }
 Napi::Value SyncAllOf(const Napi::CallbackInfo& info) { return RunOnFd(info, SyncAll); }
 
+// Closes a descriptor that nobody took.
+class OwnedFd {
+ public:
+  OwnedFd() = default;
+  OwnedFd(OwnedFd&& other) noexcept : fd_(other.Take()) {}
+  OwnedFd& operator=(OwnedFd&&) = delete;
+  ~OwnedFd() {
+    if (fd_ >= 0) close(fd_);
+  }
+  int* Receive() { return &fd_; }
+  int Take() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_ = -1;
+};
+
 struct OpenTask {
   std::string path;
   bool write;
   bool direct;
   Inode expect;
-  int fd;
+  OwnedFd fd;
 };
 
 // openExclusive(path, write, direct, dev, ino, rdev) → Promise<number>
@@ -56,11 +73,11 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
                 info[1].As<Napi::Boolean>().Value(),
                 info[2].As<Napi::Boolean>().Value(),
                 {BigToUint64(info[3]), BigToUint64(info[4]), BigToUint64(info[5])},
-                -1};
+                {}};
   return RunAsync<OpenTask>(
-      info.Env(), std::move(task), info.Env().Undefined(),
-      [](OpenTask& t) { return OpenExclusive(t.path, t.write, t.direct, t.expect, &t.fd); },
-      [](Napi::Env env, const OpenTask& t) -> Napi::Value { return Napi::Number::New(env, t.fd); });
+      info, std::move(task),
+      [](OpenTask& t) { return OpenExclusive(t.path, t.write, t.direct, t.expect, t.fd.Receive()); },
+      [](Napi::Env env, OpenTask& t) -> Napi::Value { return Napi::Number::New(env, t.fd.Take()); });
 }
 
 struct FactsTask {
@@ -71,9 +88,9 @@ struct FactsTask {
 // deviceFacts(fd) → Promise<DeviceFacts>
 Napi::Value Facts(const Napi::CallbackInfo& info) {
   return RunAsync<FactsTask>(
-      info.Env(), {ToFd(info[0]), {}}, info.Env().Undefined(),
+      info, {ToFd(info[0]), {}},
       [](FactsTask& t) { return ReadDeviceFacts(t.fd, &t.facts); },
-      [](Napi::Env env, const FactsTask& t) -> Napi::Value {
+      [](Napi::Env env, FactsTask& t) -> Napi::Value {
         const Napi::Object result = Napi::Object::New(env);
         result.Set("sizeBytes", static_cast<double>(t.facts.size_bytes));
         result.Set("logicalBlockSize", t.facts.logical_block_size);
@@ -91,9 +108,9 @@ struct FlagTask {
 // rereadPartitionTable(fd) → Promise<boolean>
 Napi::Value RereadPartitions(const Napi::CallbackInfo& info) {
   return RunAsync<FlagTask>(
-      info.Env(), {ToFd(info[0]), false}, info.Env().Undefined(),
+      info, {ToFd(info[0]), false},
       [](FlagTask& t) { return RereadPartitionTable(t.fd, &t.flag); },
-      [](Napi::Env env, const FlagTask& t) -> Napi::Value { return Napi::Boolean::New(env, t.flag); });
+      [](Napi::Env env, FlagTask& t) -> Napi::Value { return Napi::Boolean::New(env, t.flag); });
 }
 
 // tryLock(fd) → boolean, or the error object; does not wait, so it needs no thread
@@ -108,7 +125,8 @@ Napi::Value AllocateSlab(const Napi::CallbackInfo& info) {
   const size_t length = static_cast<size_t>(ToUint64(info[0]));
   void* memory = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return ToJsError(info.Env(), SysError::Last("mmap"));
-  return Napi::ArrayBuffer::New(info.Env(), memory, length, [length](Napi::Env, void* data) { munmap(data, length); });
+  const auto unmap = [length](Napi::Env, void* data) { munmap(data, length); };
+  return Napi::ArrayBuffer::New(info.Env(), memory, length, unmap);
 }
 
 struct WriteTask {
@@ -118,32 +136,33 @@ struct WriteTask {
   ZeroMethod method;
 };
 
-// writeBlocks(fd, data[], offset[], digest[], policy, method) → Promise<[outcome…, method]>
+// writeBlocks(fd, policy, method, offsets: Float64Array, digests: Uint8Array, ...data) → Promise<[outcome…, method]>
 Napi::Value Write(const Napi::CallbackInfo& info) {
-  WriteTask task{ToFd(info[0]), {}, static_cast<ZeroPolicy>(info[4].As<Napi::Number>().Uint32Value()),
-                 ToZeroMethod(info[5])};
-  const Napi::Array data = info[1].As<Napi::Array>();
-  const Napi::Array offsets = info[2].As<Napi::Array>();
-  const Napi::Array digests = info[3].As<Napi::Array>();
-  task.blocks.resize(data.Length());
-  for (uint32_t i = 0; i < data.Length(); i++) {
+  constexpr size_t kFirst = 5;
+  WriteTask task{ToFd(info[0]), {}, static_cast<ZeroPolicy>(info[1].As<Napi::Number>().Uint32Value()),
+                 ToZeroMethod(info[2])};
+  Napi::Float64Array offsets = info[3].As<Napi::Float64Array>();
+  const Bytes digests = ToBytes(info[4]);
+  task.blocks.resize(info.Length() - kFirst);
+  for (size_t i = 0; i < task.blocks.size(); i++) {
     BlockWrite& block = task.blocks[i];
-    const Bytes bytes = ToBytes(data.Get(i));
+    const Bytes bytes = ToBytes(info[kFirst + i]);
     block.data = bytes.data;
     block.length = bytes.length;
-    block.offset = ToUint64(offsets.Get(i));
-    memcpy(block.digest.data(), ToBytes(digests.Get(i)).data, block.digest.size());
+    block.offset = static_cast<uint64_t>(offsets[i]);
+    memcpy(block.digest.data(), digests.data + i * block.digest.size(), block.digest.size());
   }
   return RunAsync<WriteTask>(
-      info.Env(), std::move(task), data,
+      info, std::move(task),
       [](WriteTask& t) { return WriteBlocks(t.fd, &t.blocks, t.policy, &t.method); },
-      [](Napi::Env env, const WriteTask& t) -> Napi::Value {
+      [](Napi::Env env, WriteTask& t) -> Napi::Value {
         const Napi::Array result = Napi::Array::New(env, t.blocks.size() + 1);
         uint32_t i = 0;
         for (const BlockWrite& block : t.blocks) result.Set(i++, static_cast<uint8_t>(block.outcome));
         result.Set(i, ToJs(env, t.method));
         return result;
-      });
+      },
+      kFirst);
 }
 
 struct ReadTask {
@@ -152,34 +171,33 @@ struct ReadTask {
   bool hash;
 };
 
-// readBlocks(fd, data[], offset[], hash) → Promise<{ digest, zero, bytesRead }[]>
+// readBlocks(fd, hash, offsets: Float64Array, ...data) → Promise<{ digest, zero, bytesRead }[]>
 Napi::Value Read(const Napi::CallbackInfo& info) {
-  ReadTask task{ToFd(info[0]), {}, info[3].As<Napi::Boolean>().Value()};
-  const Napi::Array data = info[1].As<Napi::Array>();
-  const Napi::Array offsets = info[2].As<Napi::Array>();
-  task.blocks.resize(data.Length());
-  for (uint32_t i = 0; i < data.Length(); i++) {
-    const Bytes bytes = ToBytes(data.Get(i));
+  constexpr size_t kFirst = 3;
+  ReadTask task{ToFd(info[0]), {}, info[1].As<Napi::Boolean>().Value()};
+  Napi::Float64Array offsets = info[2].As<Napi::Float64Array>();
+  task.blocks.resize(info.Length() - kFirst);
+  for (size_t i = 0; i < task.blocks.size(); i++) {
+    const Bytes bytes = ToBytes(info[kFirst + i]);
     task.blocks[i].data = bytes.data;
     task.blocks[i].length = bytes.length;
-    task.blocks[i].offset = ToUint64(offsets.Get(i));
+    task.blocks[i].offset = static_cast<uint64_t>(offsets[i]);
   }
   return RunAsync<ReadTask>(
-      info.Env(), std::move(task), data, [](ReadTask& t) { return ReadBlocks(t.fd, &t.blocks, t.hash); },
-      [](Napi::Env env, const ReadTask& t) -> Napi::Value {
+      info, std::move(task), [](ReadTask& t) { return ReadBlocks(t.fd, &t.blocks, t.hash); },
+      [](Napi::Env env, ReadTask& t) -> Napi::Value {
         const Napi::Array result = Napi::Array::New(env, t.blocks.size());
         for (size_t i = 0; i < t.blocks.size(); i++) {
           const BlockRead& block = t.blocks[i];
-          Napi::Uint8Array digest = Napi::Uint8Array::New(env, t.hash ? block.digest.size() : 0);
-          if (t.hash) memcpy(digest.Data(), block.digest.data(), block.digest.size());
           const Napi::Object entry = Napi::Object::New(env);
-          entry.Set("digest", digest);
+          entry.Set("digest", NewBytes(env, block.digest.data(), t.hash ? block.digest.size() : 0));
           entry.Set("zero", block.zero);
           entry.Set("bytesRead", static_cast<double>(block.bytes_read));
           result.Set(static_cast<uint32_t>(i), entry);
         }
         return result;
-      });
+      },
+      kFirst);
 }
 
 struct RangeTask {
@@ -192,17 +210,16 @@ struct RangeTask {
 // zeroRange(fd, offset, length, method) → Promise<method>
 Napi::Value Zero(const Napi::CallbackInfo& info) {
   return RunAsync<RangeTask>(
-      info.Env(), {ToFd(info[0]), ToUint64(info[1]), ToUint64(info[2]), ToZeroMethod(info[3])},
-      info.Env().Undefined(), [](RangeTask& t) { return ZeroRange(t.fd, t.offset, t.length, &t.method); },
-      [](Napi::Env env, const RangeTask& t) { return ToJs(env, t.method); });
+      info, {ToFd(info[0]), ToUint64(info[1]), ToUint64(info[2]), ToZeroMethod(info[3])}, [](RangeTask& t) { return ZeroRange(t.fd, t.offset, t.length, &t.method); },
+      [](Napi::Env env, RangeTask& t) { return ToJs(env, t.method); });
 }
 
 // dropCache(fd, offset, length) → Promise<void>
 Napi::Value Drop(const Napi::CallbackInfo& info) {
   return RunAsync<RangeTask>(
-      info.Env(), {ToFd(info[0]), ToUint64(info[1]), ToUint64(info[2]), ZeroMethod::kWrite}, info.Env().Undefined(),
+      info, {ToFd(info[0]), ToUint64(info[1]), ToUint64(info[2]), ZeroMethod::kWrite},
       [](RangeTask& t) { return DropCache(t.fd, t.offset, t.length); },
-      [](Napi::Env env, const RangeTask&) { return env.Undefined(); });
+      [](Napi::Env env, RangeTask&) { return env.Undefined(); });
 }
 
 struct ExtentTask {
@@ -215,9 +232,9 @@ struct ExtentTask {
 // nextExtent(fd, offset) → Promise<{ start, end } | null>
 Napi::Value NextExtentOf(const Napi::CallbackInfo& info) {
   return RunAsync<ExtentTask>(
-      info.Env(), {ToFd(info[0]), ToUint64(info[1]), {}, false}, info.Env().Undefined(),
+      info, {ToFd(info[0]), ToUint64(info[1]), {}, false},
       [](ExtentTask& t) { return NextExtent(t.fd, t.offset, &t.extent, &t.found); },
-      [](Napi::Env env, const ExtentTask& t) -> Napi::Value {
+      [](Napi::Env env, ExtentTask& t) -> Napi::Value {
         if (!t.found) return env.Null();
         const Napi::Object result = Napi::Object::New(env);
         result.Set("start", static_cast<double>(t.extent.start));

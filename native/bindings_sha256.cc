@@ -10,36 +10,32 @@ namespace coldsnap {
 
 namespace {
 
-Napi::Value ToJs(Napi::Env env, const Digest& digest) {
-  Napi::Uint8Array array = Napi::Uint8Array::New(env, digest.size());
-  memcpy(array.Data(), digest.data(), digest.size());
-  return array;
-}
+Napi::Value ToJs(Napi::Env env, const Digest& digest) { return NewBytes(env, digest.data(), digest.size()); }
 
 struct HashTask {
   std::vector<Message> messages;
   std::vector<Digest> digests;
 };
 
-// sha256(buffers) → Promise<Uint8Array[]>
+// sha256(...buffers) → Promise<Uint8Array[]>
 Napi::Value HashAll(const Napi::CallbackInfo& info) {
   HashTask task;
-  const Napi::Array buffers = info[0].As<Napi::Array>();
-  for (uint32_t i = 0; i < buffers.Length(); i++) {
-    const Bytes bytes = ToBytes(buffers.Get(i));
+  for (size_t i = 0; i < info.Length(); i++) {
+    const Bytes bytes = ToBytes(info[i]);
     task.messages.push_back({bytes.data, bytes.length});
   }
   return RunAsync<HashTask>(
-      info.Env(), std::move(task), buffers,
+      info, std::move(task),
       [](HashTask& t) {
         t.digests = Sha256(t.messages);
         return SysError{};
       },
-      [](Napi::Env env, const HashTask& t) -> Napi::Value {
+      [](Napi::Env env, HashTask& t) -> Napi::Value {
         const Napi::Array result = Napi::Array::New(env, t.digests.size());
         for (size_t i = 0; i < t.digests.size(); i++) result.Set(static_cast<uint32_t>(i), ToJs(env, t.digests[i]));
         return result;
-      });
+      },
+      0);
 }
 
 // A stream's state as JavaScript holds it: chaining value, length and tail, each as bytes, the numbers big-endian.
@@ -69,9 +65,9 @@ void StoreState(const Sha256Stream& stream, uint8_t* state) {
 
 // sha256New() → Uint8Array
 Napi::Value StreamNew(const Napi::CallbackInfo& info) {
-  Napi::Uint8Array state = Napi::Uint8Array::New(info.Env(), kStateSize);
-  StoreState(Sha256Stream::New(), state.Data());
-  return state;
+  uint8_t state[kStateSize];
+  StoreState(Sha256Stream::New(), state);
+  return NewBytes(info.Env(), state, sizeof state);
 }
 
 // sha256Update(state, data); changes the state in place

@@ -1,26 +1,28 @@
 #include "promise_worker.h"
 
-namespace coldsnap {
+#include <cstring>
 
-PromiseWorker::PromiseWorker(Napi::Env env, Run run, Result result, Napi::Value keep)
-    : Napi::AsyncWorker(env, "coldsnap"),
-      deferred_(Napi::Promise::Deferred::New(env)),
-      keep_(keep.IsObject() ? Napi::Reference<Napi::Value>::New(keep, 1) : Napi::Reference<Napi::Value>()),
-      run_(std::move(run)),
-      result_(std::move(result)) {}
+namespace coldsnap {
 
 void PromiseWorker::OnOK() {
   const Napi::Env env = Env();
   if (error_.Failed()) {
-    deferred_.Reject(ToJsError(env, error_));
+    napi_reject_deferred(env, deferred_, ToJsError(env, error_));
     return;
   }
   const Napi::Value value = result_(env);
   if (env.IsExceptionPending()) {  // out of memory while the result was made
-    deferred_.Reject(env.GetAndClearPendingException().Value());
-  } else {
-    deferred_.Resolve(value);
+    napi_reject_deferred(env, deferred_, env.GetAndClearPendingException().Value());
+  } else if (!value.IsEmpty()) {
+    napi_resolve_deferred(env, deferred_, value);
   }
+}
+
+Napi::Value NewBytes(Napi::Env env, const uint8_t* bytes, size_t length) {
+  Napi::Uint8Array array = Napi::Uint8Array::New(env, length);
+  if (array.IsEmpty()) return Napi::Value();
+  if (length > 0) memcpy(array.Data(), bytes, length);
+  return array;
 }
 
 Napi::Value ToJsError(Napi::Env env, const SysError& error) {

@@ -19,20 +19,20 @@ export interface Addon {
   }>;
   rereadPartitionTable(fd: number): Promise<boolean>;
   allocateSlab(bytes: number): ArrayBuffer | Error;
-  /** Outcomes as numbers, one a block, and then the zero method that worked. The arrays must not be shared with anyone. */
+  /** Digests one after another; outcomes as numbers, one a block, and then the zero method that worked. */
   writeBlocks(
     fd: number,
-    data: Uint8Array[],
-    offsets: number[],
-    digests: Uint8Array[],
     policy: number,
     method: number,
+    offsets: Float64Array,
+    digests: Uint8Array,
+    ...data: Uint8Array[]
   ): Promise<number[]>;
   readBlocks(
     fd: number,
-    data: Uint8Array[],
-    offsets: number[],
     hash: boolean,
+    offsets: Float64Array,
+    ...data: Uint8Array[]
   ): Promise<{ digest: Uint8Array; zero: boolean; bytesRead: number }[]>;
   zeroRange(fd: number, offset: number, length: number, method: number): Promise<number>;
   syncData(fd: number): Promise<void>;
@@ -41,7 +41,7 @@ export interface Addon {
   nextExtent(fd: number, offset: number): Promise<{ start: number; end: number } | null>;
   dropCache(fd: number, offset: number, length: number): Promise<void>;
   isZero(data: Uint8Array): boolean;
-  sha256(buffers: Uint8Array[]): Promise<Uint8Array[]>;
+  sha256(...buffers: Uint8Array[]): Promise<Uint8Array[]>;
   sha256New(): Uint8Array;
   sha256Update(state: Uint8Array, data: Uint8Array): void;
   sha256Digest(state: Uint8Array): Uint8Array;

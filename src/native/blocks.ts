@@ -56,7 +56,7 @@ const outcomes: readonly BlockOutcome[] = ['written', 'zero', 'mismatch'];
 const methods: readonly ZeroMethod[] = ['blkzeroout', 'zero-range', 'punch-hole', 'write'];
 
 /**
- * Checks received blocks and puts the right ones in place, in one hop off the main thread: zero test, SHA-256 (blocks of
+ * Checks received blocks (up to 1,024) and puts the right ones in place, in one hop off the main thread: zero test, SHA-256 (blocks of
  * equal length together), and only if that is right the write, in the order given.
  *
  * With `fd` -1 (and policy `skip`) the blocks are only checked: `written` then means "right, and not zeros".
@@ -76,26 +76,26 @@ export async function writeBlocks(
   const method = checkChoice('zeroMethod', options.zeroMethod, methods);
   if (fd === -1 && options.zero !== 'skip')
     throw new RangeError(`fd -1 needs the zero policy skip, not ${options.zero}`);
-  // Arrays of our own: what C++ keeps alive through them nobody else can take out.
+  checkCount('blocks', blocks);
   const data: Uint8Array[] = [];
-  const offsets: number[] = [];
-  const digests: Uint8Array[] = [];
+  const offsets = new Float64Array(blocks.length);
+  const digests = new Uint8Array(blocks.length * 32);
   for (const [i, block] of blocks.entries()) {
     const { data: bytes, offset, digest } = block;
     checkData(`blocks[${i}].data`, bytes);
     checkBlockOffset(i, offset, bytes.length);
     checkDigest(`blocks[${i}].digest`, digest);
     data.push(bytes);
-    offsets.push(offset);
-    digests.push(digest);
+    offsets[i] = offset;
+    digests.set(digest, i * 32);
   }
-  const result = await settled(addon().writeBlocks(fd, data, offsets, digests, policy, method));
+  const result = await settled(addon().writeBlocks(fd, policy, method, offsets, digests, ...data));
   const zeroMethod = methods[result.pop()!]!;
   return { outcomes: result.map((outcome) => outcomes[outcome]!), zeroMethod };
 }
 
 /**
- * Reads blocks completely (zero-filling past the end of the file) and says of each whether it is all zeros and, with
+ * Reads blocks (up to 1,024) completely (zero-filling past the end of the file) and says of each whether it is all zeros and, with
  * `hash`, its SHA-256. Rejects with a SystemCallError with the failing block's `offset`.
  */
 export async function readBlocks(
@@ -106,16 +106,17 @@ export async function readBlocks(
   checkFd(fd);
   checkArray('reads', reads);
   checkBoolean('hash', options.hash);
+  checkCount('reads', reads);
   const data: Uint8Array[] = [];
-  const offsets: number[] = [];
+  const offsets = new Float64Array(reads.length);
   for (const [i, read] of reads.entries()) {
     const { data: bytes, offset } = read;
     checkData(`reads[${i}].data`, bytes);
     checkBlockOffset(i, offset, bytes.length);
     data.push(bytes);
-    offsets.push(offset);
+    offsets[i] = offset;
   }
-  return settled(addon().readBlocks(fd, data, offsets, options.hash));
+  return settled(addon().readBlocks(fd, options.hash, offsets, ...data));
 }
 
 /**
@@ -135,6 +136,11 @@ export async function zeroRange(
   checkRange(offset, length);
   const start = checkChoice('method', method, methods);
   return methods[await settled(addon().zeroRange(fd, offset, length, start))]!;
+}
+
+/** More would not be faster, and they become the arguments of one call. */
+function checkCount(name: string, blocks: readonly unknown[]): void {
+  if (blocks.length > 1024) throw new RangeError(`${name} must be at most 1024, not ${blocks.length}`);
 }
 
 function checkBlockOffset(i: number, offset: unknown, length: number): asserts offset is number {

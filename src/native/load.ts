@@ -1,5 +1,5 @@
 /** Finds the addon's binary and loads it, or says what it saw and what to do. */
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -64,7 +64,8 @@ export function loadAddon(from: string = dirname(fileURLToPath(import.meta.url))
       return module.exports;
     } catch (error) {
       cause ??= error;
-      tried.push({ path, reason: error instanceof Error ? error.message : String(error) });
+      const message = error instanceof Error ? error.message : String(error);
+      tried.push({ path, reason: `${message} [${contentsOf(path)}]` });
     }
   }
   throw new AddonLoadError(explain(root, tried), tried, cause);
@@ -94,14 +95,20 @@ function explain(root: string, tried: readonly { path: string; reason: string }[
 /** What may help against what dlopen said. */
 function solutionsFor(reason: string): string[] {
   if (reason === 'no such file') return [];
-  if (/GLIBC|GLIBCXX|CXXABI/.test(reason)) {
+  const machine = /\[a library for (.*)\]$/.exec(reason)?.[1];
+  if (/\[no library\]$/.test(reason) || (machine !== undefined && machine !== process.arch)) {
     return [
-      'the binary wants a newer C library than this system has: rebuild here with `npm rebuild coldsnap --build-from-source`',
+      `the file is not a library for this machine (${process.arch}); was node_modules copied from another? Run \`npm rebuild coldsnap\``,
     ];
   }
-  if (/ELF|wrong architecture|cannot open shared object file: No such file/i.test(reason)) {
+  if (/GLIBC|GLIBCXX|CXXABI/.test(reason)) {
     return [
-      `the binary was built for another platform (node_modules copied from elsewhere?): on this machine (${process.arch}) run \`npm rebuild coldsnap\``,
+      'the binary wants newer system libraries than there are here: `npm rebuild coldsnap --build-from-source`',
+    ];
+  }
+  if (/cannot open shared object file|Error loading shared library/.test(reason)) {
+    return [
+      'a library that the binary needs is missing (it is named above; on a system without glibc, such as Alpine, that is expected): `npm rebuild coldsnap --build-from-source`',
     ];
   }
   if (/Permission denied|Operation not permitted|failed to map segment/i.test(reason)) {
@@ -115,6 +122,24 @@ function solutionsFor(reason: string): string[] {
     ];
   }
   return ['rebuild it: `npm rebuild coldsnap`'];
+}
+
+/** What the ELF header says that dlopen does not: for a foreign machine glibc says "No such file". */
+function contentsOf(path: string): string {
+  const header = Buffer.alloc(20);
+  try {
+    const fd = openSync(path, 'r');
+    try {
+      readSync(fd, header, 0, header.length, 0);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  if (header.readUInt32BE(0) !== 0x7f454c46) return 'no library';
+  const machine = header.readUInt16LE(18);
+  return `a library for ${{ 3: 'ia32', 40: 'arm', 62: 'x64', 183: 'arm64', 243: 'riscv64' }[machine] ?? `machine ${machine}`}`;
 }
 
 function libc(): string {

@@ -6,7 +6,10 @@ export async function sha256(buffers: readonly Uint8Array[]): Promise<Uint8Array
   checkArray('buffers', buffers);
   const own = [...buffers];
   for (const [i, buffer] of own.entries()) checkData(`buffers[${i}]`, buffer);
-  return settled(addon().sha256(own));
+  // The buffers become the arguments of one call, so there must not be any number of them.
+  const calls: Promise<Uint8Array[]>[] = [];
+  for (let i = 0; i < own.length; i += 1024) calls.push(settled(addon().sha256(...own.slice(i, i + 1024))));
+  return (await Promise.all(calls)).flat();
 }
 
 /**

@@ -119,6 +119,11 @@ for (const kernel of available) {
   });
 }
 
+test('any number of messages may be given at once', async () => {
+  const messages = Array.from({ length: 2500 }, (_, i) => noise(i % 70, i));
+  assert.deepEqual((await sha256(messages)).map(hex), messages.map(digestOf).map(hex));
+});
+
 test('a state gives the same digest however the message is cut, and a digest does not end it', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 20 }), (pieces) => {
