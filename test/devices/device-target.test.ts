@@ -3,7 +3,6 @@ import { strict as assert } from 'node:assert';
 import { open, readFile, symlink } from 'node:fs/promises';
 import { test } from 'node:test';
 import { openTarget } from '../../src/image/open-target.ts';
-import type { ArrivedBlock, ImageTarget } from '../../src/image/target.ts';
 import {
   aligned,
   arrived,
@@ -12,6 +11,7 @@ import {
   damaged,
   KiB,
   MiB,
+  restore,
   sha256Of,
   volumeOf,
 } from '../image/blocks.ts';
@@ -19,23 +19,6 @@ import { needsLoop, run, Scratch } from '../support/loop.ts';
 
 const blockSize = 512 * KiB;
 const used = 0xff;
-
-/** Restores blocks and zeroes the rest of the volume, as a download does. */
-async function restore(
-  target: ImageTarget,
-  blocks: readonly ArrivedBlock[],
-  volumeSize: number,
-  size = blockSize,
-): Promise<void> {
-  await target.prepare({ volumeSize, blockSize: size }, { resume: false });
-  const listed = new Set(blocks.map(({ offset }) => offset));
-  for (let offset = 0; offset < volumeSize; offset += size) {
-    if (!listed.has(offset)) await target.zero(offset, size);
-  }
-  const verdicts = await target.writeBlocks(blocks);
-  assert.ok(!verdicts.includes('mismatch'));
-  await target.commit();
-}
 
 async function bytesAt(path: string, offset: number, length: number): Promise<Buffer> {
   const file = await open(path, 'r');
@@ -63,7 +46,7 @@ test(
 
     const target = await openTarget(device);
     await target.checkOverwrite({ force: true, resuming: false });
-    await restore(target, blocks, volumeSize);
+    await restore(target, blocks, volumeSize, blockSize);
 
     const expected = Buffer.concat([volumeOf(blocks, volumeSize), Buffer.alloc(3 * MiB, used)]);
     assertSameBytes(await readFile(backing), expected);
@@ -96,7 +79,7 @@ test('a device whose snapshot has no block 0, or a zero one, starts with zeros',
     const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used });
     const target = await openTarget(device);
     await target.checkOverwrite({ force: true, resuming: false });
-    await restore(target, blocks, 2 * MiB);
+    await restore(target, blocks, 2 * MiB, blockSize);
     assertSameBytes(await readFile(backing), volumeOf(blocks, 2 * MiB));
   }
 });
@@ -172,7 +155,7 @@ test('buffers that direct I/O does not take are written all the same', needsLoop
   data.set(odd.data);
   const target = await openTarget(device);
   await target.checkOverwrite({ force: false, resuming: false });
-  await restore(target, [{ ...odd, data }], 2 * MiB);
+  await restore(target, [{ ...odd, data }], 2 * MiB, blockSize);
   assertSameBytes(await readFile(backing), volumeOf([odd], 2 * MiB));
 });
 
@@ -190,152 +173,6 @@ test('nothing may be written past the end of the volume', needsLoop, async (t) =
   assertSameBytes(await bytesAt(backing, blockSize, 3 * blockSize), Buffer.alloc(3 * blockSize, used));
 });
 
-test('a device that is too small is refused with both sizes, unharmed', needsLoop, async (t) => {
-  const scratch = await Scratch.for(t);
-  const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used });
-  const target = await openTarget(device);
-  await target.checkOverwrite({ force: true, resuming: false });
-  const error = await assertFails(
-    target.prepare({ volumeSize: 3 * MiB, blockSize }, { resume: false }),
-    'TARGET_TOO_SMALL',
-    /2097152 bytes \(2 MiB\).*3145728 bytes \(3 MiB\)/,
-  );
-  assert.equal(error.class, 'refused');
-  await target.abandon({ keepForResume: false });
-  assertSameBytes(await readFile(backing), Buffer.alloc(2 * MiB, used));
-});
-
-test('a mounted device is refused by its mount point, and stays what it was', needsLoop, async (t) => {
-  const scratch = await Scratch.for(t);
-  const { device, backing } = await scratch.loop({ bytes: 8 * MiB });
-  await run('mkfs.ext4', '-q', device);
-  const point = await scratch.mount(device, ['-o', 'ro']);
-  const before = sha256Of(await readFile(backing));
-  const error = await assertFails(
-    openTarget(device),
-    'DEVICE_IN_USE',
-    new RegExp(`${device} is in use: mounted at ${point} \\(ext4\\)`),
-  );
-  assert.equal(error.class, 'refused');
-  assert.deepEqual(sha256Of(await readFile(backing)), before);
-});
-
-test('a device with a mounted partition is refused by the name of the partition', needsLoop, async (t) => {
-  const scratch = await Scratch.for(t);
-  const { device } = await scratch.loop({ bytes: 16 * MiB });
-  // Tells the kernel of a partition without a partition table, which this kernel may not be able to read.
-  await run('addpart', device, '1', '2048', '16384');
-  scratch.onEnd(() => run('delpart', device, '1'));
-  await run('mkfs.ext4', '-q', `${device}p1`);
-  const point = await scratch.mount(`${device}p1`);
-  const name = device.replace('/dev/', '');
-  await assertFails(
-    openTarget(device),
-    'DEVICE_IN_USE',
-    new RegExp(`its partition ${name}p1 is mounted at ${point}`),
-  );
-  await assertFails(
-    openTarget(`${device}p1`),
-    'DEVICE_IN_USE',
-    new RegExp(`p1 is in use: mounted at ${point}`),
-  );
-});
-
-test('a device used as swap is refused', needsLoop, async (t) => {
-  const scratch = await Scratch.for(t);
-  const { device } = await scratch.loop({ bytes: 4 * MiB, fill: 0 });
-  await run('mkswap', device);
-  await run('swapon', device);
-  scratch.onEnd(() => run('swapoff', device));
-  await assertFails(openTarget(device), 'DEVICE_IN_USE', /used as swap/);
-});
-
-test(
-  'a device that another program holds is refused, also a second run into the same device',
-  needsLoop,
-  async (t) => {
-    const scratch = await Scratch.for(t);
-    const { device } = await scratch.loop({ bytes: 2 * MiB });
-    const first = await openTarget(device);
-    await assertFails(
-      openTarget(device),
-      'DEVICE_IN_USE',
-      new RegExp(`open in .* \\(process ${process.pid}\\)`),
-    );
-    await first.abandon({ keepForResume: false });
-    await (await openTarget(device)).abandon({ keepForResume: false });
-  },
-);
-
-test('a read-only device is refused', needsLoop, async (t) => {
-  const scratch = await Scratch.for(t);
-  const { device } = await scratch.loop({ bytes: 2 * MiB, readOnly: true });
-  const error = await assertFails(openTarget(device), 'TARGET_READ_ONLY');
-  assert.equal(error.class, 'refused');
-});
-
-test('a device without a medium is refused', needsLoop, async (t) => {
-  const scratch = await Scratch.for(t);
-  const { device } = await scratch.loop({ bytes: 2 * MiB });
-  const file = await open(device, 'r+');
-  try {
-    // Capacity 0 is what card readers and detached network disks show; the file behind this one is cut away.
-    await run('truncate', '--size', '0', `${scratch.directory}/loop-0.img`);
-    await run('losetup', '--set-capacity', device);
-  } finally {
-    await file.close();
-  }
-  await assertFails(openTarget(device), 'TARGET_NO_MEDIUM');
-});
-
-test(
-  'a device that is not blank is refused by what is on it, and --force overwrites it',
-  needsLoop,
-  async (t) => {
-    const scratch = await Scratch.for(t);
-    const { device, backing } = await scratch.loop({ bytes: 8 * MiB });
-    await run('mkfs.ext4', '-q', '-L', 'precious', device);
-    const before = sha256Of(await readFile(backing));
-    const target = await openTarget(device);
-    const error = await assertFails(
-      target.checkOverwrite({ force: false, resuming: false }),
-      'TARGET_NOT_BLANK',
-      /is not blank: it holds .*ext4 "precious"/,
-    );
-    assert.match(error.hint ?? '', /--force/);
-    assert.deepEqual(sha256Of(await readFile(backing)), before);
-    await target.checkOverwrite({ force: true, resuming: false });
-    await restore(target, [arrived(0, blockSize)], 8 * MiB);
-    assertSameBytes(await readFile(backing), volumeOf([arrived(0, blockSize)], 8 * MiB));
-  },
-);
-
-test(
-  'a single byte in the first or the last MiB makes a device not blank; one in the middle does not',
-  needsLoop,
-  async (t) => {
-    const scratch = await Scratch.for(t);
-    for (const [offset, blank] of [
-      [0, false],
-      [MiB - 1, false],
-      [MiB, true],
-      [3 * MiB - 1, true],
-      [3 * MiB, false],
-      [4 * MiB - 1, false],
-    ] as const) {
-      const { device } = await scratch.loop({ bytes: 4 * MiB });
-      const file = await open(device, 'r+');
-      await file.write(Buffer.from([1]), 0, 1, offset);
-      await file.close();
-      const target = await openTarget(device);
-      const check = target.checkOverwrite({ force: false, resuming: false });
-      if (blank) await check;
-      else await assertFails(check, 'TARGET_NOT_BLANK', /data of an unknown kind/);
-      await target.abandon({ keepForResume: false });
-    }
-  },
-);
-
 test('a symbolic link to a device leads to the device', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const { device, backing } = await scratch.loop({ bytes: 2 * MiB });
@@ -344,7 +181,7 @@ test('a symbolic link to a device leads to the device', needsLoop, async (t) => 
   assert.equal(target.kind, 'device');
   assert.equal(target.path, scratch.path('by-id'));
   await target.checkOverwrite({ force: false, resuming: false });
-  await restore(target, [arrived(3, blockSize)], 2 * MiB);
+  await restore(target, [arrived(3, blockSize)], 2 * MiB, blockSize);
   assertSameBytes(await readFile(backing), volumeOf([arrived(3, blockSize)], 2 * MiB));
 });
 

@@ -2,8 +2,9 @@
 import { strict as assert } from 'node:assert';
 import { createHash } from 'node:crypto';
 import { ColdsnapError } from '../../src/errors.ts';
-import type { ArrivedBlock } from '../../src/image/target.ts';
-import { allocateSlab } from '../../src/native/index.ts';
+import type { ImageSource } from '../../src/image/source.ts';
+import type { ArrivedBlock, ImageTarget } from '../../src/image/target.ts';
+import { allocateSlab, type BlockRead } from '../../src/native/index.ts';
 
 export const KiB = 1024;
 export const MiB = 1024 * KiB;
@@ -38,6 +39,23 @@ export function volumeOf(blocks: readonly ArrivedBlock[], volumeSize: number): B
   return volume;
 }
 
+/** Restores blocks and zeroes the rest of the volume, as a download does. */
+export async function restore(
+  target: ImageTarget,
+  blocks: readonly ArrivedBlock[],
+  volumeSize: number,
+  blockSize: number,
+): Promise<void> {
+  await target.prepare({ volumeSize, blockSize }, { resume: false });
+  const listed = new Set(blocks.map(({ offset }) => offset));
+  for (let offset = 0; offset < volumeSize; offset += blockSize) {
+    if (!listed.has(offset)) await target.zero(offset, blockSize);
+  }
+  const verdicts = await target.writeBlocks(blocks);
+  assert.ok(!verdicts.includes('mismatch'));
+  await target.commit();
+}
+
 /** Asserts that two images are the same without printing megabytes when they are not. */
 export function assertSameBytes(actual: Uint8Array, expected: Uint8Array): void {
   assert.equal(actual.length, expected.length, 'the length differs');
@@ -60,4 +78,27 @@ export async function assertFails(
   assert.equal(error.code, code, error.message);
   if (message !== undefined) assert.match(error.message, message);
   return error;
+}
+
+/** Reads all blocks of a source, in batches, and checks what is said of each. */
+export async function readAll(source: ImageSource, length: number, blockSize: number): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for (let offset = 0; offset < length; offset += 3 * blockSize) {
+    const reads: BlockRead[] = [];
+    for (let at = offset; at < Math.min(offset + 3 * blockSize, length); at += blockSize) {
+      const data = aligned(blockSize);
+      data.fill(0xee);
+      reads.push({ data, offset: at });
+    }
+    for (const [i, { digest, zero }] of (await source.readBlocks(reads)).entries()) {
+      const { data } = reads[i]!;
+      assert.deepEqual(Buffer.from(digest), sha256Of(data));
+      assert.equal(
+        zero,
+        data.every((byte) => byte === 0),
+      );
+      parts.push(data);
+    }
+  }
+  return Buffer.concat(parts);
 }
