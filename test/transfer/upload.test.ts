@@ -373,12 +373,8 @@ test('an upload that never heard which snapshot it had started goes on with that
   emulator.setFaults([]);
   const left = await listPendingSnapshots({ ...service });
   const { snapshotId } = await uploadSnapshot({ source, ...service });
-  assert.deepEqual(left.map((snapshot) => snapshot.snapshotId), [snapshotId]);
-});
-  assert.equal(snapshotId, emulator.requests('StartSnapshot').at(-1)?.snapshotId);
-  assert.equal(
-    new Set(emulator.requests('StartSnapshot').flatMap((each) => each.snapshotId ?? [])).size,
-    1,
-    JSON.stringify(started),
+  assert.deepEqual(
+    left.map((snapshot) => snapshot.snapshotId),
+    [snapshotId],
   );
 });
