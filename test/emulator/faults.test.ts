@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { DescribeSnapshotsCommand } from '@aws-sdk/client-ec2';
-import type { Emulator, FaultAction, FaultRule } from '../../src/emulator/index.ts';
+import type { Emulator, FaultAction } from '../../src/emulator/index.ts';
 import { complete, get, list, put, randomBlock, refusal, run, SMALL, sha256, start } from './client.ts';
 import { connectTo, headerOf, parseReply, type RawReply, raw, readToEnd, requestText } from './raw.ts';
 
