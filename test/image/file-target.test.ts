@@ -216,7 +216,7 @@ test(
   async (t) => {
     const scratch = await Scratch.for(t);
     await chmod(scratch.directory, 0o555);
-    t.after(() => chmod(scratch.directory, 0o755));
+    scratch.onEnd(() => chmod(scratch.directory, 0o755));
     const error = await assertFails(
       openTarget(scratch.path('disk.img')),
       'EACCES',

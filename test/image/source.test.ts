@@ -15,6 +15,7 @@ import {
 } from 'node:fs/promises';
 import { test } from 'node:test';
 import { openSource } from '../../src/image/open-source.ts';
+import { stateDirectory } from '../../src/image/state-files.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { aligned, assertFails, assertSameBytes, KiB, MiB, readAll } from './blocks.ts';
 
@@ -97,6 +98,24 @@ test('a journal lies beside the source, and its identity changes with the source
   assert.notEqual(touched.journal?.identity, first.journal?.identity);
   for (const source of [first, again, touched]) await source.close();
 });
+
+test(
+  'where the source lies on a read-only file system, its journal goes to the state directory',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const point = await scratch.tmpfs(MiB);
+    await writeFile(`${point}/disk.img`, 'image');
+    await run('mount', '-o', 'remount,ro', point);
+    const source = await openSource(`${point}/disk.img`, { detectHoles: true });
+    assert.ok(source.journal?.path.startsWith(`${stateDirectory()}/`), source.journal?.path);
+    assert.match(source.journal?.path ?? '', /disk\.img-[0-9a-f]{16}\.coldsnap-upload$/);
+    const runs = [];
+    for await (const extent of source.extents(blockSize)) runs.push(extent);
+    assert.deepEqual(runs, [{ offset: 0, length: blockSize, kind: 'data' }]);
+    await source.close();
+  },
+);
 
 test('what cannot be a source is refused in a sentence', async (t) => {
   const scratch = await Scratch.for(t);
