@@ -29,9 +29,7 @@ function describeOption(option: OptionModel): string {
 }
 
 function synopsis(command: CommandModel): string {
-  const words = command.arguments.map(({ name, required }) =>
-    required ? `\\fI${name}\\fR` : `[\\fI${name}\\fR]`,
-  );
+  const words = command.arguments.map((argument) => argument.term.replace(/<?(\w+)>?/, '\\fI$1\\fR'));
   return `\\fBcoldsnap ${command.name}\\fR [\\fIoptions\\fR]${words.map((word) => ` ${word}`).join('')}`;
 }
 

@@ -16,7 +16,7 @@ import type {
 } from '../transfer/options.ts';
 
 /** An output stream that may be a terminal. */
-export type TerminalStream = Writable & { isTTY?: boolean; columns?: number };
+export type TerminalStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
 
 /** Time, injected so that tests need not wait. None of its timers keeps the process alive. */
 export interface Clock {

@@ -1,6 +1,6 @@
 /** The whole command line as commander knows it: parsing, help, completion and the man page all come from here. */
-import { type Argument, Command } from 'commander';
-import type { Perform } from './commands/command.ts';
+import { Command } from 'commander';
+import { argumentTerm, type Perform } from './commands/command.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDownload } from './commands/download.ts';
 import { addEmulator } from './commands/emulator.ts';
@@ -9,8 +9,6 @@ import { addPending } from './commands/pending.ts';
 import { addUpload } from './commands/upload.ts';
 import { addWait } from './commands/wait.ts';
 import { addGlobalOptions } from './global-options.ts';
-
-const term = (argument: Argument) => (argument.required ? `<${argument.name()}>` : `[${argument.name()}]`);
 
 export function buildProgram(perform: Perform): Command {
   const program = new Command('coldsnap')
@@ -21,7 +19,8 @@ export function buildProgram(perform: Perform): Command {
     .helpCommand(false)
     .configureHelp({
       minWidthToWrap: 20,
-      subcommandTerm: (command) => [command.name(), ...command.registeredArguments.map(term)].join(' '),
+      subcommandTerm: (command) =>
+        [command.name(), ...command.registeredArguments.map(argumentTerm)].join(' '),
     })
     // Each command parses what stands after it, so that a value such as `--description --quiet` is no option.
     .enablePositionalOptions();

@@ -381,6 +381,18 @@ describe('progress on a terminal', () => {
     assert.ok(!stderr.text.includes('\x1b[36m'));
   });
 
+  test('is not used on a terminal that does not know its size', async () => {
+    const { stderr } = await scripted(
+      'download snap-1 disk.img',
+      (emit) => emit(startEvent),
+      (world) => {
+        onTerminal(world);
+        world.stderr.columns = 0;
+      },
+    );
+    assert.match(stderr.text, /^downloading/);
+  });
+
   test('is not used on a dumb terminal', async () => {
     const { stderr } = await scripted(
       'download snap-1 disk.img',

@@ -1,5 +1,5 @@
 /** What the command files share: how a command is run, and how examples are attached to it. */
-import type { Command } from 'commander';
+import type { Argument, Command } from 'commander';
 import type { CommandIo } from '../io.ts';
 
 /** Hands a parsed command's runner to whoever runs commands; the builders know no more about it. */
@@ -21,4 +21,10 @@ export function addExamples(command: Command, examples: readonly Example[]): Com
 
 export function examplesOf(command: Command): readonly Example[] {
   return examplesByCommand.get(command) ?? [];
+}
+
+/** How an argument is written in a synopsis. */
+export function argumentTerm(argument: Argument): string {
+  const name = `${argument.name()}${argument.variadic ? '...' : ''}`;
+  return argument.required ? `<${name}>` : `[${name}]`;
 }

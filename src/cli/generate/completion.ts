@@ -86,8 +86,8 @@ function zshCommand(command: CommandModel): string {
   const specs = [
     ...command.options.map(zshOption),
     ...command.arguments.map((argument, index) => {
-      const optional = argument.required ? ':' : '::';
-      return `'${index + 1}${optional}${zshText(argument.name)}:${zshAction(argument.value)}'`;
+      const position = argument.variadic ? '*:' : `${index + 1}${argument.required ? ':' : '::'}`;
+      return `'${position}${zshText(argument.name)}:${zshAction(argument.value)}'`;
     }),
   ];
   return `      ${command.name})\n        _arguments \\\n          ${specs.join(' \\\n          ')}\n        ;;`;

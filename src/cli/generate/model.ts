@@ -1,7 +1,7 @@
 /** The command line as data, read from commander's definitions: what completion scripts and the man page are made of. */
 import type { Argument, Command, Option } from 'commander';
 import type { Example } from '../commands/command.ts';
-import { examplesOf } from '../commands/command.ts';
+import { argumentTerm, examplesOf } from '../commands/command.ts';
 import { globalHeading } from '../global-options.ts';
 
 /** What may stand as a value: one of some words, a path, or anything. */
@@ -20,7 +20,10 @@ export interface OptionModel {
 
 export interface ArgumentModel {
   readonly name: string;
+  /** `<target>`, `[topic]` or `[snapshots...]`. */
+  readonly term: string;
   readonly required: boolean;
+  readonly variadic: boolean;
   readonly description: string;
   readonly value: ValueKind;
 }
@@ -79,7 +82,9 @@ function argumentModel(argument: Argument): ArgumentModel {
   const isPath = ['source', 'target'].includes(argument.name());
   return {
     name: argument.name(),
+    term: argumentTerm(argument),
     required: argument.required,
+    variadic: argument.variadic,
     description: argument.description,
     value: argument.argChoices ?? (isPath ? 'file' : 'text'),
   };

@@ -37,7 +37,9 @@ export async function createRenderer(io: CommandIo, status: TransferStatus): Pro
 }
 
 function isCapableTerminal(io: CommandIo): boolean {
-  return io.stderr.isTTY === true && io.env.TERM !== 'dumb';
+  // A terminal that does not know its size (a serial console, some containers) says 0; redrawing needs to know it.
+  const { isTTY, rows = 24, columns = 80 } = io.stderr;
+  return isTTY === true && rows > 0 && columns > 0 && io.env.TERM !== 'dumb';
 }
 
 /** What an event has to say that must not scroll out of a display, or undefined. */

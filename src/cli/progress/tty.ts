@@ -113,7 +113,7 @@ class TtyRenderer implements Renderer {
     const { stderr, clock, settings, env } = this.#io;
     const spinner = new ClockSpinner(clock);
     const lines = () => {
-      const options = { columns: stderr.columns ?? 80, spinner: spinner.fetch(), color: settings.color };
+      const options = { columns: stderr.columns || 80, spinner: spinner.fetch(), color: settings.color };
       return redact(displayLines(this.#status, options).join('\n'), env);
     };
     const display = new StderrDisplay(stderr as unknown as NodeJS.WriteStream, spinner, lines);

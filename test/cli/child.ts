@@ -1,0 +1,75 @@
+/** The command line as a process of its own, with a library that behaves as FAKE_LIBRARY says. */
+import { main } from '../../src/cli/main.ts';
+import { processIo } from '../../src/cli/process-io.ts';
+import { ColdsnapError } from '../../src/errors.ts';
+import type { DownloadOptions } from '../../src/transfer/options.ts';
+import { downloadResult, makeWorld, progressOf, startEvent, uploadResult } from './support.ts';
+
+const behaviours: Record<string, (options: DownloadOptions) => Promise<void>> = {
+  async succeed() {},
+  async fail() {
+    throw new ColdsnapError('refused', 'TARGET_IN_USE', '/dev/sdb is mounted', { hint: 'Unmount it.' });
+  },
+  /** Runs until it is stopped. */
+  runUntilStopped: (options) =>
+    new Promise((_resolve, reject) => {
+      const alive = setInterval(() => {}, 1000);
+      options.signal?.addEventListener('abort', () => {
+        clearInterval(alive);
+        reject(options.signal?.reason);
+      });
+    }),
+  /** As if somebody had pressed Ctrl-C in the middle of it. */
+  async interruptItself(options) {
+    const stopped = behaviours.runUntilStopped!(options);
+    process.kill(process.pid, 'SIGINT');
+    await stopped;
+  },
+  /** Long enough for a display to be drawn. */
+  takeAMoment: () => new Promise((resolve) => setTimeout(resolve, 500)),
+  /** Does not heed the AbortSignal. */
+  runForEver: () => new Promise(() => setInterval(() => {}, 1000)),
+  /** Waits for something that can no longer happen. */
+  waitForNothing: () => new Promise(() => {}),
+  /** An error where nobody waits for it. */
+  crash: () => new Promise(() => setImmediate(() => fail('a bug'))),
+  /** Writes an image on stdout until it is closed. */
+  async writeStdout() {
+    for (;;) {
+      await new Promise<void>((resolve, reject) => {
+        process.stdout.write(Buffer.alloc(65536), (error) => (error ? reject(error) : resolve()));
+      });
+    }
+  },
+  async warn() {
+    process.emitWarning('something is deprecated');
+    await new Promise(setImmediate);
+  },
+};
+
+function fail(message: string): never {
+  throw new Error(message);
+}
+
+const behave = behaviours[process.env.FAKE_LIBRARY ?? 'succeed'] ?? fail('no such behaviour');
+
+const exitCode = await main({
+  ...processIo(),
+  library: async () => ({
+    ...(await makeWorld().io.library()),
+    async downloadSnapshot(options) {
+      options.onEvent?.(startEvent);
+      options.onEvent?.({
+        type: 'progress',
+        ...progressOf({ bytesDone: 2 ** 29, bytesTransferred: 2 ** 28 }),
+      });
+      await behave(options);
+      return downloadResult;
+    },
+    async uploadSnapshot() {
+      await behave({ snapshotId: 'snap-new', target: '' });
+      return uploadResult;
+    },
+  }),
+});
+process.exit(exitCode);

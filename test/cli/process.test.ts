@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
+import { shellQuote } from '../../src/cli/command-line.ts';
+
+const childArguments = ['--import', 'tsx', fileURLToPath(new URL('./child.ts', import.meta.url))];
+const line = ['download', 'snap-1', 'disk.img'];
+
+const temporary = mkdtempSync(join(tmpdir(), 'coldsnap-cli-'));
+after(() => rmSync(temporary, { recursive: true, force: true }));
+
+/** A process of the command line, and all that it prints. */
+class Running {
+  readonly process: ChildProcess;
+  stdout = '';
+  stderr = '';
+
+  constructor(words: string[], behaviour: string) {
+    const env = { ...process.env, FAKE_LIBRARY: behaviour };
+    this.process = spawn(process.execPath, [...childArguments, ...words], {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.process.stdout?.on('data', (data) => {
+      this.stdout += data;
+    });
+    this.process.stderr?.on('data', (data) => {
+      this.stderr += data;
+    });
+  }
+
+  /** Resolves when stderr matches. */
+  async until(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.stderr)) await once(this.process.stderr!, 'data');
+  }
+
+  /** Resolves with the exit code, or the name of the signal that ended it. */
+  async end(): Promise<number | NodeJS.Signals> {
+    const [exitCode, signal] = await once(this.process, 'close');
+    return exitCode ?? signal;
+  }
+}
+
+describe('a process', { concurrency: 4 }, () => {
+  test('ends with the exit code of what happened', async () => {
+    for (const [behaviour, exitCode] of [
+      ['succeed', 0],
+      ['fail', 3],
+    ] as const) {
+      assert.equal(await new Running(line, behaviour).end(), exitCode);
+    }
+  });
+
+  for (const [signal, exitCode] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const) {
+    test(`is stopped by ${signal} with ${exitCode}, and prints how to go on`, async () => {
+      const running = new Running(line, 'runUntilStopped');
+      await running.until(/downloading/);
+      running.process.kill(signal);
+      assert.equal(await running.end(), exitCode);
+      assert.match(running.stderr, /run it again: coldsnap download snap-1 disk\.img\n$/);
+    });
+  }
+
+  test('that does not stop is out at once by a second signal', async () => {
+    const running = new Running(line, 'runForEver');
+    await running.until(/downloading/);
+    running.process.kill('SIGINT');
+    await running.until(/stopping/);
+    running.process.kill('SIGINT');
+    assert.equal(await running.end(), 130);
+  });
+
+  test('that does not stop is out after five seconds', async () => {
+    const running = new Running(line, 'runForEver');
+    await running.until(/downloading/);
+    const start = performance.now();
+    running.process.kill('SIGTERM');
+    assert.equal(await running.end(), 143);
+    const seconds = (performance.now() - start) / 1000;
+    assert.ok(seconds > 4.5 && seconds < 7, `${seconds} s`);
+  });
+
+  test('survives SIGUSR2, and prints how far it is', async () => {
+    const running = new Running(line, 'runUntilStopped');
+    await running.until(/downloading/);
+    running.process.kill('SIGUSR2');
+    await running.until(/\n512\.0 MiB of 1\.0 GiB \(50 %\)/);
+    running.process.kill('SIGTERM');
+    assert.equal(await running.end(), 143);
+  });
+
+  test('whose reader goes away ends quietly, and not as if it had succeeded', async () => {
+    const running = new Running(['download', '--no-progress', 'snap-1', '-'], 'writeStdout');
+    await once(running.process.stdout!, 'data');
+    running.process.stdout!.destroy();
+    assert.equal(await running.end(), 141);
+    assert.equal(running.stderr, '');
+  });
+
+  test('whose result nobody reads any more does not crash', async () => {
+    const running = new Running(['upload', '--quiet', 'disk.img'], 'succeed');
+    running.process.stdout!.destroy();
+    assert.equal(await running.end(), 141);
+    assert.equal(running.stderr, '');
+  });
+
+  test('whose stderr is closed goes on', async () => {
+    const running = new Running(['upload', 'disk.img'], 'succeed');
+    running.process.stderr!.destroy();
+    assert.equal(await running.end(), 0);
+    assert.equal(running.stdout, 'snap-new\n');
+  });
+
+  test('that waits for what can no longer happen does not end with 0', async () => {
+    assert.notEqual(await new Running(line, 'waitForNothing').end(), 0);
+  });
+
+  test('reports an error that was thrown where nobody waits for it', async () => {
+    const running = new Running(line, 'crash');
+    assert.equal(await running.end(), 1);
+    assert.match(running.stderr, /coldsnap: internal error: Error: a bug\n {2}This is a bug/);
+  });
+
+  test("shows developers' warnings only with --verbose", async () => {
+    const normal = new Running(line, 'warn');
+    await normal.end();
+    assert.doesNotMatch(normal.stderr, /deprecated/);
+    const verbose = new Running(['--verbose', ...line], 'warn');
+    await verbose.end();
+    assert.match(verbose.stderr, /deprecated/);
+  });
+});
+
+const noScript =
+  spawnSync('script', ['--version']).status === 0 ? false : 'script (util-linux) is not installed';
+
+describe('on a terminal', { skip: noScript }, () => {
+  /** Runs a command line on a pseudo-terminal and returns what that got. */
+  function onTerminal(shellWords: string, behaviour: string): string {
+    const command = `stty rows 24 cols 80; ${[process.execPath, ...childArguments].map(shellQuote).join(' ')} ${shellWords}`;
+    return execFileSync(
+      'script',
+      ['--quiet', '--return', '--command', command, join(temporary, 'typescript')],
+      {
+        env: { ...process.env, FAKE_LIBRARY: behaviour, TERM: 'xterm', SHELL: '/bin/sh' },
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+  }
+
+  test('progress is drawn even when stdout is captured, and stdout gets the result alone', () => {
+    const file = join(temporary, 'result');
+    const text = onTerminal(`upload disk.img > ${shellQuote(file)}`, 'takeAMoment');
+    assert.ok(text.includes('\x1b[?25l'), 'the cursor is hidden');
+    assert.match(stripVTControlCharacters(text), /disk\.img to a new snapshot/);
+    assert.match(stripVTControlCharacters(text), /uploaded disk\.img to snap-new: /);
+    assert.ok(text.lastIndexOf('\x1b[?25h') > text.lastIndexOf('\x1b[?25l'), 'the cursor is back');
+    assert.equal(readFileSync(file, 'utf8'), 'snap-new\n');
+  });
+
+  test('Ctrl-C ends it with 130 and gives the cursor back', () => {
+    const text = onTerminal('download snap-1 disk.img; echo code $?', 'interruptItself');
+    assert.match(text, /code 130/);
+    assert.ok(text.lastIndexOf('\x1b[?25h') > text.lastIndexOf('\x1b[?25l'), 'the cursor is back');
+    assert.match(stripVTControlCharacters(text), /run it again: coldsnap download snap-1 disk\.img/);
+  });
+
+  test('an image is refused', () => {
+    assert.throws(
+      () => onTerminal('download snap-1 -', 'succeed'),
+      (error: { status: number; stdout: string }) =>
+        error.status === 3 && /not printed on a terminal/.test(error.stdout),
+    );
+  });
+});
+
+describe('bin/coldsnap.js', () => {
+  /** A copy of bin/ beside a dist/ whose main prints what it finds. */
+  function install(main: string | undefined): string {
+    const home = mkdtempSync(join(temporary, 'bin-'));
+    cpSync(fileURLToPath(new URL('../../bin', import.meta.url)), join(home, 'bin'), { recursive: true });
+    writeFileSync(join(home, 'package.json'), '{"type":"module"}');
+    if (main !== undefined) {
+      mkdirSync(join(home, 'dist/cli'), { recursive: true });
+      writeFileSync(join(home, 'dist/cli/main.js'), main);
+    }
+    return join(home, 'bin/coldsnap.js');
+  }
+
+  function runBin(bin: string, env: Record<string, string | undefined> = {}, nodeOptions: string[] = []) {
+    const options = {
+      env: { ...process.env, UV_THREADPOOL_SIZE: undefined, ...env },
+      encoding: 'utf8' as const,
+    };
+    return spawnSync(process.execPath, [...nodeOptions, bin], options);
+  }
+
+  test('ends with the exit code that main returns', () => {
+    const bin = install('export const main = async () => 42;');
+    assert.equal(runBin(bin).status, 42);
+  });
+
+  test('sizes the thread pool by the processors before it starts', () => {
+    // Starts more work than there are threads, and counts the threads then.
+    const bin = install(`
+      import { pbkdf2 } from 'node:crypto';
+      import { readdirSync } from 'node:fs';
+      export async function main() {
+        const threads = () => readdirSync('/proc/self/task').length;
+        const work = Array.from({ length: 32 }, () => new Promise((done) => pbkdf2('a', 'b', 2000, 64, 'sha512', done)));
+        const count = threads();
+        await Promise.all(work);
+        console.log(process.env.UV_THREADPOOL_SIZE, count);
+        return 0;
+      }`);
+    const expected = Math.min(Math.max(availableParallelism(), 2), 8);
+    const [size, threads] = runBin(bin).stdout.split(' ').map(Number);
+    assert.equal(size, expected);
+    const [given, more] = runBin(bin, { UV_THREADPOOL_SIZE: '12' }).stdout.split(' ').map(Number);
+    assert.equal(given, 12);
+    assert.equal(more! - threads!, 12 - expected);
+  });
+
+  test('says what to do when the program is not built', () => {
+    const { status, stderr } = runBin(install(undefined));
+    assert.equal(status, 1);
+    assert.equal(stderr, 'coldsnap: it is not built: dist/ is missing\n  Run: npm run build\n');
+  });
+
+  test('says so when Node.js is too old', () => {
+    const preload = join(temporary, 'old-node.cjs');
+    writeFileSync(preload, `Object.defineProperty(process.versions, 'node', { value: '18.19.0' });`);
+    const { status, stderr } = runBin(install('export const main = async () => 0;'), {}, [
+      '--require',
+      preload,
+    ]);
+    assert.equal(status, 1);
+    assert.match(
+      stderr,
+      /^coldsnap: this needs Node\.js 20\.19 or later, and .* is 18\.19\.0\n {2}Install a newer/,
+    );
+  });
+});
