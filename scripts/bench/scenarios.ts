@@ -32,6 +32,8 @@ interface Case {
   title: string;
   direction: 'download' | 'upload';
   change?: Partial<Layout>;
+  /** Fill the target with other data before each run: what one tool zeroed, the next must zero itself. */
+  refill?: boolean;
   serving?: { pace?: number; delayMs?: number; rate?: number };
   workers?: number;
   /** Who takes no part: the reference client zeroes no gaps. */
@@ -52,7 +54,7 @@ function casesOf(options: BenchOptions): Case[] {
     }
   }
   if (wanted.has('zeros90')) {
-    const common = { direction: 'download' as const, without: ['reference' as const] };
+    const common = { direction: 'download' as const, refill: true, without: ['reference' as const] };
     cases.push({
       ...common,
       scenario: 'zeros90',
@@ -114,6 +116,39 @@ class Volumes {
   }
 }
 
+interface Group {
+  plan: TransferPlan;
+  /** Called before each run, not counted. */
+  prepare: () => void;
+  entries: { contender: Contender; result: TransferResult }[];
+}
+
+async function groupsOf(bench: Workbench, contenders: Contender[], options: BenchOptions): Promise<Group[]> {
+  const full = layoutOf(options.gib);
+  const volumes = new Volumes(bench, full);
+  const groups: Group[] = [];
+  for (const wire of options.wires) {
+    for (const one of casesOf(options)) {
+      const { scenario, title, direction, workers = options.workers } = one;
+      const layout = { ...full, ...one.change };
+      const server = await bench.startServer(wire, { layout, ...one.serving });
+      const volume = volumes.for(direction);
+      const about = { scenario, title, wire, workers, gib: options.gib };
+      const entries = contenders
+        .filter((contender) => !one.without?.includes(contender.key))
+        .map((contender) => {
+          const who = { contender: contender.key, contenderTitle: contender.title };
+          return { contender, result: { ...about, ...who, runs: [] } };
+        });
+      const prepare = () => {
+        if (one.refill) volume.fill(bench.nextSnapshotId(), full);
+      };
+      groups.push({ plan: { direction, wire, layout, server, volume, workers }, prepare, entries });
+    }
+  }
+  return groups;
+}
+
 /**
  * Rounds outside, cases inside, and in a case the contenders one after the other, each round in another order: so the machine's
  * moods hit all alike.
@@ -123,34 +158,15 @@ export async function runTransfers(
   contenders: Contender[],
   options: BenchOptions,
 ): Promise<TransferResult[]> {
-  const full = layoutOf(options.gib);
-  const volumes = new Volumes(bench, full);
-  const groups: { plan: TransferPlan; entries: { contender: Contender; result: TransferResult }[] }[] = [];
-  for (const wire of options.wires) {
-    for (const { scenario, title, direction, change, serving, workers = options.workers, without } of casesOf(
-      options,
-    )) {
-      const layout = { ...full, ...change };
-      const server = await bench.startServer(wire, { layout, ...serving });
-      const plan = { direction, wire, layout, server, volume: volumes.for(direction), workers };
-      const about = { scenario, title, wire, workers, gib: options.gib };
-      const entries = contenders
-        .filter((contender) => !without?.includes(contender.key))
-        .map((contender) => {
-          const who = { contender: contender.key, contenderTitle: contender.title };
-          return { contender, result: { ...about, ...who, runs: [] } };
-        });
-      groups.push({ plan, entries });
-    }
-  }
+  const groups = await groupsOf(bench, contenders, options);
   for (let round = 0; round < options.rounds; round++) {
-    for (const { plan, entries } of groups) {
+    for (const { plan, prepare, entries } of groups) {
       for (const { contender, result } of rotated(entries, round)) {
+        prepare();
         const run = await runTransfer(bench, contender, plan);
         result.runs.push(run);
-        say(
-          `round ${round + 1}/${options.rounds}  ${result.title} (${result.wire})  ${contender.title}: ${inWords(run)}`,
-        );
+        const where = `round ${round + 1}/${options.rounds}  ${result.title} (${result.wire})`;
+        say(`${where}  ${contender.title}: ${inWords(run)}`);
       }
     }
   }
