@@ -320,8 +320,8 @@ class Upload {
       await this.#saveJournal(this.#open);
       const how =
         this.#checkpoint === undefined
-          ? 'It cannot be gone on with; remove it with "coldsnap pending --delete".'
-          : 'Run the same command again to go on, or remove it with "coldsnap pending --delete".';
+          ? `It cannot be gone on with; remove it with "coldsnap pending --delete ${snapshotId}".`
+          : `Run the same command again to go on, or remove it with "coldsnap pending --delete ${snapshotId}".`;
       this.#warn('SNAPSHOT_LEFT', `Snapshot ${snapshotId} is left unfinished. ${how}`);
     }
     return withSnapshot(error, snapshotId);
