@@ -5,8 +5,6 @@
 //          [--pace BYTES/S] [--delay-ms MS] [--rate BLOCKS/S] [--check-bodies 1]
 //
 // Prints {"port":N}. Then each line on stdin is answered with the counters since the last, and the end of stdin ends it.
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/sendfile.h>
@@ -19,6 +17,7 @@
 #include <unordered_map>
 
 #include "arguments.h"
+#include "listener.h"
 #include "service.h"
 #include "wire.h"
 
@@ -63,7 +62,6 @@ class Server {
  private:
   using Timer = std::pair<int64_t, uint64_t>;
 
-  void listen();
   void accept();
   // False when stdin has ended.
   bool command();
@@ -81,12 +79,12 @@ class Server {
   int untilTimer() const;
   void runTimers();
 
-  Arguments arguments_;
   Service service_;
   const uint64_t pace_, delayMicros_, rate_;
   const bool checkBodies_;
   SSL_CTX* tls_ = nullptr;
-  int listener_ = -1, epoll_ = -1;
+  const int listener_;
+  int epoll_ = -1;
   uint64_t nextId_ = kFirstConnection;
   int64_t nextBlockAt_ = 0;
   std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
@@ -103,39 +101,14 @@ Layout layoutOf(const Arguments& arguments) {
 }
 
 Server::Server(const Arguments& arguments)
-    : arguments_(arguments),
-      service_(layoutOf(arguments), arguments.number("volume-gib", 1), arguments.number("source", 1)),
+    : service_(layoutOf(arguments), arguments.number("volume-gib", 1), arguments.number("source", 1)),
       pace_(arguments.number("pace", 0)),
       delayMicros_(arguments.number("delay-ms", 0) * 1000),
       rate_(arguments.number("rate", 0)),
-      checkBodies_(arguments.number("check-bodies", 0) != 0) {
-  const std::string certificate = arguments.text("certificate"), key = arguments.text("key");
-  if (!certificate.empty()) {
-    tls_ = SSL_CTX_new(TLS_server_method());
-    require(tls_ != nullptr && SSL_CTX_use_certificate_chain_file(tls_, certificate.c_str()) == 1 &&
-                SSL_CTX_use_PrivateKey_file(tls_, key.c_str(), SSL_FILETYPE_PEM) == 1,
-            "cannot use the certificate and key");
-    SSL_CTX_set_mode(tls_, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_read_ahead(tls_, 1);
-  }
-  listen();
-}
-
-void Server::listen() {
-  listener_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  require(listener_ >= 0, "socket");
-  if (pace_ != 0) {
-    // Paced puts: a small window, so that the client is held back and not the kernel's buffers filled.
-    const int window = 65536;
-    require(setsockopt(listener_, SOL_SOCKET, SO_RCVBUF, &window, sizeof window) == 0, "SO_RCVBUF");
-  }
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  require(bind(listener_, reinterpret_cast<sockaddr*>(&address), length) == 0 && ::listen(listener_, 1024) == 0 &&
-              getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &length) == 0,
-          "cannot listen");
+      checkBodies_(arguments.number("check-bodies", 0) != 0),
+      listener_(listenOnLoopback(pace_ != 0)) {
+  const std::string certificate = arguments.text("certificate");
+  if (!certificate.empty()) tls_ = serverTls(certificate, arguments.text("key"));
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   epoll_event event{};
   event.events = EPOLLIN;
@@ -143,7 +116,7 @@ void Server::listen() {
   require(epoll_ >= 0 && epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_, &event) == 0, "epoll");
   event.data.u64 = kStdin;
   require(epoll_ctl(epoll_, EPOLL_CTL_ADD, STDIN_FILENO, &event) == 0, "stdin must be a pipe");
-  printf("{\"port\":%d}\n", ntohs(address.sin_port));
+  printf("{\"port\":%d}\n", portOf(listener_));
   fflush(stdout);
 }
 
