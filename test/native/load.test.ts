@@ -153,7 +153,7 @@ test('a file system without execution says noexec', {
   skip: process.getuid?.() !== 0 && 'mounting needs root',
 }, async () => {
   await withDirectory(async (mount) => {
-    assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', 'noexec,size=4m', 'tmpfs', mount]).status, 0);
+    assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', 'noexec,size=64m', 'tmpfs', mount]).status, 0);
     try {
       writeFileSync(join(mount, 'package.json'), '{"name": "coldsnap"}');
       mkdirSync(join(mount, 'build', 'Release'), { recursive: true });
