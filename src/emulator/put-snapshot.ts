@@ -26,6 +26,11 @@ export async function putSnapshot(
   const parent = options.parent === undefined ? undefined : store.get(options.parent);
   if (options.parent !== undefined && parent === undefined)
     throw new Error(`there is no snapshot ${options.parent}`);
+  if (parent !== undefined && parent.metadata.blockSize !== settings.blockSize) {
+    throw new Error(
+      `snapshot ${parent.id} has blocks of ${parent.metadata.blockSize} bytes, not ${settings.blockSize}`,
+    );
+  }
   const encrypted = options.encrypted ?? parent?.metadata.encrypted ?? false;
   const now = settings.now();
   const snapshot = store.create({

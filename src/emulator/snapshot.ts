@@ -9,7 +9,7 @@
 import {
   closeSync,
   constants,
-  fstatSync,
+  existsSync,
   ftruncateSync,
   mkdirSync,
   openSync,
@@ -17,6 +17,7 @@ import {
   readFileSync,
   readSync,
   renameSync,
+  statSync,
   write,
   writeFileSync,
   writeSync,
@@ -96,7 +97,7 @@ export class Snapshot {
     const snapshot = new Snapshot(directory, metadata, parent);
     snapshot.#loadMap('written', snapshot.written);
     snapshot.#loadMap('gone', snapshot.gone);
-    snapshot.lastActivity = fstatSync(snapshot.#file('digests')).mtimeMs;
+    snapshot.lastActivity = statSync(join(directory, 'digests')).mtimeMs;
     return snapshot;
   }
 
@@ -121,7 +122,8 @@ export class Snapshot {
 
   /** Stores a block; `zero` tells that it is all zeros, which a hole can stand for. */
   async writeBlock(block: number, data: Uint8Array, digest: Uint8Array, zero: boolean): Promise<void> {
-    if (!zero || this.written.has(block)) {
+    // A block that is not on record may still hold data: of a put that was cut off.
+    if (!zero || !(await this.#readData(block)).equals(data)) {
       const { file, offset } = this.#locate(block);
       const { bytesWritten } = await writeAsync(file, data, 0, data.length, offset);
       if (bytesWritten !== data.length) throw new Error(`short write to ${this.directory}`);
@@ -141,15 +143,7 @@ export class Snapshot {
 
   /** Data and digest of a block that this snapshot itself has. */
   async readBlock(block: number): Promise<{ data: Buffer; digest: Buffer }> {
-    const data = Buffer.allocUnsafe(this.metadata.blockSize);
-    const { file, offset } = this.#locate(block);
-    const { bytesRead } = await readAsync(file, data, 0, data.length, offset);
-    data.fill(0, bytesRead);
-    return { data, digest: this.readDigest(block) };
-  }
-
-  readDigest(block: number): Buffer {
-    return this.readDigests(block, 1);
+    return { data: await this.#readData(block), digest: this.readDigests(block, 1) };
   }
 
   /** Digests of `count` blocks in a row, 32 bytes each. */
@@ -171,13 +165,21 @@ export class Snapshot {
     this.#files.clear();
   }
 
+  async #readData(block: number): Promise<Buffer> {
+    const data = Buffer.allocUnsafe(this.metadata.blockSize);
+    const { file, offset } = this.#locate(block);
+    const { bytesRead } = await readAsync(file, data, 0, data.length, offset);
+    return data.fill(0, bytesRead);
+  }
+
   #saveBit(name: string, map: BlockMap, block: number): void {
     writeSync(this.#file(name), Uint8Array.of(map.byteOf(block)), 0, 1, Math.floor(block / 8));
   }
 
+  /** Without keeping the file open: there may be thousands of snapshots. */
   #loadMap(name: string, map: BlockMap): void {
-    const bytes = readFileSync(this.#file(name));
-    map.addBitmap(0, bytes);
+    const path = join(this.directory, name);
+    if (existsSync(path)) map.addBitmap(0, readFileSync(path));
   }
 
   #locate(block: number): { file: number; offset: number } {

@@ -121,6 +121,21 @@ test('the timeout is 60 minutes unless asked for, and can be shortened for tests
   assert.equal(quick.emulator.snapshot(other)?.status, 'error');
 });
 
+test('a completion while blocks are still being written is refused, or counts them', async (t) => {
+  const { emulator, ebs } = await run(t, { blockSize: 2 ** 20 });
+  const data = randomBlock(2 ** 20);
+  for (let round = 0; round < 5; round++) {
+    const id = await start(ebs);
+    const puts = Array.from({ length: 10 }, (_, block) => put(ebs, id, block, data));
+    await emulator.waitForRequest((record) => record.snapshotId === id && record.status === 201);
+    const reply = await complete(ebs, id, 10).catch((error: unknown) => error);
+    const written = (await Promise.allSettled(puts)).filter(({ status }) => status === 'fulfilled').length;
+    if (reply instanceof Error) refusal('ValidationException', 'CONFLICTING_BLOCK_UPDATE')(reply);
+    else assert.equal(await settled(emulator, id), written === 10 ? 'completed' : 'error');
+    assert.equal(emulator.snapshot(id)?.writtenBlocks.length, written);
+  }
+});
+
 test('malformed completions are refused and leave the snapshot as it was', async (t) => {
   const { emulator, ebs } = await run(t);
   const id = await start(ebs);

@@ -90,6 +90,19 @@ test('a completion that was being checked is checked again after a restart', asy
   assert.equal(await settled(after.emulator, wrong), 'error');
 });
 
+test('zeros put over data that were never acknowledged are zeros', async (t) => {
+  const dataDirectory = await directory(t);
+  const { emulator, ebs } = await run(t, { dataDirectory });
+  const id = await start(ebs);
+  const image = await open(join(dataDirectory, id, 'image'), 'r+');
+  await image.write(randomBlock(), 0, SMALL, 3 * SMALL);
+  await image.close();
+  await put(ebs, id, 3, Buffer.alloc(SMALL));
+  await complete(ebs, id, 1);
+  await settled(emulator, id);
+  assert.deepEqual(await download(ebs, id), new Map([[3, Buffer.alloc(SMALL)]]));
+});
+
 test('the time of the last put counts across a restart', async (t) => {
   const dataDirectory = await directory(t);
   const clock = testClock(Date.now());

@@ -1,4 +1,4 @@
-import { invalidParameter } from '../errors.ts';
+import { invalidParameter, validation } from '../errors.ts';
 import { jsonReply, type Reply } from '../reply.ts';
 import { type ApiRequest, header, pendingSnapshot, type Service, wholeNumber } from '../service.ts';
 
@@ -24,6 +24,9 @@ export function completeSnapshot(service: Service, request: ApiRequest): Reply {
     if (!/^[A-Za-z0-9+/]{43}=$/.test(checksum!)) {
       throw invalidParameter('x-amz-Checksum must be a base64 SHA-256.');
     }
+  }
+  if (snapshot.busyBlocks.size > 0) {
+    throw validation('CONFLICTING_BLOCK_UPDATE', 'Blocks of the snapshot are still being written.');
   }
   service.store.beginCompletion(snapshot, count, checksum);
   return jsonReply(202, { Status: 'pending' });
