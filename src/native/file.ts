@@ -1,4 +1,3 @@
-import { markAsUntransferable } from 'node:worker_threads';
 import { addon, settled, worded } from './addon.ts';
 import { checkBytes, checkData, checkFd, checkRange } from './validate.ts';
 
@@ -17,7 +16,8 @@ export function allocateSlab(bytes: number): ArrayBuffer {
   checkBytes('bytes', bytes, 1);
   const slab = addon().allocateSlab(bytes);
   if (slab instanceof Error) throw worded(slab);
-  markAsUntransferable(slab);
+  // Node keeps external memory from being transferred by itself. Saying so again (markAsUntransferable) makes Node 24 abort
+  // at exit: it then cannot detach the buffer.
   return slab;
 }
 
