@@ -1,4 +1,5 @@
 /** Downloads a snapshot into an image: list → plan → fetch, check and write → sync → commit. */
+import { setMaxListeners } from 'node:events';
 import type { BlockReference } from '../ebs/api.ts';
 import { type CheckedPage, listBlocks } from '../ebs/list.ts';
 import { openEbs } from '../ebs/open.ts';
@@ -67,6 +68,8 @@ class Download {
     this.#meter = new Meter(options.onEvent);
     const stop = this.#stop;
     this.#signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+    // Every request in flight listens to it; their number is bounded by the workers.
+    setMaxListeners(0, this.#signal);
     this.#watchdog = new Watchdog(this.#meter, options.retryForMs, (failure) => stop.abort(failure));
   }
 

@@ -1,4 +1,5 @@
 /** Uploads an image as a snapshot: start → read and hash → put → complete. */
+import { setMaxListeners } from 'node:events';
 import { type OpenEbs, openEbs } from '../ebs/open.ts';
 import type { RetryNotice } from '../ebs/retry.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
@@ -83,6 +84,8 @@ class Upload {
     this.#meter = new Meter(options.onEvent);
     const stop = this.#stop;
     this.#signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+    // Every request in flight listens to it; their number is bounded by the workers.
+    setMaxListeners(0, this.#signal);
     this.#watchdog = new Watchdog(this.#meter, options.retryForMs, (failure) => stop.abort(failure));
   }
 

@@ -1,11 +1,12 @@
 /** An emulator to transfer from and to, and images to compare. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulator/index.ts';
 import type { TransferEvent } from '../../src/index.ts';
+import { nextExtent } from '../../src/native/index.ts';
 
 export const GIB = 2 ** 30;
 export const BLOCK = 524_288;
@@ -56,20 +57,33 @@ export function bytesAt(path: string, offset: number, length: number): Buffer {
   }
 }
 
-/** The first block of an image that is not what it should be: the given blocks, and zeros everywhere else. */
-export function firstWrongBlock(
+/**
+ * The first block of an image that is not what it should be: the given blocks, and zeros everywhere else. Holes are not
+ * read, unless a block is to be there.
+ */
+export async function firstWrongBlock(
   path: string,
   blocks: ReadonlyMap<number, Uint8Array>,
   volumeSize: number,
   blockSize = BLOCK,
-): number | undefined {
+): Promise<number | undefined> {
   const file = openSync(path, 'r');
   try {
+    if (fstatSync(file).size !== volumeSize && fstatSync(file).isFile()) return -1;
+    const suspects = new Set(blocks.keys());
+    for (
+      let extent = await nextExtent(file, 0);
+      extent !== null;
+      extent = await nextExtent(file, extent.end)
+    ) {
+      for (let at = Math.floor(extent.start / blockSize); at * blockSize < extent.end; at++) suspects.add(at);
+    }
     const zeros = Buffer.alloc(blockSize);
     const buffer = Buffer.alloc(blockSize);
-    for (let index = 0; index < volumeSize / blockSize; index++) {
-      const read = readSync(file, buffer, 0, blockSize, index * blockSize);
-      if (read !== blockSize || !buffer.equals(blocks.get(index) ?? zeros)) return index;
+    for (const at of [...suspects].sort((a, b) => a - b)) {
+      if (at >= volumeSize / blockSize) break;
+      const read = readSync(file, buffer, 0, blockSize, at * blockSize);
+      if (read !== blockSize || !buffer.equals(blocks.get(at) ?? zeros)) return at;
     }
     return undefined;
   } finally {
