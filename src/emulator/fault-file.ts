@@ -1,5 +1,6 @@
 /** Reads fault rules from JSON, naming what is wrong and where. */
 
+import { ColdsnapError } from '../errors.ts';
 import type { FaultAction, FaultRule } from './faults.ts';
 
 /** Says what is wrong with a value, or returns undefined. */
@@ -83,7 +84,7 @@ const conditions: Record<string, Check> = {
 /**
  * Checks fault rules: `json` is a list of rules, or the text of one.
  *
- * @throws TypeError that says which member of which rule is wrong
+ * @throws ColdsnapError (`usage`, `BAD_FAULTS`) that says which member of which rule is wrong
  */
 export function parseFaults(json: unknown): FaultRule[] {
   let value = json;
@@ -91,10 +92,10 @@ export function parseFaults(json: unknown): FaultRule[] {
     try {
       value = JSON.parse(value);
     } catch (error) {
-      throw new TypeError(`the faults are not JSON: ${(error as Error).message}`);
+      throw refusal(`the faults are not JSON: ${(error as Error).message}`);
     }
   }
-  if (!Array.isArray(value)) throw new TypeError('the faults must be a list of rules');
+  if (!Array.isArray(value)) throw refusal('the faults must be a list of rules');
   value.forEach((rule: unknown, index) => {
     checkRule(rule, `rule ${index + 1}`);
   });
@@ -104,10 +105,10 @@ export function parseFaults(json: unknown): FaultRule[] {
 function checkRule(rule: unknown, where: string): void {
   const { action, ...rest } = membersOf(rule, where);
   checkMembers(rest, conditions, where);
-  if (action === undefined) throw new TypeError(`${where}: 'action' is missing`);
+  if (action === undefined) throw refusal(`${where}: 'action' is missing`);
   const { type, ...members } = membersOf(action, `${where}, action`);
   if (typeof type !== 'string' || !Object.hasOwn(actions, type)) {
-    throw new TypeError(`${where}, action: 'type' must be one of ${Object.keys(actions).join(', ')}`);
+    throw refusal(`${where}, action: 'type' must be one of ${Object.keys(actions).join(', ')}`);
   }
   checkMembers(members, actions[type as FaultAction['type']], `${where}, action '${type}'`);
 }
@@ -115,23 +116,30 @@ function checkRule(rule: unknown, where: string): void {
 function membersOf(value: unknown, where: string): Record<string, unknown> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value))
     return value as Record<string, unknown>;
-  throw new TypeError(`${where}: must be an object`);
+  throw refusal(`${where}: must be an object`);
 }
 
 function checkMembers(members: Record<string, unknown>, checks: Record<string, Check>, where: string): void {
   const names = Object.keys(checks).map((name) => name.replace('!', ''));
   for (const [name, value] of Object.entries(members)) {
+    if (value === undefined) continue;
     const check = Object.hasOwn(checks, name) ? checks[name] : checks[`${name}!`];
     if (check === undefined) {
       const known = names.length === 0 ? 'it has no members' : `it can have ${names.join(', ')}`;
-      throw new TypeError(`${where}: '${name}' is not known; ${known}`);
+      throw refusal(`${where}: '${name}' is not known; ${known}`);
     }
     const fault = check(value);
-    if (fault !== undefined) throw new TypeError(`${where}: '${name}' ${fault}`);
+    if (fault !== undefined) throw refusal(`${where}: '${name}' ${fault}`);
   }
   for (const name of Object.keys(checks)) {
     const required = name.endsWith('!') ? name.slice(0, -1) : undefined;
-    if (required !== undefined && !(required in members))
-      throw new TypeError(`${where}: '${required}' is missing`);
+    if (required !== undefined && members[required] === undefined)
+      throw refusal(`${where}: '${required}' is missing`);
   }
+}
+
+function refusal(message: string): ColdsnapError {
+  return new ColdsnapError('usage', 'BAD_FAULTS', message, {
+    hint: 'A rule looks like {"operation": "GetSnapshotBlock", "nth": 3, "action": {"type": "drop"}}.',
+  });
 }

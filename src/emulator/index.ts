@@ -9,6 +9,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseFaults } from './fault-file.ts';
 import { FaultRules } from './faults.ts';
 import { type Emulator, type EmulatorOptions, resolveSettings } from './options.ts';
 import { putSnapshot, readImage, viewOf } from './put-snapshot.ts';
@@ -18,7 +19,6 @@ import { Handler } from './server.ts';
 import { Store } from './store.ts';
 import { Tokens } from './tokens.ts';
 
-export { parseFaults } from './fault-file.ts';
 export type * from './faults.ts';
 export type {
   Emulator,
@@ -30,6 +30,7 @@ export type {
   SnapshotStatus,
   SnapshotView,
 } from './options.ts';
+export { parseFaults };
 
 /** An idle connection is kept for so long. */
 const KEEP_ALIVE_MS = 60_000;
@@ -37,10 +38,11 @@ const KEEP_ALIVE_MS = 60_000;
 /**
  * Starts an emulator; resolves when it is listening.
  *
- * @throws RangeError for an option out of range, or the error of a system call (port in use, directory not writable)
+ * @throws RangeError for an option out of range, ColdsnapError (`usage`) for a rule that is none, or the error of a system call (port in use, directory not writable)
  */
 export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
   const settings = resolveSettings(options);
+  const faults = new FaultRules(parseFaults(options.faults ?? []));
   const directory = options.dataDirectory ?? mkdtempSync(join(tmpdir(), 'ebs-emulator-'));
   const store = new Store(directory, settings.now, settings.completionDelayMs);
   const tokens = new Tokens(store.tokenKey());
@@ -48,7 +50,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   const log = new RequestLog();
   const closing = new AbortController();
   const service = { settings, store, tokens, quotas };
-  const handler = new Handler(service, log, new FaultRules(options.faults ?? []), closing.signal);
+  const handler = new Handler(service, log, faults, closing.signal);
 
   const running = new Set<Promise<void>>();
   const listener: RequestListener = (request, response) => {
@@ -101,7 +103,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
       log.records.length = 0;
     },
     setFaults: (rules) => {
-      handler.faults = new FaultRules(rules);
+      handler.faults = new FaultRules(parseFaults(rules));
     },
     waitForRequest: (predicate, count) => log.wait(predicate, count),
     putSnapshot: (snapshotOptions) => putSnapshot(store, settings, snapshotOptions),

@@ -139,7 +139,7 @@ export interface Emulator {
   /** The logged requests, of one operation when it is named. */
   requests(operation?: string): RequestRecord[];
   clearLog(): void;
-  /** Replaces all fault rules; their counters start again. */
+  /** Replaces all fault rules; their counters start again. @throws ColdsnapError (`usage`) for a rule that is none */
   setFaults(rules: readonly FaultRule[]): void;
   /**
    * Resolves with the `count`-th (1 unless given) request for which `predicate` holds, among those already logged and those to come.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { type FaultRule, parseFaults } from '../../src/emulator/index.ts';
+import { type FaultRule, parseFaults, startEmulator } from '../../src/emulator/index.ts';
 
 test('rules are read from a list or from JSON text', () => {
   const rules: FaultRule[] = [
@@ -54,7 +54,16 @@ test('a rule that says something else is refused, with its number and the member
     [[{ probability: 2, action: { type: 'close' } }], /'probability' must be a number from 0 to 1$/],
     [[{ nth: 0, action: { type: 'close' } }], /'nth' must be a whole number from 1$/],
   ];
-  for (const [json, message] of cases) assert.throws(() => parseFaults(json), { name: 'TypeError', message });
+  for (const [json, message] of cases)
+    assert.throws(() => parseFaults(json), { class: 'usage', code: 'BAD_FAULTS', message });
+});
+
+test('the emulator itself refuses rules that are none', async () => {
+  const faults = [{ action: { type: 'drip' } }] as unknown as FaultRule[];
+  await assert.rejects(startEmulator({ faults }), { code: 'BAD_FAULTS' });
+  const emulator = await startEmulator();
+  assert.throws(() => emulator.setFaults(faults), { code: 'BAD_FAULTS' });
+  await emulator.close();
 });
 
 test('every example of the documentation is a fault file, and every kind of action has one', async () => {
