@@ -325,7 +325,7 @@ describe('progress on a terminal', () => {
     const at = frame.findIndex((line) => line.includes('25 %'));
     assert.match(frame[at - 1]!, /^\S snap-1 to disk\.img$/);
     assert.equal(frame[at], `  [${'='.repeat(10)}${' '.repeat(30)}] 25 %`);
-    assert.match(frame[at + 1]!, /^ {2}256\.0 MiB of 1\.0 GiB \(25 %\), 213\.3 MiB\/s, about 3\.6 s left$/);
+    assert.match(frame[at + 1]!, /^ {2}256\.0 MiB of 1\.0 GiB \(25 %\), 213\.3 MiB\/s$/);
     assert.match(frame[at + 2]!, /^ {2}2 retries, 1 throttle, now at most 10 requests\/s/);
     assert.match(frame[at + 3]!, /^ {2}making the target durable$/);
     assert.match(frame.at(-2)!, /^downloaded snap-1 to disk\.img: /);

@@ -97,7 +97,8 @@ export class TransferStatus {
   /** Seconds to go at the present speed, or undefined while that cannot be told. */
   get etaSeconds(): number | undefined {
     const rate = this.#rate('bytesDone');
-    if (!this.latest || rate <= 0) return undefined;
+    // In its last phase a run waits for other things than bytes.
+    if (!this.latest || rate <= 0 || this.phase !== undefined) return undefined;
     return (this.latest.bytesTotal - this.latest.bytesDone) / rate;
   }
 

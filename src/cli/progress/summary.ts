@@ -18,7 +18,8 @@ function bytesPerSecond({ bytesTransferred, elapsedMs }: TransferProgress): numb
 
 /** The result as one object, for `--json`. */
 export function resultObject(operation: 'download' | 'upload', path: string, result: TransferResult): object {
-  return { operation, path, ...result, bytesPerSecond: bytesPerSecond(result) };
+  const elapsedMs = Math.round(result.elapsedMs);
+  return { operation, path, ...result, elapsedMs, bytesPerSecond: bytesPerSecond(result) };
 }
 
 export function transferSummary(
