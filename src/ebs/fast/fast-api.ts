@@ -177,7 +177,7 @@ export class FastBlockApi implements EbsDirectApi {
     if (origin === undefined) return undefined;
     const { connections, deadlines = defaultDeadlines } = this.#options;
     return {
-      requests: new BlockRequests(this.#client, origin),
+      requests: new BlockRequests(this.#client, await this.#client.config.region(), origin),
       pool: new ConnectionPool(origin, connections, deadlines),
     };
   }

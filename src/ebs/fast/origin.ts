@@ -14,19 +14,22 @@ export interface Origin {
   readonly pathPrefix: string;
 }
 
+/** Segments that read the same escaped and unescaped, as signing does. */
+const PLAIN_PATH = /^\/$|^(\/[\w.~-]+)+\/?$/;
+
 /**
  * Resolves the endpoint with the client's own region, FIPS, dual-stack and endpoint settings.
  *
- * @returns undefined when only the SDK's way leads there: through a proxy, or with settings of the endpoint's own
+ * @returns undefined when only the SDK's way leads there: through a proxy, with settings of the endpoint's own, or
+ *   under a path that needs escaping
  */
 export async function directOrigin(client: EBSClient): Promise<Origin | undefined> {
   const endpoint = await getEndpointFromInstructions({}, GetSnapshotBlockCommand, { ...client.config });
   const { url } = endpoint;
-  const hasOwnSettings =
-    endpoint.headers !== undefined && Object.keys(endpoint.headers).length > 0
-      ? true
-      : endpoint.properties?.authSchemes !== undefined;
-  if (hasOwnSettings || url.search !== '' || url.username !== '') return undefined;
+  if (Object.keys(endpoint.headers ?? {}).length > 0 || endpoint.properties?.authSchemes !== undefined) {
+    return undefined;
+  }
+  if (!PLAIN_PATH.test(url.pathname) || url.search !== '' || url.username !== '') return undefined;
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return undefined;
   if (await behindProxy(url)) return undefined;
   const secure = url.protocol === 'https:';

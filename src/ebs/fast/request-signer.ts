@@ -1,0 +1,112 @@
+/**
+ * Signature Version 4 for requests that are written in canonical form to begin with. @smithy/signature-v4 derives the key;
+ * what it does for each request besides, bringing any request into canonical form, costs 60 µs where this costs 15: 4 % of
+ * a whole download. A test compares the two over random requests.
+ */
+import { createHmac, hash } from 'node:crypto';
+import type { EBSClient } from '@aws-sdk/client-ebs';
+import { Sha256 } from '@smithy/core/checksum';
+import { createScope, getSigningKey } from '@smithy/signature-v4';
+import { NotUnderstood } from './reply-head.ts';
+
+const SERVICE = 'ebs';
+
+/** A request in canonical form: nothing in it changes by escaping, trimming, lower-casing or sorting. */
+export interface CanonicalRequest {
+  readonly method: string;
+  /** Of unreserved characters and slashes. */
+  readonly path: string;
+  /** Escaped; empty for none. */
+  readonly query: string;
+  /** Lines `name:value\n` in ascending order, all before `x-amz-date`. */
+  readonly fields: string;
+  /** Their names, joined by `;`. */
+  readonly fieldNames: string;
+  /** Hex SHA-256 of the payload. */
+  readonly payloadHash: string;
+}
+
+/** A session token's characters; with others it could end its line and begin another. */
+const TOKEN = /^[\x21-\x7e]+$/;
+
+type Credentials = Awaited<ReturnType<EBSClient['config']['credentials']>>;
+
+/** What stays the same from one request to the next, until the day or the credentials change. */
+interface SigningKey {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken: string | undefined;
+  readonly day: string;
+  readonly scope: string;
+  readonly key: Uint8Array;
+}
+
+export class RequestSigner {
+  readonly #client: EBSClient;
+  readonly #region: string;
+  #signingKey: SigningKey | undefined;
+  #second = 0;
+  #timestamp = '';
+
+  constructor(client: EBSClient, region: string) {
+    this.#client = client;
+    this.#region = region;
+  }
+
+  /**
+   * Signs with the client's credentials of this moment, by the clock that the SDK may have corrected.
+   *
+   * @returns all header fields, each line ended by CR LF
+   * @throws NotUnderstood for credentials that cannot be sent; and what the credential provider throws
+   */
+  async sign(request: CanonicalRequest): Promise<string> {
+    const credentials = await this.#client.config.credentials();
+    const timestamp = this.#now();
+    const { scope, key } = await this.#keyFor(credentials, timestamp.slice(0, 8));
+    let fields = `${request.fields}x-amz-date:${timestamp}\n`;
+    let names = `${request.fieldNames};x-amz-date`;
+    if (credentials.sessionToken !== undefined) {
+      fields += `x-amz-security-token:${credentials.sessionToken}\n`;
+      names += ';x-amz-security-token';
+    }
+    const { method, path, query, payloadHash } = request;
+    const canonical = `${method}\n${path}\n${query}\n${fields}\n${names}\n${payloadHash}`;
+    const toSign = `AWS4-HMAC-SHA256\n${timestamp}\n${scope}\n${hash('sha256', canonical)}`;
+    const signature = createHmac('sha256', key).update(toSign).digest('hex');
+    // A line in canonical form is also a legal line to send.
+    return (
+      `${fields.replaceAll('\n', '\r\n')}authorization: AWS4-HMAC-SHA256 ` +
+      `Credential=${credentials.accessKeyId}/${scope}, SignedHeaders=${names}, Signature=${signature}\r\n`
+    );
+  }
+
+  /** `20260131T235959Z`, made once a second. */
+  #now(): string {
+    const second = Math.floor((Date.now() + this.#client.config.systemClockOffset) / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#timestamp = new Date(second * 1000).toISOString().replace(/[-:]|\.\d+/g, '');
+    }
+    return this.#timestamp;
+  }
+
+  async #keyFor(credentials: Credentials, day: string): Promise<SigningKey> {
+    const { accessKeyId, secretAccessKey, sessionToken } = credentials;
+    const last = this.#signingKey;
+    if (
+      last?.day === day &&
+      last.accessKeyId === accessKeyId &&
+      last.secretAccessKey === secretAccessKey &&
+      last.sessionToken === sessionToken
+    ) {
+      return last;
+    }
+    if (!/^\w+$/.test(accessKeyId) || (sessionToken !== undefined && !TOKEN.test(sessionToken))) {
+      throw new NotUnderstood('the credentials cannot be sent');
+    }
+    const key = await getSigningKey(Sha256, credentials, day, this.#region, SERVICE);
+    const scope = createScope(day, this.#region, SERVICE);
+    this.#signingKey = { accessKeyId, secretAccessKey, sessionToken, day, scope, key };
+    return this.#signingKey;
+  }
+}
