@@ -125,7 +125,7 @@ test('with holes detected, only what was never written is left out; written zero
 });
 
 test('with a parent, holes and the rest of the volume are put as zeros, so that nothing of the parent shows through', async (t) => {
-  const blockSize = 8 * 2 ** 20;
+  const blockSize = 2 ** 20;
   const { emulator, service } = await startService(t, { blockSize });
   const old = Buffer.alloc(blockSize, 0xee);
   const parentSnapshotId = await emulator.putSnapshot({
