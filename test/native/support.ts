@@ -9,6 +9,7 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -17,6 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
+import { type Inode, openExclusive } from '../../src/native/index.ts';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -167,4 +169,24 @@ export function runTraced(
     .filter((line) => line !== '')
     .map((line) => line.replace(/^\d+ +/, ''));
   return { ...run, trace };
+}
+
+/** A path's inode as openExclusive expects it. */
+export function inodeOf(path: string): Inode {
+  const { dev, ino, rdev } = statSync(path, { bigint: true });
+  return { dev, ino, rdev };
+}
+
+/** Opens a device as its only writer and closes it afterwards. */
+export async function withDevice(
+  device: string,
+  use: (fd: number) => Promise<void>,
+  { write = true, direct = false } = {},
+): Promise<void> {
+  const fd = await openExclusive(device, { write, direct, expect: inodeOf(device) });
+  try {
+    await use(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
