@@ -82,7 +82,11 @@ export class ColdsnapError extends Error {
   }
 
   /** The same failure, judged anew: other class, and another sentence where the old one no longer fits. */
-  reclassified(errorClass: ErrorClass, message: string = this.message, cause: unknown = this.cause): ColdsnapError {
+  reclassified(
+    errorClass: ErrorClass,
+    message: string = this.message,
+    cause: unknown = this.cause,
+  ): ColdsnapError {
     return new ColdsnapError(errorClass, this.code, message, { ...this, cause });
   }
 
