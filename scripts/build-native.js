@@ -1,0 +1,30 @@
+// Builds the addon with node-gyp. Usage: node scripts/build-native.js [rebuild | build]   (default: rebuild)
+//
+// node-gyp downloads Node's headers unless it is told where they are (npm's setting `nodedir`). Most installations of Node
+// come with them, in ../include/node beside the program; those are used, so that a build needs no network.
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+const prefix = dirname(dirname(process.execPath));
+
+function headersFit() {
+  try {
+    const header = readFileSync(join(prefix, 'include/node/node_version.h'), 'utf8');
+    const version = ['MAJOR', 'MINOR', 'PATCH'].map(
+      (part) => header.match(new RegExp(`^#define NODE_${part}_VERSION (\\d+)$`, 'm'))?.[1],
+    );
+    return version.join('.') === process.versions.node;
+  } catch {
+    return false;
+  }
+}
+
+const setting = /^npm_(config|package_config_node_gyp)_(nodedir|target)$/i;
+const told = Object.keys(process.env).some((name) => setting.test(name));
+const args = [process.argv[2] ?? 'rebuild', ...(!told && headersFit() ? ['--nodedir', prefix] : [])];
+const nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
+const { status, error } = spawnSync(process.execPath, [nodeGyp, ...args], { stdio: 'inherit' });
+if (error) throw error;
+process.exitCode = status ?? 1;
