@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -224,6 +233,19 @@ describe('bin/coldsnap.js', () => {
     };
     return spawnSync(process.execPath, [...nodeOptions, bin], options);
   }
+
+  const built = existsSync(new URL('../../dist/cli/main.js', import.meta.url)) ? false : 'not built';
+  test('runs the program that was built', { skip: built }, () => {
+    const bin = fileURLToPath(new URL('../../bin/coldsnap.js', import.meta.url));
+    for (const words of [['--version'], ['--help'], ['help', 'exit-codes'], ['completion', 'bash']]) {
+      const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...words], { encoding: 'utf8' });
+      assert.deepEqual([status, stderr], [0, ''], words.join(' '));
+      assert.notEqual(stdout, '');
+    }
+    // A refusal comes from the library, and the command line knows it as one of its errors.
+    const refused = spawnSync(process.execPath, [bin, 'download', 'snap-1', '/proc/self/cwd/']);
+    assert.equal(refused.status, 2);
+  });
 
   test('ends with the exit code that main returns', () => {
     const bin = install('export const main = async () => 42;');
