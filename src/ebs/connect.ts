@@ -31,6 +31,25 @@ export interface Deadlines {
 }
 
 export const defaultDeadlines: Deadlines = { connectMs: 10_000, idleMs: 60_000 };
+/** The longest time that a timer takes; what is longer would end at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * The deadlines to keep, with what is left out as it is by default.
+ * @throws ColdsnapError class `usage` unless both are from 1 to 2,147,483,647 ms
+ */
+export function checkDeadlines(deadlines: Partial<Deadlines> = {}): Deadlines {
+  const checked = { ...defaultDeadlines, ...deadlines };
+  for (const [name, ms] of Object.entries(checked)) {
+    if (ms >= 1 && ms <= MAX_TIMER_MS) continue;
+    throw new ColdsnapError(
+      'usage',
+      'BAD_DEADLINE',
+      `${name} must be from 1 to ${MAX_TIMER_MS}, and not ${ms}`,
+    );
+  }
+  return checked;
+}
 
 /** What every client of this program is configured with. */
 export async function clientConfig(

@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-ec2';
 import { abortedError, ColdsnapError } from '../errors.ts';
 import type { CallOptions } from './api.ts';
-import { checkIdentity, clientConfig, defaultDeadlines } from './connect.ts';
+import { checkDeadlines, checkIdentity, clientConfig } from './connect.ts';
 import type {
   DeleteOptions,
   OpenEc2Options,
@@ -34,8 +34,9 @@ const MAX_EMPTY_PAGES = 1_000;
  */
 export async function connectEc2(options: OpenEc2Options): Promise<EC2Client> {
   const endpoint = options.ec2Endpoint ?? options.endpoint;
+  const deadlines = checkDeadlines(options.deadlines);
   const client =
-    options.ec2Client ?? new EC2Client(await clientConfig(options, endpoint, CONNECTIONS, defaultDeadlines));
+    options.ec2Client ?? new EC2Client(await clientConfig(options, endpoint, CONNECTIONS, deadlines));
   await checkIdentity(client.config);
   return client;
 }

@@ -4,7 +4,7 @@
  */
 import type { EC2Client } from '@aws-sdk/client-ec2';
 import type { CallOptions } from './api.ts';
-import type { ServiceOptions } from './connect.ts';
+import type { Deadlines, ServiceOptions } from './connect.ts';
 import { type RetryNotice, RetryPolicy } from './retry.ts';
 
 /** `recoverable` and `recovering`: in the Recycle Bin, and coming back from it. */
@@ -56,6 +56,7 @@ export interface OpenEc2Options extends ServiceOptions {
   /** Your own client, with its region, credentials and endpoint; it stays yours and open. */
   ec2Client?: EC2Client | undefined;
   retryForMs?: number | undefined;
+  deadlines?: Partial<Deadlines> | undefined;
   onRetry: (notice: RetryNotice) => void;
 }
 

@@ -1,7 +1,7 @@
 /** Puts the layers of the service together, for everything that moves blocks. */
 import type { EBSClient } from '@aws-sdk/client-ebs';
 import type { EbsDirectApi } from './api.ts';
-import { checkIdentity, connectEbs, type ServiceOptions } from './connect.ts';
+import { checkDeadlines, checkIdentity, connectEbs, type Deadlines, type ServiceOptions } from './connect.ts';
 import { FastBlockApi } from './fast/fast-api.ts';
 import { Pacer, withPacing } from './pacing.ts';
 import { type RetryNotice, RetryPolicy, withRetries } from './retry.ts';
@@ -13,6 +13,7 @@ export interface OpenEbsOptions extends ServiceOptions {
   /** Default `fast`; with your own client `sdk`, so that it is used as you made it. */
   transport?: 'fast' | 'sdk' | undefined;
   retryForMs?: number | undefined;
+  deadlines?: Partial<Deadlines> | undefined;
   /** Most payload bytes per second. */
   bytesPerSecond?: number | undefined;
   /** Most block requests in flight. */
@@ -38,7 +39,9 @@ const SPARE_CONNECTIONS = 4;
  * @throws ColdsnapError class `config` when region or credentials cannot be had
  */
 export async function openEbs(options: OpenEbsOptions): Promise<OpenEbs> {
-  const client = options.ebsClient ?? (await connectEbs(options, options.workers + SPARE_CONNECTIONS));
+  const { workers } = options;
+  const deadlines = checkDeadlines(options.deadlines);
+  const client = options.ebsClient ?? (await connectEbs(options, workers + SPARE_CONNECTIONS, deadlines));
   if (options.ebsClient !== undefined) await checkIdentity(client.config);
   const policy = new RetryPolicy({
     retryForMs: options.retryForMs,
@@ -49,8 +52,9 @@ export async function openEbs(options: OpenEbsOptions): Promise<OpenEbs> {
   });
   const sdk = new SdkEbsApi(client, { borrowed: options.ebsClient !== undefined });
   const transport = options.transport ?? (options.ebsClient === undefined ? 'fast' : 'sdk');
-  const blocks = transport === 'fast' ? new FastBlockApi(sdk, client, { connections: options.workers }) : sdk;
-  const pacer = new Pacer({ workers: options.workers, bytesPerSecond: options.bytesPerSecond });
+  const blocks =
+    transport === 'fast' ? new FastBlockApi(sdk, client, { connections: workers, deadlines }) : sdk;
+  const pacer = new Pacer({ workers, bytesPerSecond: options.bytesPerSecond });
   const api = withRetries(withPacing(blocks, pacer), policy);
   return { api, policy, pacer, close: () => api.close() };
 }

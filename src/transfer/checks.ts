@@ -27,6 +27,19 @@ export function checkRetryFor(retryForMs: number = DEFAULT_RETRY_FOR_MS): number
   );
 }
 
+/** How much work a crash can cost: what was moved since the journal was last saved. */
+const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000;
+
+/** @throws ColdsnapError class `usage` unless it is a number of milliseconds from 1 to 2,147,483,647 */
+export function checkCheckpointInterval(ms: number = DEFAULT_CHECKPOINT_INTERVAL_MS): number {
+  if (ms >= 1 && ms < 2 ** 31) return ms;
+  throw new ColdsnapError(
+    'usage',
+    'BAD_CHECKPOINT_INTERVAL',
+    `the journal can be saved every 1 to 2,147,483,647 ms, and not every ${ms}`,
+  );
+}
+
 /**
  * Lenient, as AWS asks readers of IDs to be: `snap-`, then up to 59 letters or digits.
  * @throws ColdsnapError class `usage`

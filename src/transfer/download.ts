@@ -6,7 +6,7 @@ import { openEbs } from '../ebs/open.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
 import { openTarget } from '../image/open-target.ts';
 import type { BlockVerdict, Geometry, ImageTarget } from '../image/target.ts';
-import { checkRetryFor, checkWorkers, readableSnapshotId } from './checks.ts';
+import { checkCheckpointInterval, checkRetryFor, checkWorkers, readableSnapshotId } from './checks.ts';
 import { fetchBlocks } from './download-blocks.ts';
 import { type DownloadCheckpoint, type FoundJournal, findDownloadJournal } from './download-checkpoint.ts';
 import { prepareTarget } from './download-resume.ts';
@@ -15,9 +15,6 @@ import type { DownloadOptions, DownloadResult } from './options.ts';
 import { planDownload } from './plan.ts';
 import { RangeSet } from './range-set.ts';
 import { Watchdog } from './watchdog.ts';
-
-/** How much work a crash can cost: what arrived since the journal was last saved. */
-const CHECKPOINT_INTERVAL_MS = 5_000;
 
 type Pages = AsyncGenerator<CheckedPage<BlockReference>, void, undefined>;
 
@@ -34,10 +31,11 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
   const snapshotId = readableSnapshotId(options.snapshotId);
   const workers = checkWorkers(options.workers);
   const retryForMs = checkRetryFor(options.retryForMs);
+  const checkpointIntervalMs = checkCheckpointInterval(options.checkpointIntervalMs);
   const { signal } = options;
   if (signal?.aborted) throw abortedError(signal);
   const target = await openTarget(options.target, signal === undefined ? {} : { signal });
-  const run = new Download({ ...options, snapshotId, workers, retryForMs }, target);
+  const run = new Download({ ...options, snapshotId, workers, retryForMs, checkpointIntervalMs }, target);
   try {
     return await run.execute();
   } catch (error) {
@@ -48,7 +46,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
   }
 }
 
-type CheckedOptions = DownloadOptions & { workers: number; retryForMs: number };
+type CheckedOptions = DownloadOptions & { workers: number; retryForMs: number; checkpointIntervalMs: number };
 
 class Download {
   readonly #options: CheckedOptions;
@@ -158,7 +156,7 @@ class Download {
       blockSize,
       bytesResumed,
     });
-    const checkpoints = setInterval(this.#saveSoon, CHECKPOINT_INTERVAL_MS);
+    const checkpoints = setInterval(this.#saveSoon, this.#options.checkpointIntervalMs);
     try {
       await fetchBlocks(ebs, this.#target, planDownload(pages, done), {
         snapshotId,

@@ -4,15 +4,17 @@ import type { Readable, Writable } from 'node:stream';
 import type { EBSClient } from '@aws-sdk/client-ebs';
 import type { EC2Client } from '@aws-sdk/client-ec2';
 import type { SnapshotTag } from '../ebs/api.ts';
-import type { ServiceOptions } from '../ebs/connect.ts';
+import type { Deadlines, ServiceOptions } from '../ebs/connect.ts';
 import type { TransferListener, TransferProgress } from './events.ts';
 
-export type { ServiceOptions };
+export type { Deadlines, ServiceOptions };
 
 /** What every function of the library takes: how to reach the service, when to stop, and whom to tell. */
 export interface ClientOptions extends ServiceOptions {
   /** Milliseconds without any success after which retrying ends. Default 600,000 (10 min). */
   retryForMs?: number | undefined;
+  /** When a connection counts as dead, instead of 10 s to establish it and 60 s without a byte. Not for clients of yours. */
+  deadlines?: Partial<Deadlines> | undefined;
   /** Your own EBS client, instead of region, profile and endpoint; it is used as it is and stays open. */
   ebsClient?: EBSClient | undefined;
   /** Your own EC2 client, for what the EBS direct APIs lack: snapshot states, deleting, tags. */
@@ -42,6 +44,8 @@ export interface CheckpointOptions {
   checkpointFile?: string;
   /** Begin anew: a journal of an earlier run is not used. Default false. */
   fresh?: boolean;
+  /** Milliseconds between two saves of the journal: a crash costs what was moved since the last. Default 5,000. */
+  checkpointIntervalMs?: number;
 }
 
 export interface DownloadOptions extends TransferOptions, CheckpointOptions {

@@ -5,7 +5,7 @@ import type { RetryNotice } from '../ebs/retry.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
 import { openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
-import { checkRetryFor, checkWorkers, readableSnapshotId } from './checks.ts';
+import { checkCheckpointInterval, checkRetryFor, checkWorkers, readableSnapshotId } from './checks.ts';
 import { LinearDigest } from './linear-digest.ts';
 import { Meter } from './meter.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
@@ -22,8 +22,6 @@ import { type OpenSnapshot, startSnapshot } from './upload-start.ts';
 import { confirmCompletion, removeSnapshot, waitUntilUsable } from './upload-states.ts';
 import { Watchdog } from './watchdog.ts';
 
-/** Puts that a crash can make us repeat: those since the journal was last saved. */
-const CHECKPOINT_INTERVAL_MS = 5_000;
 const GIB = 2 ** 30;
 
 /**
@@ -39,6 +37,7 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   checkUploadOptions(options);
   const workers = checkWorkers(options.workers);
   const retryForMs = checkRetryFor(options.retryForMs);
+  const checkpointIntervalMs = checkCheckpointInterval(options.checkpointIntervalMs);
   if (options.parentSnapshotId !== undefined) readableSnapshotId(options.parentSnapshotId);
   if (options.signal?.aborted) throw abortedError(options.signal);
   const source = await openSource(options.source, {
@@ -48,7 +47,7 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   });
   try {
     const volumeSizeGiB = volumeSizeFor(options, source.sizeBytes);
-    const run = new Upload({ ...options, workers, retryForMs, volumeSizeGiB }, source);
+    const run = new Upload({ ...options, workers, retryForMs, checkpointIntervalMs, volumeSizeGiB }, source);
     try {
       return await run.execute();
     } catch (error) {
@@ -61,7 +60,12 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   }
 }
 
-type CheckedOptions = UploadOptions & { workers: number; retryForMs: number; volumeSizeGiB: number };
+type CheckedOptions = UploadOptions & {
+  workers: number;
+  retryForMs: number;
+  checkpointIntervalMs: number;
+  volumeSizeGiB: number;
+};
 
 class Upload {
   readonly #options: CheckedOptions;
@@ -222,7 +226,7 @@ class Upload {
       this.#saving ??= this.#saveJournal(open).finally(() => {
         this.#saving = undefined;
       });
-    }, CHECKPOINT_INTERVAL_MS);
+    }, this.#options.checkpointIntervalMs);
     try {
       await putBlocks(ebs.api, this.#source, open, {
         volumeSize: meter.bytesTotal,

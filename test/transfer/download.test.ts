@@ -231,6 +231,17 @@ test('nothing is requested and nothing touched for arguments that cannot be righ
       class: 'usage',
     });
   }
+  for (const options of [
+    { checkpointIntervalMs: 0 },
+    { checkpointIntervalMs: Number.NaN },
+    { checkpointIntervalMs: 2 ** 31 },
+    { deadlines: { idleMs: 0 } },
+    { deadlines: { connectMs: Number.POSITIVE_INFINITY } },
+  ]) {
+    await assert.rejects(downloadSnapshot({ snapshotId: 'snap-1', target, ...options, ...service }), {
+      class: 'usage',
+    });
+  }
   for (const snapshotId of ['', 'vol-1', 'snap-', 'snap-../x', 'SNAP-1']) {
     await assert.rejects(downloadSnapshot({ snapshotId, target, ...service }), {
       class: 'usage',
