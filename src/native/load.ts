@@ -106,14 +106,14 @@ function solutionsFor(reason: string): string[] {
       'the binary wants newer system libraries than there are here: `npm rebuild coldsnap --build-from-source`',
     ];
   }
-  if (/cannot open shared object file|Error loading shared library/.test(reason)) {
-    return [
-      'a library that the binary needs is missing (it is named above; on a system without glibc, such as Alpine, that is expected): `npm rebuild coldsnap --build-from-source`',
-    ];
-  }
   if (/Permission denied|Operation not permitted|failed to map segment/i.test(reason)) {
     return [
       'the file may not be read or executed here: check its permissions and that the file system is not mounted noexec',
+    ];
+  }
+  if (/cannot open shared object file|Error loading shared library/.test(reason)) {
+    return [
+      'a library that the binary needs is missing (it is named above; on a system without glibc, such as Alpine, that is expected): `npm rebuild coldsnap --build-from-source`',
     ];
   }
   if (/undefined symbol|NODE_MODULE_VERSION|napi/i.test(reason)) {
