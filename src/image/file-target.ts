@@ -1,5 +1,5 @@
 /** Restoring to a regular file: a sparse partial file, renamed when whole. */
-import { fchmod, fchown, ftruncate } from 'node:fs';
+import { fchmod, fchown, ftruncate, type Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import {
@@ -21,6 +21,10 @@ import type { ArrivedBlock, BlockVerdict, Geometry, ImageTarget } from './target
 const fchmodFd = promisify(fchmod);
 const fchownFd = promisify(fchown);
 const ftruncateFd = promisify(ftruncate);
+
+function inodeMark(stats: Stats): string {
+  return `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeMs}`;
+}
 
 export class FileTarget implements ImageTarget {
   readonly path: string;
@@ -152,6 +156,18 @@ export class FileTarget implements ImageTarget {
   async sync(): Promise<void> {
     const { partial } = this.#ready();
     await this.#withSpace(partial.descriptor.sync('data'));
+  }
+
+  /** The inode and its last write: a file of that name that was written to later is not the image any more. */
+  async commitMark(): Promise<string> {
+    return inodeMark(await this.#ready().partial.stat());
+  }
+
+  async finishCommit(mark: string): Promise<boolean> {
+    const existing = await this.#existing();
+    if (existing === undefined || inodeMark(existing) !== mark) return false;
+    await PartialFile.finishPublishing(this.path, this.#partialPath, this.#file);
+    return true;
   }
 
   async commit(): Promise<void> {

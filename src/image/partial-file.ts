@@ -129,6 +129,17 @@ export class PartialFile {
     await syncDirectory(dirname(file), this.#target);
   }
 
+  /** Does what is left after a kill in `publish()`: the partial name, if it is still there, and the directory's sync. */
+  static async finishPublishing(target: string, path: string, file: string): Promise<void> {
+    try {
+      const [partial, published] = await Promise.all([lstat(path), lstat(file)]);
+      if (partial.ino === published.ino && partial.dev === published.dev) await unlink(path);
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw localError(error, `remove ${path}`, target);
+    }
+    await syncDirectory(dirname(file), target);
+  }
+
   async #linkTo(file: string): Promise<boolean> {
     try {
       await link(this.path, file);

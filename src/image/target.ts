@@ -74,6 +74,17 @@ export interface ImageTarget {
   readBlocks?(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]>;
   /** Returns when everything written so far is on stable storage. */
   sync(): Promise<void>;
+  /**
+   * What tells, after a kill in the middle of `commit()`, that the image had its final name already: kept in the journal
+   * before `commit()`. Absent where a later run simply commits again (devices) or nothing is kept (streams).
+   */
+  commitMark?(): Promise<string>;
+  /**
+   * Whether an earlier run's `commit()` had come so far that only making its name durable was left, which this does. To
+   * be asked before `checkOverwrite`.
+   * @param mark what that run's `commitMark()` gave
+   */
+  finishCommit?(mark: string): Promise<boolean>;
   /** Makes the image whole and durable: sync, held block or rename, directory sync, partition table. Then closes. */
   commit(): Promise<void>;
   /**

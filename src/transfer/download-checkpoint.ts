@@ -15,6 +15,11 @@ interface DownloadJournal {
   readonly blockSize: number;
   readonly done: readonly BlockRange[];
   readonly samples: readonly Sample[];
+  /**
+   * There once all blocks were safe and the commit began: the target's mark, or nothing where it has none. A device's
+   * block 0 may then be half written.
+   */
+  readonly committing?: string;
 }
 
 /** Enough to notice that somebody else wrote to the target, few enough to read back in a moment. */
@@ -60,18 +65,20 @@ export class DownloadCheckpoint {
   readonly #place: JournalPlace;
   readonly #header: Omit<DownloadJournal, 'done' | 'samples'>;
   readonly #samples: Sample[];
+  readonly #committing: boolean;
   #seen: number;
 
   constructor(
     place: JournalPlace,
     snapshotId: string,
     geometry: Geometry,
-    earlier?: { done: readonly BlockRange[]; samples: readonly Sample[] },
+    earlier?: Pick<DownloadJournal, 'done' | 'samples' | 'committing'>,
   ) {
     this.#place = place;
     this.#header = { version: 1, kind: 'download', snapshotId, target: place.identity, ...geometry };
     this.done = new RangeSet(earlier?.done);
     this.#samples = [...(earlier?.samples ?? [])];
+    this.#committing = earlier?.committing !== undefined;
     this.#seen = this.done.size;
   }
 
@@ -93,14 +100,16 @@ export class DownloadCheckpoint {
    * Makes what was marked until now safe: first the target's data, then the journal that speaks of them. Never the other
    * way round, or a crash between the two would leave a journal that promises what the disk does not hold.
    *
+   * @param committing the target's mark, when its commit is next
    * @returns the failure to write the journal, if any: a warning, the transfer goes on without it
    * @throws ColdsnapError when the target cannot be synced: its data are not safe
    */
-  async save(target: ImageTarget): Promise<unknown> {
+  async save(target: ImageTarget, committing?: string): Promise<unknown> {
     const content: DownloadJournal = {
       ...this.#header,
       done: this.done.ranges(),
       samples: [...this.#samples],
+      ...(committing === undefined ? {} : { committing }),
     };
     await target.sync();
     try {
@@ -117,7 +126,7 @@ export class DownloadCheckpoint {
 
   /**
    * Whether the target still holds what the journal says, read past the cache: each sampled block has its digest, and a
-   * block 0 that is not done reads as zeros, as the earlier run left it.
+   * block 0 that is not done reads as zeros, as the earlier run left it unless it was being committed.
    */
   async matches(target: ImageTarget, geometry: Geometry): Promise<boolean> {
     const { blockSize } = geometry;
@@ -132,7 +141,7 @@ export class DownloadCheckpoint {
       if (found === undefined || Buffer.from(found.digest).toString('base64') !== digest) return false;
     }
     // On a file, blocks that came after the journal was last saved may be there already; on a device block 0 is held.
-    if (target.kind !== 'device' || this.done.has(0)) return true;
+    if (target.kind !== 'device' || this.done.has(0) || this.#committing) return true;
     return (await read(0))?.zero === true;
   }
 }
@@ -152,6 +161,7 @@ function isDownloadJournal(content: unknown): content is DownloadJournal {
     journal.done.every(
       (range) => Array.isArray(range) && isCount(range[0]) && isCount(range[1]) && range[0] < range[1],
     ) &&
+    (journal.committing === undefined || typeof journal.committing === 'string') &&
     Array.isArray(journal.samples) &&
     journal.samples.every(
       (sample) => Array.isArray(sample) && isCount(sample[0]) && typeof sample[1] === 'string',

@@ -2,6 +2,7 @@
 import { ColdsnapError } from '../errors.ts';
 import type { Geometry, ImageTarget } from '../image/target.ts';
 import { DownloadCheckpoint, type FoundJournal, type JournalPlace } from './download-checkpoint.ts';
+import { removeJournal } from './journal.ts';
 import { RangeSet } from './range-set.ts';
 
 export interface PrepareOptions {
@@ -29,6 +30,8 @@ export async function prepareTarget(
   const resumed = place === undefined ? undefined : await resume(target, place, options);
   if (resumed !== undefined) return resumed;
   if (found.kind !== 'none') await target.checkOverwrite({ force, resuming: false });
+  // A journal of what is about to be overwritten must not outlive it.
+  if (place !== undefined) await removeJournal(place.path);
   await target.prepare(geometry, { resume: false });
   return place === undefined ? undefined : new DownloadCheckpoint(place, snapshotId, geometry);
 }

@@ -10,6 +10,7 @@ import { checkCheckpointInterval, checkRetryFor, checkWorkers, readableSnapshotI
 import { fetchBlocks } from './download-blocks.ts';
 import { type DownloadCheckpoint, type FoundJournal, findDownloadJournal } from './download-checkpoint.ts';
 import { prepareTarget } from './download-resume.ts';
+import { removeJournal } from './journal.ts';
 import { Meter } from './meter.ts';
 import type { DownloadOptions, DownloadResult } from './options.ts';
 import { planDownload } from './plan.ts';
@@ -74,6 +75,7 @@ class Download {
   async execute(): Promise<DownloadResult> {
     const { snapshotId, force = false } = this.#options;
     const found = await this.#findJournal();
+    if (await this.#finishedEarlier(found)) return this.#done();
     await this.#target.checkOverwrite({ force, resuming: found.kind === 'fits' || found.kind === 'foreign' });
     const ebs = await openEbs({ ...this.#options, onRetry: this.#meter.retry });
     this.#meter.pacer = ebs.pacer;
@@ -94,8 +96,46 @@ class Download {
       ebs.close();
     }
     await this.#commit();
-    this.#meter.emit({ type: 'done', snapshotId, ...this.#meter.progress() });
-    return { snapshotId, ...this.#geometry, ...this.#meter.progress() };
+    return this.#done();
+  }
+
+  #done(): DownloadResult {
+    const { snapshotId } = this.#options;
+    const progress = this.#meter.progress();
+    this.#meter.emit({ type: 'done', snapshotId, ...progress });
+    return { snapshotId, ...this.#geometry, ...progress };
+  }
+
+  /** An earlier run was killed when the image was whole and had its name, but the journal was still there. */
+  async #finishedEarlier(found: FoundJournal): Promise<boolean> {
+    if (found.kind !== 'fits' || found.journal.committing === undefined) return false;
+    if (!(await this.#target.finishCommit?.(found.journal.committing))) return false;
+    const { volumeSize, blockSize } = found.journal;
+    this.#geometry = { volumeSize, blockSize };
+    this.#begin(volumeSize);
+    if (this.#place !== undefined && this.#options.keepCheckpoint !== true)
+      await removeJournal(this.#place.path);
+    await this.#target.abandon({ keepForResume: true });
+    return true;
+  }
+
+  #begin(bytesResumed: number): void {
+    const { snapshotId } = this.#options;
+    const { volumeSize, blockSize } = this.#geometry;
+    const meter = this.#meter;
+    meter.bytesTotal = volumeSize;
+    meter.bytesDone = bytesResumed;
+    meter.bytesResumed = bytesResumed;
+    const { path } = this.#target;
+    meter.emit({
+      type: 'start',
+      operation: 'download',
+      snapshotId,
+      path,
+      volumeSize,
+      blockSize,
+      bytesResumed,
+    });
   }
 
   /** Leaves the target so that the next run can go on, if it can; must not hide the error that led here. */
@@ -139,23 +179,9 @@ class Download {
 
   async #fetch(ebs: Awaited<ReturnType<typeof openEbs>>, pages: Pages): Promise<void> {
     const { snapshotId, workers } = this.#options;
-    const { volumeSize, blockSize } = this.#geometry;
+    const { blockSize } = this.#geometry;
     const done = this.#checkpoint?.done ?? new RangeSet();
-    const bytesResumed = done.size * blockSize;
-    const meter = this.#meter;
-    meter.bytesTotal = volumeSize;
-    meter.bytesDone = bytesResumed;
-    meter.bytesResumed = bytesResumed;
-    const { path } = this.#target;
-    meter.emit({
-      type: 'start',
-      operation: 'download',
-      snapshotId,
-      path,
-      volumeSize,
-      blockSize,
-      bytesResumed,
-    });
+    this.#begin(done.size * blockSize);
     const checkpoints = setInterval(this.#saveSoon, this.#options.checkpointIntervalMs);
     try {
       await fetchBlocks(ebs, this.#target, planDownload(pages, done), {
@@ -216,6 +242,7 @@ class Download {
     if (this.#signal.aborted) throw abortedError(this.#signal);
     this.#meter.emit({ type: 'phase', phase: 'committing' });
     this.#watchdog.doing('commit', `${this.#target.path} to be synced`, 'disk');
+    await this.#checkpoint?.save(this.#target, (await this.#target.commitMark?.()) ?? '');
     await this.#target.commit();
     this.#watchdog.done('commit');
     const checkpoint = this.#checkpoint;

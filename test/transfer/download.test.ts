@@ -317,3 +317,28 @@ test('an abort ends the download with the reason, leaves no target, and the next
   assert.ok(emulator.requests('GetSnapshotBlock').length <= 37);
   assert.deepEqual(readdirSync(directory), ['disk.img']);
 });
+
+test('a run that was killed after the image had its name and before the journal was gone is finished by the next', async (t) => {
+  const { emulator, service } = await startService(t);
+  const blocks = randomBlocks([0, 1, 2]);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const directory = scratch(t);
+  const target = join(directory, 'disk.img');
+  await downloadSnapshot({ snapshotId, target, keepCheckpoint: true, ...service });
+  assert.deepEqual(readdirSync(directory).sort(), ['disk.img', 'disk.img.coldsnap-progress']);
+  emulator.clearLog();
+  const result = await downloadSnapshot({ snapshotId, target, ...service });
+  assert.equal(result.bytesResumed, GIB);
+  assert.equal(emulator.log.length, 0);
+  assert.deepEqual(readdirSync(directory), ['disk.img']);
+  await assert.rejects(downloadSnapshot({ snapshotId, target, ...service }), { code: 'TARGET_EXISTS' });
+});
+
+test('a finished image that was written to since is a file like any other, whatever a journal says', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0]) });
+  const target = join(scratch(t), 'disk.img');
+  await downloadSnapshot({ snapshotId, target, keepCheckpoint: true, ...service });
+  writeFileSync(target, 'mine now');
+  await assert.rejects(downloadSnapshot({ snapshotId, target, ...service }), { code: 'TARGET_EXISTS' });
+});
