@@ -22,6 +22,8 @@ interface ServiceFailure {
   $metadata?: { httpStatusCode?: number; requestId?: string };
   $response?: { statusCode?: number; headers?: Record<string, string> };
   cause?: unknown;
+  /** Of an AggregateError, which Node throws without a message when no address of a host could be reached. */
+  errors?: readonly { message?: string }[];
 }
 
 const throttleNames = new Set([
@@ -67,6 +69,8 @@ const unreachableCodes = new Set([
   'EADDRNOTAVAIL',
 ]);
 
+const lostCodes = new Set(['ECONNRESET', 'EPIPE']);
+
 const transientReasons = new Set(['WRITE_REQUEST_TIMEOUT', 'CONFLICTING_BLOCK_UPDATE']);
 
 /** The IAM action an operation needs. EC2's clean-up and state calls belong to another service prefix. */
@@ -109,7 +113,7 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
   if (signal?.aborted) return abortedError(signal);
   if (error.name === 'AbortError') return make('aborted', 'ABORTED', 'was interrupted');
   const name = error.name ?? error.Code ?? 'Error';
-  const message = firstLine(error.message ?? '');
+  const message = firstLine(error.message || messageOfFirst(error));
 
   if (throttleNames.has(name)) {
     const reason = error.Reason ? `, ${error.Reason}` : '';
@@ -222,11 +226,17 @@ function classifyNetwork(error: ServiceFailure, message: string, make: Make): Co
       'Give the private CA in AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS.',
     );
   }
-  if (error.name === 'TimeoutError' || code === 'ETIMEDOUT') {
+  // The SDK's handler names lost connections TimeoutError too.
+  const stalled = error.name === 'TimeoutError' && !lostCodes.has(code);
+  if (stalled || code === 'ETIMEDOUT') {
     return make('transient', 'STALLED', `stalled: ${message}`);
   }
   const reason = message || code || 'connection lost';
   return make('transient', 'CONNECTION_LOST', `lost its connection: ${reason}`);
+}
+
+function messageOfFirst(error: ServiceFailure): string {
+  return error.errors?.[0]?.message ?? '';
 }
 
 /** Service messages can be whole HTML pages; an error is one sentence. */

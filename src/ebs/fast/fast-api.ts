@@ -22,7 +22,7 @@ import type {
   StartedSnapshot,
   StartRequest,
 } from '../api.ts';
-import { type Deadlines, defaultDeadlines } from '../connect.ts';
+import type { Deadlines } from '../connect.ts';
 import { classify } from '../errors.ts';
 import { badBlock, checkBlockHeaders } from '../sdk-api.ts';
 import { BlockRequests } from './block-requests.ts';
@@ -33,7 +33,7 @@ import { MAX_HEAD_BYTES, NotUnderstood } from './reply-head.ts';
 export interface FastBlockOptions {
   /** Most connections at a time; requests beyond wait. */
   readonly connections: number;
-  readonly deadlines?: Deadlines;
+  readonly deadlines: Deadlines;
 }
 
 interface Route {
@@ -175,7 +175,7 @@ export class FastBlockApi implements EbsDirectApi {
   async #findRoute(): Promise<Route | undefined> {
     const origin = await directOrigin(this.#client);
     if (origin === undefined) return undefined;
-    const { connections, deadlines = defaultDeadlines } = this.#options;
+    const { connections, deadlines } = this.#options;
     return {
       requests: new BlockRequests(this.#client, await this.#client.config.region(), origin),
       pool: new ConnectionPool(origin, connections, deadlines),
