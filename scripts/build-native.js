@@ -1,4 +1,4 @@
-// Builds the addon with node-gyp. Usage: node scripts/build-native.js [rebuild | build]   (default: rebuild)
+// Builds the addon in the current directory with node-gyp, whose arguments it takes (default: rebuild).
 //
 // node-gyp downloads Node's headers unless it is told where they are (npm's setting `nodedir`). Most installations of Node
 // come with them, in ../include/node beside the program; those are used, so that a build needs no network.
@@ -23,7 +23,9 @@ function headersFit() {
 
 const setting = /^npm_(config|package_config_node_gyp)_(nodedir|target)$/i;
 const told = Object.keys(process.env).some((name) => setting.test(name));
-const args = [process.argv[2] ?? 'rebuild', ...(!told && headersFit() ? ['--nodedir', prefix] : [])];
+const given = process.argv.slice(2);
+const args = given.length === 0 ? ['rebuild'] : given;
+if (!told && headersFit()) args.push('--nodedir', prefix);
 const nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
 const { status, error } = spawnSync(process.execPath, [nodeGyp, ...args], { stdio: 'inherit' });
 if (error) throw error;
