@@ -27,6 +27,15 @@ export function duration(text: string): number {
   return Math.round(ms);
 }
 
+/** A number of MiB above 0, in bytes. */
+export function mebibytes(text: string): number {
+  const value = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) * 2 ** 20 : Number.NaN;
+  if (!(value > 0 && Number.isSafeInteger(Math.ceil(value)))) {
+    throw new InvalidArgumentError('Give a number of MiB per second above 0, such as 50 or 2.5.');
+  }
+  return value;
+}
+
 /** An http or https URL without user, query or fragment: nothing in it is secret, so it can be printed. */
 export function endpointUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;

@@ -9,7 +9,7 @@ export class Batcher<Item, Result> {
   #timer: NodeJS.Timeout | undefined;
 
   /**
-   * @param size items in a full batch
+   * @param size items in a full batch; for hashing, as many as the SHA-256 kernel takes at once
    * @param run does the work; gives one result an item, in order
    */
   constructor(size: number, run: (items: readonly Item[]) => Promise<readonly Result[]>) {

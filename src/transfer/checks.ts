@@ -40,6 +40,12 @@ export function checkCheckpointInterval(ms: number = DEFAULT_CHECKPOINT_INTERVAL
   );
 }
 
+/** @throws ColdsnapError class `usage` unless it is a number above 0, or nothing */
+export function checkRate(bytesPerSecond: number | undefined): void {
+  if (bytesPerSecond === undefined || bytesPerSecond > 0) return;
+  throw new ColdsnapError('usage', 'BAD_RATE', `the rate must be above 0, and not ${bytesPerSecond}`);
+}
+
 /**
  * Lenient, as AWS asks readers of IDs to be: `snap-`, then up to 59 letters or digits.
  * @throws ColdsnapError class `usage`

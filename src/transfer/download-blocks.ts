@@ -5,15 +5,12 @@ import type { OpenEbs } from '../ebs/open.ts';
 import { badBlock } from '../ebs/sdk-api.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
 import type { ArrivedBlock, BlockVerdict, ImageTarget } from '../image/target.ts';
-import { allocateSlab } from '../native/index.ts';
+import { allocateSlab, sha256Kernels } from '../native/index.ts';
 import { Batcher } from './batch.ts';
 import { BlockTokens } from './block-tokens.ts';
 import type { PlanStep } from './plan.ts';
 import type { Watchdog } from './watchdog.ts';
 import { runWorkers } from './workers.ts';
-
-/** As many blocks as the SHA-256 kernels hash at once for the price of little more than one. */
-const BATCH_BLOCKS = 4;
 
 export interface FetchOptions {
   readonly snapshotId: string;
@@ -43,7 +40,7 @@ export async function fetchBlocks(
   const { snapshotId, blockSize, signal, watchdog } = options;
   const slab = allocateSlab(options.workers * blockSize);
   const tokens = new BlockTokens(api, snapshotId, signal);
-  const batcher = new Batcher<ArrivedBlock, BlockVerdict>(BATCH_BLOCKS, async (blocks) => {
+  const batcher = new Batcher<ArrivedBlock, BlockVerdict>(sha256Kernels().lanes, async (blocks) => {
     if (signal.aborted) throw abortedError(signal);
     return target.writeBlocks(blocks);
   });

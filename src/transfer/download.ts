@@ -6,7 +6,13 @@ import { openEbs } from '../ebs/open.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
 import { openTarget } from '../image/open-target.ts';
 import type { BlockVerdict, Geometry, ImageTarget } from '../image/target.ts';
-import { checkCheckpointInterval, checkRetryFor, checkWorkers, readableSnapshotId } from './checks.ts';
+import {
+  checkCheckpointInterval,
+  checkRate,
+  checkRetryFor,
+  checkWorkers,
+  readableSnapshotId,
+} from './checks.ts';
 import { fetchBlocks } from './download-blocks.ts';
 import { type DownloadCheckpoint, type FoundJournal, findDownloadJournal } from './download-checkpoint.ts';
 import { prepareTarget } from './download-resume.ts';
@@ -32,6 +38,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
   const snapshotId = readableSnapshotId(options.snapshotId);
   const workers = checkWorkers(options.workers);
   const retryForMs = checkRetryFor(options.retryForMs);
+  checkRate(options.bytesPerSecond);
   const checkpointIntervalMs = checkCheckpointInterval(options.checkpointIntervalMs);
   const { signal } = options;
   if (signal?.aborted) throw abortedError(signal);

@@ -32,6 +32,8 @@ export interface TransferOptions extends ClientOptions {
   transport?: 'fast' | 'sdk' | undefined;
   /** Requests in flight, 1 … 1,024. Default 64. */
   workers?: number | undefined;
+  /** Most payload bytes per second, above 0. Default: a little under the service's 1,000 blocks a second. */
+  bytesPerSecond?: number | undefined;
 }
 
 /** How an interrupted transfer is made resumable. Streams and pipes have no journal, whatever is said here. */

@@ -3,15 +3,12 @@ import { createHash } from 'node:crypto';
 import type { EbsDirectApi } from '../ebs/api.ts';
 import { abortedError } from '../errors.ts';
 import type { ImageSource } from '../image/source.ts';
-import { allocateSlab, type BlockRead, type BlockReadResult } from '../native/index.ts';
+import { allocateSlab, type BlockRead, type BlockReadResult, sha256Kernels } from '../native/index.ts';
 import { Batcher } from './batch.ts';
 import { planUpload, type UploadStep } from './upload-plan.ts';
 import type { OpenSnapshot } from './upload-start.ts';
 import type { Watchdog } from './watchdog.ts';
 import { runWorkers } from './workers.ts';
-
-/** As many blocks as the SHA-256 kernels hash at once for the price of little more than one. */
-const BATCH_BLOCKS = 4;
 
 export interface PutOptions {
   /** Bytes. */
@@ -45,7 +42,7 @@ export async function putBlocks(
   const slab = allocateSlab(options.workers * blockSize);
   const zeros = new Uint8Array(blockSize);
   const zeroDigest = createHash('sha256').update(zeros).digest();
-  const batcher = new Batcher<BlockRead, BlockReadResult>(BATCH_BLOCKS, async (reads) => {
+  const batcher = new Batcher<BlockRead, BlockReadResult>(sha256Kernels().lanes, async (reads) => {
     if (signal.aborted) throw abortedError(signal);
     return source.readBlocks(reads);
   });

@@ -5,7 +5,13 @@ import type { RetryNotice } from '../ebs/retry.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
 import { openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
-import { checkCheckpointInterval, checkRetryFor, checkWorkers, readableSnapshotId } from './checks.ts';
+import {
+  checkCheckpointInterval,
+  checkRate,
+  checkRetryFor,
+  checkWorkers,
+  readableSnapshotId,
+} from './checks.ts';
 import { LinearDigest } from './linear-digest.ts';
 import { Meter } from './meter.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
@@ -37,6 +43,7 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   checkUploadOptions(options);
   const workers = checkWorkers(options.workers);
   const retryForMs = checkRetryFor(options.retryForMs);
+  checkRate(options.bytesPerSecond);
   const checkpointIntervalMs = checkCheckpointInterval(options.checkpointIntervalMs);
   if (options.parentSnapshotId !== undefined) readableSnapshotId(options.parentSnapshotId);
   if (options.signal?.aborted) throw abortedError(options.signal);

@@ -6,9 +6,9 @@ import { printResult } from '../output.ts';
 import { addExamples, type Perform } from './command.ts';
 import {
   addCheckpointOptions,
-  addWorkersOption,
-  checkpointOptions,
+  addPaceOptions,
   type TransferFlags,
+  transferOptions,
 } from './transfer-options.ts';
 
 interface DownloadFlags extends TransferFlags {
@@ -26,7 +26,7 @@ export function addDownload(program: Command, perform: Perform): Command {
     .argument('<snapshot>', 'ID of the snapshot')
     .argument('<target>', 'file or block device to write; - for stdout')
     .option('--force', 'overwrite an existing file, or a device that is not blank; never one in use');
-  addWorkersOption(command);
+  addPaceOptions(command);
   addCheckpointOptions(command);
   command.action((snapshotId: string, target: string, flags: DownloadFlags) =>
     perform(command, (io) => runDownload(downloadOptions(snapshotId, target, flags, io.settings), io)),
@@ -57,7 +57,7 @@ function downloadOptions(
   }
   return {
     ...settings.service,
-    ...checkpointOptions(flags),
+    ...transferOptions(flags),
     ...(flags.force === true && { force: true }),
     snapshotId,
     target,

@@ -1,20 +1,30 @@
 /** The options that download and upload have in common. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { ColdsnapError } from '../../errors.ts';
-import type { CheckpointOptions } from '../../transfer/options.ts';
+import type { CheckpointOptions, TransferOptions } from '../../transfer/options.ts';
 import { definedOnly } from '../global-options.ts';
-import { nonEmpty, wholeNumber } from '../values.ts';
+import { mebibytes, nonEmpty, wholeNumber } from '../values.ts';
 
 export interface TransferFlags {
   workers?: number;
+  rate?: number;
+  transport?: 'fast' | 'sdk';
   checkpoint?: boolean;
   keepCheckpoint?: boolean;
   checkpointFile?: string;
   fresh?: boolean;
 }
 
-export function addWorkersOption(command: Command): void {
-  command.option('--workers <n>', 'requests in flight, 1 to 1024 (default: 64)', wholeNumber(1, 1024));
+export function addPaceOptions(command: Command): void {
+  command
+    .option('--workers <n>', 'requests in flight, 1 to 1024 (default: 64)', wholeNumber(1, 1024))
+    .option('--rate <mib>', 'most MiB per second (default: what the service allows)', mebibytes)
+    .addOption(
+      new Option(
+        '--transport <how>',
+        'how blocks travel: own connections, or all through the AWS SDK',
+      ).choices(['fast', 'sdk']),
+    );
 }
 
 export function addCheckpointOptions(command: Command): void {
@@ -30,8 +40,18 @@ export function addCheckpointOptions(command: Command): void {
  * The library's options for these flags.
  * @throws ColdsnapError class `usage` when they contradict each other
  */
-export function checkpointOptions(flags: TransferFlags): CheckpointOptions & { workers?: number } {
-  const { workers, checkpoint, keepCheckpoint, checkpointFile, fresh } = flags;
+export function transferOptions(
+  flags: TransferFlags,
+): CheckpointOptions & Pick<TransferOptions, 'workers' | 'bytesPerSecond' | 'transport'> {
+  const {
+    workers,
+    rate: bytesPerSecond,
+    transport,
+    checkpoint,
+    keepCheckpoint,
+    checkpointFile,
+    fresh,
+  } = flags;
   const moot = keepCheckpoint
     ? '--keep-checkpoint'
     : checkpointFile !== undefined
@@ -44,5 +64,13 @@ export function checkpointOptions(flags: TransferFlags): CheckpointOptions & { w
       `--no-checkpoint and ${moot} contradict each other`,
     );
   }
-  return definedOnly({ workers, checkpoint, keepCheckpoint, checkpointFile, fresh });
+  return definedOnly({
+    workers,
+    bytesPerSecond,
+    transport,
+    checkpoint,
+    keepCheckpoint,
+    checkpointFile,
+    fresh,
+  });
 }

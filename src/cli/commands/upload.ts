@@ -9,9 +9,9 @@ import { nonEmpty, tag, wholeNumber } from '../values.ts';
 import { addExamples, type Perform } from './command.ts';
 import {
   addCheckpointOptions,
-  addWorkersOption,
-  checkpointOptions,
+  addPaceOptions,
   type TransferFlags,
+  transferOptions,
 } from './transfer-options.ts';
 import { addWaitOptions, type WaitFlags, waitConditions } from './wait.ts';
 
@@ -71,7 +71,7 @@ export function addUpload(program: Command, perform: Perform): Command {
         'what becomes of the snapshot of a failed upload (default: keep)',
       ).choices(['keep', 'delete']),
     );
-  addWorkersOption(command);
+  addPaceOptions(command);
   command.option(
     '--client-shards <n>',
     'accepted, and changes nothing here',
@@ -126,7 +126,7 @@ function uploadOptions(
   const { holesFromSidecar, onFailure, tag: tags, volumeSize: volumeSizeGiB } = flags;
   return {
     ...settings.service,
-    ...checkpointOptions(flags),
+    ...transferOptions(flags),
     ...definedOnly({
       volumeSizeGiB,
       description,
