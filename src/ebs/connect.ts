@@ -111,7 +111,8 @@ function checkEndpoint(endpoint: string): string {
       hint: 'Write it in full, for example https://ebs.eu-west-1.amazonaws.com.',
     });
   }
-  return endpoint;
+  // The SDK would put its own slash after a path's last one.
+  return endpoint.replace(/\/+$/, '');
 }
 
 /** Whether HTTPS requests leave through a proxy, by the variables that curl and the AWS CLI read. */

@@ -15,7 +15,7 @@ export interface Origin {
 }
 
 /** Segments that read the same escaped and unescaped, as signing does. */
-const PLAIN_PATH = /^\/$|^(\/[\w.~-]+)+\/?$/;
+const PLAIN_PATH = /^\/$|^(\/[\w.~-]+)+$/;
 
 /**
  * Resolves the endpoint with the client's own region, FIPS, dual-stack and endpoint settings.
@@ -38,6 +38,6 @@ export async function directOrigin(client: EBSClient): Promise<Origin | undefine
     host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
     port: url.port === '' ? (secure ? 443 : 80) : Number(url.port),
     authority: url.host,
-    pathPrefix: url.pathname.replace(/\/+$/, ''),
+    pathPrefix: url.pathname === '/' ? '' : url.pathname,
   };
 }
