@@ -1,6 +1,11 @@
 import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { packageRoot } from './native/load.ts';
 
-/** The version in package.json, which is one level up from src/ and from dist/ alike. */
-export const version: string = (
-  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
-).version;
+/** The version in package.json, which lies above this file wherever that was compiled or bundled to. */
+export const version: string = (() => {
+  const here = dirname(fileURLToPath(import.meta.url));
+  const file = join(packageRoot(here) ?? here, 'package.json');
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+})();
