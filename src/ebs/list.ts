@@ -139,7 +139,7 @@ class PageChecker {
         throw this.#bad(`lists block ${entry.blockIndex} of a volume that has ${blockCount}`);
       }
       if (entry.blockIndex < this.#next) throw this.#bad(`lists block ${entry.blockIndex} out of order`);
-      if (tokenLength(entry) > MAX_TOKEN_LENGTH) throw this.#bad('has an overlong block token');
+      if (!hasTokens(entry)) throw this.#bad(`has no usable token for block ${entry.blockIndex}`);
       this.#next = entry.blockIndex + 1;
     }
     if (this.#next >= blockCount) this.finished = true;
@@ -181,10 +181,14 @@ class PageChecker {
   }
 }
 
-function tokenLength(entry: Entry): number {
-  return Math.max(
-    entry.blockToken?.length ?? 0,
-    entry.firstBlockToken?.length ?? 0,
-    entry.secondBlockToken?.length ?? 0,
-  );
+/** Whether there is a token, and none that is empty or overlong. */
+function hasTokens({ blockToken, firstBlockToken, secondBlockToken }: Entry): boolean {
+  const some = blockToken ?? firstBlockToken ?? secondBlockToken;
+  const sound =
+    isTokenOrAbsent(blockToken) && isTokenOrAbsent(firstBlockToken) && isTokenOrAbsent(secondBlockToken);
+  return some !== undefined && sound;
+}
+
+function isTokenOrAbsent(token: string | undefined): boolean {
+  return token === undefined || (token !== '' && token.length <= MAX_TOKEN_LENGTH);
 }

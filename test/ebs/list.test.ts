@@ -1,0 +1,208 @@
+/** Lists as streams of checked pages. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { BlockPage, ChangedBlockPage, EbsDirectApi, ListBlocksRequest } from '../../src/ebs/api.ts';
+import { listBlocks, listChangedBlocks } from '../../src/ebs/list.ts';
+import { ColdsnapError } from '../../src/errors.ts';
+
+const SIZES = { volumeSizeGiB: 1, blockSize: 524_288 };
+const BLOCKS = 2048;
+
+type Page = Partial<BlockPage> & { readonly indexes: readonly number[] };
+
+/** A service with these pages; page tokens are their numbers. What is no page is thrown. */
+function service(pages: readonly (Page | Error)[]) {
+  const asked: ListBlocksRequest[] = [];
+  const answer = async (request: ListBlocksRequest): Promise<BlockPage> => {
+    asked.push(request);
+    const page = pages[asked.length - 1];
+    if (page === undefined) throw new Error(`a page too many: ${JSON.stringify(request)}`);
+    if (page instanceof Error) throw page;
+    const { indexes, ...rest } = page;
+    const blocks = indexes.map((blockIndex) => ({ blockIndex, blockToken: `t${blockIndex}` }));
+    const last = asked.length === pages.length;
+    return { ...SIZES, blocks, ...(last ? {} : { nextToken: String(asked.length) }), ...rest };
+  };
+  const api = { listSnapshotBlocks: answer } as unknown as EbsDirectApi;
+  return { api, asked };
+}
+
+async function indexesOf(pages: AsyncIterable<{ entries: readonly { blockIndex: number }[] }>) {
+  const indexes: number[] = [];
+  for await (const page of pages) indexes.push(...page.entries.map((entry) => entry.blockIndex));
+  return indexes;
+}
+
+const positions = (asked: readonly ListBlocksRequest[]) =>
+  asked.map(({ pageToken, startingBlockIndex }) => pageToken ?? startingBlockIndex ?? 'start');
+
+const expired = new ColdsnapError('expired-page-token', 'PAGE_TOKEN_EXPIRED', 'too late');
+
+test('a list is all its pages, with the sizes in bytes', async () => {
+  const { api, asked } = service([{ indexes: [0, 5] }, { indexes: [6] }, { indexes: [2047] }]);
+  const sizes = new Set<string>();
+  const pages: number[][] = [];
+  for await (const { entries, volumeSize, blockSize } of listBlocks(api, 'snap-1')) {
+    pages.push(entries.map((entry) => entry.blockIndex));
+    sizes.add(`${volumeSize} ${blockSize}`);
+  }
+  assert.deepEqual(pages, [[0, 5], [6], [2047]]);
+  assert.deepEqual([...sizes], [`${2 ** 30} 524288`]);
+  assert.deepEqual(positions(asked), ['start', '1', '2']);
+});
+
+test('one page is read ahead, and not more', async () => {
+  const { api, asked } = service([{ indexes: [1] }, { indexes: [2] }, { indexes: [3] }, { indexes: [4] }]);
+  const pages = listBlocks(api, 'snap-1');
+  assert.equal(asked.length, 0);
+  for (const count of [2, 3, 4, 4]) {
+    await pages.next();
+    await new Promise(setImmediate);
+    assert.equal(asked.length, count);
+  }
+  assert.equal((await pages.next()).done, true);
+});
+
+test('empty pages in between are no end', async () => {
+  const { api } = service([
+    { indexes: [] },
+    { indexes: [] },
+    { indexes: [7] },
+    { indexes: [] },
+    { indexes: [9] },
+  ]);
+  assert.deepEqual(await indexesOf(listBlocks(api, 'snap-1')), [7, 9]);
+});
+
+test('a snapshot without blocks is one empty page', async () => {
+  const { api } = service([{ indexes: [] }]);
+  const pages = listBlocks(api, 'snap-1');
+  const first = await pages.next();
+  assert.ok(!first.done);
+  assert.deepEqual(first.value.entries, []);
+  assert.equal((await pages.next()).done, true);
+});
+
+test('an expired page token is replaced by the index after the last block', async () => {
+  const { api, asked } = service([
+    { indexes: [3, 8] },
+    expired,
+    { indexes: [9] },
+    expired,
+    { indexes: [20] },
+  ]);
+  assert.deepEqual(await indexesOf(listBlocks(api, 'snap-1')), [3, 8, 9, 20]);
+  assert.deepEqual(positions(asked), ['start', '1', 9, '3', 10]);
+});
+
+test('a list that starts with nothing but an expired token starts anew', async () => {
+  const { api, asked } = service([{ indexes: [] }, expired, { indexes: [4] }]);
+  assert.deepEqual(await indexesOf(listBlocks(api, 'snap-1')), [4]);
+  assert.deepEqual(positions(asked), ['start', '1', 'start']);
+});
+
+test('a list can begin at an index and end below another', async () => {
+  const { api, asked } = service([{ indexes: [100, 101] }, { indexes: [150, 200, 201] }, { indexes: [300] }]);
+  assert.deepEqual(await indexesOf(listBlocks(api, 'snap-1', { from: 100, below: 200 })), [100, 101, 150]);
+  assert.deepEqual(positions(asked), [100, '1']);
+});
+
+test('a list ends with the last block of the volume, whatever token it has', async () => {
+  const { api, asked } = service([{ indexes: [BLOCKS - 1], nextToken: 'more' }, { indexes: [] }]);
+  assert.deepEqual(await indexesOf(listBlocks(api, 'snap-1')), [BLOCKS - 1]);
+  assert.equal(asked.length, 1);
+});
+
+test('a failure of the page read ahead comes in its turn', async () => {
+  const failure = new ColdsnapError('permanent', 'X', 'no');
+  const { api } = service([{ indexes: [1] }, failure]);
+  const pages = listBlocks(api, 'snap-1');
+  await pages.next();
+  await new Promise(setImmediate);
+  await assert.rejects(pages.next(), (error) => error === failure);
+});
+
+test('the signal goes to every request', async () => {
+  const { signal } = new AbortController();
+  const seen: unknown[] = [];
+  const { api, asked } = service([{ indexes: [1] }, { indexes: [2] }]);
+  const listSnapshotBlocks: EbsDirectApi['listSnapshotBlocks'] = (request, options) => {
+    seen.push(options?.signal);
+    return api.listSnapshotBlocks(request);
+  };
+  await indexesOf(listBlocks({ ...api, listSnapshotBlocks }, 'snap-1', { signal }));
+  assert.deepEqual(seen, [signal, signal]);
+  assert.ok(asked.every((request) => !('signal' in request)));
+});
+
+test('changed blocks keep the tokens of both sides', async () => {
+  const changedBlocks = [
+    { blockIndex: 1, firstBlockToken: 'a' },
+    { blockIndex: 2, secondBlockToken: 'b' },
+  ];
+  const requests: unknown[] = [];
+  const api = {
+    listChangedBlocks: async (request: unknown): Promise<ChangedBlockPage> => {
+      requests.push(request);
+      return { ...SIZES, changedBlocks };
+    },
+  } as unknown as EbsDirectApi;
+  for await (const page of listChangedBlocks(api, 'snap-1', 'snap-2'))
+    assert.deepEqual(page.entries, changedBlocks);
+  assert.deepEqual(requests, [{ firstSnapshotId: 'snap-1', secondSnapshotId: 'snap-2' }]);
+});
+
+const token = 'x'.repeat(5000);
+const hostile: readonly [string, readonly Page[], RegExp][] = [
+  ['a block outside the volume', [{ indexes: [BLOCKS] }], /lists block 2048 of a volume that has 2048/],
+  ['a negative index', [{ indexes: [-1] }], /block -1/],
+  ['half an index', [{ indexes: [1.5] }], /block 1\.5/],
+  ['an index that is no number', [{ indexes: [Number.NaN] }], /block NaN/],
+  ['a descending page', [{ indexes: [5, 4] }], /block 4 out of order/],
+  ['a block twice', [{ indexes: [5, 5] }], /block 5 out of order/],
+  ['a block of an earlier page', [{ indexes: [5, 6] }, { indexes: [6] }], /block 6 out of order/],
+  ['a volume of 2^40 GiB', [{ indexes: [], volumeSizeGiB: 2 ** 40 }], /1099511627776 GiB/],
+  ['a volume of nothing', [{ indexes: [], volumeSizeGiB: 0 }], /0 GiB/],
+  ['a volume without a size', [{ indexes: [], volumeSizeGiB: Number.NaN }], /NaN GiB/],
+  ['blocks of nothing', [{ indexes: [], blockSize: 0 }], /block has 0 bytes/],
+  ['blocks of a GiB', [{ indexes: [], blockSize: 2 ** 30 }], /block has 1073741824 bytes/],
+  ['blocks of 1,000 bytes', [{ indexes: [], blockSize: 1000 }], /block has 1000 bytes/],
+  ['blocks that do not divide the volume', [{ indexes: [], blockSize: 512 * 3 }], /do not divide/],
+  ['a volume that grows', [{ indexes: [1] }, { indexes: [2], volumeSizeGiB: 2 }], /changes the volume/],
+  ['blocks that shrink', [{ indexes: [1] }, { indexes: [2], blockSize: 4096 }], /changes the volume/],
+  ['an overlong page token', [{ indexes: [1], nextToken: token }, { indexes: [2] }], /overlong page token/],
+];
+
+for (const [what, pages, message] of hostile) {
+  test(`a list with ${what} is refused`, async () => {
+    const { api } = service(pages);
+    await assert.rejects(indexesOf(listBlocks(api, 'snap-1')), {
+      class: 'permanent',
+      code: /^BAD_(LIST|REPLY)$/,
+      message,
+    });
+  });
+}
+
+for (const [what, blockToken] of [
+  ['an overlong token', token],
+  ['no token', ''],
+] as const) {
+  test(`a list with a block that has ${what} is refused`, async () => {
+    const page = { indexes: [], blocks: [{ blockIndex: 1, blockToken }] };
+    await assert.rejects(indexesOf(listBlocks(service([page]).api, 'snap-1')), { code: 'BAD_LIST' });
+  });
+}
+
+for (const [what, nextToken] of [
+  ['always the same', () => 'same'],
+  ['always another', (count: number) => `t${count}`],
+] as const) {
+  test(`empty pages without end are refused, their token ${what}`, async () => {
+    let count = 0;
+    const listSnapshotBlocks = async () => ({ ...SIZES, blocks: [], nextToken: nextToken(count++) });
+    const api = { listSnapshotBlocks } as unknown as EbsDirectApi;
+    await assert.rejects(indexesOf(listBlocks(api, 'snap-1')), { class: 'permanent', code: 'BAD_LIST' });
+    assert.ok(count <= 1_003);
+  });
+}
