@@ -92,8 +92,8 @@ describe('the words of a command line become the options of the library', () => 
     ['wait snap-1', {}],
     ['wait --desired-status error snap-1', { desiredStatus: 'error' }],
     [
-      'wait --successes-required 1 --max-attempts 1000 --seconds-between-attempts 0 snap-1',
-      { successesRequired: 1, maxAttempts: 1000, secondsBetweenAttempts: 0 },
+      'wait --successes-required 0 --max-attempts 1000 --seconds-between-attempts 0 snap-1',
+      { successesRequired: 0, maxAttempts: 1000, secondsBetweenAttempts: 0 },
     ],
     ['wait snap-1 --timeout 90', { timeoutMs: 90_000 }],
     ['--region r wait snap-1', { region: 'r' }],

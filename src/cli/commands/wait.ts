@@ -19,7 +19,11 @@ export function addWaitOptions(command: Command): void {
   const count = wholeNumber(1, Number.MAX_SAFE_INTEGER);
   command
     .option('--desired-status <status>', 'status to wait for (default: completed)', nonEmpty)
-    .option('--successes-required <n>', 'answers in a row that must show it (default: 3)', count)
+    .option(
+      '--successes-required <n>',
+      'answers in a row that must show it (default: 3)',
+      wholeNumber(0, Number.MAX_SAFE_INTEGER),
+    )
     .option('--max-attempts <n>', 'answers without it after which to give up (default: no limit)', count)
     .option(
       '--seconds-between-attempts <n>',
