@@ -7,9 +7,9 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { rootCertificates } from 'node:tls';
 import { EBSClient } from '@aws-sdk/client-ebs';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { ColdsnapError } from '../errors.ts';
 import { version } from '../version.ts';
+import { BoundedHandler } from './bounded-handler.ts';
 import { classify } from './errors.ts';
 
 /** How to reach the service. Whatever is left out comes from the SDK's chains: environment, profile files, instance role. */
@@ -65,7 +65,7 @@ export async function clientConfig(
     // Our own policy retries around request, body and checks; a second one underneath would multiply the waiting.
     maxAttempts: 1,
     userAgentAppId: `coldsnap-${version}`,
-    requestHandler: new NodeHttpHandler({
+    requestHandler: new BoundedHandler({
       connectionTimeout: deadlines.connectMs,
       socketTimeout: deadlines.idleMs,
       ...(await agents(connections)),

@@ -1,0 +1,50 @@
+/** The SDK's HTTP handler, with an end to what a reply may be long: the SDK itself collects whatever comes into memory. */
+import { pipeline, type Readable, Transform, type TransformCallback } from 'node:stream';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { ColdsnapError } from '../errors.ts';
+
+/** The longest honest reply, a list of 10,000 changed blocks with two tokens each, has about 6 MiB; a block has half of one. */
+const MAX_REPLY_BYTES = 32 * 2 ** 20;
+
+export class BoundedHandler extends NodeHttpHandler {
+  /** As the SDK's; a reply that is too long fails with class `permanent`, code `BAD_REPLY`. */
+  override async handle(
+    ...args: Parameters<NodeHttpHandler['handle']>
+  ): ReturnType<NodeHttpHandler['handle']> {
+    const reply = await super.handle(...args);
+    const { response } = reply;
+    const body = response.body as Readable;
+    const announced = response.headers['content-length'];
+    if (announced === undefined) {
+      const bounded = new Bounded();
+      // Failures of either are seen by whoever reads the other.
+      pipeline(body, bounded, () => {});
+      response.body = bounded;
+    } else if (Number(announced) > MAX_REPLY_BYTES) {
+      body.destroy();
+      throw tooLong();
+    }
+    return reply;
+  }
+}
+
+class Bounded extends Transform {
+  #length = 0;
+
+  override _transform(chunk: Buffer, _encoding: string, done: TransformCallback): void {
+    this.#length += chunk.length;
+    if (this.#length > MAX_REPLY_BYTES) done(tooLong());
+    else done(null, chunk);
+  }
+}
+
+function tooLong(): ColdsnapError {
+  return new ColdsnapError(
+    'permanent',
+    'BAD_REPLY',
+    `a reply is longer than ${MAX_REPLY_BYTES / 2 ** 20} MiB`,
+    {
+      hint: 'Check that the endpoint is the one of the service.',
+    },
+  );
+}

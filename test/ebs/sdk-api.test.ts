@@ -1,0 +1,120 @@
+/** What the SDK's way checks beyond the contract: replies that no honest service gives. */
+import assert from 'node:assert/strict';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { EBSClient } from '@aws-sdk/client-ebs';
+import { checkDeadlines, clientConfig } from '../../src/ebs/connect.ts';
+import { SdkEbsApi } from '../../src/ebs/sdk-api.ts';
+import { ACCESS_KEY, connect, REGION, SECRET, stacks, withBlock } from './contract.ts';
+
+/** The SDK's way to a server that answers as told. */
+async function answeredBy(t: TestContext, listener: RequestListener) {
+  const server = createServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const config = await clientConfig({ region: REGION }, endpoint, 2, checkDeadlines());
+  const client = new EBSClient({
+    ...config,
+    credentials: { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET },
+  });
+  const api = new SdkEbsApi(client);
+  t.after(() => api.close());
+  return api;
+}
+
+/** The SDK's way to a service whose replies are this JSON. */
+function answering(t: TestContext, status: number, body: unknown) {
+  return answeredBy(t, (_request, response) => {
+    response.writeHead(status, { 'content-type': 'application/json', 'x-amzn-RequestId': 'the-id' });
+    response.end(JSON.stringify(body));
+  });
+}
+
+const start = { volumeSizeGiB: 1, clientToken: 'x' };
+
+test('a snapshot that was started must have an ID', async (t) => {
+  const api = await answering(t, 201, { Status: 'pending', BlockSize: 524_288, VolumeSize: 1 });
+  await assert.rejects(api.startSnapshot(start), { class: 'transient', code: 'BAD_REPLY' });
+});
+
+for (const blockSize of [undefined, 0, -512, 511, 1000, 2 ** 30]) {
+  test(`a snapshot that was started cannot have blocks of ${blockSize} bytes`, async (t) => {
+    const api = await answering(t, 201, { SnapshotId: 'snap-1', VolumeSize: 1, BlockSize: blockSize });
+    await assert.rejects(api.startSnapshot(start), { class: 'permanent', code: 'BAD_REPLY' });
+  });
+}
+
+test('a page of HTML as list is not taken for one', async (t) => {
+  const api = await answeredBy(t, (_request, response) => response.end('<html>Please log in</html>'));
+  await assert.rejects(api.listSnapshotBlocks({ snapshotId: 'snap-1' }), {
+    class: 'transient',
+    code: 'BAD_REPLY',
+  });
+});
+
+test('a page cut in the middle is not taken for a page', async (t) => {
+  const connected = await connect(t, stacks[0]!);
+  const { block } = await withBlock(connected);
+  connected.emulator.setFaults([{ action: { type: 'malformed-json' } }]);
+  const { snapshotId } = block;
+  await assert.rejects(connected.api.listSnapshotBlocks({ snapshotId }), { class: 'transient' });
+});
+
+test('a list without entries and sizes is passed on as it is, for the check of lists', async (t) => {
+  const api = await answering(t, 200, {});
+  const page = await api.listSnapshotBlocks({ snapshotId: 'snap-1' });
+  assert.deepEqual(page, { blocks: [], volumeSizeGiB: Number.NaN, blockSize: Number.NaN });
+});
+
+test('a list without end stops being read', async (t) => {
+  let sent = 0;
+  const api = await answeredBy(t, (_request, response) => {
+    const chunk = Buffer.alloc(2 ** 20, ' ');
+    const more = () => {
+      while (!response.destroyed && sent < 2 ** 30) {
+        sent += chunk.length;
+        if (!response.write(chunk)) return response.once('drain', more);
+      }
+    };
+    more();
+  });
+  const failure = { class: 'permanent', code: 'BAD_REPLY', message: /longer than 32 MiB/ };
+  await assert.rejects(api.listSnapshotBlocks({ snapshotId: 'snap-1' }), failure);
+  assert.ok(sent < 100 * 2 ** 20, `${sent} bytes were read`);
+});
+
+test('a list that announces a GiB is not read at all', async (t) => {
+  const api = await answeredBy(t, (_request, response) => {
+    response.writeHead(200, { 'content-length': 2 ** 30 });
+    response.write('{');
+  });
+  await assert.rejects(api.listSnapshotBlocks({ snapshotId: 'snap-1' }), { code: 'BAD_REPLY' });
+});
+
+test('an abort of a list ends it', async (t) => {
+  const { api, emulator } = await connect(t, stacks[0]!);
+  emulator.setFaults([{ action: { type: 'stall' } }]);
+  const abort = new AbortController();
+  const ended = assert.rejects(api.listSnapshotBlocks({ snapshotId: 'snap-1' }, { signal: abort.signal }), {
+    class: 'aborted',
+  });
+  await emulator.waitForRequest(() => true);
+  abort.abort();
+  await ended;
+});
+
+test('a borrowed client stays usable when the API is closed, an own one does not keep its connections', async (t) => {
+  const { client, emulator } = await connect(t, stacks[0]!);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
+  const borrowed = new SdkEbsApi(client, { borrowed: true });
+  await borrowed.listSnapshotBlocks({ snapshotId });
+  borrowed.close();
+  await borrowed.listSnapshotBlocks({ snapshotId });
+  const connections = new Set(emulator.log.map((request) => request.connectionId));
+  assert.equal(connections.size, 1);
+});
