@@ -1,6 +1,5 @@
 /** At most so many connections to one origin, the most recently used first, and a queue for requests beyond. */
-import { createSecureContext } from 'node:tls';
-import { certificateAuthorities, type Deadlines } from '../connect.ts';
+import { type Deadlines, tlsContext } from '../connect.ts';
 import { Connection, type ConnectionOwner, type TlsSettings } from './connection.ts';
 import { Exchange, type ExchangeOptions } from './exchange.ts';
 import type { Origin } from './origin.ts';
@@ -26,7 +25,7 @@ export class ConnectionPool implements ConnectionOwner {
     this.#origin = origin;
     this.#limit = limit;
     this.#deadlines = deadlines;
-    this.#tls = origin.secure ? { context: secureContext(), session: undefined } : undefined;
+    this.#tls = origin.secure ? { context: tlsContext(), session: undefined } : undefined;
   }
 
   /**
@@ -120,9 +119,4 @@ export class ConnectionPool implements ConnectionOwner {
     clearInterval(this.#idleTimer);
     this.#idleTimer = undefined;
   }
-}
-
-function secureContext() {
-  const ca = certificateAuthorities();
-  return createSecureContext(ca === undefined ? {} : { ca });
 }

@@ -1,0 +1,243 @@
+/** What clients are made of: region, credentials, endpoints, proxies and certificate authorities. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, request as httpRequest } from 'node:http';
+import { type AddressInfo, connect as netConnect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream';
+import { type TestContext, test } from 'node:test';
+import { behindProxy, checkDeadlines, connectEbs, type ServiceOptions } from '../../src/ebs/connect.ts';
+import { openEbs } from '../../src/ebs/open.ts';
+import { type EmulatorOptions, startEmulator } from '../../src/emulator/index.ts';
+import { makeCertificates, noOpenssl, setVariable } from './certificates.ts';
+import { ACCESS_KEY, BLOCK, connect, getsBlock, REGION, SECRET, stacks, withBlock } from './contract.ts';
+
+/** An environment with nothing of AWS in it, but for what is given. Returns its home directory. */
+function environment(t: TestContext, variables: Record<string, string> = {}): string {
+  const home = mkdtempSync(join(tmpdir(), 'coldsnap-home-'));
+  t.after(() => rmSync(home, { recursive: true, force: true }));
+  for (const name of Object.keys(process.env)) {
+    if (/^AWS_|^NODE_EXTRA_CA_CERTS$|_proxy$/i.test(name)) setVariable(t, name, undefined);
+  }
+  const settings = {
+    AWS_EC2_METADATA_DISABLED: 'true',
+    AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
+    AWS_CONFIG_FILE: join(home, 'config'),
+    AWS_SHARED_CREDENTIALS_FILE: join(home, 'credentials'),
+    HOME: home,
+    ...variables,
+  };
+  for (const [name, value] of Object.entries(settings)) setVariable(t, name, value);
+  return home;
+}
+
+const keys = { AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET };
+
+async function connecting(t: TestContext, options: ServiceOptions) {
+  const client = await connectEbs(options, 1);
+  t.after(() => client.destroy());
+  return client.config;
+}
+
+test('without a region anywhere it says so, and how to name one', async (t) => {
+  environment(t, keys);
+  await assert.rejects(connectEbs({}, 1), { class: 'config', code: 'NO_REGION', hint: /--region/ });
+});
+
+test('without credentials anywhere it says so, and where they can come from', async (t) => {
+  environment(t);
+  await assert.rejects(connectEbs({ region: REGION }, 1), {
+    class: 'config',
+    code: 'NO_CREDENTIALS',
+    hint: /AWS_ACCESS_KEY_ID.*--profile.*instance role/,
+  });
+});
+
+test('a region that is given wins over that of the environment', async (t) => {
+  environment(t, { ...keys, AWS_REGION: 'eu-west-1' });
+  assert.equal(await (await connecting(t, {})).region(), 'eu-west-1');
+  assert.equal(await (await connecting(t, { region: REGION })).region(), REGION);
+});
+
+test('region and credentials come from a profile that is named', async (t) => {
+  const home = environment(t);
+  writeFileSync(join(home, 'config'), '[profile backup]\nregion = eu-north-1\n');
+  const lines = ['[backup]', 'aws_access_key_id = AKIDBACKUP', 'aws_secret_access_key = of the profile'];
+  writeFileSync(join(home, 'credentials'), `${lines.join('\n')}\n`);
+  const config = await connecting(t, { profile: 'backup' });
+  assert.equal(await config.region(), 'eu-north-1');
+  assert.equal((await config.credentials()).accessKeyId, 'AKIDBACKUP');
+  await assert.rejects(connectEbs({ profile: 'other', region: REGION }, 1), { code: 'NO_CREDENTIALS' });
+});
+
+for (const endpoint of ['ebs.eu-west-1.amazonaws.com', 'localhost:4566', 'ftp://x', '/tmp/socket', '']) {
+  test(`"${endpoint}" is no endpoint`, async (t) => {
+    environment(t, keys);
+    const failure = { class: 'usage', code: 'BAD_ENDPOINT', hint: /https:/ };
+    await assert.rejects(connectEbs({ region: REGION, endpoint }, 1), failure);
+    await assert.rejects(connectEbs({ region: REGION, ebsEndpoint: endpoint }, 1), failure);
+  });
+}
+
+test("the EBS service's own endpoint wins over that of both", async (t) => {
+  environment(t, keys);
+  const options = { region: REGION, endpoint: 'http://both.test', ebsEndpoint: 'http://ebs.test/' };
+  const config = await connecting(t, options);
+  assert.equal((await config.endpoint?.())?.hostname, 'ebs.test');
+});
+
+test('deadlines are whole times that a timer can take', () => {
+  assert.deepEqual(checkDeadlines(), { connectMs: 10_000, idleMs: 60_000 });
+  assert.deepEqual(checkDeadlines({ idleMs: 5 }), { connectMs: 10_000, idleMs: 5 });
+  for (const idleMs of [0, -1, Number.NaN, 2 ** 31]) {
+    assert.throws(() => checkDeadlines({ idleMs }), { class: 'usage', code: 'BAD_DEADLINE' });
+  }
+});
+
+test('a CA bundle that cannot be read is refused, with its name', async (t) => {
+  environment(t, { ...keys, AWS_CA_BUNDLE: '/nonexistent/ca.pem' });
+  await assert.rejects(connectEbs({ region: REGION }, 1), {
+    class: 'config',
+    code: 'CA_BUNDLE_UNREADABLE',
+    path: '/nonexistent/ca.pem',
+    message: /AWS_CA_BUNDLE/,
+  });
+});
+
+for (const stack of stacks) {
+  test(`${stack.name}: authorities of NODE_EXTRA_CA_CERTS are trusted beside AWS_CA_BUNDLE`, {
+    skip: noOpenssl,
+  }, async (t) => {
+    environment(t);
+    const { ca, key, cert } = makeCertificates();
+    const other = makeCertificates('DNS:other.test');
+    setVariable(t, 'AWS_CA_BUNDLE', other.ca);
+    setVariable(t, 'NODE_EXTRA_CA_CERTS', ca);
+    const connected = await connect(t, stack, { emulator: { tls: { key, cert } } });
+    await getsBlock(connected, await withBlock(connected));
+  });
+}
+
+for (const transport of ['fast', 'sdk'] as const) {
+  test(`${transport}: NODE_EXTRA_CA_CERTS is trusted`, { skip: noOpenssl }, async (t) => {
+    const { ca, key, cert } = makeCertificates();
+    const emulator = await startEmulator({ tls: { key, cert }, blockSize: BLOCK });
+    t.after(() => emulator.close());
+    const snapshotId = await emulator.putSnapshot({
+      volumeSizeGiB: 1,
+      blocks: { 0: Buffer.alloc(BLOCK, 1) },
+    });
+    // Node reads the variable when it starts.
+    const script = `
+      import { openEbs } from './src/ebs/open.ts';
+      const options = { endpoint: '${emulator.url}', region: 'us-east-1', transport: '${transport}', workers: 1 };
+      const { api, close } = await openEbs({ ...options, onRetry: ({ error }) => { throw error; } });
+      const { blocks } = await api.listSnapshotBlocks({ snapshotId: '${snapshotId}' });
+      const buffer = Buffer.alloc(${BLOCK});
+      await api.getSnapshotBlock({ snapshotId: '${snapshotId}', ...blocks[0] }, buffer);
+      console.log(buffer.every((byte) => byte === 1));
+      close();`;
+    environment(t, { ...keys, NODE_EXTRA_CA_CERTS: ca });
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script]);
+    let output = '';
+    child.stdout.on('data', (data) => {
+      output += data;
+    });
+    child.stderr.on('data', (data) => {
+      output += data;
+    });
+    const [status] = await once(child, 'close');
+    assert.deepEqual([output, status], ['true\n', 0]);
+  });
+}
+
+test('a proxy is used for what its variables say, but not where NO_PROXY says no', async (t) => {
+  environment(t);
+  const https = new URL('https://ebs.eu-west-1.amazonaws.com/');
+  assert.equal(await behindProxy(https), false);
+  setVariable(t, 'HTTPS_PROXY', 'http://proxy.test:3128');
+  assert.equal(await behindProxy(https), true);
+  assert.equal(await behindProxy(new URL('http://127.0.0.1:8080/')), false);
+  setVariable(t, 'NO_PROXY', 'localhost,.eu-west-1.amazonaws.com');
+  assert.equal(await behindProxy(https), false);
+  assert.equal(await behindProxy(new URL('https://ebs.us-east-1.amazonaws.com/')), true);
+  setVariable(t, 'NO_PROXY', undefined);
+  setVariable(t, 'HTTPS_PROXY', undefined);
+  setVariable(t, 'ALL_PROXY', 'socks5://proxy.test');
+  assert.equal(await behindProxy(https), true);
+});
+
+for (const stack of stacks) {
+  for (const scheme of ['http', 'https'] as const) {
+    const skip = scheme === 'https' && noOpenssl;
+    const sentence = `behind a proxy every request goes through it over ${scheme}, save to hosts of NO_PROXY`;
+    test(`${stack.name}: ${sentence}`, { skip }, async (t) => {
+      environment(t);
+      const { url, targets } = await startProxy(t);
+      const emulator: EmulatorOptions = {};
+      if (scheme === 'https') {
+        const { ca, key, cert } = makeCertificates();
+        setVariable(t, 'AWS_CA_BUNDLE', ca);
+        emulator.tls = { key, cert };
+      }
+      setVariable(t, `${scheme}_proxy`, url);
+      const proxied = await connect(t, stack, { emulator });
+      const fixture = await withBlock(proxied);
+      await getsBlock(proxied, fixture);
+      await getsBlock(proxied, fixture);
+      assert.ok(targets.length >= 1);
+      assert.deepEqual([...new Set(targets)], [`127.0.0.1:${proxied.emulator.port}`]);
+      setVariable(t, 'no_proxy', '127.0.0.1');
+      targets.length = 0;
+      const direct = await connect(t, stack, { emulator });
+      await getsBlock(direct, await withBlock(direct));
+      assert.deepEqual(targets, []);
+    });
+  }
+}
+
+test('a client of the caller is used as it is, and stays open', async (t) => {
+  environment(t);
+  const { client, emulator } = await connect(t, stacks[0]!);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: { 0: Buffer.alloc(BLOCK) } });
+  for (const transport of [undefined, 'fast'] as const) {
+    const { api, close } = await openEbs({ ebsClient: client, transport, workers: 1, onRetry: () => {} });
+    const { blocks } = await api.listSnapshotBlocks({ snapshotId });
+    emulator.clearLog();
+    await api.getSnapshotBlock({ snapshotId, ...blocks[0]! }, Buffer.alloc(BLOCK));
+    assert.match(emulator.log[0]?.headers['user-agent'] ?? '', transport === 'fast' ? /^app/ : /^aws-sdk-js/);
+    close();
+  }
+});
+
+/** A proxy, for forwarding and for tunnels, that notes where requests go. */
+async function startProxy(t: TestContext) {
+  const targets: string[] = [];
+  const server = createServer((incoming, outgoing) => {
+    const { hostname, port, pathname, search, host } = new URL(incoming.url ?? '');
+    targets.push(host);
+    const { method, headers } = incoming;
+    const onward = httpRequest({ hostname, port, path: pathname + search, method, headers }, (reply) => {
+      outgoing.writeHead(reply.statusCode ?? 500, reply.headers);
+      reply.pipe(outgoing);
+    });
+    incoming.pipe(onward);
+  });
+  server.on('connect', (request, near: Socket) => {
+    targets.push(request.url ?? '');
+    const far = netConnect(Number(request.url?.split(':').at(-1)), '127.0.0.1', () => {
+      near.write('HTTP/1.1 200 Connection established\r\n\r\n');
+      pipeline(near, far, near, () => {});
+    });
+    t.after(() => near.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, targets };
+}
