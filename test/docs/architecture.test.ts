@@ -1,0 +1,108 @@
+/** The arrows of docs/architecture.md, read off the imports: each room knows only the rooms below it. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const source = fileURLToPath(new URL('../../src', import.meta.url));
+
+/** What every room may use besides. */
+const ground = ['errors.ts', 'version.ts'];
+
+/** The rooms that each room may use, besides itself. */
+const mayUse: Readonly<Record<string, readonly string[]>> = {
+  'errors.ts': [],
+  'version.ts': ['native'],
+  native: [],
+  ebs: [],
+  image: ['native'],
+  transfer: ['ebs', 'image', 'native'],
+  emulator: ['native'],
+  'index.ts': ['transfer', 'ebs', 'image', 'native'],
+  cli: ['transfer', 'ebs', 'image', 'index.ts', 'emulator'],
+};
+
+/** What a room asks of the one below beyond types: the CLI is a customer of the library, and only describes its options. */
+const typesOnly: readonly (readonly [from: string, to: string])[] = [
+  ['cli', 'transfer'],
+  ['cli', 'ebs'],
+  ['cli', 'image'],
+];
+
+interface Import {
+  /** Relative to src/. */
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+  readonly specifier: string;
+  readonly typeOnly: boolean;
+}
+
+const room = (path: string): string => path.split('/')[0] ?? '';
+const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) =>
+  name.endsWith('.ts'),
+);
+
+function importsOf(file: string): Import[] {
+  const text = readFileSync(join(source, file), 'utf8');
+  const statements = text.matchAll(
+    /^(?:import|export)\s+(type\s)?[^;'"]*?from\s+'([^']+)'|\bimport\(\s*'([^']+)'\s*\)|^import\s+'([^']+)'/gm,
+  );
+  return [...statements].map(([, type, named, loaded, bare]) => {
+    const specifier = named ?? loaded ?? bare ?? '';
+    const inside = specifier.startsWith('.');
+    const path = inside ? relative(source, join(source, dirname(file), specifier)) : specifier;
+    return { file, from: room(file), to: inside ? room(path) : '', specifier, typeOnly: type !== undefined };
+  });
+}
+
+const imports = files.flatMap(importsOf);
+
+test('every file is in a room, or is the library itself or the ground', () => {
+  assert.deepEqual(
+    files.filter((file) => mayUse[room(file)] === undefined),
+    [],
+  );
+  assert.ok(
+    imports.length > files.length,
+    `only ${imports.length} imports were found in ${files.length} files`,
+  );
+});
+
+for (const [name, allowed] of Object.entries(mayUse)) {
+  const list = allowed.length === 0 ? 'no other room' : `only ${allowed.join(', ')}`;
+  test(`${name} uses ${list}`, () => {
+    const permitted = new Set([name, '', ...(ground.includes(name) ? [] : ground), ...allowed]);
+    const wrong = imports.filter((entry) => entry.from === name && !permitted.has(entry.to));
+    assert.deepEqual(
+      wrong.map(({ file, specifier }) => `${file} imports ${specifier}`),
+      [],
+    );
+  });
+}
+
+test('the command line takes only types from the rooms behind the library', () => {
+  const wrong = imports.filter(
+    (entry) => !entry.typeOnly && typesOnly.some(([from, to]) => entry.from === from && entry.to === to),
+  );
+  assert.deepEqual(
+    wrong.map(({ file, specifier }) => `${file} imports ${specifier}`),
+    [],
+  );
+});
+
+test('only ebs and the types of the options know the AWS SDK', () => {
+  const users = imports.filter(({ specifier }) => /^@(aws-sdk|smithy)\//.test(specifier));
+  assert.deepEqual(
+    [...new Set(users.filter(({ from }) => from !== 'ebs').map(({ file }) => file))],
+    ['transfer/options.ts'],
+  );
+  assert.ok(users.filter(({ from }) => from !== 'ebs').every(({ typeOnly }) => typeOnly));
+});
+
+test('only the command line knows commander and listr2', () => {
+  const users = imports.filter(({ specifier }) => specifier === 'commander' || specifier === 'listr2');
+  assert.notEqual(users.length, 0);
+  assert.deepEqual([...new Set(users.map(({ from }) => from))], ['cli']);
+});
