@@ -131,7 +131,7 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
     return make(
       'config',
       'NO_CREDENTIALS',
-      `has no usable credentials: ${message || name}`,
+      `found no usable credentials: ${message || name}`,
       'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile with --profile, or attach an instance role.',
     );
   }

@@ -4,6 +4,7 @@
  */
 import { ColdsnapError } from '../errors.ts';
 import type { CallOptions, EbsDirectApi, ListPage, ListPosition } from './api.ts';
+import { listAhead } from './list-ahead.ts';
 import { checkedBlockSize } from './sdk-api.ts';
 
 /** A page whose entries are known to be ascending, unique and within the volume. */
@@ -23,7 +24,7 @@ const MAX_EMPTY_PAGES = 1_000;
 const MAX_TOKEN_LENGTH = 4_096;
 
 /** One block as any list has it: an index, and tokens that are at most as long as tokens are. */
-interface Entry {
+export interface Entry {
   readonly blockIndex: number;
   readonly blockToken?: string;
   readonly firstBlockToken?: string;
@@ -42,16 +43,18 @@ export interface ListRange extends CallOptions {
 }
 
 /**
- * Streams the blocks that a snapshot holds.
+ * Streams the blocks that a snapshot holds, from several parts of it at once where that is faster.
  *
  * @throws ColdsnapError code `BAD_LIST` for a list that cannot be true (index outside the volume, descending,
  *   sizes that change, pages without end)
  */
 export function listBlocks(api: EbsDirectApi, snapshotId: string, range: ListRange = {}) {
-  return checkedPages('ListSnapshotBlocks', snapshotId, range, async (position) => {
-    const page = await api.listSnapshotBlocks({ snapshotId, ...position }, range);
-    return { ...page, entries: page.blocks };
-  });
+  const list = (part: ListRange) =>
+    checkedPages('ListSnapshotBlocks', snapshotId, part, async (position) => {
+      const page = await api.listSnapshotBlocks({ snapshotId, ...position }, range);
+      return { ...page, entries: page.blocks };
+    });
+  return listAhead(list, range);
 }
 
 /** Streams the blocks that differ between two snapshots of one lineage. Same checks as {@link listBlocks}. */

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { EbsDirectApi, ListBlocksRequest } from '../../src/ebs/api.ts';
+import { type ListRange, listBlocks } from '../../src/ebs/list.ts';
+import { ColdsnapError } from '../../src/errors.ts';
+
+const BLOCK = 524_288;
+const GIB = 2 ** 30;
+
+/** A service that lists the given blocks of a 100 GiB volume, 100 a page, each page after `delayMs`. */
+function service(indexes: readonly number[], delayMs: number) {
+  const requests: ListBlocksRequest[] = [];
+  const open = { now: 0, most: 0 };
+  const listSnapshotBlocks: EbsDirectApi['listSnapshotBlocks'] = async (request) => {
+    requests.push(request);
+    open.most = Math.max(open.most, ++open.now);
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    open.now--;
+    const from =
+      request.pageToken === undefined ? (request.startingBlockIndex ?? 0) : Number(request.pageToken);
+    const rest = indexes.filter((index) => index >= from);
+    const blocks = rest.slice(0, 100).map((blockIndex) => ({ blockIndex, blockToken: 'token' }));
+    const next = rest[100];
+    return {
+      blocks,
+      volumeSizeGiB: 100,
+      blockSize: BLOCK,
+      ...(next === undefined ? {} : { nextToken: `${next}` }),
+    };
+  };
+  return { api: { listSnapshotBlocks } as EbsDirectApi, requests, open };
+}
+
+async function indexesOf(
+  api: EbsDirectApi,
+  range: ListRange = {},
+  usePage = async () => {},
+): Promise<number[]> {
+  const indexes: number[] = [];
+  for await (const page of listBlocks(api, 'snap-1', range)) {
+    assert.equal(page.volumeSize, 100 * GIB);
+    indexes.push(...page.entries.map((entry) => entry.blockIndex));
+    await usePage();
+  }
+  return indexes;
+}
+
+const every = (step: number, from = 0, to = 204_800) =>
+  Array.from({ length: Math.ceil((to - from) / step) }, (_, at) => from + at * step);
+
+for (const [what, indexes] of [
+  ['evenly spread', every(50)],
+  ['dense at first and then thin', [...every(3, 0, 6_000), ...every(120, 6_000)]],
+  ['thin at first and then dense', [...every(400, 0, 150_000), ...every(7, 150_000, 170_000)]],
+  ['with nothing at its end', every(9, 0, 30_000)],
+] as const) {
+  test(`a list that everything waits for, ${what}, is read in several places at once and comes out in order`, async () => {
+    const { api, open } = service(indexes, 55);
+    assert.deepEqual(await indexesOf(api), indexes);
+    assert.ok(open.most >= 2 && open.most <= 8, `${open.most} at once`);
+  });
+}
+
+test('for a consumer that is slower than the list, one page is read ahead and no more', async () => {
+  const indexes = every(100);
+  const { api, requests, open } = service(indexes, 2);
+  const slow = () => new Promise<void>((resolve) => setTimeout(resolve, 12));
+  assert.deepEqual(await indexesOf(api, {}, slow), indexes);
+  assert.equal(requests.length, Math.ceil(indexes.length / 100));
+  assert.equal(open.most, 1);
+});
+
+test('a service that answers fast is not asked more often than its quota allows', async () => {
+  const { api, open } = service(every(100), 5);
+  await indexesOf(api);
+  assert.equal(open.most, 1);
+});
+
+test('a range is kept to', async () => {
+  const { api } = service(every(10), 55);
+  assert.deepEqual(await indexesOf(api, { from: 5_000, below: 60_005 }), every(10, 5_000, 60_005));
+});
+
+test('a failure in a part ahead is reported when its turn comes, and nothing after it is given', async () => {
+  const indexes = every(50);
+  const { api } = service(indexes, 55);
+  const failing: EbsDirectApi = {
+    ...api,
+    listSnapshotBlocks: async (request) => {
+      if ((request.startingBlockIndex ?? 0) > 100_000) throw new ColdsnapError('permanent', 'X', 'refused');
+      return api.listSnapshotBlocks(request);
+    },
+  };
+  const seen: number[] = [];
+  const reading = (async () => {
+    for await (const page of listBlocks(failing, 'snap-1'))
+      seen.push(...page.entries.map((entry) => entry.blockIndex));
+  })();
+  await assert.rejects(reading, { code: 'X' });
+  assert.deepEqual(seen, indexes.slice(0, seen.length));
+  assert.ok(seen.length > 1_000);
+});
+
+test('a consumer that stops early leaves no request behind that fails unheard', async () => {
+  const { api, open } = service(every(50), 55);
+  let pages = 0;
+  for await (const _ of listBlocks(api, 'snap-1')) if (++pages === 12) break;
+  await new Promise((resolve) => setTimeout(resolve, 120));
+  assert.equal(open.now, 0);
+});
