@@ -16,7 +16,7 @@ export const differences = {
   unknownStatus: '`wait` refuses a status that does not exist, instead of waiting for it.',
   noRequests:
     'What can be told from the command line alone (a malformed snapshot ID, limits of sizes, tags and descriptions, a missing directory) is refused before any request.',
-  retryOnce: 'Credentials that are refused as expired, or because of the clock, are tried once more.',
+  retryOnce: 'A refused signature is tried once more, with fresh credentials and the clock of the service.',
   profileWins:
     'A named `--profile` decides which credentials are used, and must exist; 0.12 prefers those of the environment.',
   tagShort: 'Tags can also be written as k=v.',
