@@ -24,6 +24,8 @@ export interface OpenEbsOptions extends ServiceOptions {
 /** An open connection to the service: the API with retries around it, and the policy for callers with checks of their own. */
 export interface OpenEbs {
   readonly api: EbsDirectApi;
+  /** The same without retries, for callers that hand what fails to `policy` together with checks of their own. */
+  readonly once: EbsDirectApi;
   readonly policy: RetryPolicy;
   /** Tells the pace that requests keep now. */
   readonly pacer: Pacer;
@@ -55,6 +57,7 @@ export async function openEbs(options: OpenEbsOptions): Promise<OpenEbs> {
   const blocks =
     transport === 'fast' ? new FastBlockApi(sdk, client, { connections: workers, deadlines }) : sdk;
   const pacer = new Pacer({ workers, bytesPerSecond: options.bytesPerSecond });
-  const api = withRetries(withPacing(blocks, pacer), policy);
-  return { api, policy, pacer, close: () => api.close() };
+  const once = withPacing(blocks, pacer);
+  const api = withRetries(once, policy);
+  return { api, once, policy, pacer, close: () => api.close() };
 }

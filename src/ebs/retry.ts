@@ -65,8 +65,8 @@ export class RetryPolicy {
    *   then an error of class `gave-up` carries the last one;
    * - an endpoint that never answered is given up after 5 s;
    * - expired credentials are refreshed and the request repeated once;
-   * - wrong data (`integrity`) are fetched at most 8 times;
-   * - a snapshot that is not yet visible is asked for during 2 minutes.
+   * - wrong data (`integrity`) are fetched at most 8 times, and for `retryForMs` at most;
+   * - a snapshot that is not yet visible is asked for during 2 minutes, or `retryForMs` if that is less.
    *
    * @throws ColdsnapError of class `aborted` as soon as `signal` fires, also during a pause
    */
@@ -105,16 +105,17 @@ export class RetryPolicy {
 
   #giveUpIfHopeless(error: ColdsnapError, attempts: number, firstFailure: number): void {
     const now = this.#now();
+    const failingMs = now - firstFailure;
     if (error.class === 'integrity') {
-      if (attempts >= MAX_INTEGRITY_ATTEMPTS) throw error;
+      if (attempts >= MAX_INTEGRITY_ATTEMPTS || failingMs >= this.#retryForMs) throw error;
       return;
     }
     if (error.class === 'not-yet-visible') {
-      if (now - firstFailure >= NOT_VISIBLE_MS) throw error.reclassified('permanent');
+      if (failingMs >= Math.min(NOT_VISIBLE_MS, this.#retryForMs)) throw error.reclassified('permanent');
       return;
     }
     const neverReached = this.#lastProgress === undefined && error.code === 'ENDPOINT_UNREACHABLE';
-    if (neverReached && now - firstFailure >= FIRST_CONTACT_MS) {
+    if (neverReached && failingMs >= FIRST_CONTACT_MS) {
       throw error.reclassified('config');
     }
     const since = Math.max(firstFailure, this.#lastProgress ?? firstFailure);

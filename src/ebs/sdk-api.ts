@@ -154,8 +154,11 @@ export class SdkEbsApi implements EbsDirectApi {
       { step: 'build', name: 'payloadHashedOnce' },
     );
     const reply = await attempt(context, options, (http) => this.#client.send(command, http));
-    if (reply.Checksum !== undefined && reply.Checksum !== digest.toString('base64')) {
-      throw badBlock(context, 'was stored with another checksum', reply.$metadata.requestId);
+    const { requestId } = reply.$metadata;
+    if (reply.Checksum === undefined) {
+      checkStatus(context, 201, reply.$metadata);
+    } else if (reply.Checksum !== digest.toString('base64')) {
+      throw badBlock(context, 'was stored with another checksum', requestId);
     }
   }
 
@@ -207,6 +210,7 @@ export class SdkEbsApi implements EbsDirectApi {
         http,
       ),
     );
+    if (reply.Status === undefined) checkStatus(context, 202, reply.$metadata);
     return reply.Status ?? 'pending';
   }
 
@@ -227,6 +231,25 @@ async function attempt<T>(
   } catch (error) {
     throw classify(error, context, signal);
   }
+}
+
+/**
+ * A reply that says nothing of what was done must at least have the status of having done it: any page of a proxy or a
+ * captive portal comes with 200.
+ * @throws ColdsnapError class `transient`
+ */
+function checkStatus(
+  context: RequestContext,
+  expected: number,
+  { httpStatusCode, requestId }: { httpStatusCode?: number | undefined; requestId?: string | undefined },
+): void {
+  if (httpStatusCode === expected) return;
+  throw new ColdsnapError(
+    'transient',
+    'BAD_REPLY',
+    `${context.operation} got a reply that is not the service's (HTTP ${httpStatusCode} and not ${expected})`,
+    { ...context, requestId, httpStatus: httpStatusCode },
+  );
 }
 
 function position(request: ListPosition) {

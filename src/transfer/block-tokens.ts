@@ -5,15 +5,21 @@ import { ColdsnapError } from '../errors.ts';
 /** Blocks to list at once when a token has expired: those that follow have expired too. */
 const RENEWED_AT_ONCE = 1_000;
 
+/** Whom to ask for listings, and whom for blocks: these are repeated by whoever checks them. */
+export interface TokenServices {
+  readonly list: Pick<EbsDirectApi, 'listSnapshotBlocks'>;
+  readonly get: Pick<EbsDirectApi, 'getSnapshotBlock'>;
+}
+
 export class BlockTokens {
-  readonly #api: EbsDirectApi;
+  readonly #services: TokenServices;
   readonly #snapshotId: string;
   readonly #signal: AbortSignal;
   #renewed = new Map<number, string>();
   #renewing: Promise<void> = Promise.resolve();
 
-  constructor(api: EbsDirectApi, snapshotId: string, signal: AbortSignal) {
-    this.#api = api;
+  constructor(services: TokenServices, snapshotId: string, signal: AbortSignal) {
+    this.#services = services;
     this.#snapshotId = snapshotId;
     this.#signal = signal;
   }
@@ -33,14 +39,15 @@ export class BlockTokens {
     try {
       return await this.#get(reference, token, data);
     } catch (error) {
-      if (isExpired(error)) throw (error as ColdsnapError).reclassified('permanent');
-      throw error;
+      if (!isExpired(error)) throw error;
+      const message = `${error.message}, and was refused a second one as well`;
+      throw error.reclassified('permanent', message);
     }
   }
 
   #get(reference: BlockReference, blockToken: string, data: Uint8Array): Promise<ReceivedBlock> {
     const request = { snapshotId: this.#snapshotId, blockIndex: reference.blockIndex, blockToken };
-    return this.#api.getSnapshotBlock(request, data, { signal: this.#signal });
+    return this.#services.get.getSnapshotBlock(request, data, { signal: this.#signal });
   }
 
   /** One listing at a time: the workers behind the first find their tokens renewed already. */
@@ -53,7 +60,7 @@ export class BlockTokens {
         startingBlockIndex: block,
         maxResults: RENEWED_AT_ONCE,
       };
-      const page = await this.#api.listSnapshotBlocks(request, { signal: this.#signal });
+      const page = await this.#services.list.listSnapshotBlocks(request, { signal: this.#signal });
       this.#renewed = new Map(page.blocks.map((entry) => [entry.blockIndex, entry.blockToken]));
     });
     this.#renewing = turn.catch(() => {});
@@ -72,6 +79,6 @@ export class BlockTokens {
   }
 }
 
-function isExpired(error: unknown): boolean {
+function isExpired(error: unknown): error is ColdsnapError {
   return error instanceof ColdsnapError && error.class === 'expired-block-token';
 }

@@ -32,14 +32,14 @@ export interface FetchOptions {
  * @throws ColdsnapError the first failure, after every worker has ended
  */
 export async function fetchBlocks(
-  { api, policy }: OpenEbs,
+  { api, once, policy }: OpenEbs,
   target: ImageTarget,
   plan: AsyncGenerator<PlanStep, void, undefined>,
   options: FetchOptions,
 ): Promise<void> {
   const { snapshotId, blockSize, signal, watchdog } = options;
   const slab = allocateSlab(options.workers * blockSize);
-  const tokens = new BlockTokens(api, snapshotId, signal);
+  const tokens = new BlockTokens({ list: api, get: once }, snapshotId, signal);
   const batcher = new Batcher<ArrivedBlock, BlockVerdict>(sha256Kernels().lanes, async (blocks) => {
     if (signal.aborted) throw abortedError(signal);
     return target.writeBlocks(blocks);
@@ -48,7 +48,7 @@ export async function fetchBlocks(
   const fetch = async (reference: BlockReference, worker: number) => {
     const block = reference.blockIndex;
     const data = new Uint8Array(slab, worker * blockSize, blockSize);
-    // Wrong data are a failure of the request that brought them: the same policy repeats both.
+    // Wrong data are a failure of the request that brought them: the same policy repeats both, and counts them together.
     await policy.run({ operation: 'GetSnapshotBlock', snapshotId, block }, signal, async () => {
       watchdog.doing(worker, `block ${block} from the service`, 'service');
       const received = await tokens.fetch(reference, data);
