@@ -1,0 +1,219 @@
+/** Connections of the fast block API: kept, queued for, replaced, given up. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { test } from 'node:test';
+import type { TLSSocket } from 'node:tls';
+import { noOpenssl } from './certificates.ts';
+import { closed, data, fastApi, headOf, listen, type Received, SIZE } from './fast-server.ts';
+
+const block = Buffer.concat([Buffer.from(headOf()), data]);
+const created = 'HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}';
+
+test('a connection that was closed while it was free is replaced without a word', async (t) => {
+  const { url, sockets } = await listen(t, ({ socket }) => socket.write(block));
+  const { get, buffer } = fastApi(t, url);
+  await get();
+  sockets[0]?.end();
+  await closed(sockets[0]);
+  buffer.fill(0);
+  await get();
+  assert.ok(buffer.equals(data));
+  assert.equal(sockets.length, 2);
+});
+
+for (const how of ['closed', 'reset'] as const) {
+  const end = (socket: Socket) => {
+    if (how === 'closed') socket.end();
+    else socket.resetAndDestroy();
+  };
+
+  test(`a request on a kept connection that is ${how} before the reply is made again, on a new one`, async (t) => {
+    const stale = new Set([2]);
+    const { url, sockets } = await listen(t, ({ socket, request }) => {
+      if (stale.has(request)) end(socket);
+      else socket.write(block);
+    });
+    const { get, buffer, asked } = fastApi(t, url);
+    await get();
+    buffer.fill(0);
+    await get();
+    assert.ok(buffer.equals(data));
+    assert.deepEqual([sockets.length, asked], [2, []]);
+  });
+
+  test(`a put on a kept connection that is ${how} before the reply is made again, with all its data`, async (t) => {
+    const { url, sockets, heads } = await listen(t, ({ socket, request }) => {
+      if (request === 2) end(socket);
+      else socket.write(created);
+    });
+    const { put, asked } = fastApi(t, url);
+    await put();
+    await put();
+    assert.deepEqual([sockets.length, heads.length, asked], [2, 3, []]);
+  });
+
+  test(`a request on a new connection that is ${how} before the reply is not made again`, async (t) => {
+    const { url, sockets } = await listen(t, ({ socket }) => end(socket));
+    const { get, asked } = fastApi(t, url);
+    await assert.rejects(get(), { class: 'transient', code: 'CONNECTION_LOST' });
+    assert.deepEqual([sockets.length, asked], [1, []]);
+  });
+}
+
+test('a request is made again once and not more often', async (t) => {
+  const { url, sockets } = await listen(t, ({ socket, request }) => {
+    if (request === 1) socket.write(block);
+    else socket.end();
+  });
+  const { get } = fastApi(t, url);
+  await get();
+  await assert.rejects(get(), { class: 'transient', code: 'CONNECTION_LOST' });
+  assert.equal(sockets.length, 2);
+});
+
+test('bytes that nobody asked for close the connection', async (t) => {
+  const { url, sockets } = await listen(t, ({ socket }) => socket.write(block));
+  const { get } = fastApi(t, url);
+  await get();
+  sockets[0]?.write('HTTP/1.1 200 OK\r\n');
+  await closed(sockets[0]);
+  await get();
+  assert.equal(sockets.length, 2);
+});
+
+test('a connection that was free for long, or is old, is not used again', async (t) => {
+  const { url, sockets } = await listen(t, ({ socket }) => socket.write(block));
+  const { get } = fastApi(t, url);
+  const start = performance.now();
+  let now = start;
+  t.mock.method(performance, 'now', () => now);
+  await get();
+  now += 14_000;
+  await get();
+  assert.equal(sockets.length, 1);
+  now += 16_000;
+  await get();
+  assert.equal(sockets.length, 2);
+  await closed(sockets[0]);
+  // Used all the time, but since five minutes.
+  for (let minute = 0; minute < 32; minute++) {
+    now += 10_000;
+    await get();
+  }
+  assert.equal(sockets.length, 3);
+});
+
+test('requests beyond the allowed connections wait, and are served in order', async (t) => {
+  const waiting: Received[] = [];
+  const { url, sockets, heads } = await listen(t, (received) => waiting.push(received));
+  const { api } = fastApi(t, url, { connections: 1 });
+  const get = (blockIndex: number) =>
+    api.getSnapshotBlock({ snapshotId: 'snap-1', blockIndex, blockToken: 'A' }, Buffer.alloc(SIZE));
+  const all = Promise.all([get(1), get(2), get(3)]);
+  const cancelled = new AbortController();
+  const { signal } = cancelled;
+  const dropped = assert.rejects(
+    api.getSnapshotBlock({ snapshotId: 'snap-1', blockIndex: 4, blockToken: 'A' }, Buffer.alloc(SIZE), {
+      signal,
+    }),
+    { class: 'aborted' },
+  );
+  const answer = setInterval(() => waiting.shift()?.socket.write(block), 5);
+  t.after(() => clearInterval(answer));
+  while (heads.length === 0) await new Promise(setImmediate);
+  cancelled.abort();
+  await Promise.all([all, dropped]);
+  assert.deepEqual(
+    heads.map((head) => /blocks\/(\d+)/.exec(head)?.[1]),
+    ['1', '2', '3'],
+  );
+  assert.equal(sockets.length, 1);
+});
+
+test('when a connection is lost, those who wait for it get another', async (t) => {
+  const { url } = await listen(t, ({ socket, request }) => {
+    if (request === 1) socket.destroy();
+    else socket.write(block);
+  });
+  const { get } = fastApi(t, url, { connections: 1 });
+  const first = assert.rejects(get(), { class: 'transient' });
+  const second = get();
+  await first;
+  await second;
+});
+
+test('a TLS session is resumed on the next connection', { skip: noOpenssl }, async (t) => {
+  const closing = Buffer.concat([Buffer.from(headOf({ Connection: 'close' })), data]);
+  const { url, sockets } = await listen(t, ({ socket }) => socket.write(closing), { tls: true });
+  const { get } = fastApi(t, url);
+  await get();
+  await get();
+  assert.deepEqual(
+    sockets.map((socket) => Boolean((socket as TLSSocket).isSessionReused())),
+    [false, true],
+  );
+});
+
+test('a connection that is not established in time has stalled', async (t) => {
+  // It accepts, and never says a word of TLS.
+  const { url } = await listen(t, () => {});
+  const { get } = fastApi(t, url.replace('http:', 'https:'), { deadlines: { connectMs: 100 } });
+  await assert.rejects(get(), {
+    class: 'transient',
+    code: 'STALLED',
+    message: /no connection within 0\.1 s/,
+  });
+});
+
+test('a host with several addresses is reached at the one that answers', async (t) => {
+  const server = createServer((_request, response) => response.socket?.write(block));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { get, buffer } = fastApi(t, `http://localhost:${(server.address() as AddressInfo).port}`);
+  await get();
+  assert.ok(buffer.equals(data));
+});
+
+test('closing ends the connections that are free', async (t) => {
+  const { url, sockets } = await listen(t, ({ socket }) => socket.write(block));
+  const { get, api } = fastApi(t, url);
+  await get();
+  api.close();
+  await closed(sockets[0]);
+});
+
+test('a process ends although connections are free', async (t) => {
+  const { url } = await listen(t, ({ socket }) => socket.write(block));
+  const script = `
+    import { fastApi } from './test/ebs/fast-server.ts';
+    const { get } = fastApi({ after: () => {} }, '${url}');
+    await get();
+    console.log('done');`;
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script]);
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+});
+
+test('credentials that cannot be sent as they are, or are none, are not sent', async (t) => {
+  const { url, heads } = await listen(t, ({ socket }) => socket.write(block));
+  const keys = { accessKeyId: 'AKID', secretAccessKey: 'x' };
+  const injecting = fastApi(t, url, { credentials: async () => ({ ...keys, sessionToken: 'a\r\nhost: b' }) });
+  await injecting.get();
+  assert.deepEqual(injecting.asked, ['get']);
+  const failing = fastApi(t, url, {
+    credentials: async () => {
+      throw Object.assign(new Error('none'), { name: 'CredentialsProviderError' });
+    },
+  });
+  await assert.rejects(failing.get(), { class: 'config', code: 'NO_CREDENTIALS' });
+  const odd = fastApi(t, url);
+  await odd.api.getSnapshotBlock({ snapshotId: '../x', blockIndex: 0, blockToken: 'A' }, Buffer.alloc(SIZE));
+  assert.deepEqual(odd.asked, ['get']);
+  assert.deepEqual(heads, []);
+});
