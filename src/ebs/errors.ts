@@ -231,6 +231,14 @@ function classifyNetwork(error: ServiceFailure, message: string, make: Make): Co
   if (stalled || code === 'ETIMEDOUT') {
     return make('transient', 'STALLED', `stalled: ${message}`);
   }
+  if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError) {
+    return make(
+      'permanent',
+      'INTERNAL_ERROR',
+      `failed in this program: ${message}`,
+      'This is a bug; please report it.',
+    );
+  }
   const reason = message || code || 'connection lost';
   return make('transient', 'CONNECTION_LOST', `lost its connection: ${reason}`);
 }
