@@ -247,6 +247,13 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     'ABORTED',
   ],
   [
+    'a mistake of this program is not repeated',
+    new TypeError('x is not a function'),
+    'permanent',
+    'INTERNAL_ERROR',
+    /x is not a function/,
+  ],
+  [
     'anything without a reply is a lost connection',
     new Error('what?'),
     'transient',
