@@ -187,7 +187,11 @@ export class Connection {
     const body = this.#body;
     if (body === undefined)
       return this.#headLength === 0 ? this.#head : this.#head.subarray(this.#headLength);
-    return this.#bodyLength < body.length ? body.subarray(this.#bodyLength) : this.#head;
+    const missing = body.length - this.#bodyLength;
+    // For each 16 KiB of TLS; on a Buffer, subarray would cost twice as much.
+    return missing > 0
+      ? new Uint8Array(body.buffer, body.byteOffset + this.#bodyLength, missing)
+      : this.#head;
   }
 
   #receive(length: number): void {
