@@ -23,7 +23,7 @@ const serviceError = (status: number, code: string, reason?: string, message?: s
   ...(message === undefined ? {} : { message }),
 });
 /** Long enough for a loaded machine to answer in, short enough to wait for. */
-const soon = { idleMs: 250 };
+const soon = { idleMs: 400 };
 
 const rows: readonly Row[] = [
   {
