@@ -28,6 +28,8 @@ const { metafile } = await build({
   conditions: ['module'],
   target: 'node20',
   outdir: cli,
+  // Not by their modules' names: the library's would be a hidden file.
+  chunkNames: 'chunk-[hash]',
   allowOverwrite: true,
   // Readable names in stack traces are worth more than the last few kilobytes.
   minifyWhitespace: true,
