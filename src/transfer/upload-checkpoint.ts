@@ -20,6 +20,8 @@ interface UploadJournal extends UploadToken {
   readonly parameters: string;
   readonly source: string;
   readonly blockSize: number;
+  /** There once everything was put and the completion was about to be asked for. */
+  readonly completing?: boolean;
   readonly done: readonly BlockRange[];
   readonly linear: { readonly block: number; readonly count: number; readonly state: string };
 }
@@ -55,7 +57,7 @@ export async function findUploadJournal(place: JournalPlace, parameters: string)
 
 export class UploadCheckpoint {
   readonly #place: JournalPlace;
-  readonly #header: Omit<UploadJournal, 'done' | 'linear'>;
+  readonly #header: Omit<UploadJournal, 'done' | 'linear' | 'completing'>;
 
   constructor(
     place: JournalPlace,
@@ -66,10 +68,11 @@ export class UploadCheckpoint {
   }
 
   /** Writes down what has been put until now; the service has it already, so nothing needs to be synced first. */
-  async save(done: RangeSet, linear: LinearDigest): Promise<void> {
+  async save(done: RangeSet, linear: LinearDigest, completing: boolean): Promise<void> {
     const { block, count, state } = linear.prefix();
     const content: UploadJournal = {
       ...this.#header,
+      ...(completing ? { completing } : {}),
       done: done.ranges(),
       linear: { block, count, state: Buffer.from(state).toString('base64') },
     };
@@ -93,6 +96,7 @@ function isUploadJournal(content: unknown): content is UploadJournal {
     ) &&
     typeof journal.marked === 'boolean' &&
     isCount(journal.blockSize) &&
+    (journal.completing === undefined || typeof journal.completing === 'boolean') &&
     Array.isArray(journal.done) &&
     journal.done.every(
       (range) => Array.isArray(range) && isCount(range[0]) && isCount(range[1]) && range[0] < range[1],

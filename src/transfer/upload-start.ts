@@ -25,6 +25,8 @@ export interface OpenSnapshot {
   readonly token: UploadToken;
   readonly done: RangeSet;
   readonly linear: LinearDigest;
+  /** An earlier run has put everything, and may have completed it. */
+  readonly completing: boolean;
 }
 
 /** @throws ColdsnapError when no snapshot can be started */
@@ -37,7 +39,7 @@ export async function startSnapshot(api: EbsDirectApi, options: StartOptions): P
     const token = { clientToken: randomUUID(), marked };
     await options.before(token);
     const snapshot = await api.startSnapshot(options.request(token), { signal: options.signal });
-    return { snapshot, token, done: new RangeSet(), linear: new LinearDigest() };
+    return emptySnapshot(snapshot, token);
   };
   try {
     return await start(true);
@@ -62,18 +64,21 @@ async function takeUp(
     options.startsAnew(`its snapshot cannot be taken up (${error.message})`);
     return undefined;
   }
-  if (journal.snapshotId === '') {
-    // The earlier run ended before it heard which snapshot it had started; whichever it is, this is the one.
-    return { snapshot, token, done: new RangeSet(), linear: new LinearDigest() };
+  if (snapshot.status === 'error') {
+    options.startsAnew(`its snapshot ${snapshot.snapshotId} has failed`, snapshot.snapshotId);
+    return undefined;
   }
+  // The earlier run ended before it heard which snapshot it had started; whichever it is, this is the one.
+  if (journal.snapshotId === '') return emptySnapshot(snapshot, token);
   if (snapshot.snapshotId !== journal.snapshotId || snapshot.blockSize !== journal.blockSize) {
     // The service has forgotten the token: this is a new and empty snapshot, good to be used from the beginning.
     options.startsAnew(`its snapshot ${journal.snapshotId} is gone`);
-    return { snapshot, token, done: new RangeSet(), linear: new LinearDigest() };
+    return emptySnapshot(snapshot, token);
   }
-  if (snapshot.status === 'error') {
-    options.startsAnew(`its snapshot ${journal.snapshotId} has failed`, journal.snapshotId);
-    return undefined;
-  }
-  return { snapshot, token, done: new RangeSet(journal.done), linear: new LinearDigest(prefix) };
+  const done = new RangeSet(journal.done);
+  return { snapshot, token, done, linear: new LinearDigest(prefix), completing: journal.completing === true };
+}
+
+function emptySnapshot(snapshot: StartedSnapshot, token: UploadToken): OpenSnapshot {
+  return { snapshot, token, done: new RangeSet(), linear: new LinearDigest(), completing: false };
 }

@@ -12,6 +12,7 @@ import {
   checkWorkers,
   readableSnapshotId,
 } from './checks.ts';
+import { JournalLock, lockOf } from './journal-lock.ts';
 import { LinearDigest } from './linear-digest.ts';
 import { Meter } from './meter.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
@@ -60,7 +61,7 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
     } catch (error) {
       throw await run.abandon(error);
     } finally {
-      run.close();
+      await run.close();
     }
   } finally {
     await source.close();
@@ -83,9 +84,11 @@ class Upload {
   readonly #signal: AbortSignal;
   readonly #watchdog: Watchdog;
   #open: OpenSnapshot | undefined;
+  #lock: JournalLock | undefined;
   #checkpoint: UploadCheckpoint | undefined;
   #saving: Promise<void> | undefined;
   #starting = false;
+  #completing = false;
   #completionRepeated = false;
   #completed = false;
 
@@ -101,6 +104,7 @@ class Upload {
   }
 
   async execute(): Promise<UploadResult> {
+    await this.#takeLock();
     const found = await this.#findJournal();
     const ebs = await openEbs({ ...this.#options, onRetry: this.#onRetry });
     this.#meter.pacer = ebs.pacer;
@@ -113,6 +117,7 @@ class Upload {
         await this.#source.checkUnchanged();
         status = await this.#complete(ebs, open);
       }
+      if (status === 'error') throw snapshotFailed(open.snapshot.snapshotId);
       this.#completed = true;
     } finally {
       ebs.close();
@@ -120,8 +125,9 @@ class Upload {
     return this.#finish(status);
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#watchdog.close();
+    await this.#lock?.release();
   }
 
   readonly #onRetry = (notice: RetryNotice): void => {
@@ -145,9 +151,30 @@ class Upload {
     return JSON.stringify({ ...request, omitZeroBlocks, detectHoles, holesFromSidecar });
   }
 
+  /** Two runs with one journal would put into one snapshot, and each complete it with its own count. */
+  async #takeLock(): Promise<void> {
+    if (this.#place === undefined) return;
+    const { path } = this.#place;
+    try {
+      this.#lock = await JournalLock.take(path);
+    } catch (error) {
+      this.#warn(
+        'JOURNAL_NOT_LOCKED',
+        `No lock could be taken on the journal (${(error as Error).message}); see that no other upload uses it.`,
+      );
+      return;
+    }
+    if (this.#lock === undefined) throw sourceBusy(this.#source.path, lockOf(path));
+  }
+
   async #findJournal(): Promise<FoundUpload> {
-    if (this.#place === undefined || this.#options.fresh === true) return { kind: 'none' };
+    if (this.#place === undefined) return { kind: 'none' };
     const found = await findUploadJournal(this.#place, this.#parameters);
+    if (this.#options.fresh === true) {
+      const left = found.kind === 'fits' ? found.journal.snapshotId : undefined;
+      if (left) this.#startsAnew('a fresh start was asked for', left);
+      return { kind: 'none' };
+    }
     if (found.kind === 'unfit') this.#startsAnew(found.reason, found.snapshotId);
     return found;
   }
@@ -186,6 +213,7 @@ class Upload {
     });
     this.#watchdog.done('start');
     this.#open = open;
+    this.#completionRepeated = open.completing;
     this.#announce(open);
     this.#refuseHarm(open);
     const { snapshotId, blockSize } = open.snapshot;
@@ -261,9 +289,12 @@ class Upload {
     }
   }
 
-  async #saveJournal({ done, linear }: Pick<OpenSnapshot, 'done' | 'linear'>): Promise<void> {
+  async #saveJournal(
+    { done, linear }: Pick<OpenSnapshot, 'done' | 'linear'>,
+    completing = false,
+  ): Promise<void> {
     try {
-      await this.#checkpoint?.save(done, linear);
+      await this.#checkpoint?.save(done, linear, completing);
     } catch (error) {
       const why = (error as Error).message;
       this.#warn(
@@ -274,10 +305,14 @@ class Upload {
   }
 
   /** Completes the snapshot. When a reply was lost, a repeated completion may be refused though the first one counted. */
-  async #complete(ebs: OpenEbs, { snapshot, linear }: OpenSnapshot): Promise<string> {
+  async #complete(ebs: OpenEbs, open: OpenSnapshot): Promise<string> {
     this.#meter.emit({ type: 'phase', phase: 'completing' });
     this.#watchdog.doing('complete', 'the snapshot to be completed', 'service');
-    const { snapshotId } = snapshot;
+    const { snapshotId } = open.snapshot;
+    const { linear } = open;
+    this.#completing = true;
+    // If this run ends before the reply comes, the next must not put what is no longer taken.
+    await this.#saveJournal(open, true);
     try {
       const request = {
         snapshotId,
@@ -331,7 +366,7 @@ class Upload {
         this.#warn('SNAPSHOT_LEFT', `Snapshot ${snapshotId} could not be deleted: ${failure.message}`);
       }
     } else {
-      await this.#saveJournal(this.#open);
+      await this.#saveJournal(this.#open, this.#completing);
       const how =
         this.#checkpoint === undefined
           ? `It cannot be gone on with; remove it with "coldsnap pending --delete ${snapshotId}".`
@@ -354,6 +389,25 @@ class Upload {
       this.#checkpoint === undefined ? '"coldsnap pending" tells' : 'the same command goes on with it';
     this.#warn('SNAPSHOT_MAYBE_LEFT', `A snapshot may have been started before the reply was lost; ${how}.`);
   }
+}
+
+function sourceBusy(path: string, lock: string): ColdsnapError {
+  return new ColdsnapError('refused', 'SOURCE_BUSY', `another run is uploading ${path} (it holds ${lock})`, {
+    path,
+    hint: 'Wait for it to end, or give this one a journal of its own with --checkpoint-file.',
+  });
+}
+
+function snapshotFailed(snapshotId: string): ColdsnapError {
+  return new ColdsnapError(
+    'permanent',
+    'SNAPSHOT_FAILED',
+    `snapshot ${snapshotId} has failed in the service`,
+    {
+      snapshotId,
+      hint: 'Upload again: that starts a new snapshot.',
+    },
+  );
 }
 
 function withSnapshot(error: unknown, snapshotId: string): unknown {

@@ -1,0 +1,59 @@
+/** One writer at a time: a lock beside a journal, held for as long as a run may write it. */
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, mkdir, open, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { tryLock } from '../native/index.ts';
+
+const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+export class JournalLock {
+  readonly #path: string;
+  readonly #file: FileHandle;
+
+  private constructor(path: string, file: FileHandle) {
+    this.#path = path;
+    this.#file = file;
+  }
+
+  /**
+   * Takes the lock `<journal>.lock` without waiting. The end of the process gives it back, however it comes.
+   * @returns undefined while another run holds it
+   * @throws the system call's error where no lock can be had (no such file made, no locks on this file system)
+   */
+  static async take(journal: string): Promise<JournalLock | undefined> {
+    const path = lockOf(journal);
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    for (;;) {
+      const file = await open(path, FLAGS, 0o600);
+      try {
+        if (!tryLock(file.fd)) {
+          await file.close();
+          return undefined;
+        }
+        // Another run may have ended, and removed the file, after it was opened here.
+        if (await hasName(file, path)) return new JournalLock(path, file);
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+      await file.close();
+    }
+  }
+
+  /** Removes the file while it is still locked. Never throws: what is left of it hinders nobody. */
+  async release(): Promise<void> {
+    await unlink(this.#path).catch(() => {});
+    await this.#file.close().catch(() => {});
+  }
+}
+
+/** Where the lock of a journal is. */
+export function lockOf(journal: string): string {
+  return `${journal}.lock`;
+}
+
+async function hasName(file: FileHandle, path: string): Promise<boolean> {
+  const opened = await file.stat({ bigint: true });
+  const named = await lstat(path, { bigint: true }).catch(() => undefined);
+  return named?.ino === opened.ino && named.dev === opened.dev;
+}

@@ -1,0 +1,114 @@
+/** Uploads of one source that meet: two at once, one after one that was cut off at a bad moment. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { exitCodeOf } from '../../src/cli/exit-codes.ts';
+import type { EmulatorOptions } from '../../src/emulator/index.ts';
+import { type UploadOptions, uploadSnapshot } from '../../src/index.ts';
+import { bytesAt, recorder, scratch, startService } from '../support/service.ts';
+
+const BLOCK = 65_536;
+
+async function setUp(t: TestContext, options: EmulatorOptions = {}) {
+  const { emulator, service } = await startService(t, { blockSize: BLOCK, ...options });
+  const directory = scratch(t);
+  const source = join(directory, 'disk.img');
+  const image = randomBytes(16 * BLOCK);
+  writeFileSync(source, image);
+  const upload = (more: Partial<UploadOptions> = {}) => uploadSnapshot({ source, ...service, ...more });
+  const assertComplete = async (snapshotId: string) => {
+    assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
+    assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
+  };
+  return { emulator, directory, source, upload, assertComplete };
+}
+
+test('a second upload of a source that is being uploaded is refused before it asks the service anything', async (t) => {
+  const { emulator, directory, upload, assertComplete } = await setUp(t);
+  emulator.setFaults([{ operation: 'PutSnapshotBlock', first: 1, action: { type: 'delay', ms: 400 } }]);
+  const first = upload();
+  await emulator.waitForRequest((request) => request.operation === 'PutSnapshotBlock');
+  const error = await upload().then(
+    () => assert.fail('it was let in'),
+    (failure: unknown) => failure,
+  );
+  assert.equal((error as { code?: string }).code, 'SOURCE_BUSY');
+  assert.equal(exitCodeOf(error), 3);
+  // With a journal of its own it may.
+  const { snapshotId: other } = await upload({ checkpointFile: join(directory, 'other') });
+  const { snapshotId } = await first;
+  assert.notEqual(snapshotId, other);
+  await assertComplete(snapshotId);
+  await assertComplete(other);
+  assert.equal(emulator.requests('StartSnapshot').length, 2);
+  assert.deepEqual(readdirSync(directory), ['disk.img']);
+});
+
+test('what a killed upload has locked is free again, and a lock that is no file of ours is not followed', async (t) => {
+  const { directory, source, upload, assertComplete } = await setUp(t);
+  writeFileSync(`${source}.coldsnap-upload.lock`, '');
+  await assertComplete((await upload()).snapshotId);
+  assert.deepEqual(readdirSync(directory), ['disk.img']);
+  symlinkSync(join(directory, 'elsewhere'), `${source}.coldsnap-upload.lock`);
+  await assertComplete((await upload()).snapshotId);
+  assert.deepEqual(readdirSync(directory).sort(), ['disk.img', 'disk.img.coldsnap-upload.lock']);
+});
+
+test('where no lock can be made the upload goes on without, and says so', async (t) => {
+  const { directory, upload, assertComplete } = await setUp(t);
+  const { events, onEvent } = recorder();
+  const place = join(directory, 'nowhere');
+  mkdirSync(join(place, 'journal.lock'), { recursive: true });
+  const { snapshotId } = await upload({ checkpointFile: join(place, 'journal'), onEvent });
+  await assertComplete(snapshotId);
+  assert.ok(events.some((event) => event.type === 'warning' && event.code === 'JOURNAL_NOT_LOCKED'));
+});
+
+test('a run after one that was cut off while it completed puts nothing, and waits for the completion', async (t) => {
+  const { emulator, upload, assertComplete } = await setUp(t, { completionDelayMs: 1_000 });
+  emulator.setFaults([{ operation: 'CompleteSnapshot', action: { type: 'drop', executed: true } }]);
+  await assert.rejects(upload({ retryForMs: 0 }), { class: 'gave-up' });
+  emulator.setFaults([]);
+  emulator.clearLog();
+  const { snapshotId, status } = await upload();
+  assert.equal(status, 'completed');
+  await assertComplete(snapshotId);
+  assert.equal(emulator.requests('PutSnapshotBlock').length, 0);
+});
+
+test('a snapshot that failed while nobody knew its name is not taken for a complete one', async (t) => {
+  let now = Date.now();
+  const { emulator, upload, assertComplete } = await setUp(t, { now: () => now, pendingTimeoutMs: 60_000 });
+  emulator.setFaults([{ operation: 'StartSnapshot', action: { type: 'drop', executed: true } }]);
+  await assert.rejects(upload({ retryForMs: 0 }), { class: 'gave-up' });
+  emulator.setFaults([]);
+  now += 120_000;
+  const { events, onEvent } = recorder();
+  const { snapshotId } = await upload({ onEvent });
+  await assertComplete(snapshotId);
+  const warning = events.find((event) => event.type === 'warning' && event.code === 'JOURNAL_NOT_USED');
+  assert.match(warning?.type === 'warning' ? warning.message : '', /snap-\w+ has failed/);
+});
+
+test('an upload that begins afresh names the snapshot that the one before has left behind', async (t) => {
+  const { emulator, upload } = await setUp(t);
+  emulator.setFaults([
+    {
+      operation: 'PutSnapshotBlock',
+      block: 3,
+      action: { type: 'error', status: 403, code: 'AccessDeniedException' },
+    },
+  ]);
+  const failed = await upload().catch((error: { snapshotId?: string }) => error);
+  emulator.setFaults([]);
+  const { events, onEvent } = recorder();
+  const { snapshotId } = await upload({ fresh: true, onEvent });
+  assert.notEqual(snapshotId, failed.snapshotId);
+  const warning = events.find((event) => event.type === 'warning');
+  assert.match(
+    warning?.type === 'warning' ? warning.message : '',
+    new RegExp(`${failed.snapshotId} stays behind`),
+  );
+});
