@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { packageRoot } from './native/load.ts';
+import { packageRoot } from './package-root.ts';
 
 /** The version in package.json, which lies above this file wherever that was compiled or bundled to. */
 export const version: string = (() => {

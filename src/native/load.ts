@@ -1,7 +1,8 @@
 /** Finds the addon's binary and loads it, or says what it saw and what to do. */
-import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { packageRoot } from '../package-root.ts';
 
 /** The addon did not load. The message ends with what may help, chosen from what was seen. */
 export class AddonLoadError extends Error {
@@ -13,23 +14,6 @@ export class AddonLoadError extends Error {
     super(message, { cause });
     this.name = 'AddonLoadError';
     this.tried = tried;
-  }
-}
-
-/** The nearest folder upwards whose package.json is coldsnap's: the same from src/native, dist/native and a bundle in dist. */
-export function packageRoot(from: string): string | undefined {
-  for (let folder = from; ; folder = dirname(folder)) {
-    if (isColdsnap(join(folder, 'package.json'))) return folder;
-    if (folder === dirname(folder)) return undefined;
-  }
-}
-
-function isColdsnap(path: string): boolean {
-  try {
-    const json: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    return typeof json === 'object' && json !== null && 'name' in json && json.name === 'coldsnap';
-  } catch {
-    return false;
   }
 }
 

@@ -3,7 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { AddonLoadError, loadAddon, packageRoot } from '../../src/native/load.ts';
+import { AddonLoadError, loadAddon } from '../../src/native/load.ts';
+import { packageRoot } from '../../src/package-root.ts';
 import { bundle, copyAddon, root, runScript, withDirectory } from './support.ts';
 
 const target = `${process.platform}-${process.arch}`;
