@@ -1,4 +1,5 @@
 /** A download's journal: which blocks are safe on the target, and proofs that they still are when a later run goes on. */
+import { createHash } from 'node:crypto';
 import type { Geometry, ImageTarget } from '../image/target.ts';
 import { readJournal, removeJournal, setJournalAside, writeJournal } from './journal.ts';
 import { type BlockRange, RangeSet } from './range-set.ts';
@@ -49,7 +50,8 @@ export async function findDownloadJournal(place: JournalPlace, snapshotId: strin
     if (foreign.snapshotId !== snapshotId) return { kind: 'unfit', reason: `it is of ${foreign.snapshotId}` };
     return { kind: 'foreign', blocks: foreign.blocks };
   }
-  if (!isDownloadJournal(content)) return setAside(place, 'it is not a download journal of this version');
+  if (!reading.sealed || !isDownloadJournal(content))
+    return setAside(place, 'it is not a download journal of this version');
   if (content.snapshotId !== snapshotId) return { kind: 'unfit', reason: `it is of ${content.snapshotId}` };
   if (content.target !== place.identity) return { kind: 'unfit', reason: 'it is of another target' };
   return { kind: 'fits', journal: content };
@@ -66,6 +68,7 @@ export class DownloadCheckpoint {
   readonly #header: Omit<DownloadJournal, 'done' | 'samples'>;
   readonly #samples: Sample[];
   readonly #committing: boolean;
+  readonly #zeroDigest: Uint8Array;
   #seen: number;
 
   constructor(
@@ -79,21 +82,26 @@ export class DownloadCheckpoint {
     this.done = new RangeSet(earlier?.done);
     this.#samples = [...(earlier?.samples ?? [])];
     this.#committing = earlier?.committing !== undefined;
+    this.#zeroDigest = createHash('sha256').update(Buffer.alloc(geometry.blockSize)).digest();
     this.#seen = this.done.size;
   }
 
   /** Notes a block that was written. Keeps a fair sample of their digests. */
   markBlock(block: number, digest: Uint8Array): void {
     this.done.add(block);
+    this.#sample(block, digest);
+  }
+
+  /** Notes blocks `start` … `end - 1`, which now read as zeros. One of them is a candidate for the sample. */
+  markZeros(start: number, end: number): void {
+    this.done.add(start, end);
+    this.#sample(start + Math.floor(Math.random() * (end - start)), this.#zeroDigest);
+  }
+
+  #sample(block: number, digest: Uint8Array): void {
     this.#seen++;
     const at = this.#samples.length < SAMPLES ? this.#samples.length : Math.floor(Math.random() * this.#seen);
     if (at < SAMPLES) this.#samples[at] = [block, Buffer.from(digest).toString('base64')];
-  }
-
-  /** Notes blocks `start` … `end - 1`, which now read as zeros. */
-  markZeros(start: number, end: number): void {
-    this.done.add(start, end);
-    this.#seen += end - start;
   }
 
   /**

@@ -2,7 +2,7 @@
 import { ColdsnapError } from '../errors.ts';
 import type { Geometry, ImageTarget } from '../image/target.ts';
 import { DownloadCheckpoint, type FoundJournal, type JournalPlace } from './download-checkpoint.ts';
-import { removeJournal } from './journal.ts';
+import { invalidateJournal } from './journal.ts';
 import { RangeSet } from './range-set.ts';
 
 export interface PrepareOptions {
@@ -30,8 +30,9 @@ export async function prepareTarget(
   const resumed = place === undefined ? undefined : await resume(target, place, options);
   if (resumed !== undefined) return resumed;
   if (found.kind !== 'none') await target.checkOverwrite({ force, resuming: false });
-  // A journal of what is about to be overwritten must not outlive it.
-  if (place !== undefined) await removeJournal(place.path);
+  // A journal of what is about to be overwritten must not outlive it, whether or not this run keeps one.
+  const journals = [place?.path, target.journal?.path].filter((path) => path !== undefined);
+  for (const path of new Set(journals)) await invalidateJournal(path);
   await target.prepare(geometry, { resume: false });
   return place === undefined ? undefined : new DownloadCheckpoint(place, snapshotId, geometry);
 }

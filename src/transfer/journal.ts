@@ -1,26 +1,34 @@
 /**
  * Journals: what a transfer has finished, kept beside it so that the next run goes on from there. A journal is replaced
  * atomically (temporary name, fsync, rename, fsync of the directory), readable by its owner alone, and never opened
- * through a symlink. One that cannot be understood is set aside, never trusted.
+ * through a symlink. It ends with a digest of itself; one that is damaged or cannot be understood is set aside, never
+ * trusted.
  */
+import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename, rm, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { isErrno, localError } from '../image/errno.ts';
 
 /** Ranges and samples of the largest journal stay far below this; what is larger is not one of ours. */
 const MAX_JOURNAL_BYTES = 16 * 1024 * 1024;
 
 export type JournalReading =
   | { readonly kind: 'absent' }
-  /** Exists but is not a journal: too large, not JSON, a symlink. */
+  /** Exists but is not a journal: too large, not JSON, damaged, a symlink, another user's. */
   | { readonly kind: 'corrupt'; readonly reason: string }
-  | { readonly kind: 'present'; readonly content: unknown };
+  /** `sealed`: it has the digest of itself that {@link writeJournal} gives; other tools' files have none. */
+  | { readonly kind: 'present'; readonly content: unknown; readonly sealed: boolean };
+
+/** The end of a journal. */
+const SEAL = /,"digest":"([0-9a-f]{64})"}$/;
 
 /** Reads a journal; what it says is for the caller to check. */
 export async function readJournal(path: string): Promise<JournalReading> {
   let file: Awaited<ReturnType<typeof open>>;
   try {
-    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    // A FIFO would be waited for without O_NONBLOCK.
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT') return { kind: 'absent' };
@@ -30,14 +38,29 @@ export async function readJournal(path: string): Promise<JournalReading> {
     };
   }
   try {
-    const { size } = await file.stat();
+    const stats = await file.stat();
+    const { size, uid } = stats;
+    if (!stats.isFile()) return { kind: 'corrupt', reason: 'it is no regular file' };
+    if (uid !== process.geteuid?.()) return { kind: 'corrupt', reason: 'it belongs to another user' };
     if (size > MAX_JOURNAL_BYTES) return { kind: 'corrupt', reason: `it has ${size} bytes` };
-    return { kind: 'present', content: JSON.parse(await file.readFile('utf8')) };
+    return unsealed(await file.readFile('utf8'));
   } catch (error) {
     return { kind: 'corrupt', reason: (error as Error).message };
   } finally {
     await file.close();
   }
+}
+
+function unsealed(text: string): JournalReading {
+  const seal = SEAL.exec(text);
+  if (seal === null) return { kind: 'present', content: JSON.parse(text), sealed: false };
+  const body = `${text.slice(0, seal.index)}}`;
+  if (digestOf(body) !== seal[1]) return { kind: 'corrupt', reason: 'it is damaged' };
+  return { kind: 'present', content: JSON.parse(body), sealed: true };
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 /** Replaces the journal atomically; when this resolves, the new one is on stable storage. */
@@ -48,7 +71,8 @@ export async function writeJournal(path: string, content: object): Promise<void>
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = await open(temporary, flags, 0o600);
   try {
-    await file.writeFile(JSON.stringify(content));
+    const body = JSON.stringify(content);
+    await file.writeFile(`${body.slice(0, -1)},"digest":"${digestOf(body)}"}`);
     await file.sync();
   } finally {
     await file.close();
@@ -60,6 +84,20 @@ export async function writeJournal(path: string, content: object): Promise<void>
 export async function removeJournal(path: string): Promise<void> {
   await rm(`${path}.new`, { force: true });
   await rm(path, { force: true });
+}
+
+/**
+ * Takes a journal away for good, before what it speaks of is overwritten: not even a power cut brings it back.
+ * @throws ColdsnapError class `local` when it cannot be removed
+ */
+export async function invalidateJournal(path: string): Promise<void> {
+  try {
+    await unlink(path);
+    await syncDirectory(dirname(path));
+  } catch (error) {
+    // Nothing there, or a directory, which nobody takes for a journal.
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) throw localError(error, `remove ${path}`, path);
+  }
 }
 
 /** Moves a journal that cannot be trusted out of the way, for somebody to look at. Returns where it is now. */

@@ -41,7 +41,8 @@ export async function findUploadJournal(place: JournalPlace, parameters: string)
   const reading = await readJournal(place.path);
   if (reading.kind === 'absent') return { kind: 'none' };
   const content = reading.kind === 'present' ? reading.content : undefined;
-  if (!isUploadJournal(content)) {
+  const sealed = reading.kind === 'present' && reading.sealed;
+  if (!sealed || !isUploadJournal(content)) {
     const why = reading.kind === 'corrupt' ? reading.reason : 'it is not an upload journal of this version';
     const where = await setJournalAside(place.path).catch(() => undefined);
     return { kind: 'unfit', reason: where === undefined ? why : `${why} (kept as ${where})` };

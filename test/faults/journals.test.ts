@@ -1,0 +1,195 @@
+/** Journals that say what is not so: damaged, planted, or of a target that was overwritten meanwhile. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import {
+  chownSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { type DownloadOptions, downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
+import {
+  bytesAt,
+  firstWrongBlock,
+  GIB,
+  randomBlocks,
+  recorder,
+  scratch,
+  startService,
+} from '../support/service.ts';
+
+const BLOCK = 65_536;
+const LAST = GIB / BLOCK - 1;
+
+/** A download that was cut off after half of its blocks: journal and partial file are there. */
+async function interruptedDownload(
+  t: TestContext,
+  blocks = randomBlocks([0, 1, 2, 3, 4, 5, 6, 7, LAST], [], BLOCK),
+) {
+  const { emulator, service } = await startService(t, { blockSize: BLOCK });
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const directory = scratch(t);
+  const target = join(directory, 'disk.img');
+  const download = (more: Partial<DownloadOptions> = {}) =>
+    downloadSnapshot({ snapshotId, target, workers: 1, ...service, ...more });
+  const deny = (block: number) =>
+    emulator.setFaults([
+      {
+        operation: 'GetSnapshotBlock',
+        block,
+        action: { type: 'error', status: 403, code: 'AccessDeniedException' },
+      },
+    ]);
+  deny(4);
+  await assert.rejects(download(), { code: 'ACCESS_DENIED' });
+  emulator.setFaults([]);
+  emulator.clearLog();
+  const gets = () => emulator.requests('GetSnapshotBlock').length;
+  return {
+    emulator,
+    snapshotId,
+    blocks,
+    directory,
+    target,
+    journal: `${target}.coldsnap-progress`,
+    download,
+    deny,
+    gets,
+  };
+}
+
+/** The JSON with one digit or letter replaced by another, at a given place. */
+function damaged(text: string, at: number): string {
+  const old = text[at] as string;
+  const other = /[0-9]/.test(old) ? String((Number(old) + 1) % 10) : old === 'x' ? 'y' : 'x';
+  return `${text.slice(0, at)}${other}${text.slice(at + 1)}`;
+}
+
+test('a download journal that is damaged anywhere is set aside, and the download starts anew', async (t) => {
+  const { journal, target, blocks, download, gets, directory, deny, emulator } = await interruptedDownload(t);
+  const good = readFileSync(journal, 'utf8');
+  const partial = readFileSync(`${target}.partial`).subarray(0, 16 * BLOCK);
+  const digits = [...good.matchAll(/[0-9]/g)].map((match) => match.index);
+  const places = [
+    ...digits.slice(-20),
+    ...digits.slice(0, 10),
+    1,
+    good.length - 1,
+    good.indexOf('"done"') + 1,
+  ];
+  for (const at of places) {
+    writeFileSync(journal, damaged(good, at));
+    // What the journal speaks of is there, and more of it than it says is not.
+    writeFileSync(`${target}.partial`, partial);
+    truncateSync(`${target}.partial`, GIB);
+    emulator.clearLog();
+    deny(0);
+    await assert.rejects(
+      download(),
+      { code: 'ACCESS_DENIED' },
+      `with another byte at ${at}, block 0 was not asked for`,
+    );
+    assert.equal(gets(), 2, 'once over each transport');
+    assert.ok(existsSync(`${journal}.corrupt`));
+  }
+  emulator.setFaults([]);
+  await download();
+  assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
+  assert.deepEqual(readdirSync(directory).sort(), ['disk.img', 'disk.img.coldsnap-progress.corrupt']);
+});
+
+test('an upload journal that is damaged is set aside, and a new snapshot is started', async (t) => {
+  const { emulator, service } = await startService(t, { blockSize: BLOCK });
+  const source = join(scratch(t), 'disk.img');
+  const image = randomBytes(8 * BLOCK);
+  writeFileSync(source, image);
+  emulator.setFaults([
+    {
+      operation: 'PutSnapshotBlock',
+      block: 4,
+      action: { type: 'error', status: 403, code: 'AccessDeniedException' },
+    },
+  ]);
+  const upload = () => uploadSnapshot({ source, workers: 1, ...service });
+  await assert.rejects(upload(), { code: 'ACCESS_DENIED' });
+  emulator.setFaults([]);
+  const journal = `${source}.coldsnap-upload`;
+  const text = readFileSync(journal, 'utf8');
+  // That all blocks were put.
+  writeFileSync(journal, text.replace(/"done":\[\[0,\d+\]\]/, '"done":[[0,8]]'));
+  assert.notEqual(readFileSync(journal, 'utf8'), text);
+  const { snapshotId } = await upload();
+  assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
+  assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
+});
+
+test("a journal that is a FIFO, a directory, a link or another user's is neither used nor waited for", async (t) => {
+  const { journal, target, blocks, download, directory } = await interruptedDownload(t);
+  const kinds: [string, () => void][] = [
+    ['is no regular file', () => execFileSync('mkfifo', [journal])],
+    ['is no regular file', () => execFileSync('mkdir', [journal])],
+    ['is a symbolic link', () => execFileSync('ln', ['-s', '/dev/zero', journal])],
+  ];
+  const text = readFileSync(journal);
+  if (process.geteuid?.() === 0) {
+    kinds.push([
+      'belongs to another user',
+      () => {
+        writeFileSync(journal, text);
+        chownSync(journal, 65_534, 65_534);
+      },
+    ]);
+  }
+  for (const [reason, plant] of kinds) {
+    execFileSync('rm', ['-rf', journal]);
+    plant();
+    const { events, onEvent } = recorder();
+    await download({ onEvent });
+    assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
+    const warning = events.find((event) => event.type === 'warning' && event.code === 'JOURNAL_NOT_USED');
+    assert.match(warning?.type === 'warning' ? warning.message : '', new RegExp(reason));
+    execFileSync('rm', ['-rf', target, `${journal}.corrupt`]);
+    assert.deepEqual(readdirSync(directory), []);
+  }
+});
+
+for (const [how, options] of [
+  ['without a journal', { checkpoint: false }],
+  ['with a journal elsewhere', { checkpointFile: 'elsewhere' }],
+  ['afresh', { fresh: true }],
+] as const) {
+  test(`a run ${how} takes the journal of the one before away, before it changes what that speaks of`, async (t) => {
+    const { journal, target, blocks, download, deny, emulator, directory } = await interruptedDownload(t);
+    assert.ok(existsSync(journal));
+    deny(0);
+    const elsewhere = 'checkpointFile' in options ? { checkpointFile: join(directory, 'elsewhere') } : {};
+    await assert.rejects(download({ ...options, ...elsewhere }), { code: 'ACCESS_DENIED' });
+    emulator.setFaults([]);
+    if (!('fresh' in options)) assert.ok(!existsSync(journal));
+    await download();
+    assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
+  });
+}
+
+test('what a journal calls zeros is proven like all else before it is trusted', async (t) => {
+  // Until block 4, which is refused, there are only zeros: those that nobody listed.
+  const blocks = randomBlocks([4, 5, LAST], [], BLOCK);
+  const { target, download } = await interruptedDownload(t, blocks);
+  assert.equal(statSync(`${target}.partial`).size, GIB);
+  const file = openSync(`${target}.partial`, 'r+');
+  for (let block = 0; block < 4; block++) writeSync(file, randomBytes(BLOCK), 0, BLOCK, block * BLOCK);
+  closeSync(file);
+  const { events, onEvent } = recorder();
+  await download({ onEvent });
+  assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
+  assert.ok(events.some((event) => event.type === 'warning' && event.code === 'JOURNAL_NOT_USED'));
+});
