@@ -1,17 +1,17 @@
 /** Reads the project's Markdown: its files, links, headings, and the commands that it shows. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export const project = fileURLToPath(new URL('../..', import.meta.url));
 
-export const documents = [
+export const documents: readonly string[] = [
   'README.md',
   'CONTRIBUTING.md',
   'CHANGELOG.md',
-  'docs/architecture.md',
-  'docs/emulator.md',
-  'docs/performance.md',
-] as const;
+  ...readdirSync(`${project}/docs`)
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
 
 export function read(file: string): string {
   return readFileSync(`${project}/${file}`, 'utf8');
