@@ -1,12 +1,11 @@
 /** This tool and another coldsnap, as processes, with what they need to reach an emulator. */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulator/index.ts';
+import { bin, needsBuild } from '../support/built.ts';
 
 export interface Tool {
   readonly name: 'ours' | 'peer';
@@ -14,11 +13,10 @@ export interface Tool {
 }
 
 const peerPath = process.env.COLDSNAP_PEER ?? '';
-const built = existsSync(new URL('../../dist/cli/main.js', import.meta.url));
 
 export const ours: Tool = {
   name: 'ours',
-  command: [process.execPath, fileURLToPath(new URL('../../bin/coldsnap.js', import.meta.url))],
+  command: [process.execPath, bin],
 };
 export const peer: Tool = { name: 'peer', command: [peerPath] };
 
@@ -26,7 +24,7 @@ export const peer: Tool = { name: 'peer', command: [peerPath] };
 export const needsPeer = {
   skip: peerPath === '' && 'no other coldsnap to try: give its path in COLDSNAP_PEER',
 };
-export const needsBoth = { skip: needsPeer.skip || (!built && 'this tool is not built: npm run build') };
+export const needsBoth = { skip: needsPeer.skip || needsBuild.skip || false };
 
 const accessKeyId = 'AKIDINTEROP';
 const secretAccessKey = 'a secret of the interop tests';
