@@ -1,9 +1,10 @@
 /** `npm run bench:list`: what the list of a huge snapshot costs (see docs/performance.md). */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { runCommand } from './command.ts';
-import { type Contender, chooseContenders, ours, oursIsBuilt } from './contenders.ts';
+import { type Contender, chooseContenders, oursIsBuilt } from './contenders.ts';
 import { layoutOf, listedBlocks } from './layout.ts';
 import type { ServerStats } from './load-server.ts';
 import { describeMachine, machineText } from './machine.ts';
@@ -19,7 +20,7 @@ import { say, Workbench } from './workbench.ts';
 const USAGE = `usage: npm run bench:list -- [options]
 
 Two things with a snapshot that lists every one of its blocks:
-'coldsnap info', which reads the whole list, and the first seconds of a download.
+the whole list, read as a download reads it, and the first seconds of a download.
 
   --gib N          size of the volume, GiB (default 65536: 64 TiB, 134,217,728 blocks)
   --seconds N      how long a download runs before it is stopped (default 15)
@@ -31,6 +32,7 @@ Two things with a snapshot that lists every one of its blocks:
 /** Slow enough that the blocks that arrive before the end fit into memory. */
 const BLOCKS_PER_SECOND = 100;
 const TARGET_DIRECTORY = '/dev/shm';
+const LIST_READER = fileURLToPath(new URL('read-list.js', import.meta.url));
 
 interface ListResult {
   what: string;
@@ -72,15 +74,14 @@ function resultOf(
 async function wholeList(bench: Workbench, gib: number): Promise<ListResult> {
   const layout = layoutOf(gib);
   const server = await bench.startServer('tls', { layout });
-  const command = ours('info', bench.nextSnapshotId(), '--endpoint', server.url, '--json');
+  const command = [process.execPath, LIST_READER, bench.nextSnapshotId(), server.url];
   const measured = await bench.measure(command);
   const stats = await server.takeStats();
   await server.stop();
   let problem = failureOf(measured);
   const count = String(listedBlocks(layout));
-  if (problem === undefined && !measured.stdout.includes(count))
-    problem = `the report does not say ${count} blocks`;
-  return resultOf('coldsnap info, the whole list', gib, measured, stats, problem);
+  if (problem === undefined && !measured.stdout.includes(count)) problem = `it did not count ${count} blocks`;
+  return resultOf("coldsnap's lister, the whole list", gib, measured, stats, problem);
 }
 
 /** The download is stopped after `seconds`, so it fails on purpose. */

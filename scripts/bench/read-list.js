@@ -1,0 +1,10 @@
+/** Reads the whole list of a snapshot as a download does, page by page, and prints how many blocks it names: read-list.js SNAPSHOT ENDPOINT */
+import { listBlocks } from '../../dist/ebs/list.js';
+import { openEbs } from '../../dist/ebs/open.js';
+
+const [snapshotId, endpoint] = process.argv.slice(2);
+const ebs = await openEbs({ endpoint, workers: 1, onRetry: () => {} });
+let count = 0;
+for await (const page of listBlocks(ebs.api, snapshotId)) count += page.entries.length;
+ebs.close();
+console.log(count);
