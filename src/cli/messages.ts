@@ -77,7 +77,8 @@ function describeOwnError(error: ColdsnapError): RenderedError {
   if (error.block !== undefined && !new RegExp(`\\bblock ${error.block}\\b`).test(error.message)) {
     facts.push(`block ${error.block}`);
   }
-  add(error.path, `${error.path}`);
+  // A sentence about stdin or stdout calls it so.
+  if (error.path !== '-') add(error.path, `${error.path}`);
   add(error.requestId, `request ID ${error.requestId}`);
   const where = facts.length === 0 ? '' : ` (${facts.join(', ')})`;
   return { message: `${error.message.replace(/\.$/, '')}${where}`, hint: error.hint ?? hints[error.code] };

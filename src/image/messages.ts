@@ -243,7 +243,9 @@ export const sourceNotSupported = (path: string, what: string) =>
   );
 
 export const sourceEmpty = (path: string) =>
-  usage('SOURCE_EMPTY', `${path} is empty`, path, 'There is nothing to upload.');
+  path === '-'
+    ? usage('SOURCE_EMPTY', 'stdin is empty', path, 'Did the program before the pipe fail?')
+    : usage('SOURCE_EMPTY', `${path} is empty`, path, 'There is nothing to upload.');
 
 export const sourceIsTerminal = () =>
   usage(

@@ -12,7 +12,7 @@ export interface SourceExtent {
   readonly kind: 'data' | 'hole';
 }
 
-/** Life of a source: `openSource()` → `extents` and `readBlocks` → `checkUnchanged()` → `close()`, at any point. */
+/** Life of a source: `openSource()` → `ready()` → `extents` and `readBlocks` → `checkUnchanged()` → `close()`, at any point. */
 export interface ImageSource {
   /** As the user named it; `-` for stdin. */
   readonly path: string;
@@ -29,6 +29,11 @@ export interface ImageSource {
    * the source does; it is written into the journal and must match before one is trusted.
    */
   readonly journal: { readonly path: string; readonly identity: string } | undefined;
+  /**
+   * Resolves when there is something to read: of a stream, when its first bytes have come.
+   * @throws ColdsnapError `SOURCE_EMPTY`
+   */
+  ready(): Promise<void>;
   /**
    * The source from 0 to its end as runs that alternate between data and holes, ascending and without gaps. All is data
    * unless holes were asked for; a block with any data in it is data.

@@ -123,6 +123,8 @@ class StoredSource implements ImageSource {
     this.#opened = opened;
   }
 
+  async ready(): Promise<void> {}
+
   async *extents(blockSize: number): AsyncGenerator<SourceExtent> {
     const { map, detectHoles } = this.#opened;
     const ranges = map ?? (detectHoles ? this.#dataRanges() : [{ start: 0, end: this.sizeBytes }]);

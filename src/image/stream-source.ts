@@ -4,7 +4,7 @@ import { ColdsnapError } from '../errors.ts';
 import { type BlockRead, type BlockReadResult, isZero, sha256 } from '../native/index.ts';
 import { localError } from './errno.ts';
 import { blockRuns } from './extents.ts';
-import { alreadyRead, closed, sourceNotBytes, sourceTooLong, streamFailed } from './messages.ts';
+import { alreadyRead, closed, sourceEmpty, sourceNotBytes, sourceTooLong, streamFailed } from './messages.ts';
 import type { ImageSource, SourceExtent } from './source.ts';
 
 interface Turn {
@@ -37,6 +37,11 @@ export class StreamSource implements ImageSource {
     this.sizeBytes = sizeBytes;
     // An error may come while nobody is reading.
     stream.on('error', (error) => this.#fail(this.#readError(error)));
+  }
+
+  /** An empty stream is no empty disk: most likely the program before the pipe has failed. */
+  async ready(): Promise<void> {
+    if (!(await this.#more())) throw sourceEmpty(this.path);
   }
 
   async *extents(blockSize: number): AsyncGenerator<SourceExtent> {

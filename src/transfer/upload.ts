@@ -5,6 +5,7 @@ import type { RetryNotice } from '../ebs/retry.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
 import { openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
+import { abortable } from './abortable.ts';
 import {
   checkCheckpointInterval,
   checkRate,
@@ -110,6 +111,7 @@ class Upload {
     this.#meter.pacer = ebs.pacer;
     let status: string;
     try {
+      await this.#waitForSource();
       const open = await this.#start(ebs, found);
       status = open.snapshot.status;
       if (status === 'pending') {
@@ -134,6 +136,13 @@ class Upload {
     if (notice.operation === 'CompleteSnapshot') this.#completionRepeated = true;
     this.#meter.retry(notice);
   };
+
+  /** Nothing is started for a stream that turns out to be empty. */
+  async #waitForSource(): Promise<void> {
+    this.#watchdog.doing('source', `the first bytes of ${this.#source.path}`, 'disk');
+    await abortable(this.#source.ready(), this.#signal);
+    this.#watchdog.done('source');
+  }
 
   get #place() {
     const { checkpoint, checkpointFile } = this.#options;

@@ -97,6 +97,8 @@ describe('messages', () => {
     assert.match(stderr, /^coldsnap: GetSnapshotBlock of block 17 failed\n/);
     const other = await failWith(new ColdsnapError('permanent', 'C', 'block 170 failed', { block: 17 }));
     assert.match(other.stderr, /block 170 failed \(block 17\)/);
+    const stdin = await failWith(new ColdsnapError('usage', 'C', 'stdin is empty', { path: '-' }));
+    assert.match(stdin.stderr, /^coldsnap: stdin is empty\n/);
   });
 
   test("of the service's giving up print the command line to run again", async () => {

@@ -111,6 +111,25 @@ test('closing a stream source ends what waits for it', async () => {
   assert.ok(stream.destroyed);
 });
 
+test('a stream is ready when its first bytes have come, and they are read after that', async () => {
+  const stream = new Readable({ read() {} });
+  const source = await openSource(stream, { streamSize: 1024 });
+  const ready = source.ready();
+  stream.push(Buffer.alloc(512, 7));
+  await ready;
+  stream.push(null);
+  const data = aligned(1024);
+  assert.equal((await source.readBlocks([{ data, offset: 0 }]))[0]?.bytesRead, 512);
+  assert.deepEqual([data[0], data[511], data[512]], [7, 7, 0]);
+  await source.close();
+});
+
+test('an empty stream is an error, for it is no empty disk', async () => {
+  const source = await openSource(Readable.from([], { objectMode: false }), { streamSize: 1024 });
+  await assertFails(source.ready(), 'SOURCE_EMPTY');
+  await source.close();
+});
+
 test('a block of a stream cannot be read twice', async () => {
   const source = await openSource(Readable.from([Buffer.alloc(1024)], { objectMode: false }), {
     streamSize: 1024,

@@ -6,7 +6,8 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { firstWrongBlock, GIB, randomBlocks } from '../support/service.ts';
-import { needsBoth, ours, peer, Workplace } from './tools.ts';
+import { ours, Workplace } from '../support/workplace.ts';
+import { needsBoth, peer } from './tools.ts';
 
 test('a killed download of the other tool is gone on with from its checkpoint', needsBoth, async (t) => {
   const place = await Workplace.for(t);

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { describe, type TestContext, test } from 'node:test';
+import { ours, type Tool, Workplace } from '../support/workplace.ts';
 import {
   type CommandLine,
   commandLines,
@@ -16,7 +17,7 @@ import {
 } from './command-lines.ts';
 import { differences } from './differences.ts';
 import { digest, type Facts, factsOf, snapshotsOf } from './facts.ts';
-import { needsBoth, ours, peer, type Tool, Workplace } from './tools.ts';
+import { needsBoth, peer } from './tools.ts';
 
 const BLOCK = 524_288;
 const data = randomBytes(4 * BLOCK);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Emulator } from '../../src/emulator/index.ts';
 import { nextExtent } from '../../src/native/index.ts';
 import { UPLOAD_MARKER_TAG } from '../../src/transfer/marker.ts';
-import type { Outcome, Workplace } from './tools.ts';
+import type { Outcome, Workplace } from '../support/workplace.ts';
 
 const PIECE = 524_288;
 

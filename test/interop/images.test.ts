@@ -5,7 +5,8 @@ import { closeSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { BLOCK, firstWrongBlock, GIB, randomBlocks } from '../support/service.ts';
-import { needsBoth, needsPeer, ours, peer, type Tool, Workplace } from './tools.ts';
+import { ours, type Tool, Workplace } from '../support/workplace.ts';
+import { needsBoth, needsPeer, peer } from './tools.ts';
 
 /** Blocks at both ends, in runs and alone, one of them all zeros. */
 const someBlocks = () => randomBlocks([0, 1, 2, 17, 100, 101, 1024, 2047], [500]);

@@ -15,7 +15,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { EBSClient, PutSnapshotBlockCommand, StartSnapshotCommand } from '@aws-sdk/client-ebs';
 import { bytesAt, firstWrongBlock, GIB } from '../support/service.ts';
-import { ours } from './tools.ts';
+import { ours } from '../support/workplace.ts';
 
 const server = process.env.MOTO_SERVER ?? '';
 const needsMoto = {

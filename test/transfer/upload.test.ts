@@ -157,6 +157,21 @@ test('a stream is uploaded as it comes, and what it does not fill is not sent', 
   assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
 });
 
+test('for a stream that is empty, or ended before its first byte came, no snapshot is started', async (t) => {
+  const { emulator, service } = await startService(t);
+  await assert.rejects(uploadSnapshot({ source: Readable.from([]), volumeSizeGiB: 1, ...service }), {
+    code: 'SOURCE_EMPTY',
+    class: 'usage',
+  });
+  const source = new Readable({ read() {} });
+  const controller = new AbortController();
+  const upload = uploadSnapshot({ source, volumeSizeGiB: 1, signal: controller.signal, ...service });
+  setImmediate(() => controller.abort());
+  await assert.rejects(upload, { class: 'aborted' });
+  assert.ok(source.destroyed);
+  assert.deepEqual(emulator.log, []);
+});
+
 test('contradicting and impossible options are refused before anything is opened or requested', async (t) => {
   const { emulator, service } = await startService(t);
   const source = '/nonexistent/image';

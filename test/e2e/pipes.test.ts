@@ -1,0 +1,203 @@
+/** Images through pipes, with the programs that stand at their other ends. */
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { describe, type TestContext, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { needsBuild } from '../support/built.ts';
+import { BLOCK, firstWrongBlock, GIB, randomBlocks } from '../support/service.ts';
+import { ours, Workplace } from '../support/workplace.ts';
+
+const MIB = 2 ** 20;
+/** What a transfer may take, with everything that Node itself takes. Far less than the images here. */
+const MOST_MEMORY = 200 * MIB;
+
+/** A snapshot of 400 MiB of data, which is more than would go unnoticed in memory. */
+async function muchData(place: Workplace): Promise<{ id: string; digest: string }> {
+  const block = randomBytes(BLOCK);
+  const blocks = new Map(Array.from({ length: 800 }, (_, index) => [index, block]));
+  const digest = createHash('sha256');
+  for (const data of blocks.values()) digest.update(data);
+  return { id: await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks }), digest: digest.digest('hex') };
+}
+
+/** Resolves when a number has not changed for a quarter of a second: nothing moves any more. */
+async function settled(value: () => number): Promise<number> {
+  for (let last = -1; ; ) {
+    const now = value();
+    if (now === last) return now;
+    last = now;
+    await pause(250);
+  }
+}
+
+/** The most memory that a process has had until now, in bytes. */
+function peakMemory(pid: number): number {
+  const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))!;
+  return Number(kib) * 1024;
+}
+
+const answered = (place: Workplace, operation: string) => () =>
+  place.emulator.requests(operation).filter(({ status }) => status > 0).length;
+
+describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
+  test('a snapshot goes through gzip into a file, and from there into a new snapshot', async (t) => {
+    const place = await Workplace.for(t);
+    const blocks = randomBlocks([0, 1, 77, 2047]);
+    const id = await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+    const { stdout } = await place.shell(`
+      coldsnap download ${id} - | gzip -1 > disk.img.gz
+      gzip -dc disk.img.gz | coldsnap upload --volume-size 1 --omit-zero-blocks -
+    `);
+    const copy = stdout.trim();
+    assert.match(copy, /^snap-[0-9a-f]+$/);
+    assert.deepEqual(place.emulator.snapshot(copy)?.writtenBlocks, [...blocks.keys()]);
+    assert.equal(await firstWrongBlock(await place.emulator.readImage(copy), blocks, GIB), undefined);
+  });
+
+  test('stdout and stdin can be files', async (t) => {
+    const place = await Workplace.for(t);
+    const blocks = randomBlocks([0, 5, 2047]);
+    const id = await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+    const { stdout } = await place.shell(`
+      coldsnap download ${id} - > disk.img
+      coldsnap upload --volume-size 1 --omit-zero-blocks - < disk.img
+    `);
+    assert.equal(await firstWrongBlock(place.path('disk.img'), blocks, GIB), undefined);
+    assert.deepEqual(place.emulator.snapshot(stdout.trim())?.writtenBlocks, [0, 5, 2047]);
+  });
+
+  test('a download waits for a slow reader, and its memory does not grow meanwhile', async (t) => {
+    const place = await Workplace.for(t);
+    const { id, digest } = await muchData(place);
+    const child = place.start(ours, ['--endpoint', place.emulator.url, 'download', id, '-']);
+    await place.emulator.waitForRequest(({ operation }) => operation === 'GetSnapshotBlock', 64);
+    const fetched = await settled(answered(place, 'GetSnapshotBlock'));
+    assert.ok(fetched <= 200, `${fetched} blocks were fetched while nobody read`);
+
+    const hash = createHash('sha256');
+    let length = 0;
+    let peak = peakMemory(child.pid!);
+    for await (const chunk of child.stdout) {
+      if (length < 400 * MIB) hash.update(chunk.subarray(0, 400 * MIB - length));
+      // Long enough before the end for the process to be there.
+      if (length < GIB - 64 * MIB && length % (16 * MIB) < 65_536)
+        peak = Math.max(peak, peakMemory(child.pid!));
+      length += chunk.length;
+    }
+    assert.equal(length, GIB);
+    assert.equal(hash.digest('hex'), digest);
+    assert.ok(peak < MOST_MEMORY, `it took ${peak / MIB} MiB`);
+  });
+
+  test('an upload reads no faster than the service takes, and its memory does not grow', async (t) => {
+    const place = await Workplace.for(t);
+    const { emulator } = place;
+    emulator.setFaults([{ operation: 'PutSnapshotBlock', first: 64, action: { type: 'delay', ms: 3000 } }]);
+    const child = place.start(ours, ['--endpoint', emulator.url, 'upload', '--volume-size', '1', '-']);
+    const id = child.stdout.toArray();
+    const block = randomBytes(BLOCK);
+    let taken = 0;
+    const written = (async () => {
+      for (let count = 0; count < 800; count++) {
+        await new Promise((resolve, reject) => {
+          child.stdin.write(block, (error) => (error ? reject(error) : resolve(undefined)));
+        });
+        taken += block.length;
+      }
+      const peak = peakMemory(child.pid!);
+      child.stdin.end();
+      return peak;
+    })();
+    await emulator.waitForRequest(({ operation }) => operation === 'PutSnapshotBlock', 64);
+    const held = await settled(() => taken);
+    assert.ok(held <= 200 * BLOCK, `${held / MIB} MiB were read while nothing was put`);
+    const peak = await written;
+    const snapshotId = (await id).join('').trim();
+    assert.deepEqual(emulator.snapshot(snapshotId)?.writtenBlocks.length, 800);
+    assert.ok(peak < MOST_MEMORY, `it took ${peak / MIB} MiB`);
+  });
+
+  for (const flags of ['', '--json ', '--quiet ']) {
+    test(`a reader that has had enough ends the download quietly: ${flags}`, async (t) => {
+      const place = await Workplace.for(t);
+      const id = await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 1, 2]) });
+      const { stdout, stderr } = await place.shell(`
+        { coldsnap ${flags}--progress none download ${id} - || echo $? > status; } | head -c 1048576 | wc -c
+      `);
+      assert.deepEqual([stdout.trim(), stderr], ['1048576', '']);
+      assert.equal(readFileSync(place.path('status'), 'utf8'), '141\n');
+    });
+  }
+
+  test('when the program before the pipe has failed, no empty snapshot is made of nothing', async (t) => {
+    const place = await Workplace.for(t);
+    const { exit, stdout, stderr } = await place.shell(
+      'gzip -dc missing.gz | coldsnap upload --volume-size 1 -',
+    );
+    assert.deepEqual([exit, stdout], [2, '']);
+    assert.match(stderr, /^coldsnap: stdin is empty$/m);
+    assert.deepEqual(place.emulator.log, []);
+  });
+
+  test('more than the volume holds is refused, and no snapshot stays', async (t) => {
+    const place = await Workplace.for(t);
+    const { exit, stdout, stderr } = await place.shell(
+      'head -c 1074790400 /dev/zero | coldsnap upload --volume-size 1 --omit-zero-blocks -',
+    );
+    assert.deepEqual([exit, stdout], [2, '']);
+    assert.match(stderr, /stdin has more than the 1073741824 bytes \(1 GiB\) of the volume/);
+    const [started] = place.emulator.requests('StartSnapshot');
+    assert.ok(started);
+    assert.equal(place.emulator.requests('DeleteSnapshot').length, 1);
+  });
+
+  test('what nobody reads on stdout does not keep an upload from being completed', async (t) => {
+    const place = await Workplace.for(t);
+    writeFileSync(place.path('disk.img'), 'an image');
+    await place.shell('{ coldsnap upload disk.img || echo $? > status; } | true');
+    assert.equal(place.emulator.requests('CompleteSnapshot').length, 1);
+    assert.equal(readFileSync(place.path('status'), 'utf8'), '141\n');
+  });
+});
+
+/** Runs a command line with a terminal as its stdin, stdout and stderr. */
+async function inTerminal(
+  t: TestContext,
+  words: string,
+): Promise<{ exit: number; screen: string; place: Workplace }> {
+  const place = await Workplace.for(t);
+  await place.emulator.putSnapshot({ id: 'snap-1', volumeSizeGiB: 1, blocks: randomBlocks([0]) });
+  const script = { name: 'script', command: ['script', '-qec', `coldsnap ${words}`, '/dev/null'] } as const;
+  const child = place.start(script, [], { AWS_ENDPOINT_URL: place.emulator.url });
+  // Not ended: script would pass an end of file on.
+  const screen = child.stdout.toArray();
+  const [exit] = await once(child, 'exit');
+  child.stdin.destroy();
+  return { exit, screen: (await screen).join(''), place };
+}
+
+const needsScript = { skip: needsBuild.skip ?? (!existsSync('/usr/bin/script') && 'there is no script(1)') };
+
+describe('a terminal', { ...needsScript, concurrency: 2 }, () => {
+  for (const [target, message] of [
+    ['-', /an image is not printed on a terminal/],
+    ['/dev/stdout', /stdout is a terminal/],
+    ['/dev/tty', /\/dev\/tty is a terminal/],
+  ] as const) {
+    test(`gets no image: download to ${target}`, async (t) => {
+      const { exit, screen, place } = await inTerminal(t, `download snap-1 ${target}`);
+      assert.match(screen, message);
+      assert.ok(exit === 2 || exit === 3, `exit code ${exit}`);
+      assert.deepEqual(place.emulator.log, []);
+    });
+  }
+
+  test('is no source', async (t) => {
+    const { exit, screen, place } = await inTerminal(t, 'upload --volume-size 1 -');
+    assert.match(screen, /stdin is a terminal, not a disk image/);
+    assert.equal(exit, 2);
+    assert.deepEqual(place.emulator.log, []);
+  });
+});
