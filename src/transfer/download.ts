@@ -189,6 +189,8 @@ class Download {
     const { blockSize } = this.#geometry;
     const done = this.#checkpoint?.done ?? new RangeSet();
     this.#begin(done.size * blockSize);
+    // From the first block on a device is not blank any more, and only the journal says that this is why.
+    if (this.#checkpoint !== undefined) await this.#save(this.#checkpoint);
     const checkpoints = setInterval(this.#saveSoon, this.#options.checkpointIntervalMs);
     try {
       await fetchBlocks(ebs, this.#target, planDownload(pages, done), {

@@ -1,0 +1,58 @@
+/**
+ * Kills transfers at every request and at every system call that changes something, one after the other, and runs them
+ * again; see test/faults/kill.ts for what must hold. Half of them are killed once more on the way.
+ * Usage: node --import tsx scripts/kill-loop.ts [--kind file|device|upload] [--every N]
+ */
+import { test } from 'node:test';
+import { parseArgs } from 'node:util';
+import { Command, noStrace } from '../test/faults/command.ts';
+import { inWords, type Moment, Victim } from '../test/faults/kill.ts';
+import { noLoopDevices, Scratch } from '../test/support/loop.ts';
+import { GIB } from '../test/support/service.ts';
+
+const { values } = parseArgs({
+  options: { kind: { type: 'string' }, every: { type: 'string', default: '1' } },
+});
+const every = Number(values.every);
+if (!Number.isInteger(every) || every < 1) throw new Error('--every is a whole number from 1');
+
+/** By what targets, journals and locks are changed. */
+const calls = [
+  'pwrite64',
+  'write',
+  'fdatasync',
+  'fsync',
+  'rename',
+  'link',
+  'unlink',
+  'ftruncate',
+  'fallocate',
+  'ioctl',
+  'flock',
+];
+
+for (const kind of ['file', 'device', 'upload'] as const) {
+  if (values.kind !== undefined && values.kind !== kind) continue;
+  const skip = kind === 'device' ? noLoopDevices : undefined;
+  test(`a ${kind} that is killed anywhere comes out right`, skip === undefined ? {} : { skip }, async (t) => {
+    const scratch = await Scratch.for(t);
+    const command = await Command.compile(scratch.directory);
+    const device = kind === 'device' ? await scratch.loop({ bytes: GIB }) : undefined;
+    const killAll = async (moment: (number: number) => Moment) => {
+      for (let number = 1, tries = 0; ; number += every, tries++) {
+        const victim = await Victim.make(kind, command, scratch, device);
+        const more: Moment[] = tries % 2 === 0 ? [] : [{ request: 1 + (number % 7) }];
+        const killed = await victim.killAndRunAgain(moment(number), ...more);
+        await victim.emulator.close();
+        // It may have ended before the second time.
+        if (!killed && more.length === 0) {
+          process.stdout.write(`${kind}: killed ${tries} times, up to ${inWords(moment(number))}\n`);
+          return;
+        }
+      }
+    };
+    await killAll((request) => ({ request }));
+    if (noStrace !== undefined) t.diagnostic(noStrace);
+    for (const call of noStrace === undefined ? calls : []) await killAll((number) => ({ call, number }));
+  });
+}

@@ -1,0 +1,158 @@
+/**
+ * Kills transfers and runs them again. What must hold, wherever it dies: the second run ends with 0, the bytes are right,
+ * and no block that the journal calls safe is asked for, or sent, again.
+ */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Emulator, startEmulator } from '../../src/emulator/index.ts';
+import { listPendingSnapshots } from '../../src/index.ts';
+import type { Scratch } from '../support/loop.ts';
+import { bytesAt, firstWrongBlock, GIB, randomBlocks } from '../support/service.ts';
+import { type Command, type Ended, journalledBlocks } from './command.ts';
+
+const BLOCK = 65_536;
+const BLOCKS = 24;
+const WORKERS = 4;
+/** Some at the start, and one at the end, where a disk is looked at to see whether it is blank. */
+const indexes = [...Array.from({ length: BLOCKS - 1 }, (_, at) => at * 3), GIB / BLOCK - 1];
+
+export type Kind = 'file' | 'device' | 'upload';
+
+/** When a run is killed: when the emulator hears its n-th request, or when it makes its n-th call of a kind. */
+export type Moment = ({ readonly request: number } | { readonly call: string; readonly number: number }) & {
+  /** Milliseconds between saves of the journal, 5 unless given. */
+  readonly checkpointMs?: number;
+};
+
+export function inWords(moment: Moment): string {
+  return 'request' in moment ? `request ${moment.request}` : `${moment.call} ${moment.number}`;
+}
+
+/** Something to transfer, again and again, and how to see that it came out right. */
+export class Victim {
+  readonly emulator: Emulator;
+  readonly #command: Command;
+  readonly #words: readonly string[];
+  readonly #operation: string;
+  readonly #journal: () => string;
+  readonly #check: (stdout: string) => Promise<void>;
+
+  private constructor(
+    emulator: Emulator,
+    command: Command,
+    words: readonly string[],
+    journal: () => string,
+    check: (stdout: string) => Promise<void>,
+  ) {
+    this.emulator = emulator;
+    this.#command = command;
+    this.#words = ['--quiet', ...words, '--workers', String(WORKERS)];
+    this.#operation = words[0] === 'upload' ? 'PutSnapshotBlock' : 'GetSnapshotBlock';
+    this.#journal = journal;
+    this.#check = check;
+  }
+
+  /** A fresh one; it ends with the scratch directory. `device` is a loop device of 1 GiB with its backing file. */
+  static async make(
+    kind: Kind,
+    command: Command,
+    scratch: Scratch,
+    device?: { device: string; backing: string },
+  ): Promise<Victim> {
+    const emulator = await startEmulator({ blockSize: BLOCK, pageSize: 10 });
+    scratch.onEnd(() => emulator.close());
+    const path = scratch.path(`${kind}-${randomBytes(4).toString('hex')}.img`);
+    if (kind === 'upload') {
+      const image = randomBytes(BLOCKS * BLOCK);
+      writeFileSync(path, image);
+      return new Victim(
+        emulator,
+        command,
+        ['upload', path],
+        () => `${path}.coldsnap-upload`,
+        async (stdout) => {
+          const snapshotId = stdout.trim();
+          assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
+          assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
+          const service = { endpoint: emulator.url, region: 'us-east-1' };
+          assert.deepEqual(await listPendingSnapshots(service), [], 'no other snapshot is left');
+        },
+      );
+    }
+    const blocks = randomBlocks(indexes, [4], BLOCK);
+    const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+    if (kind === 'file') {
+      return new Victim(
+        emulator,
+        command,
+        ['download', snapshotId, path],
+        () => `${path}.coldsnap-progress`,
+        async () => {
+          assert.equal(await firstWrongBlock(path, blocks, GIB, BLOCK), undefined);
+          rmSync(path);
+        },
+      );
+    }
+    assert.ok(device);
+    truncateSync(device.backing, 0);
+    truncateSync(device.backing, GIB);
+    return new Victim(
+      emulator,
+      command,
+      ['download', snapshotId, device.device],
+      () => {
+        const directory = command.stateDirectory;
+        const name = readdirSync(directory).find((entry) => entry.endsWith('.coldsnap-progress'));
+        return join(directory, name ?? 'none');
+      },
+      async () => assert.equal(await firstWrongBlock(device.backing, blocks, GIB, BLOCK), undefined),
+    );
+  }
+
+  /**
+   * Runs it, kills it at a moment, runs it again and kills it at the next moment, if there is one, and at last lets it
+   * come to its end.
+   * @returns whether it lived long enough to be killed every time
+   */
+  async killAndRunAgain(...moments: Moment[]): Promise<boolean> {
+    let safe = new Set<number>();
+    const past: string[] = [];
+    for (const moment of [...moments, undefined]) {
+      this.emulator.clearLog();
+      const { end, stderr, stdout } = await this.#runUntil(moment);
+      const when = past.length === 0 ? '' : `killed at ${past.join(', then ')}: `;
+      const asked = this.emulator.requests(this.#operation).map((request) => request.blockIndex as number);
+      assert.deepEqual(
+        asked.filter((block) => safe.has(block)),
+        [],
+        `${when}safe blocks came again`,
+      );
+      // What the killed process had sent may arrive only now.
+      assert.ok(asked.length <= indexes.length + WORKERS, `${when}${asked.length} blocks`);
+      if (end !== 'SIGKILL') {
+        assert.equal(end, 0, `${when}${stderr}`);
+        await this.#check(stdout);
+        return moment === undefined;
+      }
+      past.push(inWords(moment as Moment));
+      safe = journalledBlocks(this.#journal());
+    }
+    return true;
+  }
+
+  async #runUntil(moment: Moment | undefined): Promise<Ended> {
+    if (moment === undefined) return this.#command.run(this.emulator.url, this.#words);
+    const options = { checkpointMs: moment.checkpointMs ?? 5 };
+    if ('call' in moment) {
+      const { call, number } = moment;
+      const strace = [`trace=${call}`, `inject=${call}:signal=KILL:when=${number}`];
+      return this.#command.run(this.emulator.url, this.#words, { ...options, strace });
+    }
+    const running = this.#command.start(this.emulator.url, this.#words, options);
+    const kill = () => void running.process.kill('SIGKILL');
+    this.emulator.waitForRequest((record) => record.status === 0, moment.request).then(kill, () => {});
+    return running.ended();
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * Random transfers under random faults, cut off at random requests: either they succeed and every byte is right, or they
+ * fail, in bounded time, and the next run without faults succeeds. COLDSNAP_LONG=n tries n schedules of each kind;
+ * COLDSNAP_SEED repeats those of a failure.
+ */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { closeSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import fc from 'fast-check';
+import { type Emulator, type FaultAction, type FaultRule, startEmulator } from '../../src/emulator/index.ts';
+import {
+  type DownloadOptions,
+  downloadSnapshot,
+  listPendingSnapshots,
+  type TransferEvent,
+  uploadSnapshot,
+} from '../../src/index.ts';
+import { type Fault, faults } from '../faults/faults.ts';
+import { needsLoop, Scratch } from '../support/loop.ts';
+import { firstWrongBlock, GIB } from '../support/service.ts';
+
+const asked = Number(process.env.COLDSNAP_LONG ?? 0);
+const numRuns = (short: number) => (asked === 0 ? short : asked > 1 ? asked : 2_000);
+const seed = process.env.COLDSNAP_SEED === undefined ? {} : { seed: Number(process.env.COLDSNAP_SEED) };
+/** No run takes so long: all retries, deadlines and pauses are shorter together. */
+const HANGS_AFTER_MS = 30_000;
+
+// State of devices does not belong in the machine's own directory.
+process.env.AWS_ACCESS_KEY_ID = 'AKIDEXAMPLE';
+process.env.AWS_SECRET_ACCESS_KEY = 'an example';
+
+/** What an honest but troubled service may do, and a little of what none does. */
+const faultNames = (Object.keys(faults) as Fault[]).filter((name) => name !== 'drips');
+
+const faultRule = (operations: readonly string[]) =>
+  fc.record({
+    operation: fc.constantFrom(...operations),
+    fault: fc.constantFrom(...faultNames),
+    when: fc.oneof(
+      fc.record({ probability: fc.double({ min: 0.02, max: 0.4, noNaN: true }), seed: fc.nat() }),
+      fc.record({ first: fc.integer({ min: 1, max: 3 }) }),
+      fc.record({ nth: fc.integer({ min: 1, max: 12 }) }),
+    ),
+  });
+
+const common = (operations: readonly string[]) => ({
+  blockSize: fc.constantFrom(4_096, 16_384, 65_536),
+  rules: fc.array(faultRule(operations), { maxLength: 5 }),
+  abortAt: fc.option(fc.integer({ min: 1, max: 40 }), { nil: undefined }),
+  workers: fc.integer({ min: 1, max: 8 }),
+  transport: fc.constantFrom('fast' as const, 'sdk' as const),
+  checkpointIntervalMs: fc.constantFrom(1, 10, 5_000),
+});
+
+type Common = {
+  [Key in keyof ReturnType<typeof common>]: ReturnType<typeof common>[Key] extends fc.Arbitrary<infer Value>
+    ? Value
+    : never;
+};
+
+function rulesOf({ rules }: Common): FaultRule[] {
+  return rules.map(({ operation, fault, when }) => ({
+    operation,
+    ...when,
+    action: faults[fault] as FaultAction,
+  }));
+}
+
+/** Blocks anywhere in the volume: some with data, some written as zeros. */
+const someBlocks = fc.record({
+  data: fc.uniqueArray(fc.oneof(fc.nat(20), fc.nat(16_383)), { maxLength: 25 }),
+  zeros: fc.uniqueArray(fc.nat(20), { maxLength: 5 }),
+});
+
+function contents(
+  { data, zeros }: { data: number[]; zeros: number[] },
+  blockSize: number,
+): Map<number, Buffer> {
+  const blocks = new Map(data.map((block) => [block, randomBytes(blockSize)]));
+  for (const block of zeros) blocks.set(block, Buffer.alloc(blockSize));
+  return blocks;
+}
+
+/** Runs a transfer under a schedule; gives its failure, if it failed. */
+async function underFaults(
+  emulator: Emulator,
+  schedule: Common,
+  transfer: (options: Pick<DownloadOptions, 'signal' | 'retryForMs' | 'deadlines'>) => Promise<unknown>,
+): Promise<unknown> {
+  emulator.setFaults(rulesOf(schedule));
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  const { abortAt } = schedule;
+  if (abortAt !== undefined) void emulator.waitForRequest(() => true, abortAt).then(abort, () => {});
+  try {
+    await inTime(
+      transfer({ signal: controller.signal, retryForMs: 200, deadlines: { connectMs: 1_000, idleMs: 100 } }),
+    );
+    return undefined;
+  } catch (error) {
+    assert.equal((error as Error).name, 'ColdsnapError', String((error as Error).stack));
+    return error;
+  } finally {
+    emulator.setFaults([]);
+  }
+}
+
+async function inTime(work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLong = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new assert.AssertionError({ message: 'it hangs' })), HANGS_AFTER_MS);
+  });
+  await Promise.race([work, tooLong]).finally(() => clearTimeout(timer));
+}
+
+const downloads = fc.record({
+  ...common(['ListSnapshotBlocks', 'GetSnapshotBlock', 'GetSnapshotBlock']),
+  blocks: someBlocks,
+  pageSize: fc.integer({ min: 1, max: 12 }),
+  emptyPages: fc.nat(2),
+});
+
+type Download = typeof downloads extends fc.Arbitrary<infer Value> ? Value : never;
+
+/** @param image where the target's bytes can be read, and its holes seen */
+async function checkDownload(schedule: Download, target: string, image: string): Promise<void> {
+  const { blockSize, pageSize, emptyPages, workers, transport, checkpointIntervalMs } = schedule;
+  const emulator = await startEmulator({ blockSize, pageSize, emptyPages });
+  try {
+    const blocks = contents(schedule.blocks, blockSize);
+    const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+    const service = { endpoint: emulator.url, region: 'us-east-1' };
+    const base = { snapshotId, target, workers, transport, checkpointIntervalMs, ...service };
+    const failure = await underFaults(emulator, schedule, (options) =>
+      downloadSnapshot({ ...base, ...options }),
+    );
+    if (failure !== undefined) await inTime(downloadSnapshot(base));
+    assert.equal(await firstWrongBlock(image, blocks, GIB, blockSize), undefined, `after ${failure}`);
+  } finally {
+    await emulator.close();
+  }
+}
+
+test('a download to a file either succeeds with every byte right, or fails and then succeeds', async (t) => {
+  const scratch = await Scratch.for(t);
+  const target = scratch.path('disk.img');
+  const property = fc.asyncProperty(downloads, async (schedule) => {
+    for (const end of ['', '.partial', '.coldsnap-progress']) rmSync(`${target}${end}`, { force: true });
+    await checkDownload(schedule, target, target);
+  });
+  await assertProperty(t, property, 14);
+});
+
+test('a download to a device, which was full of other data, does the same', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  process.env.STATE_DIRECTORY = scratch.directory;
+  const { device, backing } = await scratch.loop({ bytes: GIB });
+  const property = fc.asyncProperty(downloads, fc.nat(), async (schedule, at) => {
+    // Blank where it is looked at, and else what must not be left: noise.
+    const file = openSync(backing, 'r+');
+    ftruncateSync(file, 0);
+    ftruncateSync(file, GIB);
+    writeSync(file, randomBytes(2 ** 20), 0, 2 ** 20, 2 ** 20 + (at % (GIB - 3 * 2 ** 20)));
+    closeSync(file);
+    await checkDownload(schedule, device, backing);
+  });
+  await assertProperty(t, property, 8);
+});
+
+const uploads = fc.record({
+  ...common([
+    'StartSnapshot',
+    'PutSnapshotBlock',
+    'PutSnapshotBlock',
+    'PutSnapshotBlock',
+    'CompleteSnapshot',
+    'DescribeSnapshots',
+  ]),
+  blocks: fc.record({
+    data: fc.uniqueArray(fc.nat(30), { maxLength: 25 }),
+    zeros: fc.uniqueArray(fc.nat(30), { maxLength: 5 }),
+  }),
+  length: fc.integer({ min: 1, max: 31 * 4_096 }),
+  zeros: fc.constantFrom('sent', 'omitted', 'holes'),
+  completionDelayMs: fc.constantFrom(0, 100),
+});
+
+type Upload = typeof uploads extends fc.Arbitrary<infer Value> ? Value : never;
+
+async function checkUpload(schedule: Upload, source: string): Promise<void> {
+  const { blockSize, workers, transport, checkpointIntervalMs, zeros, completionDelayMs } = schedule;
+  const emulator = await startEmulator({ blockSize, completionDelayMs });
+  try {
+    const length = Math.ceil((schedule.length / 4_096) * blockSize);
+    const expected = writeImage(source, contents(schedule.blocks, blockSize), length, blockSize);
+    const service = { endpoint: emulator.url, region: 'us-east-1' };
+    const said: string[] = [];
+    const onEvent = (event: TransferEvent) => {
+      if (event.type === 'warning') said.push(event.message);
+    };
+    const base = {
+      source,
+      workers,
+      transport,
+      checkpointIntervalMs,
+      omitZeroBlocks: zeros === 'omitted',
+      detectHoles: zeros === 'holes',
+      wait: { successesRequired: 1, secondsBetweenAttempts: 0.05, timeoutMs: 20_000 },
+      onEvent,
+      ...service,
+    };
+    let snapshotId = '';
+    const failure = await underFaults(emulator, schedule, async (options) => {
+      ({ snapshotId } = await uploadSnapshot({ ...base, ...options }));
+    });
+    if (failure !== undefined) {
+      await inTime(
+        uploadSnapshot(base).then((result) => {
+          snapshotId = result.snapshotId;
+        }),
+      );
+    }
+    assert.equal(emulator.snapshot(snapshotId)?.status, 'completed', `after ${failure}`);
+    const image = await emulator.readImage(snapshotId);
+    assert.equal(await firstWrongBlock(image, expected, GIB, blockSize), undefined, `after ${failure}`);
+    for (const left of await listPendingSnapshots({ ...service })) {
+      assert.ok(
+        said.some((text) => text.includes(left.snapshotId)),
+        `${left.snapshotId} is left without a word`,
+      );
+    }
+  } finally {
+    await emulator.close();
+  }
+}
+
+/** Writes an image of `length` bytes and gives what its volume must be, block by block; the last one is padded. */
+function writeImage(path: string, blocks: Map<number, Buffer>, length: number, blockSize: number) {
+  const file = openSync(path, 'w');
+  ftruncateSync(file, length);
+  const expected = new Map<number, Buffer>();
+  for (const [block, data] of blocks) {
+    const count = Math.min(blockSize, length - block * blockSize);
+    if (count <= 0) continue;
+    writeSync(file, data, 0, count, block * blockSize);
+    expected.set(block, Buffer.concat([data.subarray(0, count)], blockSize));
+  }
+  closeSync(file);
+  return expected;
+}
+
+test('an upload either completes a snapshot of just these bytes, or fails and then does; and no snapshot is left without a word', async (t) => {
+  const scratch = await Scratch.for(t);
+  process.env.STATE_DIRECTORY = scratch.directory;
+  let count = 0;
+  const property = fc.asyncProperty(uploads, async (schedule) => {
+    const source = join(scratch.directory, `disk-${count++}.img`);
+    await checkUpload(schedule, source);
+    rmSync(source);
+  });
+  await assertProperty(t, property, 10);
+});
+
+/** On failure the message has the seed, and the schedule made as simple as it can be. */
+async function assertProperty<Values>(
+  t: TestContext,
+  property: fc.IAsyncProperty<Values>,
+  short: number,
+): Promise<void> {
+  const started = performance.now();
+  await fc.assert(property, { numRuns: numRuns(short), ...seed, endOnFailure: asked === 0 });
+  t.diagnostic(`${numRuns(short)} schedules in ${Math.round(performance.now() - started)} ms`);
+}
