@@ -399,3 +399,24 @@ test('an upload that never heard which snapshot it had started goes on with that
     [snapshotId],
   );
 });
+
+test('a KMS key that is refused and a parent that is unknown end the upload by name, with no snapshot begun', async (t) => {
+  const { emulator, service } = await startService(t, {
+    knownKmsKeys: ['arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000001'],
+  });
+  const source = join(scratch(t), 'disk.img');
+  writeFileSync(source, randomBytes(BLOCK));
+  const kmsKeyId = 'arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000002';
+  for (const refused of [{ kmsKeyId }, { parentSnapshotId: 'snap-0123456789abcdef0' }]) {
+    await assert.rejects(
+      uploadSnapshot({ source, ...refused, ...service }),
+      (error: Error & { class?: string }) => {
+        assert.match(`${error.class}`, /permanent|config/);
+        assert.match(error.message, /^StartSnapshot/);
+        return true;
+      },
+    );
+  }
+  assert.equal(emulator.requests('PutSnapshotBlock').length, 0);
+  assert.deepEqual(await listPendingSnapshots({ ...service }), []);
+});
