@@ -86,21 +86,27 @@ export async function connectEbs(
 ): Promise<EBSClient> {
   const endpoint = options.ebsEndpoint ?? options.endpoint;
   const client = new EBSClient(await clientConfig(options, endpoint, connections, deadlines));
-  await checkIdentity(client.config);
+  await checkIdentity(client.config, options.profile);
   return client;
 }
 
-/** Region and credentials come from chains that can end with nothing; better to hear it before anything is touched. */
-export async function checkIdentity(config: {
-  region: () => Promise<string>;
-  credentials: () => Promise<unknown>;
-}): Promise<void> {
+/**
+ * Region and credentials come from chains that can end with nothing; better to hear it before anything is touched.
+ *
+ * @param profile the one that was named, if any: it is what was wrong then
+ */
+export async function checkIdentity(
+  config: { region: () => Promise<string>; credentials: () => Promise<unknown> },
+  profile?: string,
+): Promise<void> {
   const context = { operation: 'Connecting to AWS' };
   try {
     await config.region();
     await config.credentials();
   } catch (error) {
-    throw classify(error, context);
+    const failure = classify(error, context);
+    if (profile === undefined || failure.code !== 'NO_CREDENTIALS') throw failure;
+    throw failure.reclassified('config', `${failure.message} (profile "${profile}")`);
   }
 }
 

@@ -37,7 +37,7 @@ export async function connectEc2(options: OpenEc2Options): Promise<EC2Client> {
   const deadlines = checkDeadlines(options.deadlines);
   const client =
     options.ec2Client ?? new EC2Client(await clientConfig(options, endpoint, CONNECTIONS, deadlines));
-  await checkIdentity(client.config);
+  await checkIdentity(client.config, options.profile);
   return client;
 }
 

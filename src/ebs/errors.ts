@@ -71,6 +71,14 @@ const unreachableCodes = new Set([
 
 const lostCodes = new Set(['ECONNRESET', 'EPIPE']);
 
+/** What to do about refusals that the service's words leave open. */
+const hintsByReason: Readonly<Record<string, string>> = {
+  INVALID_CUSTOMER_KEY:
+    'Check that the key exists in this region, is enabled and symmetric, and that this identity may use it.',
+  INVALID_SNAPSHOT_ID:
+    'Check the ID; only a completed snapshot can be read or be a parent ("coldsnap wait" waits for it).',
+};
+
 const transientReasons = new Set(['WRITE_REQUEST_TIMEOUT', 'CONFLICTING_BLOCK_UPDATE']);
 
 /** The IAM action an operation needs. EC2's clean-up and state calls belong to another service prefix. */
@@ -172,7 +180,8 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
       return make('transient', error.Reason ?? 'BLOCK_DATA_NOT_READ', `failed: ${message}`);
     }
     const reason = error.Reason ? ` (${error.Reason})` : '';
-    return make('permanent', error.Reason ?? 'SERVICE_REJECTED', `was refused: ${message}${reason}`);
+    const hint = hintsByReason[error.Reason ?? ''];
+    return make('permanent', error.Reason ?? 'SERVICE_REJECTED', `was refused: ${message}${reason}`, hint);
   }
   if (status !== undefined) return classifyStatus(status, name, message, make);
   return classifyNetwork(error, message, make);
@@ -192,12 +201,15 @@ function classifyStatus(status: number, name: string, message: string, make: Mak
       'BAD_REPLY',
       `got a reply that is not the service's (HTTP ${status}: ${message})`,
     );
-  return make(
-    'permanent',
-    'SERVICE_REJECTED',
-    `was refused (HTTP ${status}): ${message || name}`,
-    status === 404 ? 'Check that the endpoint is one of the EBS direct APIs.' : undefined,
-  );
+  // The service's own words for what does not exist have a name, and were understood above.
+  if (status === 404)
+    return make(
+      'config',
+      'WRONG_ENDPOINT',
+      "got a reply that is not the service's (HTTP 404)",
+      'Check that the endpoint is one of the EBS direct APIs, or of EC2 for what only EC2 can do.',
+    );
+  return make('permanent', 'SERVICE_REJECTED', `was refused (HTTP ${status}): ${message || name}`);
 }
 
 function classifyNetwork(error: ServiceFailure, message: string, make: Make): ColdsnapError {

@@ -1,6 +1,6 @@
 /** Holes from a sidecar file: what `qemu-img map --output=json` says of an image. */
 import { readFile, stat } from 'node:fs/promises';
-import { localError } from './errno.ts';
+import { isErrno, localError } from './errno.ts';
 import type { ByteRange } from './extents.ts';
 import { badMap } from './messages.ts';
 
@@ -25,6 +25,7 @@ export async function readQemuMap(mapPath: string, sizeBytes: number): Promise<B
     entries = JSON.parse(await readFile(mapPath, 'utf8'));
   } catch (error) {
     if (error instanceof SyntaxError) throw badMap(mapPath, 'it is not JSON');
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) throw badMap(mapPath, 'it does not exist');
     throw localError(error, `read ${mapPath}`, mapPath);
   }
   if (!Array.isArray(entries)) throw badMap(mapPath, 'it is not a list');

@@ -67,7 +67,7 @@ function checkConditions(conditions: WaitConditions): void {
   const known: readonly string[] = snapshotStatuses;
   if (desiredStatus !== undefined && !known.includes(desiredStatus)) {
     // A status that does not exist would be waited for in vain, and without end.
-    throw badCondition('desiredStatus', `one of ${known.join(', ')}`, desiredStatus);
+    throw badCondition('the desired status', `one of ${known.join(', ')}`, desiredStatus);
   }
   const number = (name: string, value: number | undefined, least: number, most: number, whole: boolean) => {
     if (value === undefined) return;

@@ -70,7 +70,10 @@ test('region and credentials come from a profile that is named', async (t) => {
   const config = await connecting(t, { profile: 'backup' });
   assert.equal(await config.region(), 'eu-north-1');
   assert.equal((await config.credentials()).accessKeyId, 'AKIDBACKUP');
-  await assert.rejects(connectEbs({ profile: 'other', region: REGION }, 1), { code: 'NO_CREDENTIALS' });
+  await assert.rejects(connectEbs({ profile: 'other', region: REGION }, 1), {
+    code: 'NO_CREDENTIALS',
+    message: /profile "other"/,
+  });
 });
 
 for (const endpoint of ['ebs.eu-west-1.amazonaws.com', 'localhost:4566', 'ftp://x', '/tmp/socket', '']) {

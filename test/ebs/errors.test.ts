@@ -172,6 +172,13 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     'permanent',
     'UNRELATED_SNAPSHOTS',
   ],
+  [
+    "a 404 that is not the service's comes from another server",
+    exception('SyntaxError', 404, undefined, 'Unexpected token <'),
+    'config',
+    'WRONG_ENDPOINT',
+    /not the service's \(HTTP 404\)/,
+  ],
   ['any other refusal is permanent', exception('Teapot', 418), 'permanent', 'SERVICE_REJECTED', /HTTP 418/],
   [
     'a reply that is no reply of the service may be a passing proxy',

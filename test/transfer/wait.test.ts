@@ -227,7 +227,10 @@ test('a deadline ends a request that hangs, and the last state is named', async 
 });
 
 for (const [conditions, sentence] of [
-  [{ desiredStatus: 'complete' }, /^desiredStatus must be one of pending, completed, .*, and not complete$/],
+  [
+    { desiredStatus: 'complete' },
+    /^the desired status must be one of pending, completed, .*, and not complete$/,
+  ],
   [{ successesRequired: 1.5 }, /^successesRequired must be a whole number/],
   [{ maxAttempts: 0 }, /^maxAttempts must be a whole number from 1/],
   [{ secondsBetweenAttempts: -1 }, /^secondsBetweenAttempts must be a number from 0/],

@@ -95,7 +95,10 @@ In another terminal (any credentials and region will do):
 
 /** The rules themselves are the emulator's to judge; here it is only made sure that they are rules at all. */
 async function readFaultRules(file: string): Promise<FaultRule[]> {
-  const text = await readFile(file, 'utf8');
+  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'ENOENT') throw cause;
+    throw new ColdsnapError('usage', 'BAD_FAULTS_FILE', `${file} does not exist`, { cause });
+  });
   let rules: unknown;
   try {
     rules = JSON.parse(text);
