@@ -225,8 +225,8 @@ export class DeviceTarget implements ImageTarget {
       try {
         await rereadPartitionTable(fd);
       } catch (error) {
-        // Without the right to do it (not root) the image is no less whole.
-        if (!isErrno(error, 'EACCES', 'EPERM', 'EINVAL', 'EBUSY')) throw error;
+        // Without the right to do it (not root), or on a device that has none, the image is no less whole.
+        if (!isErrno(error, 'EACCES', 'EPERM', 'EINVAL', 'EBUSY', 'ENOTTY', 'ENOTSUP')) throw error;
       }
     });
     await this.#device.close();

@@ -46,6 +46,8 @@ const errnoWords: Readonly<Record<string, string>> = {
   EIO: 'input/output error',
   ENOMEDIUM: 'no medium in the device',
   EDQUOT: 'disk quota exceeded',
+  // Linux has one number for this and EOPNOTSUPP, and Node calls it so.
+  ENOTSUP: 'operation not supported',
   ESTALE: 'stale file handle (the network file system has lost it)',
   EUCLEAN: 'the file system is damaged',
 };

@@ -33,6 +33,7 @@ export class JournalLock {
         // Another run may have ended, and removed the file, after it was opened here.
         if (await hasName(file, path)) return new JournalLock(path, file);
       } catch (error) {
+        await unlink(path).catch(() => {});
         await file.close();
         throw error;
       }

@@ -20,13 +20,15 @@ export const noStrace: string | undefined = (() => {
 export const needsStrace: { skip?: string } = noStrace === undefined ? {} : { skip: noStrace };
 
 export interface CommandOptions {
-  /** Environment besides that of a client of the emulator. */
-  env?: Record<string, string>;
+  /** Where journals of devices go. */
+  stateDirectory?: string;
   /** Milliseconds between saves of the journal. */
   checkpointMs?: number;
   /** strace's `-e` expressions, such as `inject=fsync:error=EIO:when=2`. Calls are counted by thread, so there is one for all. */
   strace?: readonly string[];
-  /** Where strace writes what it saw; nowhere unless given. */
+  /** Only calls on this file. */
+  stracePath?: string;
+  /** Where strace writes what it saw, with the whole of every string; nowhere unless given. */
   trace?: string;
 }
 
@@ -100,9 +102,15 @@ export class Command {
   start(endpoint: string, words: readonly string[], options: CommandOptions = {}): Running {
     const line = [process.execPath, this.#file, '--endpoint', endpoint, ...words];
     if (options.strace !== undefined) {
-      const output = options.trace ?? '/dev/null';
-      line.unshift('strace', '-f', '-qq', '-y', '-s', '0', '-o', output);
-      line.splice(8, 0, ...options.strace.flatMap((expression) => ['-e', expression]));
+      const output =
+        options.trace === undefined ? ['-s', '0', '-o', '/dev/null'] : ['-s', '99999', '-o', options.trace];
+      const path = options.stracePath === undefined ? [] : ['-P', options.stracePath];
+      const expressions = options.strace.flatMap((expression) => ['-e', expression]);
+      // Faster, but strace injects no signals under it.
+      const filter = options.strace.some((expression) => expression.includes(':signal='))
+        ? []
+        : ['--seccomp-bpf'];
+      line.unshift('strace', '-f', ...filter, '-qq', '-y', ...output, ...path, ...expressions);
     }
     const [file, ...args] = line as [string, ...string[]];
     const child = spawn(file, args, {
@@ -110,7 +118,7 @@ export class Command {
       env: {
         PATH: process.env.PATH,
         HOME: this.#home,
-        STATE_DIRECTORY: this.stateDirectory,
+        STATE_DIRECTORY: options.stateDirectory ?? this.stateDirectory,
         AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
         AWS_SECRET_ACCESS_KEY: 'an example',
         AWS_REGION: 'us-east-1',
@@ -119,7 +127,6 @@ export class Command {
         ...(options.checkpointMs === undefined
           ? {}
           : { COLDSNAP_TEST_CHECKPOINT_MS: String(options.checkpointMs) }),
-        ...options.env,
       },
     });
     return new Running(child);

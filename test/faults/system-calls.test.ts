@@ -1,0 +1,293 @@
+/**
+ * System calls that fail under the whole program, by strace's injection: the right message and exit code, no success, and
+ * no journal entry for what is not there. What each single call does is tested where it is made (test/native, test/devices).
+ */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, type TestContext, test } from 'node:test';
+import { type Emulator, startEmulator } from '../../src/emulator/index.ts';
+import { noLoopDevices, Scratch } from '../support/loop.ts';
+import { bytesAt, firstWrongBlock, GIB, randomBlocks } from '../support/service.ts';
+import { Command, type CommandOptions, type Ended, journalledBlocks, needsStrace } from './command.ts';
+
+const BLOCK = 4_096;
+const blocks = randomBlocks(
+  [...Array.from({ length: 40 }, (_, at) => at * 8), GIB / BLOCK - 1],
+  [3, 200],
+  BLOCK,
+);
+
+let emulator: Emulator;
+let command: Command;
+let snapshotId: string;
+const directory = mkdtempSync(join(tmpdir(), 'coldsnap-calls-'));
+before(async () => {
+  command = await Command.compile(directory);
+  emulator = await startEmulator({ blockSize: BLOCK });
+  snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+});
+after(async () => {
+  await emulator.close();
+  rmSync(directory, { recursive: true });
+});
+
+/** A transfer that can be run with faults. */
+interface Scene {
+  run(options?: CommandOptions): Promise<Ended>;
+  /** Asserts that everything that was to be there is there. */
+  whole(ended: Ended): Promise<void>;
+  /** Asserts that nothing looks finished, and that the journal speaks of nothing that is not there. */
+  honest(ended: Ended): Promise<void>;
+}
+
+type Kind = keyof typeof scenes;
+
+const scenes = {
+  async file(t: TestContext): Promise<Scene & { path: string }> {
+    const scratch = await Scratch.for(t);
+    const path = scratch.path('disk.img');
+    return {
+      path,
+      run: (options) => command.run(emulator.url, ['download', snapshotId, path, '--workers', '4'], options),
+      async whole() {
+        assert.equal(await firstWrongBlock(path, blocks, GIB, BLOCK), undefined);
+        assert.ok(!existsSync(`${path}.coldsnap-progress`));
+      },
+      async honest() {
+        assert.ok(!existsSync(path));
+        await assertThere(`${path}.partial`, journalledBlocks(`${path}.coldsnap-progress`));
+      },
+    };
+  },
+  async 'file in place of another'(t: TestContext): Promise<Scene & { path: string }> {
+    const scratch = await Scratch.for(t);
+    const path = scratch.path('disk.img');
+    writeFileSync(path, 'the other');
+    const words = ['download', '--force', snapshotId, path, '--workers', '4'];
+    return {
+      path,
+      run: (options) => command.run(emulator.url, words, options),
+      whole: async () => assert.equal(await firstWrongBlock(path, blocks, GIB, BLOCK), undefined),
+      honest: async () => assert.equal(readFileSync(path, 'utf8'), 'the other'),
+    };
+  },
+  async device(t: TestContext): Promise<Scene & { path: string }> {
+    const scratch = await Scratch.for(t);
+    const { device, backing } = await scratch.loop({ bytes: GIB });
+    const stateDirectory = scratch.directory;
+    return {
+      path: device,
+      run: (options) =>
+        command.run(emulator.url, ['download', snapshotId, device, '--workers', '4'], {
+          ...options,
+          stateDirectory,
+        }),
+      whole: async () => assert.equal(await firstWrongBlock(backing, blocks, GIB, BLOCK), undefined),
+      async honest() {
+        assert.ok(
+          bytesAt(backing, 0, BLOCK).every((byte) => byte === 0),
+          'block 0 must not be there',
+        );
+        const journal = readdirSync(stateDirectory).find((name) => name.endsWith('-progress'));
+        if (journal !== undefined)
+          await assertThere(backing, journalledBlocks(`${stateDirectory}/${journal}`));
+      },
+    };
+  },
+  async upload(t: TestContext): Promise<Scene & { path: string }> {
+    const scratch = await Scratch.for(t);
+    const path = scratch.path('disk.img');
+    const image = randomBytes(40 * BLOCK);
+    writeFileSync(path, image);
+    return {
+      path,
+      run: (options) => command.run(emulator.url, ['upload', path, '--workers', '4'], options),
+      async whole({ stdout }) {
+        assert.ok(bytesAt(await emulator.readImage(stdout.trim()), 0, image.length).equals(image));
+        assert.deepEqual(readdirSync(scratch.directory).sort(), ['disk.img']);
+      },
+      async honest({ stderr }) {
+        const started = /snap-[0-9a-f]+/.exec(stderr)?.[0];
+        assert.ok(started, stderr);
+        const asked = emulator.log.filter(({ snapshotId }) => snapshotId === started);
+        assert.ok(!asked.some(({ operation }) => operation === 'CompleteSnapshot'), 'it was not completed');
+      },
+    };
+  },
+};
+
+async function assertThere(image: string, done: ReadonlySet<number>): Promise<void> {
+  for (const block of done) {
+    const expected = blocks.get(block);
+    if (expected === undefined) continue;
+    assert.ok(bytesAt(image, block * BLOCK, BLOCK).equals(expected), `block ${block} is in the journal only`);
+  }
+}
+
+/** A fault, what is said of it, and the exit code; the next run without it must end well. */
+const failures: [Kind, string, RegExp, number?][] = [
+  [
+    'file',
+    'pwrite64:error=ENOSPC:when=20+',
+    /no space left on the file system of \S+disk\.img after writing \d+ bytes.*\n {2}Free some space/,
+  ],
+  [
+    'file',
+    'pwrite64:error=EIO:when=7',
+    /could not write to \S+disk\.img\.partial at offset \d+: input\/output error\n {2}The storage reports/,
+  ],
+  [
+    'file',
+    'pwrite64:error=EROFS:when=1',
+    /could not write to \S+disk\.img\.partial at offset \d+: read-only file system/,
+  ],
+  [
+    'file',
+    'pwrite64:retval=0:when=9',
+    /could not write to \S+disk\.img\.partial at offset \d+: input\/output error/,
+  ],
+  ['file', 'fdatasync:error=EIO:when=3', /could not sync \S+disk\.img\.partial: input\/output error/],
+  ['file', 'fdatasync:error=ENOSPC:when=2', /no space left on the file system of \S+disk\.img/],
+  ['file', 'link:error=EIO', /could not rename \S+disk\.img\.partial to \S+disk\.img: input\/output error/],
+  [
+    'file',
+    'ftruncate:error=EFBIG',
+    /could not give \S+disk\.img\.partial a size of 1073741824 bytes: file too large/,
+  ],
+  [
+    'file in place of another',
+    'rename:error=EIO:when=3+',
+    /could not rename \S+disk\.img\.partial to \S+disk\.img: input\/output error/,
+  ],
+  [
+    'device',
+    'pwrite64:error=EIO:when=12',
+    /could not write to \/dev\/loop\d+ at offset \d+: input\/output error/,
+  ],
+  ['device', 'fdatasync:error=EIO:when=2', /could not sync \/dev\/loop\d+: input\/output error/],
+  ['device', 'fsync:error=EIO:when=1', /could not sync \/dev\/loop\d+: input\/output error/],
+  [
+    'device',
+    'ioctl:error=EIO:when=5+',
+    /could not (examine|zero the first block of|zero a range of) \/dev\/loop\d+/,
+  ],
+  ['upload', 'pread64:error=EIO:when=5', /could not read \S+disk\.img at offset \d+: input\/output error/],
+  ['upload', 'pread64:retval=0:when=5', /\S+disk\.img changed while it was read: it became shorter/],
+];
+
+describe('a system call that fails ends the run with its reason', { concurrency: 2, ...needsStrace }, () => {
+  for (const [kind, fault, says, exitCode = 1] of failures) {
+    const skip = kind === 'device' ? noLoopDevices : undefined;
+    test(`${kind}: ${fault}`, skip === undefined ? {} : { skip }, async (t) => {
+      const scene = await scenes[kind](t);
+      const target = fault.startsWith('fsync') || fault.startsWith('ioctl') || fault.startsWith('fdatasync');
+      const stracePath = target ? { stracePath: kind === 'file' ? `${scene.path}.partial` : scene.path } : {};
+      const strace = [`trace=${fault.split(':', 1)[0]}`, `inject=${fault}`];
+      const { end, stderr, stdout } = await scene.run({ strace, checkpointMs: 5, ...stracePath });
+      assert.equal(end, exitCode, stderr);
+      assert.match(stderr, says);
+      assert.equal(stdout, '');
+      await scene.honest({ end, stderr, stdout });
+      const again = await scene.run();
+      assert.equal(again.end, 0, again.stderr);
+      await scene.whole(again);
+    });
+  }
+});
+
+/** Faults that can be lived with, and what is said of them, if anything. */
+const survivable: [Kind, string, RegExp?][] = [
+  ['file', 'pwrite64:error=EINTR:when=1..40+3'],
+  ['file', 'fdatasync:error=EINTR:when=1..5+2'],
+  ['file', 'link:error=EPERM'],
+  ['file', 'link:error=EOPNOTSUPP'],
+  [
+    'file',
+    'rename:error=ENOSPC',
+    /The journal could not be written \(.*ENOSPC.*\); the download goes on without it/,
+  ],
+  ['device', 'ioctl:error=EOPNOTSUPP:when=6+'],
+  ['device', 'fallocate:error=EOPNOTSUPP'],
+  ['device', 'pwrite64:error=EINTR:when=1..40+3'],
+  ['upload', 'pread64:error=EINTR:when=4..40+3'],
+  [
+    'upload',
+    'rename:error=EACCES',
+    /The journal could not be written \(.*EACCES.*\); the upload goes on without it/,
+  ],
+  ['upload', 'flock:error=ENOLCK', /No lock could be taken on the journal/],
+];
+
+describe('a system call that need not succeed does not stop the run', {
+  concurrency: 2,
+  ...needsStrace,
+}, () => {
+  for (const [kind, fault, says] of survivable) {
+    const skip = kind === 'device' ? noLoopDevices : undefined;
+    test(`${kind}: ${fault}`, skip === undefined ? {} : { skip }, async (t) => {
+      const scene = await scenes[kind](t);
+      const strace = [`trace=${fault.split(':', 1)[0]}`, `inject=${fault}`];
+      const stracePath = fault.startsWith('ioctl') ? { stracePath: scene.path } : {};
+      const ended = await scene.run({ strace, checkpointMs: 5, ...stracePath });
+      assert.equal(ended.end, 0, ended.stderr);
+      if (says !== undefined) assert.match(ended.stderr, says);
+      await scene.whole(ended);
+    });
+  }
+});
+
+test(
+  'the journal speaks of a block only when that was written, and the target synced after it',
+  needsStrace,
+  async (t) => {
+    const scene = await scenes.file(t);
+    const scratch = await Scratch.for(t);
+    const trace = scratch.path('trace');
+    const calls = 'trace=pwrite64,write,fdatasync,fsync,rename,link';
+    const { end, stderr } = await scene.run({ strace: [calls, 'status=successful'], checkpointMs: 1, trace });
+    assert.equal(end, 0, stderr);
+    const written = new Set<number>();
+    let safe = new Set<number>();
+    const saves: number[] = [];
+    let last = '';
+    for (const line of readFileSync(trace, 'utf8').split('\n')) {
+      const call = /^\d+ +(\w+)\((.*)\) += \d+/s.exec(line);
+      if (call === null || !line.includes(scratch.directory.slice(0, 5))) continue;
+      const [, name, args] = call as unknown as [string, string, string];
+      const where = /^write|^pwrite64|sync$/.test(name) ? /^\d+<([^>]*)>/.exec(args)?.[1] : args;
+      if (where === undefined) continue;
+      if (name === 'pwrite64') {
+        const offset = Number(/, (\d+)$/.exec(args)?.[1]);
+        const length = Number(/, (\d+), \d+$/.exec(args)?.[1]);
+        for (let at = 0; at < length; at += BLOCK) written.add((offset + at) / BLOCK);
+      } else if (name === 'fdatasync' && where.endsWith('.partial')) {
+        safe = new Set(written);
+      } else if (name === 'write' && where.endsWith('.coldsnap-progress.new')) {
+        const done = /\\"done\\":(\[[\d,[\]]*\])/.exec(args)?.[1];
+        assert.ok(done, line.slice(0, 300));
+        for (const [start, stop] of JSON.parse(done) as [number, number][]) {
+          for (let block = start; block < stop; block++) {
+            const data = blocks.get(block);
+            if (data?.some((byte) => byte !== 0))
+              assert.ok(safe.has(block), `block ${block} was not safe yet`);
+          }
+        }
+        saves.push(written.size);
+      } else if (name === 'rename') {
+        assert.match(
+          last,
+          /^fsync .*coldsnap-progress\.new$/,
+          'the journal itself is safe before it takes its place',
+        );
+      }
+      if (name !== 'pwrite64') last = `${name} ${where}`;
+    }
+    assert.ok(
+      saves.length >= 3 && saves.some((count) => count > 0 && count < 40),
+      `saved after ${saves} blocks`,
+    );
+  },
+);
