@@ -120,13 +120,30 @@ Napi::Value Lock(const Napi::CallbackInfo& info) {
   return error.Failed() ? ToJsError(info.Env(), error) : Napi::Boolean::New(info.Env(), locked);
 }
 
+// Fresh zeroed memory at a multiple of `alignment`, or nullptr with errno; both sizes are multiples of a page.
+uint8_t* MapAligned(size_t length, size_t alignment) {
+  void* mapped = mmap(nullptr, length + alignment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  auto* start = static_cast<uint8_t*>(mapped);
+  const size_t before = (alignment - reinterpret_cast<uintptr_t>(start) % alignment) % alignment;
+  if (before > 0) munmap(start, before);
+  if (before < alignment) munmap(start + before + length, alignment - before);
+  return start + before;
+}
+
 // allocateSlab(bytes) → ArrayBuffer, or the error object
 Napi::Value AllocateSlab(const Napi::CallbackInfo& info) {
-  const size_t length = static_cast<size_t>(ToUint64(info[0]));
-  void* memory = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return ToJsError(info.Env(), SysError::Last("mmap"));
+  // Direct I/O pins the pages of each block for each write; of huge ones there are few.
+  constexpr size_t kPage = 4096, kHugePage = size_t{1} << 21;
+  const size_t asked = static_cast<size_t>(ToUint64(info[0]));
+  const size_t length = (asked + kPage - 1) / kPage * kPage;
+  uint8_t* memory = MapAligned(length, length < kHugePage ? kPage : kHugePage);
+  if (memory == nullptr) return ToJsError(info.Env(), SysError::Last("mmap"));
+  // The part of a huge page beyond the slab's end would only be memory in use; where there are none, small ones will do.
+  const size_t huge = length / kHugePage * kHugePage;
+  if (huge > 0) madvise(memory, huge, MADV_HUGEPAGE);
   const auto unmap = [length](Napi::Env, void* data) { munmap(data, length); };
-  return Napi::ArrayBuffer::New(info.Env(), memory, length, unmap);
+  return Napi::ArrayBuffer::New(info.Env(), memory, asked, unmap);
 }
 
 struct WriteTask {
