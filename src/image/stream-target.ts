@@ -55,7 +55,8 @@ export class StreamTarget implements ImageTarget {
   #geometry: Geometry | undefined;
   /** Up to where the bytes were handed on. */
   #position = 0;
-  #writing = false;
+  /** Until the stream has taken all that can be written in order. */
+  #writing: Promise<void> | undefined;
   #finished = false;
   #failure: { readonly error: unknown } | undefined;
   /** Rejects what is waiting for the stream, which says nothing more to callbacks once it is destroyed. */
@@ -115,13 +116,12 @@ export class StreamTarget implements ImageTarget {
       if (this.#failure !== undefined) return done(this.#failure.error);
       if (offset < this.#position || this.#turns.has(offset)) return done(alreadyWritten(this.path, offset));
       this.#turns.set(offset, { end: offset + length, data, done });
-      if (!this.#writing) void this.#writeTurns();
+      if (offset === this.#position) this.#writing ??= this.#writeTurns();
     });
   }
 
   /** Writes what is next, as long as it is there. */
   async #writeTurns(): Promise<void> {
-    this.#writing = true;
     for (
       let turn = this.#turns.get(this.#position);
       turn !== undefined;
@@ -139,7 +139,7 @@ export class StreamTarget implements ImageTarget {
       this.#position = turn.end;
       turn.done();
     }
-    this.#writing = false;
+    this.#writing = undefined;
   }
 
   async #writeZeros(length: number): Promise<void> {
@@ -190,8 +190,10 @@ export class StreamTarget implements ImageTarget {
 
   async commit(): Promise<void> {
     if (this.#geometry === undefined) throw notPrepared(this.path);
-    if (this.#failure !== undefined) throw this.#failure.error;
     const { volumeSize } = this.#geometry;
+    // Blocks that settled early may still be on their way.
+    await this.#writing;
+    if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#position !== volumeSize) throw streamIncomplete(this.path, this.#position, volumeSize);
     if (this.#options.end) {
       await this.#whenDone((done) => {

@@ -103,6 +103,18 @@ test('a batch whose blocks wait for one with a wrong checksum settles, so that t
   );
 });
 
+test('a commit waits for blocks that settled early, beside one with a wrong checksum', async () => {
+  const stream = new PassThrough();
+  const image = buffer(stream);
+  const target = await begin(stream);
+  await target.zero(0, 14 * blockSize);
+  await target.writeBlocks([damaged(14, blockSize), arrived(15, blockSize)]);
+  await target.writeBlocks([arrived(14, blockSize)]);
+  await target.commit();
+  const expected = volumeOf([arrived(14, blockSize), arrived(15, blockSize)], MiB);
+  assertSameBytes(await image, expected);
+});
+
 test('workers with one buffer each, whose blocks come late, twice or damaged, never wait for one another for ever', async () => {
   const size = 4 * KiB;
   await fc.assert(
