@@ -1,5 +1,8 @@
 #include "block_batch.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "block_io.h"
 
 namespace coldsnap {
@@ -9,6 +12,19 @@ namespace {
 SysError At(SysError error, uint64_t offset) {
   error.offset = static_cast<int64_t>(offset);
   return error;
+}
+
+// Neighbours make one range: zeroing costs by the call, not by the byte.
+SysError ZeroTogether(int fd, std::vector<const BlockWrite*> blocks, ZeroMethod* method) {
+  std::sort(blocks.begin(), blocks.end(), [](const auto* a, const auto* b) { return a->offset < b->offset; });
+  for (size_t i = 0; i < blocks.size();) {
+    const uint64_t offset = blocks[i]->offset;
+    uint64_t end = offset;
+    while (i < blocks.size() && blocks[i]->offset == end) end += blocks[i++]->length;
+    const SysError error = ZeroRange(fd, offset, end - offset, method);
+    if (error.Failed()) return At(error, offset);
+  }
+  return {};
 }
 
 }  // namespace
@@ -30,17 +46,15 @@ SysError WriteBlocks(int fd, std::vector<BlockWrite>* blocks, ZeroPolicy policy,
   }
   if (fd < 0) return {};
 
+  std::vector<const BlockWrite*> zeros;
   for (BlockWrite& block : *blocks) {
-    SysError error;
-    if (block.outcome == BlockOutcome::kZero && policy == ZeroPolicy::kZero) {
-      error = ZeroRange(fd, block.offset, block.length, method);
-    } else if (block.outcome == BlockOutcome::kZero && policy == ZeroPolicy::kWrite) {
-      block.outcome = BlockOutcome::kWritten;
-    }
-    if (block.outcome == BlockOutcome::kWritten) error = WriteFully(fd, block.data, block.length, block.offset);
+    if (block.outcome == BlockOutcome::kZero && policy == ZeroPolicy::kZero) zeros.push_back(&block);
+    if (block.outcome == BlockOutcome::kZero && policy == ZeroPolicy::kWrite) block.outcome = BlockOutcome::kWritten;
+    if (block.outcome != BlockOutcome::kWritten) continue;
+    const SysError error = WriteFully(fd, block.data, block.length, block.offset);
     if (error.Failed()) return At(error, block.offset);
   }
-  return {};
+  return ZeroTogether(fd, std::move(zeros), method);
 }
 
 SysError ReadBlocks(int fd, std::vector<BlockRead>* blocks, bool hash) {

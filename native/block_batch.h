@@ -22,8 +22,9 @@ struct BlockWrite {
   BlockOutcome outcome = BlockOutcome::kMismatch;
 };
 
-// Checks all blocks first; then those with the right digest are written, in order, until a write fails (the error then
-// has that block's offset). With `fd` -1 blocks are only checked.
+// Checks all blocks first; then those with the right digest are written, in order, and zeros zeroed after them, until a call
+// fails (the error then has the offset of the block, or of the first of the zero blocks that were to be zeroed together).
+// With `fd` -1 blocks are only checked.
 SysError WriteBlocks(int fd, std::vector<BlockWrite>* blocks, ZeroPolicy policy, ZeroMethod* method);
 
 struct BlockRead {

@@ -57,13 +57,14 @@ const methods: readonly ZeroMethod[] = ['blkzeroout', 'zero-range', 'punch-hole'
 
 /**
  * Checks received blocks (up to 1,024) and puts the right ones in place, in one hop off the main thread: zero test, SHA-256 (blocks of
- * equal length together), and only if that is right the write, in the order given.
+ * equal length together), and only if that is right the write, in the order given; zero blocks after them, neighbours
+ * together.
  *
  * With `fd` -1 (and policy `skip`) the blocks are only checked: `written` then means "right, and not zeros".
  * `zeroMethod` is where the zeroing ladder starts; the result says which method works, for the next call.
  * A descriptor whose O_DIRECT gets in the way (EINVAL) loses it for good.
  *
- * Rejects with a SystemCallError with the failing block's `offset`; blocks before it were written, later ones not.
+ * Rejects with a SystemCallError with the failing block's `offset`; blocks before it were written, later ones perhaps not.
  */
 export async function writeBlocks(
   fd: number,

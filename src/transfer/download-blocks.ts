@@ -5,7 +5,7 @@ import type { OpenEbs } from '../ebs/open.ts';
 import { badBlock } from '../ebs/sdk-api.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
 import type { ArrivedBlock, BlockVerdict, ImageTarget } from '../image/target.ts';
-import { allocateSlab, sha256Kernels } from '../native/index.ts';
+import { allocateSlab } from '../native/index.ts';
 import { Batcher } from './batch.ts';
 import { BlockTokens } from './block-tokens.ts';
 import type { PlanStep } from './plan.ts';
@@ -40,7 +40,7 @@ export async function fetchBlocks(
   const { snapshotId, blockSize, signal, watchdog } = options;
   const slab = allocateSlab(options.workers * blockSize);
   const tokens = new BlockTokens({ list: api, get: once }, snapshotId, signal);
-  const batcher = new Batcher<ArrivedBlock, BlockVerdict>(sha256Kernels().lanes, async (blocks) => {
+  const batcher = new Batcher<ArrivedBlock, BlockVerdict>(options.workers, async (blocks) => {
     if (signal.aborted) throw abortedError(signal);
     return target.writeBlocks(blocks);
   });

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { EbsDirectApi } from '../ebs/api.ts';
 import { abortedError } from '../errors.ts';
 import type { ImageSource } from '../image/source.ts';
-import { allocateSlab, type BlockRead, type BlockReadResult, sha256Kernels } from '../native/index.ts';
+import { allocateSlab, type BlockRead, type BlockReadResult } from '../native/index.ts';
 import { Batcher } from './batch.ts';
 import { planUpload, type UploadStep } from './upload-plan.ts';
 import type { OpenSnapshot } from './upload-start.ts';
@@ -42,7 +42,7 @@ export async function putBlocks(
   const slab = allocateSlab(options.workers * blockSize);
   const zeros = new Uint8Array(blockSize);
   const zeroDigest = createHash('sha256').update(zeros).digest();
-  const batcher = new Batcher<BlockRead, BlockReadResult>(sha256Kernels().lanes, async (reads) => {
+  const batcher = new Batcher<BlockRead, BlockReadResult>(options.workers, async (reads) => {
     if (signal.aborted) throw abortedError(signal);
     return source.readBlocks(reads);
   });

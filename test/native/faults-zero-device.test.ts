@@ -62,13 +62,33 @@ test('a zero block in a batch remembers how low on the ladder it had to go', { s
   const body = `
     data.fill(0);
     const zeros = createHash('sha256').update(data).digest();
-    const blocks = [0, 16384].map((offset) => ({ data, offset, digest: zeros }));
+    const blocks = [0, 32768].map((offset) => ({ data, offset, digest: zeros }));
     return native.writeBlocks(fd, blocks, { zero: 'zero', zeroMethod: 'zero-range' });`;
   const { result, trace } = traced(file, 'fallocate', ['fallocate:error=EOPNOTSUPP:when=1'], body);
   assert.deepEqual(result, { outcomes: ['zero', 'zero'], zeroMethod: 'punch-hole' });
   assert.equal(trace.length, 3, trace.join('\n'));
   const failed = traced(file, 'fallocate', ['fallocate:error=EIO:when=2'], body);
-  assert.deepEqual([failed.error?.code, failed.error?.offset], ['EIO', 16384]);
+  assert.deepEqual([failed.error?.code, failed.error?.offset], ['EIO', 32768]);
+});
+
+test('zero blocks of a batch that are neighbours are zeroed with one call, in whatever order they came', {
+  skip,
+}, () => {
+  writeFileSync(file, noise(128 * K));
+  const body = `
+    const zero = new Uint8Array(16384);
+    const zeros = createHash('sha256').update(zero).digest();
+    const of = (data, digest) => (offset) => ({ data, offset, digest });
+    const blocks = [49152, 16384, 32768, 98304].map(of(zero, zeros));
+    blocks.splice(1, 0, of(data, digest)(65536));
+    return native.writeBlocks(fd, blocks, { zero: 'zero', zeroMethod: 'punch-hole' });`;
+  const { result, trace } = traced(file, 'fallocate', [], body);
+  assert.deepEqual((result as { outcomes: string[] }).outcomes, ['zero', 'written', 'zero', 'zero', 'zero']);
+  const ranges = trace.map((line) => /, (\d+), (\d+)\) += 0$/.exec(line)?.slice(1).map(Number));
+  assert.deepEqual(ranges, [
+    [16384, 49152],
+    [98304, 16384],
+  ]);
 });
 
 test('on a device BLKZEROOUT comes first, then the rest of the ladder; never a discard', {
