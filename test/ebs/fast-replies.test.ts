@@ -125,15 +125,78 @@ test('a put that is answered with anything but 201 is left to the SDK', async (t
   await closed(sockets[0]);
 });
 
-test('a put that is answered before it was read is left to the SDK', async (t) => {
-  const { url } = await listen(
+const refusal = (body: string, fields = '') =>
+  `HTTP/1.1 400 Bad Request\r\nx-amzn-RequestId: an-id\r\n${fields}Content-Length: ${body.length}\r\n\r\n${body}`;
+
+test('an error is named by the SDK from the one reply, and its connection is used again', async (t) => {
+  const throttle = JSON.stringify({
+    __type: 'RequestThrottledException',
+    Reason: 'RESOURCE_LEVEL_THROTTLE',
+    Message: 'slower',
+  });
+  const { url, sockets, heads } = await listen(t, ({ socket, request }) => {
+    socket.write(request < 3 ? refusal(throttle) : reply);
+  });
+  const { get, put, buffer, asked } = fastApi(t, url);
+  const throttled = { class: 'throttle', code: 'THROTTLED', requestId: 'an-id', httpStatus: 400, block: 5 };
+  await assert.rejects(get(), {
+    ...throttled,
+    operation: 'GetSnapshotBlock',
+    message: /RESOURCE_LEVEL_THROTTLE/,
+  });
+  await assert.rejects(put(), { ...throttled, operation: 'PutSnapshotBlock' });
+  await get();
+  assert.ok(buffer.equals(data));
+  assert.deepEqual([sockets.length, heads.length, asked.length], [1, 3, 0]);
+});
+
+test('an error is what its header says, too, and whatever else it is, it has a class', async (t) => {
+  const bodies: [string, string, string][] = [
+    ['{}', 'x-amzn-ErrorType: AccessDeniedException:http://x\r\n', 'ACCESS_DENIED'],
+    ['', '', 'SERVICE_REJECTED'],
+    ['<html>no</html>', 'Content-Type: text/html\r\n', 'SERVICE_REJECTED'],
+    ['{"__type":"Th', '', 'SERVICE_REJECTED'],
+    ['[]', '__proto__: x\r\nconstructor: y\r\n', 'SERVICE_REJECTED'],
+    ['['.repeat(8_192), '', 'SERVICE_REJECTED'],
+    ['{"__type":{"a":1},"message":[7],"Reason":null}', '', 'SERVICE_REJECTED'],
+  ];
+  const { url, heads } = await listen(t, ({ socket, request }) => {
+    const [body, fields] = bodies[request - 1] as [string, string, string];
+    socket.write(refusal(body, fields));
+  });
+  const { get, asked } = fastApi(t, url);
+  for (const [, , code] of bodies) await assert.rejects(get(), { code });
+  assert.deepEqual([heads.length, asked.length], [bodies.length, 0]);
+});
+
+test('an error that is long or does not say how long it is is left to the SDK; one that is cut has no reply', async (t) => {
+  const replies = [
+    refusal('x'.repeat(8_193)),
+    'HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n',
+    'HTTP/1.1 400 Bad Request\r\nContent-Length: 9\r\n\r\n{}',
+  ];
+  const { url } = await listen(t, ({ socket, request }) => socket.end(replies[request - 1] ?? ''));
+  const { get, asked } = fastApi(t, url);
+  await get();
+  await get();
+  await assert.rejects(get(), { code: 'CONNECTION_LOST' });
+  assert.deepEqual(asked, ['get', 'get']);
+});
+
+test('a put that is refused before it was read has failed at once, and its connection is closed', async (t) => {
+  const { url, sockets } = await listen(
     t,
-    ({ socket }) => socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}'),
-    { whenHead: true, onSocket: (socket) => socket.once('data', () => socket.pause()) },
+    ({ socket }) => socket.write(refusal('{"__type":"ConflictException"}')),
+    {
+      whenHead: true,
+      onSocket: (socket) => socket.once('data', () => socket.pause()),
+    },
   );
   const { put, asked } = fastApi(t, url);
-  await put(Buffer.alloc(2 ** 24));
-  assert.deepEqual(asked, ['put']);
+  await assert.rejects(put(Buffer.alloc(2 ** 24)), { code: 'CONFLICT' });
+  assert.deepEqual(asked, []);
+  sockets[0]?.resume();
+  await closed(sockets[0]);
 });
 
 test('the body of a reply to a put is skipped, whatever it is', async (t) => {

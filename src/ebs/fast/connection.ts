@@ -5,6 +5,7 @@
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls';
 import type { Deadlines } from '../connect.ts';
+import { isError } from './error-reply.ts';
 import type { Exchange } from './exchange.ts';
 import type { Origin } from './origin.ts';
 import { MAX_HEAD_BYTES, NotUnderstood, parseReplyHead } from './reply-head.ts';
@@ -54,6 +55,7 @@ export class Connection {
   /** Where the body goes, once the head was accepted. */
   #body: Uint8Array | undefined;
   #bodyLength = 0;
+  #isError = false;
   #payloadSent = 0;
   #payloadWritten = true;
   #sentAt = 0;
@@ -218,6 +220,7 @@ export class Connection {
       if (early.length > body.length) throw new NotUnderstood('the body is too long');
       body.set(early);
       this.#keepAlive = head.keepAlive;
+      this.#isError = isError(head);
       this.#body = body;
       this.#bodyLength = early.length;
     } catch (error) {
@@ -227,7 +230,8 @@ export class Connection {
   }
 
   #finishIfComplete(): void {
-    if (this.#bodyLength === this.#body?.length && this.#payloadWritten) this.#finish();
+    if (this.#bodyLength !== this.#body?.length) return;
+    if (this.#payloadWritten || this.#isError) this.#finish();
   }
 
   #finish(): void {
@@ -238,7 +242,7 @@ export class Connection {
     this.#headLength = 0;
     this.answered++;
     this.#pieceBytes = performance.now() - this.#sentAt < SLOW_MS ? PIECE_BYTES : SLOW_PIECE_BYTES;
-    if (this.#keepAlive) this.#owner.free(this);
+    if (this.#keepAlive && this.#payloadWritten) this.#owner.free(this);
     else this.destroy();
     exchange.succeed();
   }

@@ -1,7 +1,8 @@
 /**
  * Block data without the SDK's HTTP handler, whose stream bodies cost more than TLS does. It understands exactly one thing,
- * a block sent or taken as it should be; any other reply closes the connection, and the request is made again through
- * the SDK, which parses the reply and names the error. Everything that is not about blocks goes to the SDK anyway.
+ * a block sent or taken as it should be. An error that arrives whole is given to the SDK to be parsed and named; any other
+ * reply closes the connection, and the request is made again through the SDK. Everything that is not about blocks goes to
+ * the SDK anyway.
  *
  * Failures that have no reply to parse (no connection, connection lost, nothing moving) are not repeated there: another
  * client would learn nothing more, and wait a second time.
@@ -27,8 +28,10 @@ import { classify } from '../errors.ts';
 import { badBlock, checkBlockHeaders } from '../sdk-api.ts';
 import { BlockRequests } from './block-requests.ts';
 import { ConnectionPool } from './connection-pool.ts';
+import { type ErrorReply, errorReply, throwError } from './error-reply.ts';
+import type { ExchangeOptions } from './exchange.ts';
 import { directOrigin } from './origin.ts';
-import { MAX_HEAD_BYTES, NotUnderstood } from './reply-head.ts';
+import { MAX_HEAD_BYTES, NotUnderstood, type ReplyHead } from './reply-head.ts';
 
 export interface FastBlockOptions {
   /** Most connections at a time; requests beyond wait. */
@@ -75,25 +78,22 @@ export class FastBlockApi implements EbsDirectApi {
         const head = await route.requests.get(request);
         if (signal?.aborted) throw abortedError(signal);
         let received: ReceivedBlock | undefined;
-        await route.pool.request({
-          head,
-          signal,
-          accept: (reply) => {
-            const { status, contentLength, requestId } = reply;
-            if (status !== 200 || contentLength > buffer.length) {
-              throw new NotUnderstood(`HTTP ${status} with ${contentLength} bytes`);
-            }
-            received = checkBlockHeaders(context, buffer.length, reply);
-            if (contentLength !== received.dataLength) {
-              throw badBlock(
-                context,
-                `has ${contentLength} bytes where its header says ${received.dataLength}`,
-                requestId,
-              );
-            }
-            return contentLength === buffer.length ? buffer : buffer.subarray(0, contentLength);
-          },
-        });
+        const accept = (reply: ReplyHead) => {
+          const { status, contentLength, requestId } = reply;
+          if (status !== 200 || contentLength > buffer.length) {
+            throw new NotUnderstood(`HTTP ${status} with ${contentLength} bytes`);
+          }
+          received = checkBlockHeaders(context, buffer.length, reply);
+          if (contentLength !== received.dataLength) {
+            throw badBlock(
+              context,
+              `has ${contentLength} bytes where its header says ${received.dataLength}`,
+              requestId,
+            );
+          }
+          return contentLength === buffer.length ? buffer : buffer.subarray(0, contentLength);
+        };
+        await this.#exchange(route, { head, signal, accept });
         return received as unknown as ReceivedBlock;
       }
     } catch (error) {
@@ -117,20 +117,16 @@ export class FastBlockApi implements EbsDirectApi {
         const checksum = Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString('base64');
         const head = await route.requests.put(request, checksum);
         if (signal?.aborted) throw abortedError(signal);
-        await route.pool.request({
-          head,
-          payload: data,
-          signal,
-          accept: ({ status, contentLength, checksum: stored, requestId }) => {
-            if (status !== 201 || contentLength > sink.length) {
-              throw new NotUnderstood(`HTTP ${status} with ${contentLength} bytes`);
-            }
-            if (stored !== undefined && stored !== checksum) {
-              throw badBlock(context, 'was stored with another checksum', requestId);
-            }
-            return sink.subarray(0, contentLength);
-          },
-        });
+        const accept = ({ status, contentLength, checksum: stored, requestId }: ReplyHead) => {
+          if (status !== 201 || contentLength > sink.length) {
+            throw new NotUnderstood(`HTTP ${status} with ${contentLength} bytes`);
+          }
+          if (stored !== undefined && stored !== checksum) {
+            throw badBlock(context, 'was stored with another checksum', requestId);
+          }
+          return sink.subarray(0, contentLength);
+        };
+        await this.#exchange(route, { head, payload: data, signal, accept });
         return;
       }
     } catch (error) {
@@ -161,6 +157,17 @@ export class FastBlockApi implements EbsDirectApi {
       () => {},
     );
     this.#fallback.close();
+  }
+
+  /** Makes a request; has the SDK throw the error that comes as its reply. */
+  async #exchange({ pool }: Route, options: ExchangeOptions): Promise<void> {
+    let error: ErrorReply | undefined;
+    const accept = (reply: ReplyHead) => {
+      error = errorReply(reply);
+      return error?.body ?? options.accept(reply);
+    };
+    await pool.request({ ...options, accept });
+    if (error !== undefined) await throwError(this.#client, error);
   }
 
   /** Where requests go and how they are signed; undefined when only the SDK can reach the endpoint. */

@@ -17,6 +17,8 @@ export interface ReplyHead {
   readonly checksum: string | undefined;
   readonly algorithm: string | undefined;
   readonly requestId: string | undefined;
+  /** All fields of an error, for the SDK to read; their names in lower case. */
+  readonly errorFields?: Readonly<Record<string, string>>;
 }
 
 /** The reply is not of the kind that is understood here; another client may be able to say what it is. */
@@ -43,6 +45,7 @@ export function parseReplyHead(text: string): ReplyHead {
   let checksum: string | undefined;
   let algorithm: string | undefined;
   let requestId: string | undefined;
+  const errorFields: Record<string, string> | undefined = status >= 400 ? {} : undefined;
   while (end < text.length) {
     const start = end + 2;
     end = text.indexOf('\r\n', start);
@@ -52,7 +55,9 @@ export function parseReplyHead(text: string): ReplyHead {
     const name = text.slice(start, colon);
     const value = text.slice(colon + 1, end).trim();
     if (!FIELD_NAME.test(name) || !FIELD_VALUE.test(value)) throw new NotUnderstood('a header is malformed');
-    switch (name.toLowerCase()) {
+    const key = name.toLowerCase();
+    if (errorFields !== undefined) errorFields[key] = value;
+    switch (key) {
       case 'content-length':
         length = once(length, value);
         break;
@@ -86,6 +91,7 @@ export function parseReplyHead(text: string): ReplyHead {
     checksum,
     algorithm,
     requestId,
+    ...(errorFields === undefined ? {} : { errorFields }),
   };
 }
 
