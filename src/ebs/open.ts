@@ -56,7 +56,8 @@ export async function openEbs(options: OpenEbsOptions): Promise<OpenEbs> {
   const transport = options.transport ?? (options.ebsClient === undefined ? 'fast' : 'sdk');
   const blocks =
     transport === 'fast' ? new FastBlockApi(sdk, client, { connections: workers, deadlines }) : sdk;
-  const pacer = new Pacer({ workers, bytesPerSecond: options.bytesPerSecond });
+  const { idleMs } = deadlines;
+  const pacer = new Pacer({ workers, bytesPerSecond: options.bytesPerSecond, idleMs });
   const once = withPacing(blocks, pacer);
   const api = withRetries(once, policy);
   return { api, once, policy, pacer, close: () => api.close() };

@@ -3,7 +3,8 @@
  *
  * Rate: the service allows 1,000 gets or puts a second for one snapshot; a throttle means that somebody else uses some of
  * it, so the rate is cut and grows back slowly (AIMD). Requests in flight: on a slow line many at once only make each of
- * them slower, until deadlines strike; so their number shrinks while blocks take long, and grows back.
+ * them slower, until deadlines strike; so there are few at first, more with each block that is fast, and fewer when
+ * blocks take long or stall.
  */
 import { abortedError, ColdsnapError } from '../errors.ts';
 import type { EbsDirectApi } from './api.ts';
@@ -20,16 +21,23 @@ const GROWTH_PER_SECOND = 10;
 /** Requests that may go at once after a pause, in milliseconds of the rate. */
 const BURST_MS = 50;
 
-/** A block that takes longer than this shares its line with too many others. */
+/**
+ * Requests in flight until the first block has come: few enough for 2 Mbit/s. One more with each fast block doubles them
+ * within the time of a block, so no line that is fast is held up.
+ */
+const FIRST_IN_FLIGHT = 16;
+/** A block that takes longer than this, or than a quarter of the idle deadline, shares its line with too many others. */
 const SLOW_BLOCK_MS = 15_000;
-/** Blocks that are faster than this show that there is room for one more. */
-const FAST_BLOCK_MS = 5_000;
+/** Blocks in less than this part of that time show that there is room for one more. */
+const FAST_PART = 1 / 3;
 
 export interface PacerOptions {
   /** Most requests in flight. */
   readonly workers: number;
   /** Most payload bytes per second; no limit of its own unless given. */
   readonly bytesPerSecond?: number | undefined;
+  /** Milliseconds after which a request that does not move fails: blocks must not come near it. */
+  readonly idleMs: number;
   /** For tests: a clock in milliseconds and a sleep. */
   readonly now?: () => number;
   readonly sleep?: (ms: number, signal?: AbortSignal) => Promise<void>;
@@ -38,6 +46,7 @@ export interface PacerOptions {
 export class Pacer {
   readonly #workers: number;
   readonly #bytesPerSecond: number;
+  readonly #slowBlockMs: number;
   readonly #now: () => number;
   readonly #sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
   #requestsPerSecond = MAX_REQUESTS_PER_SECOND;
@@ -56,7 +65,8 @@ export class Pacer {
 
   constructor(options: PacerOptions) {
     this.#workers = options.workers;
-    this.#allowed = options.workers;
+    this.#allowed = Math.min(options.workers, FIRST_IN_FLIGHT);
+    this.#slowBlockMs = Math.min(SLOW_BLOCK_MS, options.idleMs / 4);
     this.#bytesPerSecond = options.bytesPerSecond ?? Number.POSITIVE_INFINITY;
     this.#now = options.now ?? (() => performance.now());
     this.#sleep = options.sleep ?? pause;
@@ -81,14 +91,16 @@ export class Pacer {
    */
   async run<T>(bytes: number, signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
     await this.#enter(signal);
+    let begun = Number.NaN;
     try {
       await this.#slot(bytes, signal);
-      const begun = this.#now();
+      begun = this.#now();
       const result = await request();
       this.#tookMs(this.#now() - begun);
       return result;
     } catch (error) {
       if (error instanceof ColdsnapError && error.class === 'throttle') this.#cut();
+      if (error instanceof ColdsnapError && error.code === 'STALLED') this.#shrink(this.#now() - begun);
       throw error;
     } finally {
       this.#leave();
@@ -142,15 +154,17 @@ export class Pacer {
   }
 
   #tookMs(ms: number): void {
+    if (ms > this.#slowBlockMs) this.#shrink(ms);
+    else if (ms < this.#slowBlockMs * FAST_PART && this.#allowed < this.#workers) this.#allowed++;
+  }
+
+  /** @param ms how long the request took */
+  #shrink(ms: number): void {
     const now = this.#now();
-    if (ms > SLOW_BLOCK_MS) {
-      // Those that are in flight already were begun under the old number and say nothing about the new one.
-      if (now - this.#lastShrink < ms) return;
-      this.#lastShrink = now;
-      this.#allowed = Math.max(1, Math.floor(this.#allowed / 2));
-    } else if (ms < FAST_BLOCK_MS && this.#allowed < this.#workers) {
-      this.#allowed++;
-    }
+    // Those that are in flight already were begun under the old number and say nothing about the new one.
+    if (now - this.#lastShrink < ms) return;
+    this.#lastShrink = now;
+    this.#allowed = Math.max(1, Math.floor(this.#allowed / 2));
   }
 }
 

@@ -8,6 +8,7 @@ function paced(options: Partial<PacerOptions> = {}) {
   const clock = { now: 0 };
   const pacer = new Pacer({
     workers: 64,
+    idleMs: 60_000,
     now: () => clock.now,
     sleep: async (ms) => {
       clock.now += ms;
@@ -60,22 +61,57 @@ test('the rate never falls to nothing', async () => {
   assert.ok(pacer.requestsPerSecond >= 1);
 });
 
-test('while blocks take long, fewer are in flight; when they are fast again, more', async () => {
-  const { pacer, clock } = paced({ workers: 64 });
-  const slow = async () => {
-    clock.now += 20_000;
-  };
-  await pacer.run(1, undefined, slow);
-  assert.equal(pacer.inFlightAllowed, 32);
-  await pacer.run(1, undefined, slow);
-  await pacer.run(1, undefined, slow);
-  assert.equal(pacer.inFlightAllowed, 8);
+test('a few are in flight at first, and with each block that is fast one more, up to all workers', async () => {
+  const { pacer } = paced();
+  assert.equal(pacer.inFlightAllowed, 16);
+  await pacer.run(1, undefined, async () => {});
+  assert.equal(pacer.inFlightAllowed, 17);
   for (let count = 0; count < 100; count++) await pacer.run(1, undefined, async () => {});
   assert.equal(pacer.inFlightAllowed, 64);
+  assert.equal(paced({ workers: 3 }).pacer.inFlightAllowed, 3);
+});
+
+for (const [idleMs, slowMs, middlingMs] of [
+  [60_000, 20_000, 10_000],
+  [2_000, 600, 300],
+  [2 ** 31 - 1, 20_000, 10_000],
+] as const) {
+  test(`while blocks take ${slowMs} ms of an idle deadline of ${idleMs}, or stall, fewer are in flight`, async () => {
+    const { pacer, clock } = paced({ idleMs });
+    const taking = (ms: number) => async () => {
+      clock.now += ms;
+    };
+    const stall = async () => {
+      clock.now += 1;
+      throw new ColdsnapError('transient', 'STALLED', 'no byte moved');
+    };
+    await pacer.run(1, undefined, taking(slowMs));
+    assert.equal(pacer.inFlightAllowed, 8);
+    await pacer.run(1, undefined, taking(middlingMs));
+    assert.equal(pacer.inFlightAllowed, 8);
+    await assert.rejects(pacer.run(1, undefined, stall), { code: 'STALLED' });
+    assert.equal(pacer.inFlightAllowed, 4);
+    for (let count = 0; count < 9; count++) await pacer.run(1, undefined, taking(slowMs));
+    assert.equal(pacer.inFlightAllowed, 1);
+  });
+}
+
+test('what stalls together counts as one sign', async () => {
+  const { pacer, clock } = paced();
+  let stall: (error: Error) => void = () => {};
+  const stalled = new Promise<void>((_resolve, reject) => {
+    stall = reject;
+  });
+  const requests = Array.from({ length: 16 }, () => assert.rejects(pacer.run(1, undefined, () => stalled)));
+  await new Promise(setImmediate);
+  clock.now += 60_000;
+  stall(new ColdsnapError('transient', 'STALLED', 'no byte moved'));
+  await Promise.all(requests);
+  assert.equal(pacer.inFlightAllowed, 8);
 });
 
 test('no more than the allowed number are in flight, and an abort lets those that wait go', async () => {
-  const pacer = new Pacer({ workers: 2 });
+  const pacer = new Pacer({ workers: 2, idleMs: 60_000 });
   const controller = new AbortController();
   let finish: () => void = () => {};
   const gate = new Promise<void>((resolve) => {
