@@ -48,7 +48,11 @@ export interface ListRange extends CallOptions {
  * @throws ColdsnapError code `BAD_LIST` for a list that cannot be true (index outside the volume, descending,
  *   sizes that change, pages without end)
  */
-export function listBlocks(api: EbsDirectApi, snapshotId: string, range: ListRange = {}) {
+export function listBlocks(
+  api: Pick<EbsDirectApi, 'listSnapshotBlocks'>,
+  snapshotId: string,
+  range: ListRange = {},
+) {
   const list = (part: ListRange) =>
     checkedPages('ListSnapshotBlocks', snapshotId, part, async (position) => {
       const page = await api.listSnapshotBlocks({ snapshotId, ...position }, range);

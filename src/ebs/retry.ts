@@ -6,6 +6,7 @@
  * exceptions, each with its reason, are in {@link RetryPolicy.run}.
  */
 import { abortedError, ColdsnapError } from '../errors.ts';
+import { abortable } from './abortable.ts';
 import type { EbsDirectApi } from './api.ts';
 import { classify, type RequestContext } from './errors.ts';
 
@@ -138,7 +139,8 @@ export class RetryPolicy {
       this.#refreshing = undefined;
     });
     try {
-      await this.#refreshing;
+      // What fetches credentials may hang, and knows of no signal.
+      await (signal === undefined ? this.#refreshing : abortable(this.#refreshing, signal));
     } catch (failure) {
       throw classify(failure, context, signal);
     }

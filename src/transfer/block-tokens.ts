@@ -1,8 +1,9 @@
 /** Fetches blocks whose tokens may have expired: a transfer that lasts longer than 7 days needs new ones. */
 import type { BlockReference, EbsDirectApi, ReceivedBlock } from '../ebs/api.ts';
+import { listBlocks } from '../ebs/list.ts';
 import { ColdsnapError } from '../errors.ts';
 
-/** Blocks to list at once when a token has expired: those that follow have expired too. */
+/** Blocks of which to keep the tokens when one has expired: those that follow have expired too. */
 const RENEWED_AT_ONCE = 1_000;
 
 /** Whom to ask for listings, and whom for blocks: these are repeated by whoever checks them. */
@@ -55,13 +56,12 @@ export class BlockTokens {
     const turn = this.#renewing.then(async () => {
       const known = this.#renewed.get(block);
       if (known !== undefined && known !== refused) return;
-      const request = {
-        snapshotId: this.#snapshotId,
-        startingBlockIndex: block,
-        maxResults: RENEWED_AT_ONCE,
-      };
-      const page = await this.#services.list.listSnapshotBlocks(request, { signal: this.#signal });
-      this.#renewed = new Map(page.blocks.map((entry) => [entry.blockIndex, entry.blockToken]));
+      const range = { from: block, below: block + RENEWED_AT_ONCE, signal: this.#signal };
+      for await (const { entries } of listBlocks(this.#services.list, this.#snapshotId, range)) {
+        this.#renewed = new Map(entries.map((entry) => [entry.blockIndex, entry.blockToken]));
+        // A page may be empty, and the block on the next.
+        if (entries.length > 0) break;
+      }
     });
     this.#renewing = turn.catch(() => {});
     await turn;

@@ -1,5 +1,6 @@
 /** Downloads a snapshot into an image: list → plan → fetch, check and write → sync → commit. */
 import { setMaxListeners } from 'node:events';
+import { abortable } from '../ebs/abortable.ts';
 import type { BlockReference } from '../ebs/api.ts';
 import { type CheckedPage, listBlocks } from '../ebs/list.ts';
 import { openEbs } from '../ebs/open.ts';
@@ -21,7 +22,7 @@ import { Meter } from './meter.ts';
 import type { DownloadOptions, DownloadResult } from './options.ts';
 import { planDownload } from './plan.ts';
 import { RangeSet } from './range-set.ts';
-import { Watchdog } from './watchdog.ts';
+import { CREDENTIALS, Watchdog } from './watchdog.ts';
 
 type Pages = AsyncGenerator<CheckedPage<BlockReference>, void, undefined>;
 
@@ -84,12 +85,15 @@ class Download {
     const found = await this.#findJournal();
     if (await this.#finishedEarlier(found)) return this.#done();
     await this.#target.checkOverwrite({ force, resuming: found.kind === 'fits' || found.kind === 'foreign' });
-    const ebs = await openEbs({ ...this.#options, onRetry: this.#meter.retry });
+    this.#watchdog.doing('connect', CREDENTIALS, 'service');
+    const ebs = await abortable(openEbs({ ...this.#options, onRetry: this.#meter.retry }), this.#signal);
+    this.#watchdog.done('connect');
     this.#meter.pacer = ebs.pacer;
     try {
       const pages = listBlocks(ebs.api, snapshotId, { signal: this.#signal });
       const first = await this.#firstPage(pages);
       this.#geometry = { volumeSize: first.volumeSize, blockSize: first.blockSize };
+      this.#watchdog.doing('target', `${this.#target.path} to be made ready`, 'disk');
       this.#checkpoint = await prepareTarget(this.#target, {
         snapshotId,
         geometry: this.#geometry,
@@ -98,7 +102,8 @@ class Download {
         force,
         startsAnew: this.#startsAnew,
       });
-      await this.#fetch(ebs, startingWith(first, pages));
+      this.#watchdog.done('target');
+      await this.#fetch(ebs, this.#startingWith(first, pages));
     } finally {
       ebs.close();
     }
@@ -176,12 +181,24 @@ class Download {
 
   async #firstPage(pages: Pages): Promise<CheckedPage<BlockReference>> {
     const { snapshotId } = this.#options;
-    this.#watchdog.doing('list', `the list of ${snapshotId}`, 'service');
-    const first = await pages.next();
-    this.#watchdog.done('list');
+    const first = await this.#nextPage(pages);
     if (first.done)
       throw new ColdsnapError('permanent', 'BAD_LIST', `${snapshotId} has no list`, { snapshotId });
     return first.value;
+  }
+
+  async #nextPage(pages: Pages): Promise<IteratorResult<CheckedPage<BlockReference>, void>> {
+    this.#watchdog.doing('list', `the list of ${this.#options.snapshotId}`, 'service');
+    const page = await pages.next();
+    this.#watchdog.done('list');
+    return page;
+  }
+
+  async *#startingWith(first: CheckedPage<BlockReference>, rest: Pages): Pages {
+    yield first;
+    for (let page = await this.#nextPage(rest); !page.done; page = await this.#nextPage(rest)) {
+      yield page.value;
+    }
   }
 
   async #fetch(ebs: Awaited<ReturnType<typeof openEbs>>, pages: Pages): Promise<void> {
@@ -258,9 +275,4 @@ class Download {
     this.#checkpoint = undefined;
     if (this.#options.keepCheckpoint !== true) await checkpoint?.remove().catch(() => {});
   }
-}
-
-async function* startingWith(first: CheckedPage<BlockReference>, rest: Pages): Pages {
-  yield first;
-  yield* rest;
 }

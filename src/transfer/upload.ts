@@ -1,11 +1,11 @@
 /** Uploads an image as a snapshot: start → read and hash → put → complete. */
 import { setMaxListeners } from 'node:events';
+import { abortable } from '../ebs/abortable.ts';
 import { type OpenEbs, openEbs } from '../ebs/open.ts';
 import type { RetryNotice } from '../ebs/retry.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
 import { openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
-import { abortable } from './abortable.ts';
 import {
   checkCheckpointInterval,
   checkRate,
@@ -28,7 +28,7 @@ import {
 import { checkUploadOptions, startRequest, volumeSizeFor } from './upload-request.ts';
 import { type OpenSnapshot, startSnapshot } from './upload-start.ts';
 import { confirmCompletion, removeSnapshot, waitUntilUsable } from './upload-states.ts';
-import { Watchdog } from './watchdog.ts';
+import { CREDENTIALS, Watchdog } from './watchdog.ts';
 
 const GIB = 2 ** 30;
 
@@ -107,7 +107,9 @@ class Upload {
   async execute(): Promise<UploadResult> {
     await this.#takeLock();
     const found = await this.#findJournal();
-    const ebs = await openEbs({ ...this.#options, onRetry: this.#onRetry });
+    this.#watchdog.doing('connect', CREDENTIALS, 'service');
+    const ebs = await abortable(openEbs({ ...this.#options, onRetry: this.#onRetry }), this.#signal);
+    this.#watchdog.done('connect');
     this.#meter.pacer = ebs.pacer;
     let status: string;
     try {

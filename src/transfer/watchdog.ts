@@ -11,6 +11,8 @@ const SAY_AFTER_MS = 60_000;
 /** Beyond the retry time, for a last request's own deadlines. */
 const GRACE_MS = 120_000;
 const CHECK_INTERVAL_MS = 5_000;
+/** Where they come from may be a program or a service of its own. */
+export const CREDENTIALS = 'region and credentials';
 
 /** Who must move next. */
 export type WaitingFor = 'service' | 'disk';

@@ -208,6 +208,8 @@ test('expired block tokens are replaced by a new listing from that block', async
     now: () => now,
     blockTokenLifeMs: 3_600_000,
     pageSize: 100,
+    // Also where the new listing begins.
+    emptyPages: 1,
   });
   const blocks = randomBlocks(Array.from({ length: 8 }, (_, at) => at * 2));
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
@@ -218,8 +220,8 @@ test('expired block tokens are replaced by a new listing from that block', async
   await running;
   assert.equal(await firstWrongBlock(target, blocks, GIB), undefined);
   const lists = emulator.requests('ListSnapshotBlocks');
-  assert.equal(lists.length, 2, 'one listing renews all tokens behind it');
-  assert.match(lists[1]?.path ?? '', /startingBlockIndex=/i);
+  const renewals = lists.filter(({ path }) => /startingBlockIndex=/i.test(path));
+  assert.equal(renewals.length, 1, 'one listing renews all tokens behind it');
 });
 
 test('nothing is requested and nothing touched for arguments that cannot be right', async (t) => {
