@@ -68,6 +68,11 @@ async function takeUp(
     options.startsAnew(`its snapshot ${snapshot.snapshotId} has failed`, snapshot.snapshotId);
     return undefined;
   }
+  // Nobody but an upload that has put everything may complete it: what is missing there would read as zeros.
+  if (snapshot.status === 'completed' && journal.completing !== true) {
+    options.startsAnew(`its snapshot ${snapshot.snapshotId} was completed before everything was put`);
+    return undefined;
+  }
   // The earlier run ended before it heard which snapshot it had started; whichever it is, this is the one.
   if (journal.snapshotId === '') return emptySnapshot(snapshot, token);
   if (snapshot.snapshotId !== journal.snapshotId || snapshot.blockSize !== journal.blockSize) {

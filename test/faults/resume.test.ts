@@ -1,0 +1,198 @@
+/** What a run that was cut off has left, and what the next one makes of it: journals in every place, snapshots in every state. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { CompleteSnapshotCommand, EBSClient } from '@aws-sdk/client-ebs';
+import type { Emulator } from '../../src/emulator/index.ts';
+import { type DownloadOptions, downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
+import { startRequest } from '../../src/transfer/upload-request.ts';
+import { needsLoop, Scratch } from '../support/loop.ts';
+import {
+  bytesAt,
+  firstWrongBlock,
+  GIB,
+  randomBlocks,
+  recorder,
+  scratch,
+  startService,
+} from '../support/service.ts';
+
+const BLOCK = 65_536;
+const COUNT = 8;
+/** Far apart, because a device's first 512 KiB are held back together. */
+const indexes = Array.from({ length: COUNT }, (_, at) => at * 8);
+const blocks = randomBlocks(indexes, [], BLOCK);
+
+/** Refuses one block, so that a run with one worker ends there. */
+function deny(emulator: Emulator, operation: string, block: number): void {
+  const action = { type: 'error', status: 403, code: 'AccessDeniedException' } as const;
+  emulator.setFaults([{ operation, block, action }]);
+}
+
+/** A download that can be cut off in the middle; `gets` are the blocks asked for since. */
+async function download(t: TestContext, target: string, options: Partial<DownloadOptions> = {}) {
+  const { emulator, service } = await startService(t, { blockSize: BLOCK });
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const run = (more: Partial<DownloadOptions> = {}) =>
+    downloadSnapshot({ snapshotId, target, workers: 1, ...service, ...options, ...more });
+  const cutOff = async (more: Partial<DownloadOptions> = {}) => {
+    deny(emulator, 'GetSnapshotBlock', 32);
+    await assert.rejects(run(more), { code: 'ACCESS_DENIED' });
+    emulator.setFaults([]);
+    emulator.clearLog();
+  };
+  const gets = () => emulator.requests('GetSnapshotBlock').map(({ blockIndex }) => blockIndex);
+  return { snapshotId, run, cutOff, gets };
+}
+
+function warningOf(events: ReturnType<typeof recorder>['events']): string {
+  const warning = events.find((event) => event.type === 'warning' && event.code === 'JOURNAL_NOT_USED');
+  return warning?.type === 'warning' ? warning.message : '';
+}
+
+test('a journal is where it was asked for, for its owner alone, and stays when that was asked for', async (t) => {
+  const directory = scratch(t);
+  const checkpointFile = join(directory, 'sub', 'journal');
+  const target = join(directory, 'disk.img');
+  const { run, cutOff, gets } = await download(t, target, { checkpointFile });
+  await cutOff();
+  assert.deepEqual(readdirSync(directory).sort(), ['disk.img.partial', 'sub']);
+  assert.equal(statSync(checkpointFile).mode & 0o777, 0o600);
+  await run({ keepCheckpoint: true });
+  assert.deepEqual(gets(), [32, 40, 48, 56]);
+  assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
+  assert.equal(statSync(checkpointFile).mode & 0o777, 0o600);
+  assert.deepEqual(readdirSync(directory).sort(), ['disk.img', 'sub']);
+});
+
+test('without a journal nothing is left of a run that was cut off, and the next fetches everything', async (t) => {
+  const directory = scratch(t);
+  const { run, cutOff, gets } = await download(t, join(directory, 'disk.img'), { checkpoint: false });
+  await cutOff();
+  assert.deepEqual(readdirSync(directory), []);
+  await run();
+  assert.equal(gets().length, COUNT);
+  assert.deepEqual(readdirSync(directory), ['disk.img']);
+});
+
+test("the other tool's checkpoint is taken over, except for what may not have reached the disk", async (t) => {
+  const directory = scratch(t);
+  const target = join(directory, 'disk.img');
+  const { snapshotId, run, gets } = await download(t, target);
+  writeFileSync(`${target}.partial`, blocks.get(0) as Buffer);
+  truncateSync(`${target}.partial`, GIB);
+  const completed_blocks = [0, 8, 10 ** 9];
+  writeFileSync(`${target}.coldsnap-progress`, JSON.stringify({ snapshot_id: snapshotId, completed_blocks }));
+  await run();
+  assert.deepEqual(gets(), indexes.slice(1));
+  assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
+  assert.deepEqual(readdirSync(directory), ['disk.img']);
+});
+
+test("the other tool's checkpoint of another snapshot is not used, and that is said", async (t) => {
+  const target = join(scratch(t), 'disk.img');
+  const { run, gets } = await download(t, target);
+  const completed_blocks = [0, 1, 2];
+  writeFileSync(
+    `${target}.coldsnap-progress`,
+    JSON.stringify({ snapshot_id: 'snap-other', completed_blocks }),
+  );
+  const { events, onEvent } = recorder();
+  await run({ onEvent });
+  assert.match(warningOf(events), /it is of snap-other\. Starting anew/);
+  assert.equal(gets().length, COUNT);
+});
+
+for (const [what, offset, says] of [
+  ['its first block', 0, /its first block was written since/],
+  ['a block that was done', 16 * BLOCK, /the target has been written to since/],
+] as const) {
+  test(
+    `a device is gone on with without --force, but not when ${what} was written to since`,
+    needsLoop,
+    async (t) => {
+      const place = await Scratch.for(t);
+      const { device, backing } = await place.loop({ bytes: GIB });
+      process.env.STATE_DIRECTORY = place.path('state');
+      const { run, cutOff, gets } = await download(t, device);
+      await cutOff();
+      await cutOff();
+      assert.equal(readdirSync(place.path('state')).length, 1);
+
+      const disk = await open(device, 'r+');
+      await disk.write(randomBytes(512), 0, 512, offset);
+      await disk.sync();
+      await disk.close();
+      const { events, onEvent } = recorder();
+      await assert.rejects(run({ onEvent }), { class: 'refused', code: 'TARGET_NOT_BLANK' });
+      assert.match(warningOf(events), says);
+      assert.deepEqual(gets(), []);
+      await run({ force: true });
+      assert.equal(gets().length, COUNT);
+      assert.equal(await firstWrongBlock(backing, blocks, GIB, BLOCK), undefined);
+    },
+  );
+}
+
+interface Ended {
+  readonly emulator: Emulator;
+  readonly snapshotId: string;
+  readonly service: { endpoint: string; region: string };
+  readonly wait: (ms: number) => void;
+}
+
+const ends: [what: string, happen: (ended: Ended) => unknown, says: RegExp][] = [
+  ['is gone', ({ emulator, snapshotId }) => emulator.deleteSnapshot(snapshotId), /snapshot snap-\w+ is gone/],
+  ['has failed', ({ wait }) => wait(120_000), /snapshot snap-\w+ has failed/],
+  [
+    'was completed by somebody else',
+    async ({ service, snapshotId }) => {
+      const client = new EBSClient(service);
+      await client.send(new CompleteSnapshotCommand({ SnapshotId: snapshotId, ChangedBlocksCount: 4 }));
+      client.destroy();
+    },
+    /snapshot snap-\w+ was completed before everything was put/,
+  ],
+];
+
+for (const [what, happen, says] of ends) {
+  test(`an upload whose snapshot ${what} since says so, and starts anew`, async (t) => {
+    let now = Date.now();
+    const { emulator, service } = await startService(t, {
+      blockSize: BLOCK,
+      pendingTimeoutMs: 60_000,
+      now: () => now,
+    });
+    const source = join(scratch(t), 'disk.img');
+    const image = randomBytes(COUNT * BLOCK);
+    writeFileSync(source, image);
+    const upload = (more = {}) => uploadSnapshot({ source, workers: 1, ...service, ...more });
+    deny(emulator, 'PutSnapshotBlock', 4);
+    await assert.rejects(upload(), { code: 'ACCESS_DENIED' });
+    emulator.setFaults([]);
+    const { snapshotId } = JSON.parse(readFileSync(`${source}.coldsnap-upload`, 'utf8')) as {
+      snapshotId: string;
+    };
+    assert.equal(statSync(`${source}.coldsnap-upload`).mode & 0o777, 0o600);
+    const wait = (ms: number) => {
+      now += ms;
+    };
+    await happen({ emulator, snapshotId, service, wait });
+    const { events, onEvent } = recorder();
+    const result = await upload({ onEvent });
+    assert.match(warningOf(events), says);
+    assert.notEqual(result.snapshotId, snapshotId);
+    assert.ok(bytesAt(await emulator.readImage(result.snapshotId), 0, image.length).equals(image));
+    assert.ok(!existsSync(`${source}.coldsnap-upload`));
+  });
+}
+
+test('an upload that can be gone on with asks for three days to come back, a stream for one', () => {
+  const options = { source: 'disk.img', volumeSizeGiB: 1 };
+  const token = { clientToken: 'x', marked: true };
+  assert.equal(startRequest(options, { ...token, resumable: true }).timeoutMinutes, 3 * 24 * 60);
+  assert.equal(startRequest(options, { ...token, resumable: false }).timeoutMinutes, 24 * 60);
+});
