@@ -1,6 +1,6 @@
 /** Errors as sentences: one that says what failed and where, one that says what to do. */
 import { getSystemErrorMap } from 'node:util';
-import { ColdsnapError } from '../errors.ts';
+import { ColdsnapError, printable } from '../errors.ts';
 import { exitCodeOf } from './exit-codes.ts';
 
 export interface RenderedError {
@@ -95,13 +95,17 @@ export function renderError(error: unknown): RenderedError {
   };
 }
 
+/** Messages in stacks can be the service's, whole pages of HTML. */
+const MAX_LINE = 2_000;
+
 /** The stack of the error and of everything that caused it, for `--verbose`. */
 export function stackLines(error: unknown): string[] {
   const lines: string[] = [];
   const seen = new Set<unknown>();
   for (let cause: unknown = error; cause instanceof Error && !seen.has(cause); cause = cause.cause) {
     const stack = (cause.stack ?? `${cause.name}: ${cause.message}`).split('\n');
-    lines.push(...stack.map((line, index) => (index === 0 && seen.size > 0 ? `caused by ${line}` : line)));
+    const said = stack.map((line) => printable(line, MAX_LINE));
+    lines.push(...said.map((line, index) => (index === 0 && seen.size > 0 ? `caused by ${line}` : line)));
     seen.add(cause);
   }
   return lines;

@@ -6,6 +6,9 @@
  * class `aborted` when `signal` fires. Sizes are bytes unless the name says GiB.
  */
 
+/** Lenient, as AWS asks readers of IDs to be. */
+export const SNAPSHOT_ID = /^snap-[0-9A-Za-z]{1,59}$/;
+
 /** What it takes to fetch one block. */
 export interface BlockReference {
   readonly blockIndex: number;

@@ -7,7 +7,7 @@ import {
   EC2Client,
   type Snapshot,
 } from '@aws-sdk/client-ec2';
-import { abortedError, ColdsnapError } from '../errors.ts';
+import { abortedError, ColdsnapError, printable } from '../errors.ts';
 import type { CallOptions } from './api.ts';
 import { checkDeadlines, checkIdentity, clientConfig } from './connect.ts';
 import type {
@@ -23,10 +23,12 @@ import type { RetryPolicy } from './retry.ts';
 
 /** One question at a time, and a deletion beside it. */
 const CONNECTIONS = 2;
+/** The longest description that EC2 takes. */
+const MAX_DESCRIPTION = 255;
 /** The largest page EC2 gives. */
 const MAX_PAGE = 1_000;
-/** Empty pages are legal where filters apply, an endless run of them is not. */
-const MAX_EMPTY_PAGES = 1_000;
+/** Empty pages are legal where filters apply; more pages than this hold more snapshots than an account has. */
+const MAX_PAGES = 1_000;
 
 /**
  * The caller's client, or one made from the options, with region and credentials known to be there.
@@ -83,7 +85,7 @@ export class SdkSnapshotStates implements SnapshotStates {
 
   async *list(query: SnapshotQuery, options?: CallOptions): AsyncGenerator<SnapshotState, void, undefined> {
     let token: string | undefined;
-    let emptyPages = 0;
+    let pages = 0;
     do {
       const page = await this.#describePage(
         {
@@ -99,12 +101,11 @@ export class SdkSnapshotStates implements SnapshotStates {
         options,
       );
       const snapshots = page.Snapshots ?? [];
-      emptyPages = snapshots.length === 0 ? emptyPages + 1 : 0;
-      if (emptyPages > MAX_EMPTY_PAGES) {
+      if (++pages > MAX_PAGES || snapshots.length > MAX_PAGE) {
         throw new ColdsnapError(
           'permanent',
           'BAD_LIST',
-          `DescribeSnapshots has more than ${MAX_EMPTY_PAGES} empty pages in a row`,
+          `DescribeSnapshots has more than ${MAX_PAGES} pages, or pages with more than ${MAX_PAGE} snapshots`,
           { operation: 'DescribeSnapshots' },
         );
       }
@@ -147,16 +148,16 @@ function stateOf(snapshot: Snapshot): SnapshotState {
   const { SnapshotId, State, StateMessage, Progress, KmsKeyId } = snapshot;
   const percent = Number.parseInt(Progress ?? '', 10);
   return {
-    snapshotId: SnapshotId ?? '',
+    snapshotId: printable(SnapshotId ?? '', 64),
     // Some emulators leave it out; a snapshot without a state is not ready for anything.
-    state: (State as SnapshotStatus | undefined) ?? 'pending',
-    ...(StateMessage ? { stateMessage: StateMessage } : {}),
+    state: printable(State ?? 'pending', 64) as SnapshotStatus,
+    ...(StateMessage ? { stateMessage: printable(StateMessage) } : {}),
     ...(percent >= 0 && percent <= 100 ? { progressPercent: percent } : {}),
     volumeSizeGiB: snapshot.VolumeSize ?? Number.NaN,
     encrypted: snapshot.Encrypted ?? false,
     ...(KmsKeyId === undefined ? {} : { kmsKeyId: KmsKeyId }),
     startTime: snapshot.StartTime ?? new Date(Number.NaN),
-    description: snapshot.Description ?? '',
+    description: snapshot.Description?.slice(0, MAX_DESCRIPTION) ?? '',
     tags: Object.fromEntries((snapshot.Tags ?? []).map(({ Key, Value }) => [Key ?? '', Value ?? ''])),
   };
 }

@@ -3,7 +3,7 @@
  * only place that knows which failure is worth repeating. Source of the table: the service model's exceptions and
  * reasons (ebs, 2019-11-02) and the documented behaviour of the EBS direct APIs.
  */
-import { abortedError, ColdsnapError, type ErrorClass, type ErrorDetails } from '../errors.ts';
+import { abortedError, ColdsnapError, type ErrorClass, type ErrorDetails, printable } from '../errors.ts';
 
 /** What a request was about; goes into the error. */
 export interface RequestContext {
@@ -71,6 +71,9 @@ const unreachableCodes = new Set([
 
 const lostCodes = new Set(['ECONNRESET', 'EPIPE']);
 
+/** What reasons look like; anything else is none. */
+const REASON = /^\w{1,100}$/;
+
 /** What to do about refusals that the service's words leave open. */
 const hintsByReason: Readonly<Record<string, string>> = {
   INVALID_CUSTOMER_KEY:
@@ -103,12 +106,13 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
   const error = (
     typeof failure === 'object' && failure !== null ? failure : { message: String(failure) }
   ) as ServiceFailure;
+  const serviceReason = REASON.test(error.Reason ?? '') ? error.Reason : undefined;
   const status = error.$metadata?.httpStatusCode ?? error.$response?.statusCode;
   const requestId = error.$metadata?.requestId ?? error.$response?.headers?.['x-amzn-requestid'];
   const details: ErrorDetails = { operation: context.operation, cause: failure };
   if (context.snapshotId !== undefined) details.snapshotId = context.snapshotId;
   if (context.block !== undefined) details.block = context.block;
-  if (requestId !== undefined) details.requestId = requestId;
+  if (requestId !== undefined) details.requestId = printable(requestId);
   if (status !== undefined) details.httpStatus = status;
   const make = (errorClass: ErrorClass, code: string, what: string, hint?: string) =>
     new ColdsnapError(
@@ -120,11 +124,11 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
 
   if (signal?.aborted) return abortedError(signal);
   if (error.name === 'AbortError') return make('aborted', 'ABORTED', 'was interrupted');
-  const name = error.name ?? error.Code ?? 'Error';
+  const name = printable(error.name ?? error.Code ?? 'Error');
   const message = firstLine(error.message || messageOfFirst(error));
 
   if (throttleNames.has(name)) {
-    const reason = error.Reason ? `, ${error.Reason}` : '';
+    const reason = serviceReason ? `, ${serviceReason}` : '';
     return make('throttle', 'THROTTLED', `was throttled (${name}${reason})`);
   }
   if (expiredNames.has(name)) {
@@ -144,7 +148,7 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
     );
   }
   if (deniedNames.has(name)) {
-    const kms = error.Reason === 'DEPENDENCY_ACCESS_DENIED';
+    const kms = serviceReason === 'DEPENDENCY_ACCESS_DENIED';
     return make(
       'config',
       'ACCESS_DENIED',
@@ -172,16 +176,16 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
     );
   }
   if (name === 'ValidationException') {
-    if (error.Reason === 'INVALID_BLOCK_TOKEN')
+    if (serviceReason === 'INVALID_BLOCK_TOKEN')
       return make('expired-block-token', 'BLOCK_TOKEN_EXPIRED', 'needs a new block token');
-    if (error.Reason === 'INVALID_PAGE_TOKEN')
+    if (serviceReason === 'INVALID_PAGE_TOKEN')
       return make('expired-page-token', 'PAGE_TOKEN_EXPIRED', 'needs a new page token');
-    if (/failed to read block data/i.test(message) || transientReasons.has(error.Reason ?? '')) {
-      return make('transient', error.Reason ?? 'BLOCK_DATA_NOT_READ', `failed: ${message}`);
+    if (/failed to read block data/i.test(message) || transientReasons.has(serviceReason ?? '')) {
+      return make('transient', serviceReason ?? 'BLOCK_DATA_NOT_READ', `failed: ${message}`);
     }
-    const reason = error.Reason ? ` (${error.Reason})` : '';
-    const hint = hintsByReason[error.Reason ?? ''];
-    return make('permanent', error.Reason ?? 'SERVICE_REJECTED', `was refused: ${message}${reason}`, hint);
+    const reason = serviceReason ? ` (${serviceReason})` : '';
+    const hint = hintsByReason[serviceReason ?? ''];
+    return make('permanent', serviceReason ?? 'SERVICE_REJECTED', `was refused: ${message}${reason}`, hint);
   }
   if (status !== undefined) return classifyStatus(status, name, message, make);
   return classifyNetwork(error, message, make);
@@ -261,6 +265,5 @@ function messageOfFirst(error: ServiceFailure): string {
 
 /** Service messages can be whole HTML pages; an error is one sentence. */
 function firstLine(text: string): string {
-  const line = text.split('\n', 1)[0] ?? '';
-  return line.length > 300 ? `${line.slice(0, 300)}…` : line;
+  return printable(text.split('\n', 1)[0] ?? '');
 }

@@ -13,21 +13,22 @@ import {
   StartSnapshotCommand,
 } from '@aws-sdk/client-ebs';
 import { abortedError, ColdsnapError } from '../errors.ts';
-import type {
-  BlockPage,
-  CallOptions,
-  ChangedBlockPage,
-  CompleteRequest,
-  EbsDirectApi,
-  GetBlockRequest,
-  ListBlocksRequest,
-  ListChangedBlocksRequest,
-  ListPage,
-  ListPosition,
-  PutBlockRequest,
-  ReceivedBlock,
-  StartedSnapshot,
-  StartRequest,
+import {
+  type BlockPage,
+  type CallOptions,
+  type ChangedBlockPage,
+  type CompleteRequest,
+  type EbsDirectApi,
+  type GetBlockRequest,
+  type ListBlocksRequest,
+  type ListChangedBlocksRequest,
+  type ListPage,
+  type ListPosition,
+  type PutBlockRequest,
+  type ReceivedBlock,
+  SNAPSHOT_ID,
+  type StartedSnapshot,
+  type StartRequest,
 } from './api.ts';
 import { classify, type RequestContext } from './errors.ts';
 
@@ -179,10 +180,11 @@ export class SdkEbsApi implements EbsDirectApi {
         http,
       ),
     );
-    if (!reply.SnapshotId)
+    // It goes into paths, the journal and the terminal.
+    if (!SNAPSHOT_ID.test(reply.SnapshotId ?? ''))
       throw new ColdsnapError('transient', 'BAD_REPLY', 'StartSnapshot gave no snapshot ID', context);
     return {
-      snapshotId: reply.SnapshotId,
+      snapshotId: reply.SnapshotId as string,
       blockSize: checkedBlockSize(reply.BlockSize, context),
       volumeSizeGiB: reply.VolumeSize ?? request.volumeSizeGiB,
       status: reply.Status ?? 'pending',

@@ -1,4 +1,5 @@
 /** Arguments that every transfer checks before it does anything. */
+import { SNAPSHOT_ID } from '../ebs/api.ts';
 import { ColdsnapError } from '../errors.ts';
 
 const DEFAULT_WORKERS = 64;
@@ -12,6 +13,14 @@ export function checkWorkers(workers: number = DEFAULT_WORKERS): number {
     'BAD_WORKERS',
     `workers must be a whole number from 1 to ${MAX_WORKERS}, and not ${workers}`,
   );
+}
+
+/** What a service that speaks of huge blocks can make this program hold; 1,024 blocks of the usual size. */
+const MAX_BYTES_IN_FLIGHT = 512 * 2 ** 20;
+
+/** As many workers as there may be with blocks of this size, each of which is in memory. */
+export function workersFor(blockSize: number, workers: number): number {
+  return Math.min(workers, Math.floor(MAX_BYTES_IN_FLIGHT / blockSize));
 }
 
 /** Long enough for an outage that somebody has to mend, short enough to hear of it the same hour. */
@@ -51,7 +60,7 @@ export function checkRate(bytesPerSecond: number | undefined): void {
  * @throws ColdsnapError class `usage`
  */
 export function readableSnapshotId(snapshotId: string): string {
-  if (/^snap-[0-9A-Za-z]{1,59}$/.test(snapshotId)) return snapshotId;
+  if (SNAPSHOT_ID.test(snapshotId)) return snapshotId;
   throw new ColdsnapError('usage', 'BAD_SNAPSHOT_ID', `"${snapshotId}" is not a snapshot ID`, {
     hint: 'A snapshot ID looks like snap-0123456789abcdef0.',
   });

@@ -8,6 +8,7 @@ import type { ArrivedBlock, BlockVerdict, ImageTarget } from '../image/target.ts
 import { allocateSlab } from '../native/index.ts';
 import { Batcher } from './batch.ts';
 import { BlockTokens } from './block-tokens.ts';
+import { workersFor } from './checks.ts';
 import type { PlanStep } from './plan.ts';
 import type { Watchdog } from './watchdog.ts';
 import { runWorkers } from './workers.ts';
@@ -38,7 +39,8 @@ export async function fetchBlocks(
   options: FetchOptions,
 ): Promise<void> {
   const { snapshotId, blockSize, signal, watchdog } = options;
-  const slab = allocateSlab(options.workers * blockSize);
+  const workers = workersFor(blockSize, options.workers);
+  const slab = allocateSlab(workers * blockSize);
   const tokens = new BlockTokens({ list: api, get: once }, snapshotId, signal);
   const batcher = new Batcher<ArrivedBlock, BlockVerdict>(options.workers, async (blocks) => {
     if (signal.aborted) throw abortedError(signal);
@@ -71,7 +73,7 @@ export async function fetchBlocks(
     }
     watchdog.done(worker);
   };
-  await runWorkers(options.workers, plan, work, options.stop);
+  await runWorkers(workers, plan, work, options.stop);
 }
 
 /** A service may send less than a block; the rest is zeros, and the whole gets a digest of its own. */

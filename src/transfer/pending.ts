@@ -2,8 +2,10 @@
  * Uploads that were begun and never completed: finds their snapshots, by the tag that every upload sets and by the upload
  * journals of this machine, and deletes them.
  */
+
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { SNAPSHOT_ID } from '../ebs/api.ts';
 import { openEc2, type SnapshotState, type SnapshotStates } from '../ebs/ec2.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
 import { stateDirectory } from '../image/state-files.ts';
@@ -150,8 +152,7 @@ async function journalledSnapshot(path: string): Promise<string | undefined> {
   const reading = await readJournal(path);
   if (reading.kind !== 'present') return undefined;
   const { kind, snapshotId } = (reading.content ?? {}) as { kind?: unknown; snapshotId?: unknown };
-  const known =
-    kind === 'upload' && typeof snapshotId === 'string' && /^snap-[0-9A-Za-z]{1,59}$/.test(snapshotId);
+  const known = kind === 'upload' && typeof snapshotId === 'string' && SNAPSHOT_ID.test(snapshotId);
   return known ? snapshotId : undefined;
 }
 

@@ -5,6 +5,7 @@ import { abortedError } from '../errors.ts';
 import type { ImageSource } from '../image/source.ts';
 import { allocateSlab, type BlockRead, type BlockReadResult } from '../native/index.ts';
 import { Batcher } from './batch.ts';
+import { workersFor } from './checks.ts';
 import { planUpload, type UploadStep } from './upload-plan.ts';
 import type { OpenSnapshot } from './upload-start.ts';
 import type { Watchdog } from './watchdog.ts';
@@ -39,7 +40,8 @@ export async function putBlocks(
 ): Promise<void> {
   const { snapshotId, blockSize } = snapshot;
   const { signal, watchdog, hasParent } = options;
-  const slab = allocateSlab(options.workers * blockSize);
+  const workers = workersFor(blockSize, options.workers);
+  const slab = allocateSlab(workers * blockSize);
   const zeros = new Uint8Array(blockSize);
   const zeroDigest = createHash('sha256').update(zeros).digest();
   const batcher = new Batcher<BlockRead, BlockReadResult>(options.workers, async (reads) => {
@@ -92,7 +94,7 @@ export async function putBlocks(
     from: linear.prefix().block,
     ended: () => sourceEnded,
   });
-  await runWorkers(options.workers, plan, work, (failure) => {
+  await runWorkers(workers, plan, work, (failure) => {
     options.stop(failure);
     linear.release();
   });

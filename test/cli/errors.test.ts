@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { exitCodeOf, exitCodes } from '../../src/cli/exit-codes.ts';
+import { stackLines } from '../../src/cli/messages.ts';
 import { ColdsnapError, type ErrorClass } from '../../src/errors.ts';
 import { makeWorld } from './support.ts';
 
@@ -164,6 +165,13 @@ describe('messages', () => {
     const { stderr } = await failWith(error, '--verbose download snap-1 disk.img');
     assert.match(stderr, /ColdsnapError: outer\n {4}at [\s\S]*caused by RangeError: inner\n {4}at /);
     assert.match(stderr, /\ncoldsnap: outer\n$/);
+  });
+
+  test('let no escape sequence of the service through, in stacks neither', async () => {
+    const cause = new Error('\u001b[2J and on and on'.padEnd(9_000, '.'));
+    const lines = stackLines(new ColdsnapError('permanent', 'X', 'it failed', { cause }));
+    assert.ok(lines.some((line) => line.includes('?[2J and on')));
+    assert.ok(lines.every((line) => !/\p{Cc}/u.test(line) && line.length < 2_100));
   });
 
   test('end with a cause that is its own cause', async () => {

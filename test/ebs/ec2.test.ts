@@ -166,10 +166,28 @@ test('a list of several pages is read to its end', async (t) => {
   assert.deepEqual(await collect(states.list({ tagKey: 'mark', states: ['pending'] })), ['snap-1', 'snap-2']);
 });
 
-test('a list of empty pages without end is an error', async (t) => {
-  const client = scriptedClient([{ NextToken: 'again' }]);
-  const { states } = await connect(t, {}, { ec2Client: client });
-  await assert.rejects(collect(states.list({ tagKey: 'mark', states: ['pending'] })), { code: 'BAD_LIST' });
+for (const [what, page] of [
+  ['empty pages without end', { NextToken: 'again' }],
+  ['pages without end', { Snapshots: [{ SnapshotId: 'snap-1' }], NextToken: 'again' }],
+  [
+    'a page longer than pages are',
+    { Snapshots: Array.from({ length: 1_001 }, () => ({ SnapshotId: 'snap-1' })) },
+  ],
+] as const) {
+  test(`a list of ${what} is an error`, async (t) => {
+    const { states } = await connect(t, {}, { ec2Client: scriptedClient([page]) });
+    await assert.rejects(collect(states.list({ tagKey: 'mark', states: ['pending'] })), { code: 'BAD_LIST' });
+  });
+}
+
+test('what EC2 says of a snapshot is cut to size, and no terminal obeys it', async (t) => {
+  const evil = `\u001b]0;x\u0007${'x'.repeat(10_000)}`;
+  const Snapshots = [{ SnapshotId: absent, State: evil, StateMessage: evil, Description: evil }];
+  const { states } = await connect(t, {}, { ec2Client: scriptedClient([{ Snapshots }]) });
+  const state = await states.describe(absent);
+  assert.match(state?.state ?? '', /^\?]0;x\?x{58}…$/);
+  assert.match(state?.stateMessage ?? '', /^\?]0;x\?x{294}…$/);
+  assert.equal(state?.description.length, 255);
 });
 
 test('the general endpoint serves where EC2 has none of its own', async (t) => {

@@ -322,3 +322,24 @@ test('only what may pass is retryable', () => {
     assert.equal(classify(thrown, context).retryable, retryable.has(errorClass), sentence);
   }
 });
+
+test('what a service says reaches no terminal as a command, and no reason is longer than reasons are', () => {
+  const command = '\u001b[2J\u009b2J';
+  const thrown = {
+    name: 'ValidationException',
+    message: `no${command}`,
+    Reason: `X${command}`,
+    $metadata: {},
+  };
+  const error = classify(thrown, { operation: 'GetSnapshotBlock' });
+  assert.deepEqual(
+    [error.code, error.message],
+    ['SERVICE_REJECTED', 'GetSnapshotBlock was refused: no?[2J?2J'],
+  );
+  assert.equal(classify({ ...thrown, Reason: 'X'.repeat(101) }, { operation: 'x' }).code, 'SERVICE_REJECTED');
+  const named = classify(
+    { name: command, $metadata: { httpStatusCode: 400, requestId: command } },
+    { operation: 'x' },
+  );
+  assert.doesNotMatch(named.message + named.requestId, /\p{Cc}/u);
+});

@@ -37,6 +37,20 @@ function answering(t: TestContext, status: number, body: unknown) {
 
 const start = { volumeSizeGiB: 1, clientToken: 'x' };
 
+test('a snapshot cannot have an ID that is a path, has control characters, or has no end', async (t) => {
+  for (const SnapshotId of [
+    '../x',
+    'snap-1/../../x',
+    'snap-1\n',
+    'snap-\u001b[2J',
+    `snap-${'0'.repeat(60)}`,
+    '',
+  ]) {
+    const api = await answering(t, 201, { SnapshotId, VolumeSize: 1, BlockSize: 524_288 });
+    await assert.rejects(api.startSnapshot({ volumeSizeGiB: 1, clientToken: 'x' }), { code: 'BAD_REPLY' });
+  }
+});
+
 test('a snapshot that was started must have an ID', async (t) => {
   const api = await answering(t, 201, { Status: 'pending', BlockSize: 524_288, VolumeSize: 1 });
   await assert.rejects(api.startSnapshot(start), { class: 'transient', code: 'BAD_REPLY' });

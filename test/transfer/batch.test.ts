@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Batcher } from '../../src/transfer/batch.ts';
+import { workersFor } from '../../src/transfer/checks.ts';
 import { runWorkers } from '../../src/transfer/workers.ts';
 
 test('a full batch goes off at once and gives each item its own result', async () => {
@@ -94,4 +95,10 @@ test('a failing source of steps ends the workers with its error', async () => {
     ),
     /list broke/,
   );
+});
+
+test('blocks of the size that the service says are never more in memory than 512 MiB', () => {
+  assert.equal(workersFor(524_288, 64), 64);
+  assert.equal(workersFor(524_288, 1_024), 1_024);
+  assert.equal(workersFor(2 ** 24, 64), 32);
 });
