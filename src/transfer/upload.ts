@@ -13,18 +13,13 @@ import {
   checkWorkers,
   readableSnapshotId,
 } from './checks.ts';
-import { JournalLock, lockOf } from './journal-lock.ts';
 import { LinearDigest } from './linear-digest.ts';
 import { Meter } from './meter.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
 import { RangeSet } from './range-set.ts';
 import { putBlocks } from './upload-blocks.ts';
-import {
-  type FoundUpload,
-  findUploadJournal,
-  UploadCheckpoint,
-  type UploadToken,
-} from './upload-checkpoint.ts';
+import type { FoundUpload } from './upload-checkpoint.ts';
+import { RunJournal } from './upload-journal.ts';
 import { checkUploadOptions, startRequest, volumeSizeFor } from './upload-request.ts';
 import { type OpenSnapshot, startSnapshot } from './upload-start.ts';
 import { confirmCompletion, removeSnapshot, waitUntilUsable } from './upload-states.ts';
@@ -84,9 +79,8 @@ class Upload {
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
   readonly #watchdog: Watchdog;
+  readonly #journal: RunJournal;
   #open: OpenSnapshot | undefined;
-  #lock: JournalLock | undefined;
-  #checkpoint: UploadCheckpoint | undefined;
   #saving: Promise<void> | undefined;
   #starting = false;
   #completing = false;
@@ -102,11 +96,12 @@ class Upload {
     // Every request in flight listens to it; their number is bounded by the workers.
     setMaxListeners(0, this.#signal);
     this.#watchdog = new Watchdog(this.#meter, options.retryForMs, (failure) => stop.abort(failure));
+    this.#journal = new RunJournal(options, source, this.#warn);
   }
 
   async execute(): Promise<UploadResult> {
-    await this.#takeLock();
-    const found = await this.#findJournal();
+    await this.#journal.lock();
+    const found = await this.#journal.find();
     this.#watchdog.doing('connect', CREDENTIALS, 'service');
     const ebs = await abortable(openEbs({ ...this.#options, onRetry: this.#onRetry }), this.#signal);
     this.#watchdog.done('connect');
@@ -131,7 +126,7 @@ class Upload {
 
   async close(): Promise<void> {
     this.#watchdog.close();
-    await this.#lock?.release();
+    await this.#journal.release();
   }
 
   readonly #onRetry = (notice: RetryNotice): void => {
@@ -146,81 +141,23 @@ class Upload {
     this.#watchdog.done('source');
   }
 
-  get #place() {
-    const { checkpoint, checkpointFile } = this.#options;
-    if (checkpoint === false || this.#source.journal === undefined) return undefined;
-    return { ...this.#source.journal, path: checkpointFile ?? this.#source.journal.path };
-  }
-
-  readonly #request = (token: UploadToken) =>
-    startRequest(this.#options, { ...token, resumable: this.#place !== undefined });
-
-  /** What must be the same for an earlier run's snapshot to be gone on with. */
-  get #parameters(): string {
-    const request = this.#request({ clientToken: '', marked: false });
-    const { omitZeroBlocks = false, detectHoles = false, holesFromSidecar = '' } = this.#options;
-    return JSON.stringify({ ...request, omitZeroBlocks, detectHoles, holesFromSidecar });
-  }
-
-  /** Two runs with one journal would put into one snapshot, and each complete it with its own count. */
-  async #takeLock(): Promise<void> {
-    if (this.#place === undefined) return;
-    const { path } = this.#place;
-    try {
-      this.#lock = await JournalLock.take(path);
-    } catch (error) {
-      this.#warn(
-        'JOURNAL_NOT_LOCKED',
-        `No lock could be taken on the journal (${(error as Error).message}); see that no other upload uses it.`,
-      );
-      return;
-    }
-    if (this.#lock === undefined) throw sourceBusy(this.#source.path, lockOf(path));
-  }
-
-  async #findJournal(): Promise<FoundUpload> {
-    if (this.#place === undefined) return { kind: 'none' };
-    const found = await findUploadJournal(this.#place, this.#parameters);
-    if (this.#options.fresh === true) {
-      const left = found.kind === 'fits' ? found.journal.snapshotId : undefined;
-      if (left) this.#startsAnew('a fresh start was asked for', left);
-      return { kind: 'none' };
-    }
-    if (found.kind === 'unfit') this.#startsAnew(found.reason, found.snapshotId);
-    return found;
-  }
-
-  readonly #startsAnew = (reason: string, leftover?: string): void => {
-    const left =
-      leftover === undefined
-        ? ''
-        : ` The earlier snapshot ${leftover} stays behind; "coldsnap pending" lists it.`;
-    this.#warn(
-      'JOURNAL_NOT_USED',
-      `The journal of an earlier upload is not used: ${reason}. Starting anew.${left}`,
-    );
-  };
-
-  #warn(code: string, message: string): void {
+  readonly #warn = (code: string, message: string): void => {
     this.#meter.emit({ type: 'warning', code, message });
-  }
+  };
 
   async #start(ebs: OpenEbs, found: FoundUpload): Promise<OpenSnapshot> {
     this.#watchdog.doing('start', 'the snapshot to be started', 'service');
     const open = await startSnapshot(ebs.api, {
       found,
-      request: this.#request,
+      request: (token) => startRequest(this.#options, { ...token, resumable: this.#journal.resumable }),
       tagged: (this.#options.tags ?? []).length > 0,
       signal: this.#signal,
       before: async (token) => {
         this.#starting = true;
-        await this.#beginJournal(
-          { snapshotId: '', blockSize: 0, ...token },
-          new RangeSet(),
-          new LinearDigest(),
-        );
+        const nothing = { done: new RangeSet(), linear: new LinearDigest() };
+        await this.#journal.begin({ snapshotId: '', blockSize: 0, ...token }, nothing);
       },
-      startsAnew: this.#startsAnew,
+      startsAnew: this.#journal.startsAnew,
     });
     this.#watchdog.done('start');
     this.#open = open;
@@ -228,18 +165,8 @@ class Upload {
     this.#announce(open);
     this.#refuseHarm(open);
     const { snapshotId, blockSize } = open.snapshot;
-    await this.#beginJournal({ snapshotId, blockSize, ...open.token }, open.done, open.linear);
+    await this.#journal.begin({ snapshotId, blockSize, ...open.token }, open);
     return open;
-  }
-
-  async #beginJournal(
-    header: UploadToken & { snapshotId: string; blockSize: number },
-    done: RangeSet,
-    linear: LinearDigest,
-  ): Promise<void> {
-    if (this.#place === undefined) return;
-    this.#checkpoint = new UploadCheckpoint(this.#place, { ...header, parameters: this.#parameters });
-    await this.#saveJournal({ done, linear });
   }
 
   #announce({ snapshot, done }: OpenSnapshot): void {
@@ -269,7 +196,7 @@ class Upload {
     const { blockSize } = open.snapshot;
     const meter = this.#meter;
     const checkpoints = setInterval(() => {
-      this.#saving ??= this.#saveJournal(open).finally(() => {
+      this.#saving ??= this.#journal.save(open).finally(() => {
         this.#saving = undefined;
       });
     }, this.#options.checkpointIntervalMs);
@@ -300,21 +227,6 @@ class Upload {
     }
   }
 
-  async #saveJournal(
-    { done, linear }: Pick<OpenSnapshot, 'done' | 'linear'>,
-    completing = false,
-  ): Promise<void> {
-    try {
-      await this.#checkpoint?.save(done, linear, completing);
-    } catch (error) {
-      const why = (error as Error).message;
-      this.#warn(
-        'JOURNAL_NOT_WRITTEN',
-        `The journal could not be written (${why}); the upload goes on without it.`,
-      );
-    }
-  }
-
   /** Completes the snapshot. When a reply was lost, a repeated completion may be refused though the first one counted. */
   async #complete(ebs: OpenEbs, open: OpenSnapshot): Promise<string> {
     this.#meter.emit({ type: 'phase', phase: 'completing' });
@@ -323,7 +235,7 @@ class Upload {
     const { linear } = open;
     this.#completing = true;
     // If this run ends before the reply comes, the next must not put what is no longer taken.
-    await this.#saveJournal(open, true);
+    await this.#journal.save(open, true);
     try {
       const request = {
         snapshotId,
@@ -343,7 +255,7 @@ class Upload {
 
   async #finish(status: string): Promise<UploadResult> {
     const { snapshotId, blockSize } = (this.#open as OpenSnapshot).snapshot;
-    if (this.#options.keepCheckpoint !== true) await this.#checkpoint?.remove().catch(() => {});
+    if (this.#options.keepCheckpoint !== true) await this.#journal.remove();
     let lastStatus = status;
     if (this.#options.wait) {
       this.#meter.emit({ type: 'phase', phase: 'waiting' });
@@ -371,17 +283,16 @@ class Upload {
     if (this.#options.onFailure === 'delete' || useless) {
       const failure = await removeSnapshot(this.#options, snapshotId);
       if (failure === undefined) {
-        await this.#checkpoint?.remove().catch(() => {});
+        await this.#journal.remove();
         this.#warn('SNAPSHOT_DELETED', `Snapshot ${snapshotId} was deleted.`);
       } else {
         this.#warn('SNAPSHOT_LEFT', `Snapshot ${snapshotId} could not be deleted: ${failure.message}`);
       }
     } else {
-      await this.#saveJournal(this.#open, this.#completing);
-      const how =
-        this.#checkpoint === undefined
-          ? `It cannot be gone on with; remove it with "coldsnap pending --delete ${snapshotId}".`
-          : `Run the same command again to go on, or remove it with "coldsnap pending --delete ${snapshotId}".`;
+      await this.#journal.save(this.#open, this.#completing);
+      const how = this.#journal.resumable
+        ? `Run the same command again to go on, or remove it with "coldsnap pending --delete ${snapshotId}".`
+        : `It cannot be gone on with; remove it with "coldsnap pending --delete ${snapshotId}".`;
       this.#warn('SNAPSHOT_LEFT', `Snapshot ${snapshotId} is left unfinished. ${how}`);
     }
     return withSnapshot(error, snapshotId);
@@ -393,20 +304,12 @@ class Upload {
     const unheard =
       error instanceof ColdsnapError && (error.class === 'aborted' || error.class === 'gave-up');
     if (!unheard) {
-      await this.#checkpoint?.remove().catch(() => {});
+      await this.#journal.remove();
       return;
     }
-    const how =
-      this.#checkpoint === undefined ? '"coldsnap pending" tells' : 'the same command goes on with it';
+    const how = this.#journal.resumable ? 'the same command goes on with it' : '"coldsnap pending" tells';
     this.#warn('SNAPSHOT_MAYBE_LEFT', `A snapshot may have been started before the reply was lost; ${how}.`);
   }
-}
-
-function sourceBusy(path: string, lock: string): ColdsnapError {
-  return new ColdsnapError('refused', 'SOURCE_BUSY', `another run is uploading ${path} (it holds ${lock})`, {
-    path,
-    hint: 'Wait for it to end, or give this one a journal of its own with --checkpoint-file.',
-  });
 }
 
 function snapshotFailed(snapshotId: string): ColdsnapError {
