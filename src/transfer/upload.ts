@@ -27,6 +27,10 @@ import { CREDENTIALS, Watchdog } from './watchdog.ts';
 
 const GIB = 2 ** 30;
 
+const zerosOmitted =
+  'Blocks of zeros are left out. They read as zeros only as long as neither the snapshot nor a copy or volume of it is ' +
+  'encrypted; encrypted, they read as noise.';
+
 /**
  * Uploads an image and completes its snapshot. Zeros are sent unless `omitZeroBlocks` or a map of holes says otherwise.
  * The event `snapshot` carries the ID as soon as the snapshot exists.
@@ -164,6 +168,7 @@ class Upload {
     this.#completionRepeated = open.completing;
     this.#announce(open);
     this.#refuseHarm(open);
+    if (this.#options.omitZeroBlocks) this.#warn('ZEROS_OMITTED', zerosOmitted);
     const { snapshotId, blockSize } = open.snapshot;
     await this.#journal.begin({ snapshotId, blockSize, ...open.token }, open);
     return open;

@@ -22,6 +22,8 @@ export const differences = {
   tagShort: 'Tags can also be written as k=v.',
   omitRefused:
     '`--omit-zero-blocks` is refused with `--kms-key-id` and with `--parent-snapshot-id`: what is left out would read as noise, or as the parent.',
+  sentAnyway:
+    '`--omit-zero-blocks` leaves out zeros but for one block in 16,384, without which the service cancels a snapshot while a long run of zeros is read.',
   wholeChild:
     'With a parent, what lies between the end of the source and that of the volume is put as zeros, where 0.12 lets the contents of the parent show through.',
   notADisk: 'An empty source or a directory is refused before a snapshot is started; 0.12 leaves one behind.',

@@ -420,3 +420,51 @@ test('a KMS key that is refused and a parent that is unknown end the upload by n
   assert.equal(emulator.requests('PutSnapshotBlock').length, 0);
   assert.deepEqual(await listPendingSnapshots({ ...service }), []);
 });
+
+test('omitted zeros are warned of; holes that were asked for are not', async (t) => {
+  const { service } = await startService(t, { blockSize: SMALL });
+  const source = sparseImage(
+    join(scratch(t), 'disk.img'),
+    4 * SMALL,
+    new Map([[1, randomBytes(SMALL)]]),
+    SMALL,
+  );
+  const warnings = async (options: object) => {
+    const { events, onEvent } = recorder();
+    await uploadSnapshot({ source, onEvent, ...service, ...options });
+    return events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
+  };
+  const [warning, ...more] = await warnings({ omitZeroBlocks: true });
+  assert.match(warning ?? '', /zeros are left out.*encrypted, they read as noise/);
+  assert.deepEqual(more, []);
+  assert.deepEqual(await warnings({ detectHoles: true }), []);
+  assert.deepEqual(await warnings({}), []);
+});
+
+test('however long the run of omitted zeros, the snapshot does not run out of time', async (t) => {
+  let now = Date.now();
+  const blockSize = 512;
+  const { emulator, service } = await startService(t, { blockSize, now: () => now });
+  // More than a day of zeros; without a put for a day, the snapshot is cancelled.
+  const chunks = 40;
+  const chunk = Buffer.alloc(2 ** 18);
+  const slowly = function* () {
+    yield randomBytes(blockSize);
+    for (let count = 0; count < chunks; count++) {
+      now += 40 * 60_000;
+      yield chunk;
+    }
+    yield randomBytes(blockSize);
+  };
+  const source = Readable.from(slowly(), { objectMode: false });
+  const { snapshotId, status } = await uploadSnapshot({
+    source,
+    volumeSizeGiB: 1,
+    omitZeroBlocks: true,
+    wait: { successesRequired: 1, secondsBetweenAttempts: 0 },
+    ...service,
+  });
+  const last = 1 + (chunks * chunk.length) / blockSize;
+  assert.equal(status, 'completed');
+  assert.deepEqual(emulator.snapshot(snapshotId)?.writtenBlocks, [0, 16_383, last]);
+});
