@@ -54,8 +54,9 @@ export function endpointUrl(text: string): string {
  */
 export function tag(text: string, previous: readonly SnapshotTag[] = []): SnapshotTag[] {
   const long = /^Key=(.*?),Value=(.*)$/s.exec(text);
-  const short = text.startsWith('Key=') ? null : /^([^=]*)=(.*)$/s.exec(text);
-  const match = long ?? short;
+  // What looks like the long form and is not would become a tag that nobody meant.
+  const mistaken = /^Key=|^(key|value)=.*,(key|value)=/is.test(text);
+  const match = long ?? (mistaken ? null : /^([^=]*)=(.*)$/s.exec(text));
   if (!match) throw new InvalidArgumentError('Give a tag as Key=name,Value=text or as name=text.');
   const [, key, value] = match as unknown as [string, string, string];
   if (key === '') throw new InvalidArgumentError('A tag needs a key.');
