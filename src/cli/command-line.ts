@@ -19,6 +19,17 @@ export function shellQuote(argument: string): string {
 }
 
 /**
+ * Options as words of a command line: `{ timeoutMs: 1500, desiredStatus: 'error' }` is `--timeout 1.5s --desired-status
+ * error`.
+ */
+export function optionWords(options: object): string[] {
+  return Object.entries(options).flatMap(([name, value]) => {
+    const words = name.replace(/Ms$/, '').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    return [`--${words}`, name.endsWith('Ms') ? `${value / 1000}s` : String(value)];
+  });
+}
+
+/**
  * The command line that does the rest of an interrupted run: the same one, but without `--fresh`, which would throw
  * away what was done.
  */

@@ -78,6 +78,6 @@ export interface Settings {
 /** What a command's runner gets: the outside world and the global options. */
 export interface CommandIo extends Io {
   readonly settings: Settings;
-  /** The command line that does the rest of an interrupted run, quoted for a shell. */
-  readonly runAgain: string;
+  /** The command line that does the rest of an interrupted run, quoted for a shell. Changes when another one does. */
+  runAgain: string;
 }

@@ -4,7 +4,7 @@ import { ColdsnapError } from '../errors.ts';
 import { runAgainLine } from './command-line.ts';
 import type { Perform } from './commands/command.ts';
 import { readSettings } from './global-options.ts';
-import type { Io, Settings } from './io.ts';
+import type { CommandIo, Io, Settings } from './io.ts';
 import { printResult } from './output.ts';
 import { buildProgram } from './program.ts';
 
@@ -15,12 +15,11 @@ import { buildProgram } from './program.ts';
  * @returns the exit code
  */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
-  const runAgain = runAgainLine(argv);
   // Until the options are parsed, an error can only guess how it is wanted.
-  let settings = guessSettings(argv);
+  let commandIo: CommandIo = { ...io, settings: guessSettings(argv), runAgain: runAgainLine(argv) };
   const perform: Perform = async (command, runner) => {
-    settings = readSettings(program, command, io.env);
-    await runner({ ...io, settings, runAgain });
+    commandIo = { ...commandIo, settings: readSettings(program, command, io.env) };
+    await runner(commandIo);
   };
   const program = buildProgram(perform);
   let helpText = '';
@@ -54,7 +53,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     return 0;
   } catch (error) {
     const { reportError } = await import('./report.ts');
-    return reportError({ ...io, settings, runAgain }, error);
+    return reportError(commandIo, error);
   }
 }
 

@@ -23,6 +23,7 @@ import { RunJournal } from './upload-journal.ts';
 import { checkUploadOptions, startRequest, volumeSizeFor } from './upload-request.ts';
 import { type OpenSnapshot, startSnapshot } from './upload-start.ts';
 import { confirmCompletion, removeSnapshot, waitUntilUsable } from './upload-states.ts';
+import { checkWaitConditions } from './wait.ts';
 import { CREDENTIALS, Watchdog } from './watchdog.ts';
 
 const GIB = 2 ** 30;
@@ -47,6 +48,7 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   checkRate(options.bytesPerSecond);
   const checkpointIntervalMs = checkCheckpointInterval(options.checkpointIntervalMs);
   if (options.parentSnapshotId !== undefined) readableSnapshotId(options.parentSnapshotId);
+  if (typeof options.wait === 'object') checkWaitConditions(options.wait);
   if (options.signal?.aborted) throw abortedError(options.signal);
   const source = await openSource(options.source, {
     ...(options.volumeSizeGiB === undefined ? {} : { streamSize: options.volumeSizeGiB * GIB }),
@@ -277,12 +279,12 @@ class Upload {
    */
   async abandon(error: unknown): Promise<unknown> {
     this.#stop.abort();
-    if (this.#completed) return error;
     if (this.#open === undefined) {
       await this.#forgetStart(error);
       return error;
     }
     const { snapshotId } = this.#open.snapshot;
+    if (this.#completed) return withSnapshot(error, snapshotId);
     const useless =
       error instanceof ColdsnapError && (error.class === 'refused' || error.code.startsWith('SOURCE_'));
     if (this.#options.onFailure === 'delete' || useless) {
@@ -290,9 +292,12 @@ class Upload {
       if (failure === undefined) {
         await this.#journal.remove();
         this.#warn('SNAPSHOT_DELETED', `Snapshot ${snapshotId} was deleted.`);
-      } else {
-        this.#warn('SNAPSHOT_LEFT', `Snapshot ${snapshotId} could not be deleted: ${failure.message}`);
+        return error;
       }
+      this.#warn(
+        'SNAPSHOT_LEFT',
+        `Snapshot ${snapshotId} could not be deleted (${failure.message}); try "coldsnap pending --delete ${snapshotId}".`,
+      );
     } else {
       await this.#journal.save(this.#open, this.#completing);
       const how = this.#journal.resumable

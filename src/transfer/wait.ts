@@ -41,7 +41,7 @@ export interface WaitServices {
  */
 export async function waitForSnapshot(options: WaitOptions): Promise<WaitResult> {
   const snapshotId = readableSnapshotId(options.snapshotId);
-  checkConditions(options);
+  checkWaitConditions(options);
   if (options.signal?.aborted) throw abortedError(options.signal);
   const meter = new Meter(options.onEvent);
   const ec2 = await openEc2({ ...options, onRetry: meter.retry });
@@ -62,7 +62,8 @@ export async function waitForSnapshot(options: WaitOptions): Promise<WaitResult>
   }
 }
 
-function checkConditions(conditions: WaitConditions): void {
+/** @throws ColdsnapError class `usage` */
+export function checkWaitConditions(conditions: WaitConditions): void {
   const { desiredStatus, successesRequired, maxAttempts, secondsBetweenAttempts, timeoutMs } = conditions;
   const known: readonly string[] = snapshotStatuses;
   if (desiredStatus !== undefined && !known.includes(desiredStatus)) {

@@ -128,6 +128,9 @@ describe('the words of a command line become the options of the library', () => 
     const world = makeWorld();
     await world.run('upload --client-shards 4 disk.img');
     assert.match(world.stderr.text, /--client-shards changes nothing here/);
+    const other = makeWorld();
+    await other.run('upload --json --client-shards 4 disk.img');
+    assert.equal(JSON.parse(other.stderr.lines[0]!).code, 'CLIENT_SHARDS');
   });
 });
 
@@ -185,6 +188,8 @@ describe('a command line that is wrong ends with exit code 2, and the library is
     ['upload --volume-size 65537 disk.img', /from 1 to 65536/],
     ['upload --tag nonsense disk.img', /as Key=name,Value=text or as name=text/],
     ['upload --tag Key=a disk.img', /as Key=name,Value=text/],
+    ['upload --tag Value=b,Key=a disk.img', /as Key=name,Value=text/],
+    ['upload --tag key=a,value=b disk.img', /as Key=name,Value=text/],
     ['upload --tag =b disk.img', /A tag needs a key/],
     ['upload --tag a=1 --tag Key=a,Value=2 disk.img', /'a' is given twice/],
     [

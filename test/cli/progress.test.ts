@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
+import type { Library } from '../../src/cli/io.ts';
+import { ColdsnapError } from '../../src/errors.ts';
 import type { TransferEvent, TransferListener } from '../../src/transfer/events.ts';
 import { downloadResult, makeWorld, progressOf, startEvent, uploadResult, type World } from './support.ts';
 
@@ -261,6 +263,37 @@ describe('results on stdout', () => {
     assert.equal(await world.run('upload disk.img'), 0);
     assert.equal(world.stdout.text, 'snap-new\n');
     assert.match(world.stderr.lines.at(-1)!, /^uploaded disk\.img to snap-new: /);
+  });
+
+  /** An upload with --wait whose waiting fails. */
+  const uploadsAndWaitsInVain: Partial<Library> = {
+    async uploadSnapshot({ onEvent }) {
+      onEvent?.({ type: 'snapshot', snapshotId: 'snap-new' });
+      onEvent?.({ type: 'phase', phase: 'waiting' });
+      throw new ColdsnapError('gave-up', 'WAIT_TIMED_OUT', 'snap-new is still pending after 90 s');
+    },
+  };
+
+  test('an upload that is done prints its ID before it waits, and after that only the waiting is left to repeat', async () => {
+    const world = makeWorld(uploadsAndWaitsInVain);
+    const wait = ['--wait', '--timeout', '90s', '--desired-status', 'completed'];
+    assert.equal(await world.run(['--endpoint', 'http://h', 'upload', ...wait, 'disk.img']), 5);
+    assert.equal(world.stdout.text, 'snap-new\n');
+    assert.equal(
+      world.stderr.lines.at(-1),
+      '  run it again: coldsnap wait --endpoint http://h --desired-status completed --timeout 90s snap-new',
+    );
+  });
+
+  test('on a terminal, and with --json, the ID of an upload waits for the waiting', async () => {
+    const terminal = makeWorld(uploadsAndWaitsInVain);
+    terminal.stdout.isTTY = true;
+    assert.equal(await terminal.run('upload --wait disk.img'), 5);
+    assert.equal(terminal.stdout.text, '');
+    const json = makeWorld(uploadsAndWaitsInVain);
+    assert.equal(await json.run('upload --wait --json disk.img'), 5);
+    assert.equal(json.stdout.text, '');
+    assert.equal(JSON.parse(json.stderr.lines.at(-1)!).runAgain, 'coldsnap wait snap-new');
   });
 
   test('a failed upload prints nothing on stdout', async () => {

@@ -61,6 +61,17 @@ describe('the first signal', () => {
     assert.equal(await world.run('download snap-1 disk.img'), 0);
   });
 
+  test('names the snapshot that an upload leaves, also with --quiet', async () => {
+    const world: World = makeWorld({
+      async uploadSnapshot() {
+        world.signals.emit('SIGINT');
+        throw new ColdsnapError('aborted', 'SIGINT', 'stopped', { snapshotId: 'snap-new' });
+      },
+    });
+    assert.equal(await world.run('--quiet upload disk.img'), 130);
+    assert.equal(world.stderr.lines[0], 'coldsnap: stopped by SIGINT (snap-new)');
+  });
+
   test('says it as JSON with --json', async () => {
     const world = stoppable((self) => self.signals.emit('SIGTERM'));
     assert.equal(await world.run('--json download snap-1 disk.img'), 143);

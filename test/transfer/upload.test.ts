@@ -201,6 +201,7 @@ test('contradicting and impossible options are refused before anything is opened
     [{ tags: Array.from({ length: 51 }, (_, at) => ({ key: `k${at}`, value: '' })) }, 'BAD_TAG'],
     [{ parentSnapshotId: 'nonsense' }, 'BAD_SNAPSHOT_ID'],
     [{ workers: 0 }, 'BAD_WORKERS'],
+    [{ wait: { desiredStatus: 'ready' } }, 'BAD_WAIT_OPTION'],
   ];
   for (const [options, code] of bad)
     await assert.rejects(uploadSnapshot({ source, ...options, ...service }), { code }, code);

@@ -1,10 +1,12 @@
 import { type Command, Option } from 'commander';
 import type { SnapshotTag } from '../../ebs/api.ts';
 import { ColdsnapError } from '../../errors.ts';
+import type { TransferEvent } from '../../transfer/events.ts';
 import type { UploadOptions } from '../../transfer/options.ts';
+import { optionWords, shellQuote } from '../command-line.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
-import { printLine, printResult } from '../output.ts';
+import { printResult } from '../output.ts';
 import { nonEmpty, tag, wholeNumber } from '../values.ts';
 import { addExamples, type Perform } from './command.ts';
 import {
@@ -81,15 +83,7 @@ export function addUpload(program: Command, perform: Perform): Command {
   command.option('--wait', 'wait until the snapshot is completed and usable');
   addWaitOptions(command);
   command.action((source: string, flags: UploadFlags) =>
-    perform(command, (io) => {
-      if (flags.clientShards !== undefined && io.settings.verbosity !== 'quiet') {
-        printLine(
-          io,
-          'note: --client-shards changes nothing here: one client is enough for any number of workers',
-        );
-      }
-      return runUpload(uploadOptions(source, flags, io.settings), io);
-    }),
+    perform(command, (io) => runUpload(uploadOptions(source, flags, io.settings), io, flags.clientShards)),
   );
   return addExamples(command, [
     { explanation: 'Upload a disk image', line: 'coldsnap upload disk.img' },
@@ -142,17 +136,50 @@ function uploadOptions(
   };
 }
 
-export async function runUpload(options: UploadOptions & { source: string }, io: CommandIo): Promise<void> {
+export async function runUpload(
+  options: UploadOptions & { source: string },
+  io: CommandIo,
+  clientShards?: number,
+): Promise<void> {
   const { resultObject, transferSummary, withProgress } = await import('../progress/index.ts');
+  const { json } = io.settings;
+  let snapshotId = '';
+  let printed: Promise<void> | undefined;
+  const follow = (event: TransferEvent) => {
+    if (event.type === 'snapshot') snapshotId = event.snapshotId;
+    if (event.type !== 'phase' || event.phase !== 'waiting') return;
+    // The upload is done: whatever becomes of the waiting, the ID is out, and to upload again would be wrong.
+    io.runAgain = waitLine(snapshotId, options, io.settings);
+    // On a terminal it would stand in the middle of the display.
+    if (!json && io.stdout.isTTY !== true) printed = printResult(io, `${snapshotId}\n`);
+    printed?.catch(() => {});
+  };
   const result = await withProgress(
     io,
     `${options.source === '-' ? 'stdin' : options.source} to a new snapshot`,
-    async (hooks) => (await io.library()).uploadSnapshot({ ...options, ...hooks }),
+    async ({ signal, onEvent }) => {
+      if (clientShards !== undefined) onEvent(shardsUnused);
+      const library = await io.library();
+      const listen = (event: TransferEvent) => {
+        onEvent(event);
+        follow(event);
+      };
+      return library.uploadSnapshot({ ...options, signal, onEvent: listen });
+    },
     (uploaded) => transferSummary('upload', options.source, uploaded),
   );
-  const json = io.settings.json;
-  await printResult(
-    io,
-    `${json ? JSON.stringify(resultObject('upload', options.source, result)) : result.snapshotId}\n`,
-  );
+  const document = () => JSON.stringify(resultObject('upload', options.source, result));
+  await (printed ?? printResult(io, `${json ? document() : result.snapshotId}\n`));
+}
+
+const shardsUnused: TransferEvent = {
+  type: 'warning',
+  code: 'CLIENT_SHARDS',
+  message: '--client-shards changes nothing here: one client is enough for any number of workers',
+};
+
+/** The command line that waits for an uploaded snapshot as this one would have. */
+function waitLine(snapshotId: string, { wait }: UploadOptions, { service }: Settings): string {
+  const words = [...optionWords(service), ...optionWords(typeof wait === 'object' ? wait : {}), snapshotId];
+  return ['coldsnap', 'wait', ...words].map(shellQuote).join(' ');
 }

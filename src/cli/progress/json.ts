@@ -38,6 +38,7 @@ export class JsonRenderer implements Renderer {
     const { latest, etaSeconds, bytesPerSecond, activity } = this.#status;
     printJsonLine(this.#io, {
       ...latest,
+      elapsedMs: latest && Math.round(latest.elapsedMs),
       type: 'progress',
       bytesPerSecond: Math.round(bytesPerSecond),
       etaSeconds: etaSeconds === undefined ? undefined : Math.round(etaSeconds),

@@ -62,7 +62,8 @@ export async function withProgress<Result>(
 /** After a signal everything fails in its own way; what counts is that the user stopped it. */
 function interrupted(abortSignal: AbortSignal, error: unknown): unknown {
   const reason = abortSignal.reason as ColdsnapError;
-  return error === reason
-    ? reason
-    : new ColdsnapError(reason.class, reason.code, reason.message, { cause: error });
+  if (error === reason) return reason;
+  // With --quiet nothing else names the snapshot that an upload leaves.
+  const snapshotId = error instanceof ColdsnapError ? error.snapshotId : undefined;
+  return new ColdsnapError(reason.class, reason.code, reason.message, { cause: error, snapshotId });
 }
