@@ -68,6 +68,8 @@ class Download {
   #geometry: Geometry = { volumeSize: 0, blockSize: 0 };
   #checkpoint: DownloadCheckpoint | undefined;
   #saving: Promise<void> | undefined;
+  /** Whether the latest save of the journal failed: said once, not every time. */
+  #unsaved = false;
 
   constructor(options: CheckedOptions, target: ImageTarget) {
     this.#options = options;
@@ -255,8 +257,11 @@ class Download {
   async #save(checkpoint: DownloadCheckpoint): Promise<void> {
     try {
       const failure = await checkpoint.save(this.#target);
-      if (failure === undefined) return;
-      const message = `The journal could not be written (${(failure as Error).message}); the download goes on without it.`;
+      const said = this.#unsaved;
+      this.#unsaved = failure !== undefined;
+      if (failure === undefined || said) return;
+      const journal = `The journal ${this.#place?.path} could not be written (${(failure as Error).message})`;
+      const message = `${journal}; the download goes on without it.`;
       this.#meter.emit({ type: 'warning', code: 'JOURNAL_NOT_WRITTEN', message });
     } catch (failure) {
       this.#stop.abort(failure);

@@ -23,6 +23,8 @@ export class RunJournal {
   readonly #place: JournalPlace | undefined;
   #lock: JournalLock | undefined;
   #checkpoint: UploadCheckpoint | undefined;
+  #failing = false;
+  #written = false;
 
   constructor(
     options: UploadOptions & { volumeSizeGiB: number },
@@ -37,9 +39,14 @@ export class RunJournal {
     this.#place = { ...source.journal, path: checkpointFile ?? source.journal.path };
   }
 
-  /** Whether a later run can go on. */
+  /** Whether there is to be one, so that a later run can go on. */
   get resumable(): boolean {
     return this.#place !== undefined;
+  }
+
+  /** Whether there is one, which leads to the snapshot. */
+  get written(): boolean {
+    return this.#written;
   }
 
   /** Two runs with one journal would put into one snapshot, and each complete it with its own count. */
@@ -107,16 +114,18 @@ export class RunJournal {
     await this.save(progress);
   }
 
-  /** Writes down how far it is. A journal that cannot be written is no reason to stop. */
+  /** Writes down how far it is. A journal that cannot be written is no reason to stop; that is said once, not every time. */
   async save({ done, linear }: Progress, completing = false): Promise<void> {
+    if (this.#checkpoint === undefined) return;
     try {
-      await this.#checkpoint?.save(done, linear, completing);
+      await this.#checkpoint.save(done, linear, completing);
+      this.#failing = false;
+      this.#written = true;
     } catch (error) {
-      const why = (error as Error).message;
-      this.#warn(
-        'JOURNAL_NOT_WRITTEN',
-        `The journal could not be written (${why}); the upload goes on without it.`,
-      );
+      if (this.#failing) return;
+      this.#failing = true;
+      const journal = `The journal ${this.#place?.path} could not be written (${(error as Error).message})`;
+      this.#warn('JOURNAL_NOT_WRITTEN', `${journal}; the upload goes on without it.`);
     }
   }
 

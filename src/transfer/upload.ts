@@ -300,7 +300,7 @@ class Upload {
       );
     } else {
       await this.#journal.save(this.#open, this.#completing);
-      const how = this.#journal.resumable
+      const how = this.#journal.written
         ? `Run the same command again to go on, or remove it with "coldsnap pending --delete ${snapshotId}".`
         : `It cannot be gone on with; remove it with "coldsnap pending --delete ${snapshotId}".`;
       this.#warn('SNAPSHOT_LEFT', `Snapshot ${snapshotId} is left unfinished. ${how}`);
@@ -317,7 +317,7 @@ class Upload {
       await this.#journal.remove();
       return;
     }
-    const how = this.#journal.resumable ? 'the same command goes on with it' : '"coldsnap pending" tells';
+    const how = this.#journal.written ? 'the same command goes on with it' : '"coldsnap pending" tells';
     this.#warn('SNAPSHOT_MAYBE_LEFT', `A snapshot may have been started before the reply was lost; ${how}.`);
   }
 }

@@ -54,6 +54,16 @@ export class Running {
     });
   }
 
+  /** Does something while the process stands still. */
+  async meanwhile(action: () => unknown): Promise<void> {
+    this.process.kill('SIGSTOP');
+    try {
+      await action();
+    } finally {
+      this.process.kill('SIGCONT');
+    }
+  }
+
   async ended(): Promise<Ended> {
     const [exitCode, signal] = (await once(this.process, 'close')) as [number | null, NodeJS.Signals];
     return { end: exitCode ?? signal, stdout: this.#stdout, stderr: this.#stderr };

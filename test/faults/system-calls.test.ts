@@ -207,7 +207,7 @@ const survivable: [Kind, string, RegExp?][] = [
   [
     'file',
     'rename:error=ENOSPC',
-    /The journal could not be written \(.*ENOSPC.*\); the download goes on without it/,
+    /The journal \S+ could not be written \(.*ENOSPC.*\); the download goes on without it/,
   ],
   ['device', 'ioctl:error=EOPNOTSUPP:when=6+'],
   ['device', 'fallocate:error=EOPNOTSUPP'],
@@ -216,7 +216,7 @@ const survivable: [Kind, string, RegExp?][] = [
   [
     'upload',
     'rename:error=EACCES',
-    /The journal could not be written \(.*EACCES.*\); the upload goes on without it/,
+    /The journal \S+ could not be written \(.*EACCES.*\); the upload goes on without it/,
   ],
   ['upload', 'flock:error=ENOLCK', /No lock could be taken on the journal/],
 ];

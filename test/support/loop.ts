@@ -1,9 +1,9 @@
 /** Scratch directories, loop devices and mounts for tests, taken down when the test ends, however it ends. */
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 
@@ -86,7 +86,10 @@ export class Scratch {
     const readOnly = options.readOnly === true ? ['--read-only'] : [];
     const { stdout } = await execute('losetup', ['--find', '--show', ...sector, ...readOnly, backing]);
     const device = stdout.trim();
-    this.#undo.push(() => execute('losetup', ['--detach', device]));
+    this.#undo.push(async () => {
+      // A test may have detached it, and the number may be somebody else's by now.
+      if (backingOf(device) === backing) await execute('losetup', ['--detach', device]);
+    });
     return { device, backing };
   }
 
@@ -108,6 +111,15 @@ export class Scratch {
     const failures: unknown[] = [];
     for (const undo of this.#undo.reverse()) await undo().catch((error: unknown) => failures.push(error));
     if (failures.length > 0) throw new AggregateError(failures, 'the test could not be cleaned up after');
+  }
+}
+
+/** The file behind a loop device; undefined when it has none. */
+export function backingOf(device: string): string | undefined {
+  try {
+    return readFileSync(`/sys/block/${basename(device)}/loop/backing_file`, 'utf8').trimEnd();
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,0 +1,167 @@
+/** File systems that fill up under the whole program. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, type TestContext, test } from 'node:test';
+import { needsLoop, run, Scratch } from '../support/loop.ts';
+import { bytesAt, GIB } from '../support/service.ts';
+import type { CommandOptions } from './command.ts';
+import { BLOCK, onlyJournal, Stage } from './stage.ts';
+
+const MIB = 2 ** 20;
+
+let stage: Stage;
+before(async () => {
+  stage = await Stage.open();
+});
+after(() => stage.close());
+
+/** Fills a file system until so many bytes are free; gives what frees them again. */
+async function fill(directory: string, free: number): Promise<() => void> {
+  const ballast = join(directory, 'ballast');
+  const { bavail, bsize } = statfsSync(directory);
+  await run('fallocate', '--length', String(bavail * bsize - free), ballast);
+  return () => rmSync(ballast);
+}
+
+async function ext4(scratch: Scratch, bytes = 16 * MIB): Promise<string> {
+  const { device } = await scratch.loop({ bytes });
+  await run('mkfs.ext4', '-q', '-m', '0', device);
+  return scratch.mount(device);
+}
+
+const tmpfs = (scratch: Scratch) => scratch.tmpfs(4 * MIB);
+
+for (const [name, make] of [
+  ['ext4', ext4],
+  ['tmpfs', tmpfs],
+] as const) {
+  test(
+    `on ${name} that is full a download names the file system, and goes on when there is space`,
+    needsLoop,
+    async (t) => {
+      const scratch = await Scratch.for(t);
+      const directory = await make(scratch);
+      const target = join(directory, 'disk.img');
+      const free = await fill(directory, 30 * BLOCK);
+      const { end, stderr, stdout } = await stage.download(target).ended();
+      assert.equal(end, 1, stderr);
+      assert.match(
+        stderr,
+        /coldsnap: no space left on the file system of \S+\/disk\.img after writing \d+ bytes.*\n {2}Free some space there, or choose a target elsewhere/,
+      );
+      assert.equal(stdout, '');
+      assert.ok(!existsSync(target));
+      const safe = stage.assertHonest(`${target}.partial`, `${target}.coldsnap-progress`);
+      assert.ok(safe.length > 0, 'nothing was safe');
+      free();
+      stage.emulator.clearLog();
+      const again = await stage.download(target).ended();
+      assert.equal(again.end, 0, again.stderr);
+      await stage.assertWhole(target);
+      stage.assertAskedAllBut(safe);
+      assert.deepEqual(
+        readdirSync(directory).filter((entry) => entry.startsWith('disk')),
+        ['disk.img'],
+      );
+    },
+  );
+}
+
+test('a device whose storage is full ends a download in the same way', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const directory = await ext4(scratch, 1.25 * GIB);
+  const { device, backing } = await scratch.loop({ bytes: GIB, directory });
+  const state = { stateDirectory: scratch.path('state') };
+  // Zeros take space there too.
+  const free = await fill(directory, 2 * MIB);
+  const { end, stderr } = await stage.download(device, [], state).ended();
+  assert.equal(end, 1, stderr);
+  assert.match(
+    stderr,
+    /could not (write to|sync|zero \S+ \S+ of) \/dev\/loop\d+.*(no space left|input\/output error)/,
+  );
+  assert.ok(
+    bytesAt(backing, 0, BLOCK).every((byte) => byte === 0),
+    'block 0 must not be there',
+  );
+  const safe = stage.assertHonest(backing, onlyJournal(state.stateDirectory));
+  free();
+  stage.emulator.clearLog();
+  const again = await stage.download(device, [], state).ended();
+  assert.equal(again.end, 0, again.stderr);
+  await stage.assertWhole(backing);
+  stage.assertAskedAllBut(safe);
+});
+
+/** A directory that takes names, but not a byte. */
+async function fullDirectory(scratch: Scratch): Promise<string> {
+  const directory = await scratch.tmpfs(MIB);
+  await fill(directory, 0);
+  return directory;
+}
+
+test(
+  'where only the journal has no space a download goes on without it, and says so once',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const full = await fullDirectory(scratch);
+    const { device, backing } = await scratch.loop({ bytes: GIB });
+    const file = scratch.path('disk.img');
+    const rows: [string, string, string[], CommandOptions][] = [
+      [file, file, ['--checkpoint-file', join(full, 'journal')], {}],
+      [device, backing, [], { stateDirectory: join(full, 'state') }],
+    ];
+    for (const [target, image, flags, options] of rows) {
+      const { end, stderr } = await stage.download(target, flags, options).ended();
+      assert.equal(end, 0, stderr);
+      await stage.assertWhole(image);
+      const warnings = stderr.match(/^warning: .*$/gm) ?? [];
+      assert.equal(warnings.length, 1, stderr);
+      assert.match(
+        warnings[0] as string,
+        /The journal \S+ could not be written \(.*ENOSPC.*\); the download goes on without it/,
+      );
+    }
+  },
+);
+
+/** An image in a directory where nothing more can be written. */
+async function sourceInFullDirectory(t: TestContext): Promise<{ source: string; image: Buffer }> {
+  const scratch = await Scratch.for(t);
+  const directory = await scratch.tmpfs(4 * MIB);
+  const source = join(directory, 'disk.img');
+  const image = randomBytes(40 * BLOCK);
+  writeFileSync(source, image);
+  await fill(directory, 0);
+  return { source, image };
+}
+
+test('an upload whose journal has no space goes on without it, and says so once', needsLoop, async (t) => {
+  const { source, image } = await sourceInFullDirectory(t);
+  const { end, stderr, stdout } = await stage.upload(source).ended();
+  assert.equal(end, 0, stderr);
+  assert.ok(bytesAt(await stage.emulator.readImage(stdout.trim()), 0, image.length).equals(image));
+  const warnings = stderr.match(/^warning: .*$/gm) ?? [];
+  assert.equal(warnings.length, 1, stderr);
+  assert.match(
+    warnings[0] as string,
+    /The journal \S+ could not be written \(.*ENOSPC.*\); the upload goes on/,
+  );
+});
+
+test('an upload that fails without a journal does not promise to go on', needsLoop, async (t) => {
+  const { source } = await sourceInFullDirectory(t);
+  const action = { type: 'error', status: 403, code: 'AccessDeniedException' } as const;
+  stage.emulator.setFaults([{ operation: 'PutSnapshotBlock', block: 20, action }]);
+  t.after(() => stage.emulator.setFaults([]));
+  const { end, stderr } = await stage.upload(source).ended();
+  assert.equal(end, 4, stderr);
+  assert.doesNotMatch(stderr, /Run the same command again/);
+  assert.match(
+    stderr,
+    /is left unfinished\. It cannot be gone on with; remove it with "coldsnap pending --delete/,
+  );
+});

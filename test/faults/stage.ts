@@ -1,0 +1,99 @@
+/** What tests of the whole program under trouble from outside share: the command line, an emulator, and a snapshot. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Emulator, startEmulator } from '../../src/emulator/index.ts';
+import { bytesAt, firstWrongBlock, GIB, randomBlocks } from '../support/service.ts';
+import { Command, type CommandOptions, journalledBlocks, type Running } from './command.ts';
+
+export const BLOCK = 16_384;
+/** 60 that begin with block 0, and the last. */
+export const indexes: readonly number[] = [...Array.from({ length: 60 }, (_, at) => at * 4), GIB / BLOCK - 1];
+
+export class Stage {
+  readonly emulator: Emulator;
+  readonly command: Command;
+  readonly snapshotId: string;
+  readonly blocks: ReadonlyMap<number, Buffer>;
+  readonly #directory: string;
+
+  private constructor(
+    emulator: Emulator,
+    command: Command,
+    snapshotId: string,
+    blocks: ReadonlyMap<number, Buffer>,
+    directory: string,
+  ) {
+    this.emulator = emulator;
+    this.command = command;
+    this.snapshotId = snapshotId;
+    this.blocks = blocks;
+    this.#directory = directory;
+  }
+
+  static async open(): Promise<Stage> {
+    const directory = mkdtempSync(join(tmpdir(), 'coldsnap-stage-'));
+    const command = await Command.compile(directory);
+    const emulator = await startEmulator({ blockSize: BLOCK });
+    const blocks = randomBlocks(indexes, [2, 30], BLOCK);
+    const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+    return new Stage(emulator, command, snapshotId, blocks, directory);
+  }
+
+  async close(): Promise<void> {
+    await this.emulator.close();
+    rmSync(this.#directory, { recursive: true });
+  }
+
+  /** Starts a download with few requests at once, so that it can be met in its midst, and a journal saved often. */
+  download(target: string, flags: readonly string[] = [], options: CommandOptions = {}): Running {
+    const words = ['download', this.snapshotId, target, '--workers', '2', ...flags];
+    return this.command.start(this.emulator.url, words, { checkpointMs: 1, ...options });
+  }
+
+  upload(source: string, flags: readonly string[] = [], options: CommandOptions = {}): Running {
+    const words = ['upload', source, '--workers', '2', ...flags];
+    return this.command.start(this.emulator.url, words, { checkpointMs: 1, ...options });
+  }
+
+  /** Waits for the n-th request of an operation since the log was cleared. The reply is not sent yet then. */
+  async request(operation: string, number: number): Promise<void> {
+    await this.emulator.waitForRequest((record) => record.operation === operation, number);
+  }
+
+  /** The blocks that were asked for, or sent, since the log was cleared. */
+  asked(operation: 'GetSnapshotBlock' | 'PutSnapshotBlock' = 'GetSnapshotBlock'): number[] {
+    return this.emulator.requests(operation).map(({ blockIndex }) => blockIndex as number);
+  }
+
+  async assertWhole(image: string): Promise<void> {
+    assert.equal(await firstWrongBlock(image, this.blocks, GIB, BLOCK), undefined);
+  }
+
+  /** Asserts that an image holds what the journal says. @returns the blocks that it speaks of and the snapshot has */
+  assertHonest(image: string, journal: string): number[] {
+    const done = [...journalledBlocks(journal)].filter((block) => this.blocks.has(block));
+    for (const block of done) {
+      const there = bytesAt(image, block * BLOCK, BLOCK);
+      assert.ok(this.blocks.get(block)?.equals(there), `block ${block} is in the journal only`);
+    }
+    return done;
+  }
+
+  /** Asserts that all of the snapshot but these was asked for, once. */
+  assertAskedAllBut(safe: readonly number[]): void {
+    const rest = [...this.blocks.keys()].filter((block) => !safe.includes(block));
+    assert.deepEqual(
+      this.asked().sort((a, b) => a - b),
+      rest,
+    );
+  }
+}
+
+/** The only journal in a state directory. */
+export function onlyJournal(directory: string): string {
+  const names = readdirSync(directory).filter((name) => /\.coldsnap-(progress|upload)$/.test(name));
+  assert.equal(names.length, 1, `journals: ${names}`);
+  return join(directory, names[0] as string);
+}
