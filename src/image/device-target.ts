@@ -1,5 +1,6 @@
 /** Restoring to a block device: claimed exclusively, never past the volume, block 0 last. */
 import type { BigIntStats } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import {
   allocateSlab,
   type BlockRead,
@@ -24,6 +25,7 @@ import {
   deviceChanged,
   deviceInUse,
   deviceNoMedium,
+  deviceReplaced,
   resumeMismatch,
   targetNotBlank,
   targetReadOnly,
@@ -60,6 +62,7 @@ export async function openDeviceTarget(
       path,
       device,
       descriptor,
+      stats.rdev,
       facts,
       await deviceIdentity(stats.rdev, facts.sizeBytes),
     );
@@ -89,6 +92,7 @@ export class DeviceTarget implements ImageTarget {
   /** The device's own name; not a link, and not to be mistaken for an option. */
   readonly #node: string;
   readonly #device: Descriptor;
+  readonly #rdev: bigint;
   readonly #logicalBlockSize: number;
   #direct: Descriptor | undefined;
   #geometry: Geometry | undefined;
@@ -98,8 +102,16 @@ export class DeviceTarget implements ImageTarget {
   #zeroMethod: ZeroMethod = 'blkzeroout';
 
   /** @param device claimed exclusively, writable, with a medium */
-  constructor(path: string, node: string, device: Descriptor, facts: DeviceFacts, identity: string) {
+  constructor(
+    path: string,
+    node: string,
+    device: Descriptor,
+    rdev: bigint,
+    facts: DeviceFacts,
+    identity: string,
+  ) {
     this.path = path;
+    this.#rdev = rdev;
     this.#node = node;
     this.sizeBytes = facts.sizeBytes;
     this.#device = device;
@@ -212,6 +224,7 @@ export class DeviceTarget implements ImageTarget {
     this.#volumeSize();
     await this.#direct?.close();
     await this.#device.sync('all');
+    await this.#checkName();
     if (this.#held.size > 0) {
       await this.#device.use(`write the first block of ${this.path}`, async (fd) => {
         const options = { zero: 'write', zeroMethod: this.#zeroMethod } as const;
@@ -230,6 +243,12 @@ export class DeviceTarget implements ImageTarget {
       }
     });
     await this.#device.close();
+  }
+
+  /** Whoever is told that the restore is done looks for it under the name. */
+  async #checkName(): Promise<void> {
+    const named = await stat(this.#node, { bigint: true }).catch(() => undefined);
+    if (!named?.isBlockDevice() || named.rdev !== this.#rdev) throw deviceReplaced(this.path);
   }
 
   async abandon(_options: { keepForResume: boolean }): Promise<void> {

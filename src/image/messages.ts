@@ -120,6 +120,14 @@ export const targetBusy = (path: string, partial: string) =>
     'Wait for it to end, or choose another name.',
   );
 
+export const partialReplaced = (path: string, partial: string) =>
+  new ColdsnapError(
+    'local',
+    'PARTIAL_REPLACED',
+    `${partial} was moved, removed or replaced while it was written`,
+    { path, hint: 'Leave it alone while the download runs; the same command starts anew.' },
+  );
+
 export const partialNotOurs = (path: string, partial: string, what: string) =>
   refused(
     'PARTIAL_FOREIGN',
@@ -160,6 +168,17 @@ export const deviceChanged = (path: string, cause: unknown) =>
     cause,
     hint: 'Run again once the device names have settled; a name in /dev/disk/by-id does not change.',
   });
+
+export const deviceReplaced = (path: string) =>
+  new ColdsnapError(
+    'local',
+    'DEVICE_REPLACED',
+    `${path} does not lead to the device any more that was written to`,
+    {
+      path,
+      hint: 'That device has all but its first block; the same command goes on when the name leads to it again.',
+    },
+  );
 
 export const deviceInUse = (path: string, by: readonly string[]) =>
   refused(
