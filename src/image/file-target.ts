@@ -35,7 +35,8 @@ export class FileTarget implements ImageTarget {
   #partial: PartialFile | undefined;
   #direct: Descriptor | undefined;
   #geometry: Geometry | undefined;
-  #replace = false;
+  /** The file that may be replaced: what was there when that was allowed, and nothing that has come since. */
+  #replaceable: Pick<Stats, 'dev' | 'ino'> | undefined;
   /** Whether ranges that nobody wrote are known to be holes. */
   #fresh = true;
   #zeroMethod: ZeroMethod = 'punch-hole';
@@ -52,8 +53,9 @@ export class FileTarget implements ImageTarget {
   }
 
   async checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void> {
-    if (!options.force && (await this.#existing()) !== undefined) throw targetExists(this.path);
-    this.#replace = options.force;
+    const existing = await this.#existing();
+    if (!options.force && existing !== undefined) throw targetExists(this.path);
+    this.#replaceable = existing;
     // Held from now on, so that a second run is refused before it asks the service anything.
     this.#partial ??= await PartialFile.adopt(this.path, this.#partialPath);
   }
@@ -156,6 +158,12 @@ export class FileTarget implements ImageTarget {
   async sync(): Promise<void> {
     const { partial } = this.#ready();
     await this.#withSpace(partial.descriptor.sync('data'));
+    await partial.checkName();
+  }
+
+  async instance(): Promise<string> {
+    // Not the device's number, which may be another after the next boot.
+    return String((await this.#ready().partial.stat()).ino);
   }
 
   /** The inode and its last write: a file of that name that was written to later is not the image any more. */
@@ -175,9 +183,15 @@ export class FileTarget implements ImageTarget {
     await this.#direct?.close();
     await this.#setOwnerAndMode(partial);
     await this.#withSpace(partial.descriptor.sync('all'));
-    await partial.publish(this.#file, { replace: this.#replace });
+    await partial.publish(this.#file, { replace: await this.#mayReplace() });
     this.#committed = true;
     await partial.close();
+  }
+
+  async #mayReplace(): Promise<boolean> {
+    const existing = await this.#existing();
+    const allowed = this.#replaceable;
+    return existing !== undefined && existing.ino === allowed?.ino && existing.dev === allowed.dev;
   }
 
   /**

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { syncAll, tryLock } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
-import { partialNotOurs, targetAppeared, targetBusy } from './messages.ts';
+import { partialNotOurs, partialReplaced, targetAppeared, targetBusy } from './messages.ts';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const fstatFd = promisify(fstat);
@@ -92,6 +92,14 @@ export class PartialFile {
     return this.descriptor.use(`examine ${this.path}`, (fd) => fstatFd(fd));
   }
 
+  /**
+   * A file that is moved or replaced under a run will never be the target; better to know that before hours have passed.
+   * @throws ColdsnapError `PARTIAL_REPLACED`
+   */
+  async checkName(): Promise<void> {
+    if (!(await this.#hasName())) throw partialReplaced(this.#target, this.path);
+  }
+
   /** Whether the name still leads to the file that is open. */
   async #hasName(): Promise<boolean> {
     const opened = await this.stat();
@@ -109,10 +117,10 @@ export class PartialFile {
    * else by link(), which, unlike a check and a rename(), cannot replace a file that somebody creates at that moment.
    * (renameat2 with RENAME_NOREPLACE would do it in one call; Node does not offer it.) A kill between link and unlink
    * leaves both names on the finished file, which does no harm.
-   * @throws ColdsnapError `TARGET_EXISTS`
+   * @throws ColdsnapError `TARGET_EXISTS`, `PARTIAL_REPLACED`
    */
   async publish(file: string, options: { replace: boolean }): Promise<void> {
-    if (!(await this.#hasName())) throw targetBusy(this.#target, this.path);
+    await this.checkName();
     try {
       if (options.replace) {
         await rename(this.path, file);

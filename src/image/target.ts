@@ -72,8 +72,16 @@ export interface ImageTarget {
    * from the medium. For proofs before a resume and for verifying. Absent where it cannot be read (streams).
    */
   readBlocks?(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]>;
-  /** Returns when everything written so far is on stable storage. */
+  /**
+   * Returns when everything written so far is on stable storage, and what was written to is still what the name of the
+   * target will lead to.
+   */
   sync(): Promise<void>;
+  /**
+   * Tells what is written to from a copy that takes its place between two runs. Absent where the identity in `journal`
+   * does, or nothing is kept.
+   */
+  instance?(): Promise<string>;
   /**
    * What tells, after a kill in the middle of `commit()`, that the image had its final name already: kept in the journal
    * before `commit()`. Absent where a later run simply commits again (devices) or nothing is kept (streams).

@@ -12,6 +12,8 @@ interface DownloadJournal {
   readonly kind: 'download';
   readonly snapshotId: string;
   readonly target: string;
+  /** The target's `instance()`, where it has one. */
+  readonly instance?: string;
   readonly volumeSize: number;
   readonly blockSize: number;
   readonly done: readonly BlockRange[];
@@ -120,8 +122,9 @@ export class DownloadCheckpoint {
       ...(committing === undefined ? {} : { committing }),
     };
     await target.sync();
+    const instance = await target.instance?.();
     try {
-      await writeJournal(this.#place.path, content);
+      await writeJournal(this.#place.path, { ...content, ...(instance === undefined ? {} : { instance }) });
       return undefined;
     } catch (error) {
       return error;
@@ -169,6 +172,7 @@ function isDownloadJournal(content: unknown): content is DownloadJournal {
     journal.done.every(
       (range) => Array.isArray(range) && isCount(range[0]) && isCount(range[1]) && range[0] < range[1],
     ) &&
+    (journal.instance === undefined || typeof journal.instance === 'string') &&
     (journal.committing === undefined || typeof journal.committing === 'string') &&
     Array.isArray(journal.samples) &&
     journal.samples.every(

@@ -59,6 +59,10 @@ async function resume(
     startsAnew(error.message);
     return undefined;
   }
+  if (found.kind === 'fits' && found.journal.instance !== (await target.instance?.())) {
+    startsAnew('the partial file is not the one that it speaks of');
+    return undefined;
+  }
   if (found.kind === 'foreign') {
     const done = await blocksThere(target, found.blocks, geometry);
     return new DownloadCheckpoint(place, snapshotId, geometry, { done: done.ranges(), samples: [] });

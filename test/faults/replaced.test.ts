@@ -1,0 +1,227 @@
+/** Targets and sources that somebody moves, removes or replaces while the whole program is at work on them. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { after, before, test } from 'node:test';
+import { needsLoop, run, Scratch } from '../support/loop.ts';
+import { bytesAt, GIB } from '../support/service.ts';
+import type { Ended } from './command.ts';
+import { BLOCK, Stage } from './stage.ts';
+
+let stage: Stage;
+before(async () => {
+  stage = await Stage.open();
+});
+after(() => stage.close());
+
+/** Runs a download, and does something to its target when half of the blocks have been asked for. */
+async function downloadInto(target: string, flags: string[], meanwhile: () => unknown): Promise<Ended> {
+  stage.emulator.clearLog();
+  const running = stage.download(target, flags);
+  const ended = running.ended();
+  await stage.request('GetSnapshotBlock', 30);
+  await running.meanwhile(meanwhile);
+  return ended;
+}
+
+/** What can become of the partial file, and what must be there as it was in the end. */
+const fates: [string, (partial: string) => unknown, (partial: string) => unknown][] = [
+  ['is removed', (partial) => rmSync(partial), (partial) => assert.ok(!existsSync(partial))],
+  [
+    'is moved away',
+    (partial) => renameSync(partial, `${partial}.away`),
+    (partial) => assert.equal(statSync(`${partial}.away`).size, GIB),
+  ],
+  [
+    'is replaced by another file',
+    (partial) => {
+      writeFileSync(`${partial}.other`, 'theirs');
+      renameSync(`${partial}.other`, partial);
+    },
+    (partial) => assert.equal(readFileSync(partial, 'utf8'), 'theirs'),
+  ],
+  [
+    'is replaced by a symbolic link',
+    (partial) => {
+      rmSync(partial);
+      writeFileSync(`${partial}.other`, 'theirs');
+      symlinkSync(`${partial}.other`, partial);
+    },
+    (partial) => assert.equal(readFileSync(`${partial}.other`, 'utf8'), 'theirs'),
+  ],
+];
+
+for (const [fate, befall, stillThere] of fates) {
+  test(`when the partial file ${fate} the download fails at once, and no file gets the name`, async (t) => {
+    const scratch = await Scratch.for(t);
+    const target = scratch.path('disk.img');
+    const partial = `${target}.partial`;
+    const { end, stderr, stdout } = await downloadInto(target, [], () => befall(partial));
+    assert.equal(end, 1, stderr);
+    assert.match(
+      stderr,
+      /coldsnap: \S+disk\.img\.partial was moved, removed or replaced while it was written\n {2}\S/,
+    );
+    assert.equal(stdout, '');
+    assert.ok(!existsSync(target));
+    stillThere(partial);
+    assert.ok(stage.asked().length < stage.blocks.size, 'it noticed only at the end');
+  });
+}
+
+test('what an older copy of the partial file lacks is fetched again, whatever the journal says', async (t) => {
+  const scratch = await Scratch.for(t);
+  const target = scratch.path('disk.img');
+  const partial = `${target}.partial`;
+  let running = stage.download(target);
+  let ended = running.ended();
+  stage.emulator.clearLog();
+  await stage.request('GetSnapshotBlock', 55);
+  await running.meanwhile(() => run('cp', '--sparse=always', partial, `${partial}.copy`));
+  await stage.request('GetSnapshotBlock', 60);
+  running.process.kill('SIGTERM');
+  assert.equal((await ended).end, 143);
+  renameSync(`${partial}.copy`, partial);
+  running = stage.download(target);
+  ended = running.ended();
+  const { end, stderr } = await ended;
+  assert.equal(end, 0, stderr);
+  await stage.assertWhole(target);
+  assert.match(stderr, /journal of an earlier download is not used: the partial file is not the one/);
+});
+
+test('when the directory is moved away the download fails, and makes no new one', async (t) => {
+  const scratch = await Scratch.for(t);
+  const directory = scratch.path('images');
+  mkdirSync(directory);
+  const move = () => renameSync(directory, `${directory}.away`);
+  const { end, stderr } = await downloadInto(`${directory}/disk.img`, [], move);
+  assert.equal(end, 1, stderr);
+  assert.match(stderr, /disk\.img\.partial was moved, removed or replaced/);
+  assert.ok(!existsSync(directory));
+});
+
+for (const flags of [[], ['--force']]) {
+  test(`a file that appears under the name of the target is not overwritten${flags.map((flag) => `, not even with ${flag}`)}`, async (t) => {
+    const scratch = await Scratch.for(t);
+    const target = scratch.path('disk.img');
+    const { end, stderr } = await downloadInto(target, flags, () => writeFileSync(target, 'theirs'));
+    assert.equal(end, 3, stderr);
+    assert.match(stderr, /coldsnap: \S+disk\.img was created by somebody else in the meantime/);
+    assert.equal(readFileSync(target, 'utf8'), 'theirs');
+    stage.assertHonest(`${target}.partial`, `${target}.coldsnap-progress`);
+    stage.emulator.clearLog();
+    const again = await stage.download(target, ['--force']).ended();
+    assert.equal(again.end, 0, again.stderr);
+    await stage.assertWhole(target);
+    assert.deepEqual(stage.asked(), [], 'all blocks were safe');
+  });
+}
+
+test('--force replaces the file that was there, and no other that has taken its place', async (t) => {
+  const scratch = await Scratch.for(t);
+  const target = scratch.path('disk.img');
+  writeFileSync(target, 'old');
+  const { end, stderr } = await downloadInto(target, ['--force'], () => {
+    writeFileSync(`${target}.other`, 'theirs');
+    renameSync(`${target}.other`, target);
+  });
+  assert.equal(end, 3, stderr);
+  assert.match(stderr, /disk\.img was created by somebody else in the meantime/);
+  assert.equal(readFileSync(target, 'utf8'), 'theirs');
+});
+
+test('--force does not mind that the file it was to replace has gone', async (t) => {
+  const scratch = await Scratch.for(t);
+  const target = scratch.path('disk.img');
+  writeFileSync(target, 'old');
+  const { end, stderr } = await downloadInto(target, ['--force'], () => rmSync(target));
+  assert.equal(end, 0, stderr);
+  await stage.assertWhole(target);
+});
+
+/** A name for a device that is not /dev's, so that it can be made to lead elsewhere. */
+async function nodeFor(
+  scratch: Scratch,
+  device: string,
+): Promise<{ node: string; point(to: string): Promise<string> }> {
+  const node = scratch.path('disk');
+  const point = async (to: string) => {
+    rmSync(node, { force: true });
+    const [major, minor] = (await run('lsblk', '--noheadings', '--nodeps', '-o', 'MAJ:MIN', to))
+      .trim()
+      .split(':');
+    return run('mknod', node, 'b', major as string, minor as string);
+  };
+  await point(device);
+  return { node, point };
+}
+
+test(
+  'when the name of the device leads to another one in the end, that is an error, and block 0 stays zero',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const [one, other] = [await scratch.loop({ bytes: GIB }), await scratch.loop({ bytes: GIB, fill: 0 })];
+    const { node, point } = await nodeFor(scratch, one.device);
+    for (const befall of [() => point(other.device), () => rmSync(node)]) {
+      await point(one.device);
+      truncateSync(one.backing, 0);
+      truncateSync(one.backing, GIB);
+      const { end, stderr } = await downloadInto(node, [], befall);
+      assert.equal(end, 1, stderr);
+      assert.match(
+        stderr,
+        /coldsnap: \S+\/disk does not lead to the device any more that was written to\n {2}\S/,
+      );
+      for (const { backing } of [one, other]) {
+        assert.ok(bytesAt(backing, 0, BLOCK).every((byte) => byte === 0));
+      }
+    }
+    assert.ok(
+      bytesAt(other.backing, 0, GIB / 64).every((byte) => byte === 0),
+      'the other one was written to',
+    );
+    // Whoever puts the name right can go on.
+    await point(one.device);
+    stage.emulator.clearLog();
+    const again = await stage.download(node).ended();
+    assert.equal(again.end, 0, again.stderr);
+    await stage.assertWhole(one.backing);
+    // Those of the first 512 KiB that are not zeros.
+    assert.deepEqual(
+      stage.asked().sort((a, b) => a - b),
+      [0, 4, 8, 12, 16, 20, 24, 28],
+    );
+  },
+);
+
+test('a source that another file has replaced is not taken for the one that was read', async (t) => {
+  const scratch = await Scratch.for(t);
+  const source = scratch.path('disk.img');
+  writeFileSync(source, randomBytes(40 * BLOCK));
+  stage.emulator.clearLog();
+  const running = stage.upload(source);
+  const ended = running.ended();
+  await stage.request('PutSnapshotBlock', 20);
+  await running.meanwhile(() => {
+    copyFileSync(source, `${source}.other`);
+    renameSync(`${source}.other`, source);
+  });
+  const { end, stderr, stdout } = await ended;
+  assert.equal(end, 1, stderr);
+  assert.equal(stdout, '');
+  assert.match(stderr, /disk\.img changed while it was read: the name now leads to something else/);
+  assert.equal(stage.emulator.requests('CompleteSnapshot').length, 0);
+});
