@@ -84,13 +84,18 @@ export class Scratch {
     await file.close();
     const sector = options.sectorSize === undefined ? [] : ['--sector-size', String(options.sectorSize)];
     const readOnly = options.readOnly === true ? ['--read-only'] : [];
-    const { stdout } = await execute('losetup', ['--find', '--show', ...sector, ...readOnly, backing]);
+    return { device: await this.attach(backing, [...sector, ...readOnly]), backing };
+  }
+
+  /** Makes a file a loop device; gives its name, which may be another each time. */
+  async attach(backing: string, args: readonly string[] = []): Promise<string> {
+    const { stdout } = await execute('losetup', ['--find', '--show', ...args, backing]);
     const device = stdout.trim();
     this.#undo.push(async () => {
       // A test may have detached it, and the number may be somebody else's by now.
       if (backingOf(device) === backing) await execute('losetup', ['--detach', device]);
     });
-    return { device, backing };
+    return device;
   }
 
   /** Mounts a device or file system; returns the mount point. */
