@@ -19,6 +19,7 @@ import {
 import { Descriptor, directAlignment } from './descriptor.ts';
 import { describeContents } from './device-contents.ts';
 import { usesOfDevice } from './device-use.ts';
+import { writeMark, writtenSince } from './device-writes.ts';
 import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import {
@@ -137,14 +138,20 @@ export class DeviceTarget implements ImageTarget {
     return result!.zero && result!.bytesRead === length;
   }
 
-  async prepare(geometry: Geometry, options: { resume: boolean }): Promise<void> {
+  async prepare(
+    geometry: Geometry,
+    options: { resume: boolean; committing?: string | undefined },
+  ): Promise<void> {
     const { volumeSize, blockSize } = geometry;
     checkGeometry(this.path, geometry);
     if (volumeSize > this.sizeBytes) throw targetTooSmall(this.path, this.sizeBytes, volumeSize);
     const headLength = Math.min(Math.ceil(headSize / blockSize) * blockSize, volumeSize);
     this.#held.clear();
     if (options.resume) {
-      if (!(await this.#isZero(0, headLength)))
+      if (
+        !(await this.#isZero(0, headLength)) &&
+        !(await this.#onlyCommitted(headLength, options.committing))
+      )
         throw resumeMismatch(this.path, 'its first block was written since');
     } else {
       await this.#device.use(`zero the first block of ${this.path}`, async (fd) => {
@@ -157,6 +164,18 @@ export class DeviceTarget implements ImageTarget {
       this.#direct ??= await this.#device.openDirect('read-write');
     }
     this.#geometry = geometry;
+  }
+
+  /** Whether the head, which is not zeros, can only be what a commit that was cut off has written of it. */
+  async #onlyCommitted(headLength: number, mark = ''): Promise<boolean> {
+    const written = await writtenSince(mark, this.#rdev);
+    return written !== undefined && written <= headLength;
+  }
+
+  /** How much had been written to the device before its commit. */
+  async commitMark(): Promise<string> {
+    await this.#device.sync('data');
+    return (await writeMark(this.#rdev)) ?? '';
   }
 
   #volumeSize(): number {

@@ -51,11 +51,12 @@ export interface ImageTarget {
    * partial file, or zeroes a device's block 0 and syncs it.
    *
    * With `resume` it opens what an earlier run left and changes nothing yet; when that proves to be something else, call
-   * it again without `resume` to start over (for a device only after `checkOverwrite` without `resuming`).
+   * it again without `resume` to start over (for a device only after `checkOverwrite` without `resuming`). `committing`
+   * is what the earlier run's `commitMark()` gave, if its commit had begun: a device's first block may be there then.
    * @throws ColdsnapError `TARGET_TOO_SMALL`, `TARGET_BUSY` or, when there is nothing to go on with, `RESUME_MISMATCH`;
    * in each case nothing was touched
    */
-  prepare(geometry: Geometry, options: { resume: boolean }): Promise<void>;
+  prepare(geometry: Geometry, options: { resume: boolean; committing?: string | undefined }): Promise<void>;
   /**
    * Checks each block and puts the good ones in place, in one hop off the main thread. One verdict a block. The buffers
    * are the caller's again when it settles. A stream settles a batch when its last block has had its turn (or at once,
@@ -83,13 +84,14 @@ export interface ImageTarget {
    */
   instance?(): Promise<string>;
   /**
-   * What tells, after a kill in the middle of `commit()`, that the image had its final name already: kept in the journal
-   * before `commit()`. Absent where a later run simply commits again (devices) or nothing is kept (streams).
+   * What tells, after a kill in the middle of `commit()`, how far that had come: that a file had its final name already,
+   * or that nothing but the commit has written to a device since. Kept in the journal before `commit()`. Absent where
+   * nothing is kept (streams).
    */
   commitMark?(): Promise<string>;
   /**
    * Whether an earlier run's `commit()` had come so far that only making its name durable was left, which this does. To
-   * be asked before `checkOverwrite`.
+   * be asked before `checkOverwrite`. Absent where a later run simply commits again (devices).
    * @param mark what that run's `commitMark()` gave
    */
   finishCommit?(mark: string): Promise<boolean>;

@@ -19,8 +19,8 @@ interface DownloadJournal {
   readonly done: readonly BlockRange[];
   readonly samples: readonly Sample[];
   /**
-   * There once all blocks were safe and the commit began: the target's mark, or nothing where it has none. A device's
-   * block 0 may then be half written.
+   * There once all blocks were safe and the commit began: the target's mark, empty where it has none. A device's block 0
+   * may then be there, or a part of it.
    */
   readonly committing?: string;
 }

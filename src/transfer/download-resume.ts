@@ -53,7 +53,8 @@ async function resume(
     return undefined;
   }
   try {
-    await target.prepare(geometry, { resume: true });
+    const committing = found.kind === 'fits' ? found.journal.committing : undefined;
+    await target.prepare(geometry, { resume: true, committing });
   } catch (error) {
     if (!(error instanceof ColdsnapError) || error.code !== 'RESUME_MISMATCH') throw error;
     startsAnew(error.message);

@@ -215,6 +215,39 @@ test(
   },
 );
 
+test('a commit that was cut off is gone on with, unless anybody has written since', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device } = await scratch.loop({ bytes: 2 * MiB });
+  const geometry = { volumeSize: 2 * MiB, blockSize };
+  const blocks = [0, 1, 3].map((index) => arrived(index, blockSize));
+  const first = await openTarget(device);
+  await first.prepare(geometry, { resume: false });
+  await first.writeBlocks(blocks);
+  const mark = await first.commitMark!();
+  await first.abandon({ keepForResume: true });
+  const write = (offset: number, length: number) =>
+    run(
+      'dd',
+      'if=/dev/urandom',
+      `of=${device}`,
+      `bs=${length}`,
+      `seek=${offset / length}`,
+      'count=1',
+      'oflag=direct',
+    );
+  await write(0, blockSize / 2); // as if the first write of the commit had been torn
+
+  const second = await openTarget(device);
+  await second.prepare(geometry, { resume: true, committing: mark });
+  await second.abandon({ keepForResume: true });
+  await write(blockSize, blockSize);
+  const third = await openTarget(device);
+  for (const committing of [mark, '', undefined, 'another boot 1']) {
+    await assertFails(third.prepare(geometry, { resume: true, committing }), 'RESUME_MISMATCH');
+  }
+  await third.abandon({ keepForResume: true });
+});
+
 test('a device that somebody else has begun to use since is not gone on with', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const { device, backing } = await scratch.loop({ bytes: 2 * MiB });

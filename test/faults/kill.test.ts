@@ -23,6 +23,8 @@ const moments: Record<Kind, readonly Moment[]> = {
     { call: 'pwrite64', number: 12 },
     { call: 'rename', number: 1 },
     { call: 'fsync', number: 3 },
+    // When a part of its first blocks is there.
+    { call: 'pwrite64', number: 23 },
   ],
   upload: [{ request: 1 }, { request: 12 }, { request: 25 }, { call: 'rename', number: 3 }],
 };
