@@ -1,0 +1,29 @@
+/**
+ * Transfers under faults for half an hour in one process; see test/faults/soak.ts. Memory and descriptors must not grow.
+ * Usage: npm run test:soak -- [--minutes N]
+ */
+import { test } from 'node:test';
+import { parseArgs } from 'node:util';
+import { assertFlat, inWords, soak } from '../test/faults/soak.ts';
+import { Scratch } from '../test/support/loop.ts';
+
+const { values } = parseArgs({ options: { minutes: { type: 'string', default: '30' } } });
+const minutes = Number(values.minutes);
+if (!(minutes > 0)) throw new Error('--minutes is a number above 0');
+
+test(`${minutes} minutes of transfers under faults leave memory and descriptors as they were`, async (t) => {
+  const scratch = await Scratch.for(t);
+  let said = 0;
+  const result = await soak(scratch, {
+    milliseconds: minutes * 60_000,
+    told: (sample) => {
+      if (sample.seconds < said) return;
+      said = sample.seconds + 30;
+      process.stdout.write(`${inWords(sample)}\n`);
+    },
+  });
+  const { samples, bytesMoved, interruptions, retries } = result;
+  const moved = `${samples.length} rounds, ${Math.round(bytesMoved / 2 ** 20)} MiB moved`;
+  process.stdout.write(`${moved}, ${interruptions} times cut off, ${retries} retries\n`);
+  assertFlat(samples);
+});

@@ -1,0 +1,224 @@
+/**
+ * Transfers without end in one process, under faults all the time, against an emulator in another process. Each round
+ * uploads an image and downloads its snapshot, cuts some of them off and goes on, compares every byte, and then takes
+ * what the process holds: memory and descriptors must stay the same, however long it runs.
+ */
+import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { randomBytes, randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import {
+  type ColdsnapError,
+  downloadSnapshot,
+  type TransferOptions,
+  uploadSnapshot,
+} from '../../src/index.ts';
+import { type LoopDevice, noLoopDevices, type Scratch } from '../support/loop.ts';
+import { firstWrongBlock, GIB } from '../support/service.ts';
+
+const BLOCK = 65_536;
+/** Image sizes vary up to this, so that tails and gaps do too. */
+const MOST_BLOCKS = 96;
+
+/** What the process holds after a round, without garbage. */
+export interface Sample {
+  readonly round: number;
+  readonly seconds: number;
+  readonly rssBytes: number;
+  readonly heapBytes: number;
+  /** Buffers and the like. */
+  readonly externalBytes: number;
+  readonly descriptors: number;
+}
+
+export function inWords({ round, seconds, rssBytes, heapBytes, externalBytes, descriptors }: Sample): string {
+  const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  const memory = `resident ${mib(rssBytes)}, heap ${mib(heapBytes)}, outside ${mib(externalBytes)}`;
+  return `${Math.round(seconds)} s, round ${round}: ${memory}, ${descriptors} descriptors`;
+}
+
+/** How much more the last quarter of a run may hold than the second one: the first is for warming up. */
+const tolerated = {
+  rssBytes: 24 * 2 ** 20,
+  heapBytes: 4 * 2 ** 20,
+  externalBytes: 4 * 2 ** 20,
+  descriptors: 2,
+};
+
+/** @throws AssertionError when what the process holds has grown */
+export function assertFlat(samples: readonly Sample[]): void {
+  const quarter = samples.length / 4;
+  const median = (from: number, to: number, name: keyof typeof tolerated) => {
+    const values = samples.slice(Math.floor(from), Math.ceil(to)).map((sample) => sample[name]);
+    return values.sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
+  };
+  for (const name of Object.keys(tolerated) as (keyof typeof tolerated)[]) {
+    const early = median(quarter, 2 * quarter, name);
+    const late = median(3 * quarter, 4 * quarter, name);
+    assert.ok(late - early <= tolerated[name], `${name} grew from ${early} to ${late}`);
+  }
+}
+
+export interface Soak {
+  readonly samples: readonly Sample[];
+  readonly bytesMoved: number;
+  readonly interruptions: number;
+  readonly retries: number;
+}
+
+/** The emulator, in a process of its own: its memory does not count. */
+class Service {
+  readonly url: string;
+  readonly #process: ReturnType<typeof fork>;
+
+  private constructor(url: string, process: ReturnType<typeof fork>) {
+    this.url = url;
+    this.#process = process;
+  }
+
+  static async start(): Promise<Service> {
+    const program = fileURLToPath(new URL('soak-service.ts', import.meta.url));
+    const child = fork(program, [String(BLOCK)], { execArgv: ['--import', 'tsx'] });
+    const [url] = (await once(child, 'message')) as [string];
+    return new Service(url, child);
+  }
+
+  /** Forgets a snapshot, or the disk would fill up. */
+  forget(snapshotId: string): void {
+    this.#process.send(snapshotId);
+  }
+
+  async stop(): Promise<void> {
+    const gone = once(this.#process, 'exit');
+    this.#process.kill();
+    await gone;
+  }
+}
+
+/**
+ * Runs rounds until the time is up.
+ * @param scratch where images are, and a loop device, if there can be one
+ * @param told after every round
+ * @throws AssertionError when a byte is wrong
+ */
+export async function soak(
+  scratch: Scratch,
+  options: {
+    readonly milliseconds: number;
+    readonly leastRounds?: number;
+    readonly told?: (sample: Sample) => void;
+  },
+): Promise<Soak> {
+  process.env.STATE_DIRECTORY = scratch.path('state');
+  const service = await Service.start();
+  try {
+    const device = noLoopDevices === undefined ? await scratch.loop({ bytes: GIB }) : undefined;
+    const rounds = new Rounds(scratch, service, device);
+    const started = performance.now();
+    const elapsed = () => performance.now() - started;
+    const samples: Sample[] = [];
+    while (elapsed() < options.milliseconds || samples.length < (options.leastRounds ?? 1)) {
+      await rounds.next();
+      const sample = take(samples.length + 1, elapsed() / 1000);
+      samples.push(sample);
+      options.told?.(sample);
+    }
+    return { samples, ...rounds.totals };
+  } finally {
+    await service.stop();
+  }
+}
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+function take(round: number, seconds: number): Sample {
+  collectGarbage();
+  const { rss, heapUsed, external } = process.memoryUsage();
+  const descriptors = readdirSync('/proc/self/fd').length;
+  return { round, seconds, rssBytes: rss, heapBytes: heapUsed, externalBytes: external, descriptors };
+}
+
+class Rounds {
+  readonly totals = { bytesMoved: 0, interruptions: 0, retries: 0 };
+  readonly #scratch: Scratch;
+  readonly #service: Service;
+  readonly #device: LoopDevice | undefined;
+  #count = 0;
+
+  constructor(scratch: Scratch, service: Service, device: LoopDevice | undefined) {
+    this.#scratch = scratch;
+    this.#service = service;
+    this.#device = device;
+  }
+
+  async next(): Promise<void> {
+    const round = this.#count++;
+    const source = this.#scratch.path(`source-${round}.img`);
+    const blocks = writeImage(source);
+    const transport = round % 3 === 2 ? ('sdk' as const) : ('fast' as const);
+    const { snapshotId } = await this.#finish((more) => uploadSnapshot({ source, transport, ...more }));
+    const device = round % 2 === 1 ? this.#device : undefined;
+    if (device !== undefined) truncateSync(device.backing, 0);
+    if (device !== undefined) truncateSync(device.backing, GIB);
+    const target = device?.device ?? this.#scratch.path(`target-${round}.img`);
+    await this.#finish((more) => downloadSnapshot({ snapshotId, target, transport, ...more }));
+    const image = device?.backing ?? target;
+    assert.equal(await firstWrongBlock(image, blocks, GIB, BLOCK), undefined, `round ${round}`);
+    this.#service.forget(snapshotId);
+    rmSync(source);
+    if (device === undefined) rmSync(target);
+    const left = readdirSync(this.#scratch.directory).filter((name) => /^(source|target)-/.test(name));
+    assert.deepEqual(left, [], 'files are left');
+  }
+
+  /** Calls a transfer until it succeeds; some calls are cut off. Only what passes by itself may be in the way. */
+  async #finish<Result>(
+    transfer: (options: TransferOptions & { checkpointIntervalMs: number }) => Promise<Result>,
+  ): Promise<Result> {
+    for (let tries = 0; ; tries++) {
+      assert.ok(tries < 50, 'it does not get on');
+      const controller = new AbortController();
+      const cutOff = tries < 2 ? setTimeout(() => controller.abort(), randomInt(1_000)) : undefined;
+      try {
+        return await transfer({
+          endpoint: this.#service.url,
+          region: 'us-east-1',
+          workers: 16,
+          retryForMs: 20_000,
+          deadlines: { connectMs: 1_000, idleMs: 150 },
+          checkpointIntervalMs: 20,
+          signal: controller.signal,
+          onEvent: (event) => {
+            if (event.type === 'retry') this.totals.retries++;
+            if (event.type === 'done') this.totals.bytesMoved += event.bytesTransferred;
+          },
+        });
+      } catch (error) {
+        if ((error as ColdsnapError).class !== 'aborted') throw error;
+        this.totals.interruptions++;
+      } finally {
+        clearTimeout(cutOff);
+      }
+    }
+  }
+}
+
+/** Writes an image with gaps; gives what its volume must be, block by block. */
+function writeImage(path: string): Map<number, Buffer> {
+  const count = 1 + randomInt(MOST_BLOCKS);
+  const image = randomBytes(count * BLOCK);
+  for (let block = 0; block < count; block++) {
+    if (randomInt(4) === 0) image.fill(0, block * BLOCK, (block + 1) * BLOCK);
+  }
+  const length = image.length - randomInt(BLOCK);
+  image.fill(0, length);
+  writeFileSync(path, image.subarray(0, length));
+  return new Map(
+    Array.from({ length: count }, (_, block) => [block, image.subarray(block * BLOCK, (block + 1) * BLOCK)]),
+  );
+}
