@@ -247,7 +247,9 @@ export class DeviceTarget implements ImageTarget {
     if (this.#held.size > 0) {
       await this.#device.use(`write the first block of ${this.path}`, async (fd) => {
         const options = { zero: 'write', zeroMethod: this.#zeroMethod } as const;
-        const { outcomes } = await writeBlocks(fd, [...this.#held.values()], options);
+        // Of several blocks, too, the first comes last.
+        const blocks = [...this.#held.values()].sort((a, b) => b.offset - a.offset);
+        const { outcomes } = await writeBlocks(fd, blocks, options);
         if (outcomes.includes('mismatch'))
           throw new Error(`the block kept for the start of ${this.path} was damaged in memory`);
       });

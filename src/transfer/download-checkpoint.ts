@@ -69,7 +69,8 @@ export class DownloadCheckpoint {
   readonly #place: JournalPlace;
   readonly #header: Omit<DownloadJournal, 'done' | 'samples'>;
   readonly #samples: Sample[];
-  readonly #committing: boolean;
+  /** Kept from the first commit on: even one that failed may have left a part of block 0. */
+  #committing: string | undefined;
   readonly #zeroDigest: Uint8Array;
   #seen: number;
 
@@ -83,7 +84,7 @@ export class DownloadCheckpoint {
     this.#header = { version: 1, kind: 'download', snapshotId, target: place.identity, ...geometry };
     this.done = new RangeSet(earlier?.done);
     this.#samples = [...(earlier?.samples ?? [])];
-    this.#committing = earlier?.committing !== undefined;
+    this.#committing = earlier?.committing;
     this.#zeroDigest = createHash('sha256').update(Buffer.alloc(geometry.blockSize)).digest();
     this.#seen = this.done.size;
   }
@@ -115,11 +116,12 @@ export class DownloadCheckpoint {
    * @throws ColdsnapError when the target cannot be synced: its data are not safe
    */
   async save(target: ImageTarget, committing?: string): Promise<unknown> {
+    this.#committing = committing ?? this.#committing;
     const content: DownloadJournal = {
       ...this.#header,
       done: this.done.ranges(),
       samples: [...this.#samples],
-      ...(committing === undefined ? {} : { committing }),
+      ...(this.#committing === undefined ? {} : { committing: this.#committing }),
     };
     await target.sync();
     const instance = await target.instance?.();
@@ -152,7 +154,7 @@ export class DownloadCheckpoint {
       if (found === undefined || Buffer.from(found.digest).toString('base64') !== digest) return false;
     }
     // On a file, blocks that came after the journal was last saved may be there already; on a device block 0 is held.
-    if (target.kind !== 'device' || this.done.has(0) || this.#committing) return true;
+    if (target.kind !== 'device' || this.done.has(0) || this.#committing !== undefined) return true;
     return (await read(0))?.zero === true;
   }
 }

@@ -167,6 +167,11 @@ const failures: [Kind, string, RegExp, number?][] = [
     'pwrite64:error=EIO:when=12',
     /could not write to \/dev\/loop\d+ at offset \d+: input\/output error/,
   ],
+  [
+    'device',
+    'pwrite64:error=EIO:when=30',
+    /could not write the first block of \/dev\/loop\d+ at offset \d+: input\/output error/,
+  ],
   ['device', 'fdatasync:error=EIO:when=2', /could not sync \/dev\/loop\d+: input\/output error/],
   ['device', 'fsync:error=EIO:when=1', /could not sync \/dev\/loop\d+: input\/output error/],
   [
