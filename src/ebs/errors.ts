@@ -20,7 +20,7 @@ interface ServiceFailure {
   Code?: string;
   Reason?: string;
   $metadata?: { httpStatusCode?: number; requestId?: string };
-  $response?: { statusCode?: number; headers?: Record<string, string> };
+  $response?: { statusCode?: number; headers?: Record<string, string>; body?: unknown };
   cause?: unknown;
   /** Of an AggregateError, which Node throws without a message when no address of a host could be reached. */
   errors?: readonly { message?: string }[];
@@ -186,6 +186,12 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
     const reason = serviceReason ? ` (${serviceReason})` : '';
     const hint = hintsByReason[serviceReason ?? ''];
     return make('permanent', serviceReason ?? 'SERVICE_REJECTED', `was refused: ${message}${reason}`, hint);
+  }
+  if (status !== undefined && status < 500) {
+    // The head came and the words did not: a throttle, as likely as not.
+    if (lostCodes.has(error.code ?? '')) return classifyNetwork(error, message, make);
+    if (name === 'SyntaxError' && String(error.$response?.body).startsWith('{'))
+      return make('transient', 'BAD_REPLY', `got a reply that cannot be read (HTTP ${status}: ${message})`);
   }
   if (status !== undefined) return classifyStatus(status, name, message, make);
   return classifyNetwork(error, message, make);

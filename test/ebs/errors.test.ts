@@ -57,6 +57,24 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     'throttle',
     'THROTTLED',
   ],
+  [
+    'a refusal that breaks off before it says why may be a throttle',
+    Object.assign(network('ECONNRESET', 'aborted'), { $metadata: { httpStatusCode: 400 } }),
+    'transient',
+    'CONNECTION_LOST',
+  ],
+  [
+    'a refusal of which only half came may be one, too',
+    Object.assign(exception('SyntaxError', 400), { $response: { body: '{"__type":"Requ' } }),
+    'transient',
+    'BAD_REPLY',
+  ],
+  [
+    'a refusal by a server that is not the service is none that passes',
+    Object.assign(exception('SyntaxError', 400), { $response: { body: '<html>plain HTTP' } }),
+    'permanent',
+    'SERVICE_REJECTED',
+  ],
   ["EC2's limit is a throttle", exception('RequestLimitExceeded', 503), 'throttle', 'THROTTLED'],
   ['a status of too many requests is a throttle', exception('Unknown', 429), 'throttle', 'THROTTLED'],
   [
