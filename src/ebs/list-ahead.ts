@@ -105,10 +105,13 @@ async function* listStretches<E extends Entry>(
         const { volumeSize, blockSize } = page.value;
         if (volumeSize !== like.volumeSize || blockSize !== like.blockSize) throw changedSizes();
         yield page.value;
-        pagesHere++;
+        // Empty pages say nothing of how many blocks a page covers.
+        if (page.value.entries.length > 0) pagesHere++;
       }
-      // A stretch should be one page: what took several was too long, and what fitted may have been short.
-      blocks = Math.max(1, Math.round(pagesHere > 1 ? blocks / pagesHere : blocks * 1.1));
+      // A stretch should be one page: what took several was too long, what fitted may have been short, and where there
+      // is nothing it was far too short.
+      if (pagesHere > 1) blocks = Math.max(1, Math.round(blocks / pagesHere));
+      else blocks = Math.ceil(blocks * (pagesHere === 1 ? 1.1 : 2));
     }
   } finally {
     await Promise.all(

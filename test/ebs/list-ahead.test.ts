@@ -7,8 +7,11 @@ import { ColdsnapError } from '../../src/errors.ts';
 const BLOCK = 524_288;
 const GIB = 2 ** 30;
 
-/** A service that lists the given blocks of a 100 GiB volume, 100 a page, each page after `delayMs`. */
-function service(indexes: readonly number[], delayMs: number) {
+/**
+ * A service that lists the given blocks of a 100 GiB volume, 100 a page, each page after `delayMs`, and perhaps after an
+ * empty page.
+ */
+function service(indexes: readonly number[], delayMs: number, emptyPages = false) {
   const requests: ListBlocksRequest[] = [];
   const open = { now: 0, most: 0 };
   const listSnapshotBlocks: EbsDirectApi['listSnapshotBlocks'] = async (request) => {
@@ -17,7 +20,11 @@ function service(indexes: readonly number[], delayMs: number) {
     await new Promise((resolve) => setTimeout(resolve, delayMs));
     open.now--;
     const from =
-      request.pageToken === undefined ? (request.startingBlockIndex ?? 0) : Number(request.pageToken);
+      request.pageToken === undefined
+        ? (request.startingBlockIndex ?? 0)
+        : Number.parseInt(request.pageToken, 10);
+    if (emptyPages && !request.pageToken?.endsWith(' full'))
+      return { blocks: [], volumeSizeGiB: 100, blockSize: BLOCK, nextToken: `${from} full` };
     const rest = indexes.filter((index) => index >= from);
     const blocks = rest.slice(0, 100).map((blockIndex) => ({ blockIndex, blockToken: 'token' }));
     const next = rest[100];
@@ -60,6 +67,32 @@ for (const [what, indexes] of [
     assert.ok(open.most >= 2 && open.most <= 8, `${open.most} at once`);
   });
 }
+
+test('empty pages do not make the parts smaller and smaller', async () => {
+  const indexes = every(10, 0, 40_000);
+  const { api, requests } = service(indexes, 55, true);
+  assert.deepEqual(await indexesOf(api), indexes);
+  // 40 pages, each after an empty one, and some for parts that were too small, too large, or have nothing.
+  assert.ok(requests.length < 200, `${requests.length} requests`);
+});
+
+test('parts that are too small grow again', async () => {
+  // One block a page, at first; then a wide gap.
+  const indexes = [...every(1, 0, 16), 200_000];
+  const { api, requests } = service(indexes, 55);
+  const onePerPage: EbsDirectApi = {
+    ...api,
+    listSnapshotBlocks: async (request) => {
+      const page = await api.listSnapshotBlocks(request);
+      const [first, second] = page.blocks;
+      const { nextToken: _, ...rest } = page;
+      const next = second === undefined ? {} : { nextToken: `${second.blockIndex}` };
+      return { ...rest, blocks: first === undefined ? [] : [first], ...next };
+    },
+  };
+  assert.deepEqual(await indexesOf(onePerPage), indexes);
+  assert.ok(requests.length < 300, `${requests.length} requests`);
+});
 
 test('for a consumer that is slower than the list, one page is read ahead and no more', async () => {
   const indexes = every(100);
