@@ -1,0 +1,163 @@
+/** Whatever happens, and however much is asked to be told: no secret and no token is in an output, a journal or an error. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { inspect } from 'node:util';
+import type { FaultAction, FaultRule } from '../../src/emulator/index.ts';
+import { downloadSnapshot } from '../../src/index.ts';
+import { needsBuild } from '../support/built.ts';
+import { randomBlocks } from '../support/service.ts';
+import { ours, Workplace } from '../support/workplace.ts';
+
+const BLOCK = 4096;
+const accessKeyId = 'AKIDSECRETSTEST';
+const secretAccessKey = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY';
+const sessionToken = 'IQoJb3JpZ2luX2VjEXAMPLEsessiontoken//////////wEaCXVzLWVhc3QtMSJHMEUCIQ==';
+const credentials = {
+  AWS_ACCESS_KEY_ID: accessKeyId,
+  AWS_SECRET_ACCESS_KEY: secretAccessKey,
+  AWS_SESSION_TOKEN: sessionToken,
+};
+
+/** Passes everything on, and remembers the tokens and signatures that go by. */
+async function eavesdropper(t: TestContext, service: string): Promise<{ url: string; heard: Set<string> }> {
+  const heard = new Set([secretAccessKey, sessionToken]);
+  const listen = (text: string) => {
+    for (const [, token] of text.matchAll(/"(?:BlockToken|NextToken)":"([^"]+)"/g))
+      heard.add(token as string);
+  };
+  const server = createServer((asked, answered) => {
+    const signature = /Signature=(\w+)/.exec(asked.headers.authorization ?? '')?.[1];
+    if (signature !== undefined) heard.add(signature);
+    const { port } = new URL(service);
+    const { method, url, headers, rawHeaders } = asked;
+    const onward = request({ host: '127.0.0.1', port, method, path: url, headers: rawHeaders }, (reply) => {
+      relay(reply);
+    });
+    const relay = (reply: IncomingMessage) => {
+      const pieces: Buffer[] = [];
+      reply.on('data', (piece: Buffer) => pieces.push(piece));
+      reply.on('end', () => listen(Buffer.concat(pieces).toString('latin1')));
+      answered.writeHead(reply.statusCode ?? 500, reply.rawHeaders);
+      reply.pipe(answered);
+    };
+    assert.ok(headers.host);
+    onward.on('error', () => asked.socket.destroy());
+    asked.pipe(onward);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, heard };
+}
+
+function assertSilent(text: string, heard: ReadonlySet<string>, where: string): void {
+  for (const secret of heard) {
+    for (const form of [secret, encodeURIComponent(secret)]) {
+      assert.ok(!text.includes(form), `${where} holds ${form}:\n${text}`);
+    }
+  }
+  assert.doesNotMatch(text, /AWS4-HMAC/, where);
+}
+
+const error = (status: number, code: string, reason?: string): FaultAction => ({
+  type: 'error',
+  status,
+  code,
+  ...(reason === undefined ? {} : { reason }),
+});
+
+/** What happens to a download at one operation; each is another way to end. */
+const mishaps: readonly [operation: string, action: FaultAction][] = [
+  ['GetSnapshotBlock', error(403, 'AccessDeniedException')],
+  ['GetSnapshotBlock', error(400, 'ValidationException', 'INVALID_BLOCK_TOKEN')],
+  ['GetSnapshotBlock', error(500, 'InternalServerException')],
+  ['GetSnapshotBlock', { type: 'drop', reset: true }],
+  ['GetSnapshotBlock', { type: 'data-length', value: 0 }],
+  ['ListSnapshotBlocks', error(403, 'ExpiredTokenException')],
+  ['ListSnapshotBlocks', { type: 'malformed-json' }],
+  ['ListSnapshotBlocks', { type: 'list', contents: 'duplicate' }],
+];
+
+async function scene(t: TestContext) {
+  const place = await Workplace.for(t, {
+    blockSize: BLOCK,
+    pageSize: 3,
+    credentials: { [accessKeyId]: { secretAccessKey, sessionToken } },
+  });
+  const { url, heard } = await eavesdropper(t, place.emulator.url);
+  const rules: FaultRule[] = [];
+  const snapshots: string[] = [];
+  const blocks = randomBlocks([0, 1, 2, 3, 4, 5], [], BLOCK);
+  for (const [operation, action] of mishaps) {
+    const snapshotId = await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+    snapshots.push(snapshotId);
+    const where = operation === 'GetSnapshotBlock' ? { block: 4 } : {};
+    rules.push({ operation, snapshotId, ...where, action });
+  }
+  rules.push({ operation: 'PutSnapshotBlock', block: 3, action: error(403, 'AccessDeniedException') });
+  place.emulator.setFaults(rules);
+  return { place, url, heard, snapshots, blocks };
+}
+
+test('output and journals of all commands hold no secret and no token', needsBuild, async (t) => {
+  const { place, url, heard, snapshots, blocks } = await scene(t);
+  writeFileSync(place.path('source.img'), randomBytes(6 * BLOCK));
+  const whole = await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const lines = [
+    ...snapshots.map((snapshotId) => ['download', '--retry-for', '1s', snapshotId, `${snapshotId}.img`]),
+    ['download', whole, 'whole.img', '--keep-checkpoint'],
+    ['upload', 'source.img', '--workers', '1'],
+    ['wait', '--seconds-between-attempts', '0', whole],
+  ];
+  // A few at a time; each with all that can be told, for people or for programs.
+  const work = lines.entries();
+  const worker = async () => {
+    for (const [at, words] of work) {
+      const flags = at % 2 === 0 ? ['--verbose'] : ['--verbose', '--json'];
+      const ended = await place.run(ours, ['--endpoint', url, ...flags, ...words], credentials);
+      assertSilent(ended.stdout + ended.stderr, heard, words.join(' '));
+      if (words[0] !== 'download' || words.includes(whole)) continue;
+      assert.notEqual(ended.exit, 0, `${words}: ${ended.stderr}`);
+    }
+  };
+  await Promise.all([worker(), worker(), worker()]);
+  const pending = await place.run(ours, ['--endpoint', url, '--verbose', 'pending'], credentials);
+  assert.match(pending.stdout, /^snap-/);
+  assertSilent(pending.stdout + pending.stderr, heard, 'pending');
+
+  assert.ok(heard.size > 40, `${heard.size} secrets went by`);
+  const journals = readdirSync(place.directory).filter((name) => /coldsnap-(progress|upload)$/.test(name));
+  assert.ok(journals.includes('source.img.coldsnap-upload') && journals.length >= 6, journals.join());
+  for (const name of journals) {
+    assertSilent(readFileSync(place.path(name), 'utf8'), heard, name);
+    assert.equal(statSync(place.path(name)).mode & 0o777, 0o600, name);
+  }
+});
+
+test("the library's errors hold no secret and no token, however deep one looks", async (t) => {
+  const { place, url, heard, snapshots } = await scene(t);
+  const saved = { ...process.env };
+  Object.assign(process.env, credentials);
+  t.after(() => {
+    process.env = saved;
+  });
+  for (const transport of ['fast', 'sdk'] as const) {
+    for (const snapshotId of snapshots) {
+      const target = join(place.directory, `${snapshotId}.img`);
+      const options = { snapshotId, target, endpoint: url, region: 'us-east-1', transport, retryForMs: 100 };
+      const failure = await downloadSnapshot({ ...options, checkpoint: false }).then(
+        () => assert.fail('it succeeded'),
+        (error: unknown) => error,
+      );
+      const text = inspect(failure, { depth: Number.POSITIVE_INFINITY, maxStringLength: null });
+      assertSilent(text + JSON.stringify(failure), heard, `${transport}: ${failure}`);
+    }
+  }
+});
