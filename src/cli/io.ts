@@ -56,8 +56,8 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly signals: SignalSource;
-  /** Ends the process at once, whatever is still going on. */
-  exit(code: number): void;
+  /** Ends the process at once by this signal, whatever is still going on. */
+  endBy(signal: NodeJS.Signals): void;
   /** Loads the library, and the SDK with it; called only once a command really runs. */
   library(): Promise<Library>;
   startEmulator(options: EmulatorOptions): Promise<RunningEmulator>;

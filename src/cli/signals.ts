@@ -1,6 +1,5 @@
 /** What Ctrl-C and its relatives do: the first asks the transfer to stop, the second ends the process. */
 import { ColdsnapError } from '../errors.ts';
-import { exitCodeOfSignal } from './exit-codes.ts';
 import type { Io } from './io.ts';
 
 const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -26,7 +25,7 @@ interface Reactions {
 
 /** Listens for signals until disposed of. */
 export function listenForSignals(
-  io: Pick<Io, 'signals' | 'clock' | 'exit'>,
+  io: Pick<Io, 'signals' | 'clock' | 'endBy'>,
   reactions: Reactions,
 ): Interruption {
   const controller = new AbortController();
@@ -34,7 +33,7 @@ export function listenForSignals(
 
   const leave = (signal: NodeJS.Signals, reason: string) => {
     reactions.onLeave(signal, reason);
-    io.exit(exitCodeOfSignal(signal));
+    io.endBy(signal);
   };
   const stop = (signal: NodeJS.Signals) => {
     if (controller.signal.aborted) {

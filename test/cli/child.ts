@@ -1,4 +1,5 @@
 /** The command line as a process of its own, with a library that behaves as FAKE_LIBRARY says. */
+import { pbkdf2 } from 'node:crypto';
 import { main } from '../../src/cli/main.ts';
 import { processIo } from '../../src/cli/process-io.ts';
 import { ColdsnapError } from '../../src/errors.ts';
@@ -27,8 +28,12 @@ const behaviours: Record<string, (options: DownloadOptions) => Promise<void>> = 
   },
   /** Long enough for a display to be drawn. */
   takeAMoment: () => new Promise((resolve) => setTimeout(resolve, 500)),
-  /** Does not heed the AbortSignal. */
-  runForEver: () => new Promise(() => setInterval(() => {}, 1000)),
+  /** Does not heed the AbortSignal, and keeps the threads busy for longer than anybody waits. */
+  runForEver: () =>
+    new Promise(() => {
+      for (let count = 0; count < 100; count++) pbkdf2('a', 'b', 2_000_000, 64, 'sha512', () => {});
+      setInterval(() => {}, 1000);
+    }),
   /** Waits for something that can no longer happen. */
   waitForNothing: () => new Promise(() => {}),
   /** An error where nobody waits for it. */

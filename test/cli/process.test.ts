@@ -105,7 +105,7 @@ describe('a process', { concurrency: 4 }, () => {
     running.process.kill('SIGINT');
     await running.until(/stopping/);
     running.process.kill('SIGINT');
-    assert.equal(await running.end(), 130);
+    assert.equal(await running.end(), 'SIGINT', 'for a shell that is 130');
   });
 
   test('that does not stop is out after five seconds', async () => {
@@ -113,7 +113,7 @@ describe('a process', { concurrency: 4 }, () => {
     await running.until(/downloading/);
     const start = performance.now();
     running.process.kill('SIGTERM');
-    assert.equal(await running.end(), 143);
+    assert.equal(await running.end(), 'SIGTERM', 'for a shell that is 143');
     const seconds = (performance.now() - start) / 1000;
     assert.ok(seconds > 4.5 && seconds < 7, `${seconds} s`);
   });

@@ -1,6 +1,8 @@
 /** A world for the command line to run in: streams that remember, a clock that is turned by hand, a library that answers as told. */
+
 import { EventEmitter } from 'node:events';
 import { Writable } from 'node:stream';
+import { exitCodeOfSignal } from '../../src/cli/exit-codes.ts';
 import type { Clock, Io, Library } from '../../src/cli/io.ts';
 import { run } from '../../src/cli/run.ts';
 import type { EmulatorOptions } from '../../src/emulator/options.ts';
@@ -156,8 +158,8 @@ export function makeWorld(library: Partial<Library> = {}): World {
     env,
     clock,
     signals,
-    exit: (code) => {
-      exits.push(code);
+    endBy: (signal) => {
+      exits.push(exitCodeOfSignal(signal));
     },
     library: async () => ({
       async downloadSnapshot(options) {
