@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { type Emulator, type FaultAction, type FaultRule, startEmulator } from '../../src/emulator/index.ts';
 import {
@@ -95,9 +96,11 @@ async function underFaults(
   const { abortAt } = schedule;
   if (abortAt !== undefined) void emulator.waitForRequest(() => true, abortAt).then(abort, () => {});
   try {
-    await inTime(
-      transfer({ signal: controller.signal, retryForMs: 200, deadlines: { connectMs: 1_000, idleMs: 100 } }),
-    );
+    const deadlines = { connectMs: 1_000, idleMs: 100 };
+    await inTime((hangs) => {
+      const signal = AbortSignal.any([controller.signal, hangs]);
+      return transfer({ signal, retryForMs: 200, deadlines });
+    });
     return undefined;
   } catch (error) {
     assert.equal((error as Error).name, 'ColdsnapError', String((error as Error).stack));
@@ -107,12 +110,21 @@ async function underFaults(
   }
 }
 
-async function inTime(work: Promise<unknown>): Promise<void> {
+/** A transfer that takes too long is stopped, or its target would be in use for all that are tried after it. */
+async function inTime(work: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
+  const controller = new AbortController();
+  const working = work(controller.signal);
+  const ended = working.catch(() => {});
   let timer: NodeJS.Timeout | undefined;
   const tooLong = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new assert.AssertionError({ message: 'it hangs' })), HANGS_AFTER_MS);
+    timer = setTimeout(() => {
+      controller.abort();
+      void Promise.race([ended, sleep(5_000)]).then(() => reject(new Error('it hangs')));
+    }, HANGS_AFTER_MS);
   });
-  await Promise.race([work, tooLong]).finally(() => clearTimeout(timer));
+  await Promise.race([working.finally(() => clearTimeout(timer)), tooLong]).catch((error: unknown) => {
+    throw controller.signal.aborted ? new assert.AssertionError({ message: 'it hangs' }) : error;
+  });
 }
 
 const downloads = fc.record({
@@ -136,7 +148,7 @@ async function checkDownload(schedule: Download, target: string, image: string):
     const failure = await underFaults(emulator, schedule, (options) =>
       downloadSnapshot({ ...base, ...options }),
     );
-    if (failure !== undefined) await inTime(downloadSnapshot(base));
+    if (failure !== undefined) await inTime((signal) => downloadSnapshot({ ...base, signal }));
     assert.equal(await firstWrongBlock(image, blocks, GIB, blockSize), undefined, `after ${failure}`);
   } finally {
     await emulator.close();
@@ -216,11 +228,9 @@ async function checkUpload(schedule: Upload, source: string): Promise<void> {
       ({ snapshotId } = await uploadSnapshot({ ...base, ...options }));
     });
     if (failure !== undefined) {
-      await inTime(
-        uploadSnapshot(base).then((result) => {
-          snapshotId = result.snapshotId;
-        }),
-      );
+      await inTime(async (signal) => {
+        ({ snapshotId } = await uploadSnapshot({ ...base, signal }));
+      });
     }
     assert.equal(emulator.snapshot(snapshotId)?.status, 'completed', `after ${failure}`);
     const image = await emulator.readImage(snapshotId);
