@@ -173,7 +173,7 @@ test(
   needsLoop,
   async (t) => {
     const scratch = await Scratch.for(t);
-    const [one, other] = [await scratch.loop({ bytes: GIB }), await scratch.loop({ bytes: GIB, fill: 0 })];
+    const [one, other] = [await scratch.loop({ bytes: GIB }), await scratch.loop({ bytes: GIB })];
     const { node, point } = await nodeFor(scratch, one.device);
     for (const befall of [() => point(other.device), () => rmSync(node)]) {
       await point(one.device);
@@ -189,10 +189,7 @@ test(
         assert.ok(bytesAt(backing, 0, BLOCK).every((byte) => byte === 0));
       }
     }
-    assert.ok(
-      bytesAt(other.backing, 0, GIB / 64).every((byte) => byte === 0),
-      'the other one was written to',
-    );
+    assert.equal(statSync(other.backing).blocks, 0, 'the other one was written to');
     // Whoever puts the name right can go on.
     await point(one.device);
     stage.emulator.clearLog();

@@ -22,13 +22,14 @@ after(() => stage.close());
 async function whileRunning(first: Running, operation: string, others: (() => Running)[]) {
   const ended = first.ended();
   await stage.request(operation, 20);
-  const requests = () => stage.emulator.log.length;
+  // What the first one had sent may arrive while it stands still, but over no other connection.
+  const connections = () => new Set(stage.emulator.log.map(({ connectionId }) => connectionId)).size;
   const refused: Ended[] = [];
   await first.meanwhile(async () => {
     for (const other of others) {
-      const before = requests();
+      const before = connections();
       refused.push(await other().ended());
-      assert.equal(requests() - before, 0, 'the service was asked something');
+      assert.equal(connections(), before, 'the service was asked something');
     }
   });
   return { first: await ended, refused };
