@@ -1,7 +1,7 @@
 /**
  * Kills transfers at every request and at every system call that changes something, one after the other, and runs them
  * again; see test/faults/kill.ts for what must hold. Half of them are killed once more on the way.
- * Usage: node --import tsx scripts/kill-loop.ts [--kind file|device|upload] [--every N]
+ * Usage: npm run test:kill -- [--kind file|device|upload] [--every N] [--call NAME] [--from N]
  */
 import { test } from 'node:test';
 import { parseArgs } from 'node:util';
@@ -11,10 +11,19 @@ import { noLoopDevices, Scratch } from '../test/support/loop.ts';
 import { GIB } from '../test/support/service.ts';
 
 const { values } = parseArgs({
-  options: { kind: { type: 'string' }, every: { type: 'string', default: '1' } },
+  options: {
+    kind: { type: 'string' },
+    every: { type: 'string', default: '1' },
+    /** Only at calls of this name, `request` for requests. */
+    call: { type: 'string' },
+    from: { type: 'string', default: '1' },
+  },
 });
-const every = Number(values.every);
-if (!Number.isInteger(every) || every < 1) throw new Error('--every is a whole number from 1');
+const [every, from] = [values.every, values.from].map((text) => {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1) throw new Error('--every and --from are whole numbers from 1');
+  return number;
+}) as [number, number];
 
 /** By what targets, journals and locks are changed. */
 const calls = [
@@ -39,7 +48,7 @@ for (const kind of ['file', 'device', 'upload'] as const) {
     const command = await Command.compile(scratch.directory);
     const device = kind === 'device' ? await scratch.loop({ bytes: GIB }) : undefined;
     const killAll = async (moment: (number: number) => Moment) => {
-      for (let number = 1, tries = 0; ; number += every, tries++) {
+      for (let number = from, tries = 0; ; number += every, tries++) {
         const victim = await Victim.make(kind, command, scratch, device);
         const more: Moment[] = tries % 2 === 0 ? [] : [{ request: 1 + (number % 7) }];
         const killed = await victim.killAndRunAgain(moment(number), ...more);
@@ -51,8 +60,10 @@ for (const kind of ['file', 'device', 'upload'] as const) {
         }
       }
     };
-    await killAll((request) => ({ request }));
+    const wanted = (call: string) => values.call === undefined || values.call === call;
+    if (wanted('request')) await killAll((request) => ({ request }));
     if (noStrace !== undefined) t.diagnostic(noStrace);
-    for (const call of noStrace === undefined ? calls : []) await killAll((number) => ({ call, number }));
+    for (const call of noStrace === undefined ? calls.filter(wanted) : [])
+      await killAll((number) => ({ call, number }));
   });
 }

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Emulator, startEmulator } from '../../src/emulator/index.ts';
 import { listPendingSnapshots } from '../../src/index.ts';
@@ -152,11 +152,21 @@ export class Victim {
         return moment === undefined;
       }
       past.push(inWords(moment as Moment));
+      // All was done, and only the process was still there to be killed; a download is refused now, as it should be.
+      if (this.#operation === 'GetSnapshotBlock' && !existsSync(this.#journal()) && (await this.#isWhole()))
+        return true;
       const journalled = journalledBlocks(this.#journal());
       safe = new Set(this.#blocks.filter((block) => journalled.has(block)));
       lost += asked.filter((block) => !safe.has(block)).length;
     }
     return true;
+  }
+
+  async #isWhole(): Promise<boolean> {
+    return this.#check('').then(
+      () => true,
+      () => false,
+    );
   }
 
   async #runUntil(moment: Moment | undefined): Promise<Ended> {
