@@ -3,6 +3,7 @@
  * snapshots. See docs/emulator.md.
  */
 
+import { setMaxListeners } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
@@ -49,6 +50,8 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   const quotas = new Quotas(settings.quotas, settings.now);
   const log = new RequestLog();
   const closing = new AbortController();
+  // Every request that a fault holds back listens to it.
+  setMaxListeners(0, closing.signal);
   const service = { settings, store, tokens, quotas };
   const handler = new Handler(service, log, faults, closing.signal);
 
