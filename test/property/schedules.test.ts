@@ -1,13 +1,12 @@
 /**
  * Random transfers under random faults, cut off at random requests: either they succeed and every byte is right, or they
- * fail, in bounded time, and the next run without faults succeeds. COLDSNAP_LONG=n tries n schedules of each kind;
- * COLDSNAP_SEED repeats those of a failure.
+ * fail, in bounded time, and the next run without faults succeeds.
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { closeSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { type Emulator, type FaultAction, type FaultRule, startEmulator } from '../../src/emulator/index.ts';
@@ -21,10 +20,8 @@ import {
 import { type Fault, faults } from '../faults/faults.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import { firstWrongBlock, GIB } from '../support/service.ts';
+import { assertProperty } from './property.ts';
 
-const asked = Number(process.env.COLDSNAP_LONG ?? 0);
-const numRuns = (short: number) => (asked === 0 ? short : asked > 1 ? asked : 2_000);
-const seed = process.env.COLDSNAP_SEED === undefined ? {} : { seed: Number(process.env.COLDSNAP_SEED) };
 /** No run takes so long: all retries, deadlines and pauses are shorter together. */
 const HANGS_AFTER_MS = 30_000;
 
@@ -272,14 +269,3 @@ test('an upload either completes a snapshot of just these bytes, or fails and th
   });
   await assertProperty(t, property, 10);
 });
-
-/** On failure the message has the seed, and the schedule made as simple as it can be. */
-async function assertProperty<Values>(
-  t: TestContext,
-  property: fc.IAsyncProperty<Values>,
-  short: number,
-): Promise<void> {
-  const started = performance.now();
-  await fc.assert(property, { numRuns: numRuns(short), ...seed, endOnFailure: asked === 0 });
-  t.diagnostic(`${numRuns(short)} schedules in ${Math.round(performance.now() - started)} ms`);
-}

@@ -1,0 +1,46 @@
+/** What an upload's options make of the request that starts its snapshot. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { UploadOptions } from '../../src/transfer/options.ts';
+import { startRequest, volumeSizeFor } from '../../src/transfer/upload-request.ts';
+
+const GIB = 2 ** 30;
+
+function request(options: UploadOptions, run = { marked: true, resumable: true }) {
+  return startRequest({ volumeSizeGiB: 1, ...options }, { clientToken: 'token', ...run });
+}
+
+test("a snapshot's description is the base name of its source, cut to what the service takes", () => {
+  const description = (source: string) => request({ source }).description;
+  assert.equal(description('/var/images/disk.img'), 'disk.img');
+  assert.equal(description(`/var/${'x'.repeat(255)}`), 'x'.repeat(255));
+  assert.equal(description(`/var/${'x'.repeat(300)}`), 'x'.repeat(255));
+  assert.equal(description('-'), undefined);
+  assert.equal(request({ source: 'disk.img', description: '' }).description, '');
+});
+
+test('a volume is its source rounded up to GiB, at least one', () => {
+  const size = (bytes: number, volumeSizeGiB?: number) =>
+    volumeSizeFor(volumeSizeGiB === undefined ? { source: '' } : { source: '', volumeSizeGiB }, bytes);
+  assert.deepEqual([size(1), size(GIB), size(GIB + 1), size(65_536 * GIB), size(1, 8)], [1, 1, 2, 65_536, 8]);
+  assert.throws(() => size(GIB + 1, 1), { code: 'VOLUME_TOO_SMALL' });
+  assert.throws(() => size(65_536 * GIB + 1), { code: 'SOURCE_TOO_LARGE' });
+});
+
+test('the mark of an upload does not take the place of a tag of the user', () => {
+  const tags = Array.from({ length: 50 }, (_, index) => ({ key: `k${index}`, value: '' }));
+  assert.deepEqual(request({ source: 'a', tags }).tags, tags);
+  assert.equal(request({ source: 'a', tags: tags.slice(1) }).tags?.length, 50);
+});
+
+test('encryption is asked for with a key or without, and never said of a child', () => {
+  const asked = (options: Partial<UploadOptions>) => {
+    const { encrypted, kmsKeyArn, parentSnapshotId } = request({ source: 'a', ...options });
+    return { encrypted, kmsKeyArn, parentSnapshotId };
+  };
+  const none = { encrypted: undefined, kmsKeyArn: undefined, parentSnapshotId: undefined };
+  assert.deepEqual(asked({}), none);
+  assert.deepEqual(asked({ encrypted: true }), { ...none, encrypted: true });
+  assert.deepEqual(asked({ kmsKeyId: 'k' }), { ...none, encrypted: true, kmsKeyArn: 'k' });
+  assert.deepEqual(asked({ parentSnapshotId: 'p', encrypted: false }), { ...none, parentSnapshotId: 'p' });
+});
