@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
 import { needsBuild } from '../support/built.ts';
+import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { ours, type Tool, type Workplace } from '../support/workplace.ts';
 import { type Refusal, refuse } from './refusals.ts';
 
@@ -571,6 +572,23 @@ for (const [subject, refusals] of Object.entries({ commandLine, service, downloa
     for (const refusal of refusals) test(refusal.title, (t) => refuse(t, refusal));
   });
 }
+
+test('refused: a device without a medium', {
+  skip: needsBuild.skip ?? needsLoop.skip ?? false,
+}, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device, backing } = await scratch.loop({ bytes: 2 ** 20 });
+  truncateSync(backing, 0);
+  await run('losetup', '--set-capacity', device);
+  const hint = /Insert or attach one/;
+  await refuse(t, {
+    title: '',
+    words: `upload ${device}`,
+    exit: 3,
+    says: /\/dev\/loop\d+ has no medium/,
+    hint,
+  });
+});
 
 test('refused: an endpoint that is another service', needsBuild, async (t) => {
   const server = createServer((_, response) =>

@@ -4,7 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
@@ -294,5 +302,33 @@ test(
       saves.length >= 3 && saves.some((count) => count > 0 && count < 40),
       `saved after ${saves} blocks`,
     );
+  },
+);
+
+test(
+  'holes are looked for only after the source was synced, and not where that fails',
+  needsStrace,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const [source, trace] = [scratch.path('disk.img'), scratch.path('trace')];
+    writeFileSync(source, randomBytes(3 * BLOCK));
+    truncateSync(source, 9 * BLOCK);
+    const upload = async (...faults: string[]) => {
+      const strace = ['trace=lseek,fsync,fdatasync', ...faults];
+      const words = ['upload', '--detect-holes', source];
+      const ended = await command.run(emulator.url, words, { strace, trace, stracePath: source });
+      const found = readFileSync(trace, 'utf8').matchAll(/fsync|fdatasync|SEEK_HOLE|SEEK_DATA/g);
+      const calls = [...found].map(([call]) => call);
+      return { ...ended, calls };
+    };
+    const { end, stderr, stdout, calls } = await upload();
+    assert.equal(end, 0, stderr);
+    assert.equal(calls[0], 'fsync');
+    assert.ok(calls.includes('SEEK_HOLE') && calls.lastIndexOf('fsync') === 0, calls.join(' '));
+    assert.deepEqual(emulator.snapshot(stdout.trim())?.writtenBlocks, [0, 1, 2]);
+    const failed = await upload('inject=fsync:error=EIO');
+    assert.equal(failed.end, 1);
+    assert.match(failed.stderr, /could not sync \S+disk\.img: input\/output error/);
+    assert.deepEqual([failed.stdout, failed.calls], ['', ['fsync']]);
   },
 );

@@ -17,7 +17,7 @@ import {
 } from './command-lines.ts';
 import { differences } from './differences.ts';
 import { digest, type Facts, factsOf, snapshotsOf } from './facts.ts';
-import { needsBoth, peer } from './tools.ts';
+import { needsBoth, needsPeer, peer } from './tools.ts';
 
 const BLOCK = 524_288;
 const data = randomBytes(4 * BLOCK);
@@ -88,6 +88,32 @@ describe('with both tools', { concurrency: 3 }, () => {
       assert.notDeepEqual(own.facts, theirs.facts, `no longer so: ${why}`);
     });
   }
+});
+
+test('the table has every option that the help of the other tool knows', needsPeer, async (t) => {
+  const place = await Workplace.for(t);
+  const tried = (command: string) =>
+    new Set(commandLines.map(wordsOf).flatMap((words) => (words.includes(command) ? words : [])));
+  for (const command of ['download', 'upload', 'wait']) {
+    const { stdout } = await place.run(peer, [command, '--help']);
+    const known = stdout.match(/--[a-z][a-z-]+/g) ?? [];
+    assert.ok(known.length > 4, stdout);
+    assert.deepEqual(
+      [...new Set(known)].filter((option) => !tried(command).has(option)),
+      [],
+      command,
+    );
+  }
+  const { stdout } = await place.run(peer, ['--help']);
+  const global = [...new Set(stdout.match(/--[a-z][a-z-]+/g))];
+  const words = new Set(commandLines.flatMap(wordsOf));
+  // Every command line is run with an endpoint.
+  assert.deepEqual(
+    global.filter((option) => !words.has(option)),
+    ['--endpoint'],
+  );
+  const commands = [...stdout.split('Commands:')[1]!.matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name);
+  assert.deepEqual(commands, ['download', 'upload', 'wait']);
 });
 
 test(
