@@ -67,7 +67,7 @@ describe('coldsnap emulator', () => {
       assert.deepEqual(world.emulators, []);
     }
     const world = makeWorld();
-    assert.equal(await world.run(`emulator --faults ${temporary}/none.json`), 1);
+    assert.equal(await world.run(`emulator --faults ${temporary}/none.json`), 2);
     assert.match(world.stderr.text, /cannot open .*none\.json: no such file/);
   });
 
