@@ -66,6 +66,22 @@ test('where no lock can be made the upload goes on without, and says so', async 
   assert.ok(events.some((event) => event.type === 'warning' && event.code === 'JOURNAL_NOT_LOCKED'));
 });
 
+test('what cannot be gone on with, because no journal could be written, is not said to be', async (t) => {
+  const { emulator, directory, upload } = await setUp(t);
+  emulator.setFaults([
+    {
+      operation: 'PutSnapshotBlock',
+      block: 3,
+      action: { type: 'error', status: 403, code: 'AccessDeniedException' },
+    },
+  ]);
+  const { events, onEvent } = recorder();
+  const checkpointFile = join(directory, 'disk.img', 'journal');
+  await assert.rejects(upload({ checkpointFile, onEvent }), { code: 'ACCESS_DENIED' });
+  const left = events.find((event) => event.type === 'warning' && event.code === 'SNAPSHOT_LEFT');
+  assert.match(left?.type === 'warning' ? left.message : '', /cannot be gone on with; remove it with/);
+});
+
 test('a run after one that was cut off while it completed puts nothing, and waits for the completion', async (t) => {
   const { emulator, upload, assertComplete } = await setUp(t, { completionDelayMs: 1_000 });
   emulator.setFaults([{ operation: 'CompleteSnapshot', action: { type: 'drop', executed: true } }]);
