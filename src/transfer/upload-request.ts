@@ -1,6 +1,6 @@
 /** Checks what an upload is asked to do, before anything is opened or requested. */
 import { basename } from 'node:path';
-import type { SnapshotTag, StartRequest } from '../ebs/api.ts';
+import type { SnapshotTag, StartedSnapshot, StartRequest } from '../ebs/api.ts';
 import { ColdsnapError } from '../errors.ts';
 import { UPLOAD_MARKER_TAG } from './marker.ts';
 import type { UploadOptions } from './options.ts';
@@ -60,6 +60,26 @@ export function checkUploadOptions(options: UploadOptions): void {
     throw usage('BAD_DESCRIPTION', `the description is longer than ${MAX_DESCRIPTION} characters`);
   }
   checkTags(options.tags ?? []);
+}
+
+/**
+ * Looks at a snapshot that was just started, while nothing is put into it: with encryption as the account's default it
+ * is encrypted though nobody asked, and what is omitted would read as noise.
+ * @returns what omitting zeros means, if they are to be omitted
+ * @throws ColdsnapError class `refused`
+ */
+export function checkOmission(options: UploadOptions, snapshot: StartedSnapshot): string | undefined {
+  if (!options.omitZeroBlocks) return undefined;
+  const { snapshotId, kmsKeyArn, sseType = 'none' } = snapshot;
+  if (kmsKeyArn !== undefined || sseType !== 'none') {
+    const message = `snapshot ${snapshotId} is encrypted by the account's default, where omitted zero blocks read as noise`;
+    const hint = 'Upload without --omit-zero-blocks.';
+    throw new ColdsnapError('refused', 'OMIT_WITH_ENCRYPTION', message, { snapshotId, hint });
+  }
+  return (
+    'Blocks of zeros are left out. They read as zeros only as long as neither the snapshot nor a copy or volume of ' +
+    'it is encrypted; encrypted, they read as noise.'
+  );
 }
 
 function checkTags(tags: readonly SnapshotTag[]): void {

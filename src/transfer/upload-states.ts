@@ -50,3 +50,25 @@ export async function removeSnapshot(options: UploadOptions, snapshotId: string)
     return error as Error;
   }
 }
+
+export function snapshotFailed(snapshotId: string): ColdsnapError {
+  return new ColdsnapError(
+    'permanent',
+    'SNAPSHOT_FAILED',
+    `snapshot ${snapshotId} has failed in the service`,
+    {
+      snapshotId,
+      hint: 'Upload again: that starts a new snapshot.',
+    },
+  );
+}
+
+/** The error, and which snapshot it leaves. */
+export function withSnapshot(error: unknown, snapshotId: string): unknown {
+  if (!(error instanceof ColdsnapError) || error.snapshotId !== undefined) return error;
+  return new ColdsnapError(error.class, error.code, error.message, {
+    ...error,
+    cause: error.cause,
+    snapshotId,
+  });
+}

@@ -20,17 +20,19 @@ import { RangeSet } from './range-set.ts';
 import { putBlocks } from './upload-blocks.ts';
 import type { FoundUpload } from './upload-checkpoint.ts';
 import { RunJournal } from './upload-journal.ts';
-import { checkUploadOptions, startRequest, volumeSizeFor } from './upload-request.ts';
+import { checkOmission, checkUploadOptions, startRequest, volumeSizeFor } from './upload-request.ts';
 import { type OpenSnapshot, startSnapshot } from './upload-start.ts';
-import { confirmCompletion, removeSnapshot, waitUntilUsable } from './upload-states.ts';
+import {
+  confirmCompletion,
+  removeSnapshot,
+  snapshotFailed,
+  waitUntilUsable,
+  withSnapshot,
+} from './upload-states.ts';
 import { checkWaitConditions } from './wait.ts';
 import { CREDENTIALS, Watchdog } from './watchdog.ts';
 
 const GIB = 2 ** 30;
-
-const zerosOmitted =
-  'Blocks of zeros are left out. They read as zeros only as long as neither the snapshot nor a copy or volume of it is ' +
-  'encrypted; encrypted, they read as noise.';
 
 /**
  * Uploads an image and completes its snapshot. Zeros are sent unless `omitZeroBlocks` or a map of holes says otherwise.
@@ -169,8 +171,8 @@ class Upload {
     this.#open = open;
     this.#completionRepeated = open.completing;
     this.#announce(open);
-    this.#refuseHarm(open);
-    if (this.#options.omitZeroBlocks) this.#warn('ZEROS_OMITTED', zerosOmitted);
+    const omission = checkOmission(this.#options, open.snapshot);
+    if (omission !== undefined) this.#warn('ZEROS_OMITTED', omission);
     const { snapshotId, blockSize } = open.snapshot;
     await this.#journal.begin({ snapshotId, blockSize, ...open.token }, open);
     return open;
@@ -187,16 +189,6 @@ class Upload {
     const { path } = this.#source;
     meter.emit({ type: 'snapshot', snapshotId });
     meter.emit({ type: 'start', operation: 'upload', snapshotId, path, volumeSize, blockSize, bytesResumed });
-  }
-
-  /** With encryption as the account's default, omitted zeros would read back as noise: stop while nothing is put. */
-  #refuseHarm({ snapshot }: OpenSnapshot): void {
-    const encrypted = snapshot.kmsKeyArn !== undefined || (snapshot.sseType ?? 'none') !== 'none';
-    if (!encrypted || !this.#options.omitZeroBlocks) return;
-    const { snapshotId } = snapshot;
-    const message = `snapshot ${snapshotId} is encrypted by the account's default, where omitted zero blocks read as noise`;
-    const hint = 'Upload without --omit-zero-blocks.';
-    throw new ColdsnapError('refused', 'OMIT_WITH_ENCRYPTION', message, { snapshotId, hint });
   }
 
   async #put(ebs: OpenEbs, open: OpenSnapshot): Promise<void> {
@@ -320,25 +312,4 @@ class Upload {
     const how = this.#journal.written ? 'the same command goes on with it' : '"coldsnap pending" tells';
     this.#warn('SNAPSHOT_MAYBE_LEFT', `A snapshot may have been started before the reply was lost; ${how}.`);
   }
-}
-
-function snapshotFailed(snapshotId: string): ColdsnapError {
-  return new ColdsnapError(
-    'permanent',
-    'SNAPSHOT_FAILED',
-    `snapshot ${snapshotId} has failed in the service`,
-    {
-      snapshotId,
-      hint: 'Upload again: that starts a new snapshot.',
-    },
-  );
-}
-
-function withSnapshot(error: unknown, snapshotId: string): unknown {
-  if (!(error instanceof ColdsnapError) || error.snapshotId !== undefined) return error;
-  return new ColdsnapError(error.class, error.code, error.message, {
-    ...error,
-    cause: error.cause,
-    snapshotId,
-  });
 }
