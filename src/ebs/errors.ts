@@ -187,13 +187,13 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
     const hint = hintsByReason[serviceReason ?? ''];
     return make('permanent', serviceReason ?? 'SERVICE_REJECTED', `was refused: ${message}${reason}`, hint);
   }
-  if (status !== undefined && status < 500) {
-    // The head came and the words did not: a throttle, as likely as not.
-    if (lostCodes.has(error.code ?? '')) return classifyNetwork(error, message, make);
-    if (name === 'SyntaxError' && String(error.$response?.body).startsWith('{'))
+  // Of an error reply that never came to its end nobody knows what it was to say; it may have been a throttle.
+  const cut = name === 'TimeoutError' || lostCodes.has(error.code ?? '');
+  if (status !== undefined && !(status >= 400 && cut)) {
+    if (status < 500 && name === 'SyntaxError' && String(error.$response?.body).startsWith('{'))
       return make('transient', 'BAD_REPLY', `got a reply that cannot be read (HTTP ${status}: ${message})`);
+    return classifyStatus(status, name, message, make);
   }
-  if (status !== undefined) return classifyStatus(status, name, message, make);
   return classifyNetwork(error, message, make);
 }
 

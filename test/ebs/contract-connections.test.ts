@@ -1,5 +1,6 @@
 /** How the stacks treat connections, interruptions, addresses, certificates and credentials. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createServer, request as httpRequest } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
@@ -110,6 +111,26 @@ for (const stack of stacks) {
       message: /ECONNREFUSED/,
     });
   });
+
+  test(
+    says('a service that takes connections and never says a word, of TLS or of HTTP, has stalled'),
+    async (t) => {
+      const server = createTcpServer((socket) => t.after(() => socket.destroy())).listen(0, '127.0.0.1');
+      t.after(() => server.close());
+      await once(server, 'listening');
+      const { port } = server.address() as AddressInfo;
+      const block = { snapshotId: 'snap-1', blockIndex: 0, blockToken: 'A' };
+      for (const scheme of ['https', 'http']) {
+        const endpoint = `${scheme}://127.0.0.1:${port}`;
+        const { api } = await connect(t, stack, { endpoint, deadlines: { connectMs: 100, idleMs: 100 } });
+        const stalled = { code: 'STALLED' };
+        await Promise.all([
+          assert.rejects(api.getSnapshotBlock(block, Buffer.alloc(512)), stalled),
+          assert.rejects(api.listSnapshotBlocks({ snapshotId: 'snap-1' }), stalled),
+        ]);
+      }
+    },
+  );
 
   test(says('a certificate by a private CA is trusted when the CA is'), { skip: noOpenssl }, async (t) => {
     const { ca, ...tls } = makeCertificates();

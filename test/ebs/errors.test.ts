@@ -361,3 +361,12 @@ test('what a service says reaches no terminal as a command, and no reason is lon
   );
   assert.doesNotMatch(named.message + named.requestId, /\p{Cc}/u);
 });
+
+test('an error reply that breaks off may have been any; one that came whole is what its status says', () => {
+  const reply = { $metadata: { httpStatusCode: 400 } };
+  const lost = Object.assign(new Error('aborted'), reply, { code: 'ECONNRESET' });
+  assert.equal(classify(lost, { operation: 'x' }).code, 'CONNECTION_LOST');
+  const stalled = Object.assign(new Error('no byte'), reply, { name: 'TimeoutError' });
+  assert.equal(classify(stalled, { operation: 'x' }).code, 'STALLED');
+  assert.equal(classify(Object.assign(new Error('no JSON'), reply), { operation: 'x' }).class, 'permanent');
+});

@@ -10,7 +10,13 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { exitCodeOf } from '../../src/cli/exit-codes.ts';
 import type { Emulator, FaultAction, FaultRule } from '../../src/emulator/index.ts';
-import { downloadSnapshot, listPendingSnapshots, uploadSnapshot, waitForSnapshot } from '../../src/index.ts';
+import {
+  deletePendingSnapshots,
+  downloadSnapshot,
+  listPendingSnapshots,
+  uploadSnapshot,
+  waitForSnapshot,
+} from '../../src/index.ts';
 import { bytesAt, firstWrongBlock, GIB, randomBlocks, scratch, startService } from '../support/service.ts';
 import { type Fault, faults } from './faults.ts';
 
@@ -145,6 +151,19 @@ const operations: Record<string, Partial<Record<Fault, Expected>>> = {
     'wants another page token': final(1),
     'says that the block is being written': final(1),
   },
+  DeleteSnapshot: {
+    // Somebody else has deleted it, then.
+    'says that there is no such snapshot': harmless,
+    // The first reply is passed over, and the second is an error that cannot be read.
+    'is shorter than only x-amz-Data-Length says': final(1),
+    'has a flipped bit': final(1),
+    'is half of its text': final(1),
+    // Its success has no contents to be checked.
+    'is a page of HTML with status 200': harmless,
+    'wants another block token': final(1),
+    'wants another page token': final(1),
+    'says that the block is being written': final(1),
+  },
 };
 
 interface Scene {
@@ -170,6 +189,18 @@ async function scene(t: TestContext, operation: string, transport: Transport): P
     const run = async (retryForMs?: number) => {
       const conditions = { secondsBetweenAttempts: 0.02, timeoutMs: 2_000 };
       await waitForSnapshot({ snapshotId, ...conditions, ...options(retryForMs) });
+    };
+    return { emulator, run };
+  }
+  if (operation === 'DeleteSnapshot') {
+    const tags = { 'coldsnap:upload': 'true' };
+    await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: new Map(), status: 'pending', tags });
+    const run = async (retryForMs?: number) => {
+      const { kept } = await deletePendingSnapshots({ force: true, ...options(retryForMs) });
+      assert.deepEqual(kept, []);
+      // It is taken at its word when it says that there is nothing to delete.
+      const { fault } = emulator.requests('DeleteSnapshot').at(-1) ?? {};
+      if (fault === undefined) assert.deepEqual(await listPendingSnapshots({ ...service }), []);
     };
     return { emulator, run };
   }
