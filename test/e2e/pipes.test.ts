@@ -95,7 +95,8 @@ describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
   test('an upload reads no faster than the service takes, and its memory does not grow', async (t) => {
     const place = await Workplace.for(t);
     const { emulator } = place;
-    emulator.setFaults([{ operation: 'PutSnapshotBlock', first: 64, action: { type: 'delay', ms: 3000 } }]);
+    // As many as are in flight before the first has been answered.
+    emulator.setFaults([{ operation: 'PutSnapshotBlock', first: 16, action: { type: 'delay', ms: 3000 } }]);
     const child = place.start(ours, ['--endpoint', emulator.url, 'upload', '--volume-size', '1', '-']);
     const id = child.stdout.toArray();
     const block = randomBytes(BLOCK);
@@ -111,7 +112,7 @@ describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
       child.stdin.end();
       return peak;
     })();
-    await emulator.waitForRequest(({ operation }) => operation === 'PutSnapshotBlock', 64);
+    await emulator.waitForRequest(({ operation }) => operation === 'PutSnapshotBlock', 16);
     const held = await settled(() => taken);
     assert.ok(held <= 200 * BLOCK, `${held / MIB} MiB were read while nothing was put`);
     const peak = await written;
