@@ -9,7 +9,9 @@ import { Scratch } from '../test/support/loop.ts';
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '30' } } });
 const minutes = Number(values.minutes);
-if (!(minutes > 0)) throw new Error('--minutes is a number above 0');
+/** After so long everything has been compiled, and the heap has its size. */
+const WARM_SECONDS = 60;
+if (!(minutes >= 2)) throw new Error('--minutes is 2 or more: the first is for warming up');
 
 test(`${minutes} minutes of transfers under faults leave memory and descriptors as they were`, async (t) => {
   const scratch = await Scratch.for(t);
@@ -25,5 +27,5 @@ test(`${minutes} minutes of transfers under faults leave memory and descriptors 
   const { samples, bytesMoved, interruptions, retries } = result;
   const moved = `${samples.length} rounds, ${Math.round(bytesMoved / 2 ** 20)} MiB moved`;
   process.stdout.write(`${moved}, ${interruptions} times cut off, ${retries} retries\n`);
-  assertFlat(samples);
+  assertFlat(samples.filter(({ seconds }) => seconds > WARM_SECONDS));
 });

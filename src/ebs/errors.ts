@@ -20,7 +20,7 @@ interface ServiceFailure {
   Code?: string;
   Reason?: string;
   $metadata?: { httpStatusCode?: number; requestId?: string };
-  $response?: { statusCode?: number; headers?: Record<string, string>; body?: unknown };
+  $response?: { statusCode?: number; headers?: Record<string, string> };
   cause?: unknown;
   /** Of an AggregateError, which Node throws without a message when no address of a host could be reached. */
   errors?: readonly { message?: string }[];
@@ -190,7 +190,8 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
   // Of an error reply that never came to its end nobody knows what it was to say; it may have been a throttle.
   const cut = name === 'TimeoutError' || lostCodes.has(error.code ?? '');
   if (status !== undefined && !(status >= 400 && cut)) {
-    if (status < 500 && name === 'SyntaxError' && String(error.$response?.body).startsWith('{'))
+    const torn = name === 'SyntaxError' && error.$response?.headers?.['content-type']?.includes('json');
+    if (status < 500 && torn)
       return make('transient', 'BAD_REPLY', `got a reply that cannot be read (HTTP ${status}: ${message})`);
     return classifyStatus(status, name, message, make);
   }

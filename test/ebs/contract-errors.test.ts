@@ -9,6 +9,8 @@ import { type Connected, connect, type Stack, stacks, withBlock, withPending } f
 interface Row {
   readonly says: string;
   readonly action: FaultAction;
+  /** What befalls the same reply, too. */
+  readonly and?: FaultAction;
   readonly class: ErrorClass;
   readonly code: string;
   readonly deadlines?: Partial<Deadlines>;
@@ -43,6 +45,26 @@ const rows: readonly Row[] = [
     action: serviceError(400, 'RequestThrottledException', 'RESOURCE_LEVEL_THROTTLE'),
     class: 'throttle',
     code: 'THROTTLED',
+  },
+  {
+    says: 'a refusal of which half came may be a throttle',
+    action: serviceError(400, 'RequestThrottledException'),
+    and: { type: 'malformed-json' },
+    class: 'transient',
+    code: 'BAD_REPLY',
+  },
+  {
+    says: 'a refusal that breaks off may be a throttle',
+    action: serviceError(400, 'RequestThrottledException'),
+    and: { type: 'drop', at: 'body', reset: true },
+    class: 'transient',
+    code: 'CONNECTION_LOST',
+  },
+  {
+    says: 'a refusal in HTML is none that passes',
+    action: { type: 'html', status: 400 },
+    class: 'permanent',
+    code: 'SERVICE_REJECTED',
   },
   {
     says: 'a throttle of the account asks for a lower rate',
@@ -209,7 +231,7 @@ async function check(t: TestContext, stack: Stack, row: Row, operation: 'get' | 
   const name = operation === 'get' ? 'GetSnapshotBlock' : 'PutSnapshotBlock';
   const heals = stack.retries && passing.includes(row.class);
   const rule: FaultRule = { operation: name, action: row.action, ...(heals ? { first: 2 } : {}) };
-  emulator.setFaults([rule]);
+  emulator.setFaults(row.and === undefined ? [rule] : [rule, { ...rule, action: row.and }]);
   if (heals) {
     await send();
     assert.ok(retried.length >= 1);

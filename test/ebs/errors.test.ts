@@ -65,13 +65,15 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
   ],
   [
     'a refusal of which only half came may be one, too',
-    Object.assign(exception('SyntaxError', 400), { $response: { body: '{"__type":"Requ' } }),
+    Object.assign(exception('SyntaxError', 400), {
+      $response: { headers: { 'content-type': 'application/json' } },
+    }),
     'transient',
     'BAD_REPLY',
   ],
   [
     'a refusal by a server that is not the service is none that passes',
-    Object.assign(exception('SyntaxError', 400), { $response: { body: '<html>plain HTTP' } }),
+    Object.assign(exception('SyntaxError', 400), { $response: { headers: { 'content-type': 'text/html' } } }),
     'permanent',
     'SERVICE_REJECTED',
   ],
