@@ -124,7 +124,7 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
 
   if (signal?.aborted) return abortedError(signal);
   if (error.name === 'AbortError') return make('aborted', 'ABORTED', 'was interrupted');
-  const name = printable(error.name ?? error.Code ?? 'Error');
+  const name = printable(throttleByHeader(error) ?? error.name ?? error.Code ?? 'Error');
   const message = firstLine(error.message || messageOfFirst(error));
 
   if (throttleNames.has(name)) {
@@ -189,13 +189,14 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
   }
   // Of an error reply that never came to its end nobody knows what it was to say; it may have been a throttle.
   const cut = name === 'TimeoutError' || lostCodes.has(error.code ?? '');
-  if (status !== undefined && !(status >= 400 && cut)) {
-    const torn = name === 'SyntaxError' && error.$response?.headers?.['content-type']?.includes('json');
-    if (status < 500 && torn)
-      return make('transient', 'BAD_REPLY', `got a reply that cannot be read (HTTP ${status}: ${message})`);
-    return classifyStatus(status, name, message, make);
-  }
+  if (status !== undefined && !(status >= 400 && cut)) return classifyStatus(status, name, message, make);
   return classifyNetwork(error, message, make);
+}
+
+/** A throttle whose text cannot be read still has its name in the head. */
+function throttleByHeader({ name, $response }: ServiceFailure): string | undefined {
+  const type = $response?.headers?.['x-amzn-errortype']?.split(':', 1)[0]?.split('#').at(-1);
+  return name === 'SyntaxError' && type !== undefined && throttleNames.has(type) ? type : undefined;
 }
 
 type Make = (errorClass: ErrorClass, code: string, what: string, hint?: string) => ColdsnapError;

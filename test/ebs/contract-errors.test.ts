@@ -47,11 +47,11 @@ const rows: readonly Row[] = [
     code: 'THROTTLED',
   },
   {
-    says: 'a refusal of which half came may be a throttle',
+    says: 'a throttle of which half came is one by its head',
     action: serviceError(400, 'RequestThrottledException'),
     and: { type: 'malformed-json' },
-    class: 'transient',
-    code: 'BAD_REPLY',
+    class: 'throttle',
+    code: 'THROTTLED',
   },
   {
     says: 'a refusal that breaks off may be a throttle',

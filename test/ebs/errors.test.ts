@@ -64,12 +64,12 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     'CONNECTION_LOST',
   ],
   [
-    'a refusal of which only half came may be one, too',
+    'a throttle whose text cannot be read has its name in the head',
     Object.assign(exception('SyntaxError', 400), {
-      $response: { headers: { 'content-type': 'application/json' } },
+      $response: { headers: { 'x-amzn-errortype': 'com.amazonaws#ThrottlingException:http://a.example/' } },
     }),
-    'transient',
-    'BAD_REPLY',
+    'throttle',
+    'THROTTLED',
   ],
   [
     'a refusal by a server that is not the service is none that passes',
