@@ -78,6 +78,45 @@ export async function* listAhead<E extends Entry>(
   }
 }
 
+/** How many blocks a stretch should have: as many as the service names in one page, which changes along the volume. */
+class StretchSizing {
+  /** Of the next stretch. */
+  blocks: number;
+  /** Entries in the fullest page yet. */
+  #most: number;
+  #from = 0;
+  /** Pages of the stretch that is being read, without empty ones: those say nothing of how many blocks a page covers. */
+  #pages = 0;
+  #entries = 0;
+  /** Blocks that the stretch's first page covers, going by its last entry. */
+  #covered = 0;
+
+  constructor(blocks: number, entries: number) {
+    this.blocks = blocks;
+    this.#most = entries;
+  }
+
+  begin(from: number): void {
+    this.#from = from;
+    this.#pages = 0;
+  }
+
+  page(entries: readonly Entry[]): void {
+    const last = entries.at(-1);
+    if (last === undefined) return;
+    this.#most = Math.max(this.#most, entries.length);
+    if (++this.#pages > 1) return;
+    this.#entries = entries.length;
+    this.#covered = last.blockIndex + 1 - this.#from;
+  }
+
+  end(): void {
+    if (this.#pages > 1) this.blocks = this.#covered;
+    else if (this.#pages === 0) this.blocks *= 2;
+    else this.blocks = Math.ceil(this.blocks * Math.min(2, this.#most / this.#entries));
+  }
+}
+
 /** Lists stretches of `span` blocks, a few at a time, and gives their pages in order. */
 async function* listStretches<E extends Entry>(
   list: ListStretch<E>,
@@ -86,32 +125,29 @@ async function* listStretches<E extends Entry>(
   span: number,
   like: CheckedPage<E>,
 ): AsyncGenerator<CheckedPage<E>, void, undefined> {
-  const begun: { pages: ReturnType<ListStretch<E>>; first: ReturnType<typeof firstOf<E>> }[] = [];
+  const begun: { from: number; pages: ReturnType<ListStretch<E>>; first: ReturnType<typeof firstOf<E>> }[] =
+    [];
+  const sizing = new StretchSizing(span, like.entries.length);
   let next = range.from;
-  let blocks = span;
   const begin = () => {
     while (begun.length < count && next < range.below) {
-      const below = Math.min(next + blocks, range.below);
+      const below = Math.min(next + sizing.blocks, range.below);
       const pages = list({ ...range, from: next, below });
-      begun.push({ pages, first: firstOf(pages) });
+      begun.push({ from: next, pages, first: firstOf(pages) });
       next = below;
     }
   };
   try {
     for (begin(); begun.length > 0; begin()) {
       const stretch = begun.shift() as (typeof begun)[number];
-      let pagesHere = 0;
+      sizing.begin(stretch.from);
       for (let page = await stretch.first; !page.done; page = await stretch.pages.next()) {
         const { volumeSize, blockSize } = page.value;
         if (volumeSize !== like.volumeSize || blockSize !== like.blockSize) throw changedSizes();
         yield page.value;
-        // Empty pages say nothing of how many blocks a page covers.
-        if (page.value.entries.length > 0) pagesHere++;
+        sizing.page(page.value.entries);
       }
-      // A stretch should be one page: what took several was too long, what fitted may have been short, and where there
-      // is nothing it was far too short.
-      if (pagesHere > 1) blocks = Math.max(1, Math.round(blocks / pagesHere));
-      else blocks = Math.ceil(blocks * (pagesHere === 1 ? 1.1 : 2));
+      sizing.end();
     }
   } finally {
     await Promise.all(

@@ -149,7 +149,7 @@ class PageChecker {
       if (!hasTokens(entry)) throw this.#bad(`has no usable token for block ${entry.blockIndex}`);
       this.#next = entry.blockIndex + 1;
     }
-    if (this.#next >= blockCount) this.finished = true;
+    if (this.#next >= Math.min(blockCount, this.#below)) this.finished = true;
     this.#checkToken(page);
     return { entries, volumeSize: this.#volumeSize, blockSize: this.#blockSize };
   }

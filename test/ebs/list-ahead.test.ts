@@ -68,6 +68,16 @@ for (const [what, indexes] of [
   });
 }
 
+test('several parts at once take hardly more requests than one after another', async () => {
+  for (const step of [1, 7]) {
+    const indexes = every(step, 0, 10_000 * step);
+    const { api, requests, open } = service(indexes, 55);
+    assert.deepEqual(await indexesOf(api), indexes);
+    assert.ok(open.most >= 2);
+    assert.ok(requests.length <= 120, `${requests.length} requests for 100 pages, a block in ${step}`);
+  }
+});
+
 test('empty pages do not make the parts smaller and smaller', async () => {
   const indexes = every(10, 0, 40_000);
   const { api, requests } = service(indexes, 55, true);
