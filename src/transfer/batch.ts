@@ -20,11 +20,12 @@ export class Batcher<Item, Result> {
   #timer: NodeJS.Timeout | undefined;
 
   /**
-   * @param workers how many submit items, each one at a time: when they all have, no more will come
+   * @param workers how many submit items, each one at a time. A quarter of them makes a full batch, so that the others
+   *   have something to fetch meanwhile
    * @param run does the work; gives one result an item, in order
    */
   constructor(workers: number, run: (items: readonly Item[]) => Promise<readonly Result[]>) {
-    this.#size = Math.min(workers, MAX_SIZE);
+    this.#size = Math.min(Math.ceil(workers / 4), MAX_SIZE);
     this.#run = run;
   }
 

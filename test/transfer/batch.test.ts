@@ -6,7 +6,7 @@ import { runWorkers } from '../../src/transfer/workers.ts';
 
 test('a full batch goes off at once and gives each item its own result', async () => {
   const batches: number[][] = [];
-  const batcher = new Batcher<number, number>(3, async (items) => {
+  const batcher = new Batcher<number, number>(12, async (items) => {
     batches.push([...items]);
     return items.map((item) => item * 10);
   });
@@ -15,13 +15,13 @@ test('a full batch goes off at once and gives each item its own result', async (
 });
 
 test('a batch that does not fill goes off by itself', async () => {
-  const batcher = new Batcher<number, number>(4, async (items) => items.map((item) => item + 1));
+  const batcher = new Batcher<number, number>(16, async (items) => items.map((item) => item + 1));
   assert.equal(await batcher.submit(1), 2);
 });
 
 test('a failing batch fails each of its items and not the next batch', async () => {
   let fail = true;
-  const batcher = new Batcher<number, number>(2, async (items) => {
+  const batcher = new Batcher<number, number>(8, async (items) => {
     if (fail) throw new Error('no');
     return [...items];
   });
