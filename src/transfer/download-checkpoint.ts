@@ -28,6 +28,9 @@ interface DownloadJournal {
 /** Enough to notice that somebody else wrote to the target, few enough to read back in a moment. */
 const SAMPLES = 64;
 
+/** How many of the blocks that were marked last are remembered. */
+const LATEST = 4_096;
+
 /** What an earlier run left. `unfit` says why it cannot be used; `done` of one that fits can be gone on with. */
 export type FoundJournal =
   | { readonly kind: 'none' }
@@ -73,6 +76,10 @@ export class DownloadCheckpoint {
   #committing: string | undefined;
   readonly #zeroDigest: Uint8Array;
   #seen: number;
+  /** The blocks marked last, the oldest first. */
+  #latest: number[] = [];
+  /** What was done and synced when the journal was saved last. */
+  #saved: readonly BlockRange[];
 
   constructor(
     place: JournalPlace,
@@ -87,12 +94,15 @@ export class DownloadCheckpoint {
     this.#committing = earlier?.committing;
     this.#zeroDigest = createHash('sha256').update(Buffer.alloc(geometry.blockSize)).digest();
     this.#seen = this.done.size;
+    this.#saved = this.done.ranges();
   }
 
   /** Notes a block that was written. Keeps a fair sample of their digests. */
   markBlock(block: number, digest: Uint8Array): void {
     this.done.add(block);
     this.#sample(block, digest);
+    this.#latest.push(block);
+    if (this.#latest.length > 2 * LATEST) this.#latest = this.#latest.slice(-LATEST);
   }
 
   /** Notes blocks `start` … `end - 1`, which now read as zeros. One of them is a candidate for the sample. */
@@ -117,13 +127,9 @@ export class DownloadCheckpoint {
    */
   async save(target: ImageTarget, committing?: string): Promise<unknown> {
     this.#committing = committing ?? this.#committing;
-    const content: DownloadJournal = {
-      ...this.#header,
-      done: this.done.ranges(),
-      samples: [...this.#samples],
-      ...(this.#committing === undefined ? {} : { committing: this.#committing }),
-    };
+    const content = this.#content(this.done.ranges(), [...this.#samples]);
     await target.sync();
+    this.#saved = content.done;
     const instance = await target.instance?.();
     try {
       await writeJournal(this.#place.path, { ...content, ...(instance === undefined ? {} : { instance }) });
@@ -131,6 +137,24 @@ export class DownloadCheckpoint {
     } catch (error) {
       return error;
     }
+  }
+
+  /**
+   * Saves what can be trusted of a device after a write to it has failed: not what was written last. Of a write that its
+   * storage took only in part, because that is full, a loop device says that it succeeded (Linux, lo_complete_rq), and
+   * only later ones fail.
+   * @param count how many blocks are not trusted
+   */
+  async saveAllBut(count: number): Promise<void> {
+    const latest = new RangeSet(this.#latest.slice(-count).map((block) => [block, block + 1]));
+    const done = new RangeSet(this.#saved.flatMap(([start, end]) => [...latest.missing(start, end)]));
+    const samples = this.#samples.filter(([block]) => done.has(block));
+    await writeJournal(this.#place.path, this.#content(done.ranges(), samples));
+  }
+
+  #content(done: readonly BlockRange[], samples: readonly Sample[]): DownloadJournal {
+    const committing = this.#committing === undefined ? {} : { committing: this.#committing };
+    return { ...this.#header, done, samples, ...committing };
   }
 
   remove(): Promise<void> {

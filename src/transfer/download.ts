@@ -48,7 +48,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
   try {
     return await run.execute();
   } catch (error) {
-    await run.abandon();
+    await run.abandon(error);
     throw error;
   } finally {
     run.close();
@@ -153,10 +153,15 @@ class Download {
   }
 
   /** Leaves the target so that the next run can go on, if it can; must not hide the error that led here. */
-  async abandon(): Promise<void> {
+  async abandon(error: unknown): Promise<void> {
     this.#stop.abort();
     await this.#saving;
-    await this.#checkpoint?.save(this.#target).catch(() => {});
+    const failedDevice =
+      this.#target.kind === 'device' && error instanceof ColdsnapError && error.class === 'local';
+    const saved = failedDevice
+      ? this.#checkpoint?.saveAllBut(4 * this.#options.workers)
+      : this.#checkpoint?.save(this.#target);
+    await saved?.catch(() => {});
     await this.#target.abandon({ keepForResume: this.#checkpoint !== undefined });
   }
 

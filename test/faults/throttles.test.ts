@@ -23,6 +23,12 @@ for (const transport of ['fast', 'sdk'] as const) {
     const { emulator, service } = await startService(t, {
       blockSize: BLOCK,
       quotas: { getPerSecond: 30, putPerSecond: 30 },
+      // Whatever the machine's pace, some.
+      faults: ['GetSnapshotBlock', 'PutSnapshotBlock'].map((operation) => ({
+        operation,
+        first: 3,
+        action: { type: 'error', status: 400, code: 'RequestThrottledException' },
+      })),
     });
     const path = (name: string) => join(directory, name);
     const directory = scratch(t);
