@@ -5,6 +5,7 @@ import type { BlockReference } from '../ebs/api.ts';
 import { type CheckedPage, listBlocks } from '../ebs/list.ts';
 import { openEbs } from '../ebs/open.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
+import { isErrno } from '../image/errno.ts';
 import { openTarget } from '../image/open-target.ts';
 import type { BlockVerdict, Geometry, ImageTarget } from '../image/target.ts';
 import {
@@ -156,8 +157,7 @@ class Download {
   async abandon(error: unknown): Promise<void> {
     this.#stop.abort();
     await this.#saving;
-    const failedDevice =
-      this.#target.kind === 'device' && error instanceof ColdsnapError && error.class === 'local';
+    const failedDevice = this.#target.kind === 'device' && isErrno(error, 'EIO', 'ENOSPC');
     const saved = failedDevice
       ? this.#checkpoint?.saveAllBut(4 * this.#options.workers)
       : this.#checkpoint?.save(this.#target);
