@@ -75,7 +75,7 @@ export function plotSvg(panels: Panel[], xLabel: string): string {
     return `<path d="M${x.toFixed(1)} ${y}h24" ${line} stroke-width="2"/>${text(x + 30, y + 4, name)}`;
   });
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12"><title>CPU and throughput by number of workers</title>`,
     `<rect width="${width}" height="${height}" fill="#fff"/>`,
     ...panels.map((panel, index) => panelSvg(panel, index * PANEL.width, xLabel)),
     ...legend,
