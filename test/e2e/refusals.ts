@@ -45,7 +45,6 @@ export async function refuse(t: TestContext, refusal: Refusal): Promise<void> {
   const lines = stderr.split('\n');
   const at = lines.findIndex((line) => line.startsWith('coldsnap: '));
   assert.notEqual(at, -1, stderr);
-  if (process.env.SHOW) console.log(`${refusal.title} [${exit}]\n  ${lines.slice(at).join('\n  ')}`);
   assert.match(lines[at]!.slice('coldsnap: '.length), refusal.says);
   if (refusal.hint !== undefined) assert.match(lines[at + 1]!, refusal.hint);
   assert.doesNotMatch(stderr, /internal error|^\s+at /m);
