@@ -97,6 +97,23 @@ function headline(context: RequestContext): string {
 }
 
 /**
+ * Takes a token out of all that a failure says, and returns the failure: the service repeats values that it refuses, and
+ * what is logged is read by others.
+ */
+export function withoutToken(failure: unknown, token: string | undefined): unknown {
+  if (!token || typeof failure !== 'object' || failure === null) return failure;
+  const fields = failure as Record<string, unknown>;
+  // Not only the enumerable ones: an error's message and stack are none of them.
+  for (const name of Object.getOwnPropertyNames(fields)) {
+    const value = fields[name];
+    if (typeof value !== 'string') continue;
+    const clean = value.replaceAll(token, '[redacted]').replaceAll(encodeURIComponent(token), '[redacted]');
+    if (clean !== value) fields[name] = clean;
+  }
+  return failure;
+}
+
+/**
  * Gives any failure of a request its class.
  *
  * Errors that are already {@link ColdsnapError} pass through, so that it can be called at every level.

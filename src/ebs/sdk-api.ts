@@ -30,7 +30,7 @@ import {
   type StartedSnapshot,
   type StartRequest,
 } from './api.ts';
-import { classify, type RequestContext } from './errors.ts';
+import { classify, type RequestContext, withoutToken } from './errors.ts';
 
 /** The service's largest page; fewer requests than its default of 100. */
 export const MAX_PAGE = 10_000;
@@ -49,11 +49,12 @@ export class SdkEbsApi implements EbsDirectApi {
 
   async listSnapshotBlocks(request: ListBlocksRequest, options?: CallOptions): Promise<BlockPage> {
     const context = { operation: 'ListSnapshotBlocks', snapshotId: request.snapshotId };
-    const reply = await attempt(context, options, (http) =>
-      this.#client.send(
-        new ListSnapshotBlocksCommand({ SnapshotId: request.snapshotId, ...position(request) }),
-        http,
-      ),
+    const command = { SnapshotId: request.snapshotId, ...position(request) };
+    const reply = await attempt(
+      context,
+      options,
+      (http) => this.#client.send(new ListSnapshotBlocksCommand(command), http),
+      request.pageToken,
     );
     const blocks = (reply.Blocks ?? []).map((block) => ({
       blockIndex: block.BlockIndex ?? Number.NaN,
@@ -67,15 +68,16 @@ export class SdkEbsApi implements EbsDirectApi {
     options?: CallOptions,
   ): Promise<ChangedBlockPage> {
     const context = { operation: 'ListChangedBlocks', snapshotId: request.secondSnapshotId };
-    const reply = await attempt(context, options, (http) =>
-      this.#client.send(
-        new ListChangedBlocksCommand({
-          FirstSnapshotId: request.firstSnapshotId,
-          SecondSnapshotId: request.secondSnapshotId,
-          ...position(request),
-        }),
-        http,
-      ),
+    const command = {
+      FirstSnapshotId: request.firstSnapshotId,
+      SecondSnapshotId: request.secondSnapshotId,
+      ...position(request),
+    };
+    const reply = await attempt(
+      context,
+      options,
+      (http) => this.#client.send(new ListChangedBlocksCommand(command), http),
+      request.pageToken,
     );
     const changedBlocks = (reply.ChangedBlocks ?? []).map((block) => ({
       blockIndex: block.BlockIndex ?? Number.NaN,
@@ -95,7 +97,7 @@ export class SdkEbsApi implements EbsDirectApi {
       snapshotId: request.snapshotId,
       block: request.blockIndex,
     };
-    return attempt(context, options, async (http) => {
+    const fetch = async (http: { abortSignal?: AbortSignal }) => {
       const reply = await this.#client.send(
         new GetSnapshotBlockCommand({
           SnapshotId: request.snapshotId,
@@ -127,7 +129,8 @@ export class SdkEbsApi implements EbsDirectApi {
         body?.destroy();
         throw error;
       }
-    });
+    };
+    return attempt(context, options, fetch, request.blockToken);
   }
 
   async putSnapshotBlock(request: PutBlockRequest, options?: CallOptions): Promise<void> {
@@ -221,17 +224,19 @@ export class SdkEbsApi implements EbsDirectApi {
   }
 }
 
+/** @param token what the request must not show, should it fail */
 async function attempt<T>(
   context: RequestContext,
   options: CallOptions | undefined,
   call: (http: { abortSignal?: AbortSignal }) => Promise<T>,
+  token?: string,
 ): Promise<T> {
   const signal = options?.signal;
   if (signal?.aborted) throw abortedError(signal);
   try {
     return await call(signal === undefined ? {} : { abortSignal: signal });
   } catch (error) {
-    throw classify(error, context, signal);
+    throw classify(withoutToken(error, token), context, signal);
   }
 }
 

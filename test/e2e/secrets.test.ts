@@ -42,8 +42,23 @@ async function eavesdropper(t: TestContext, service: string): Promise<{ url: str
       const pieces: Buffer[] = [];
       reply.on('data', (piece: Buffer) => pieces.push(piece));
       reply.on('end', () => listen(Buffer.concat(pieces).toString('latin1')));
-      answered.writeHead(reply.statusCode ?? 500, reply.rawHeaders);
-      reply.pipe(answered);
+      if ((reply.statusCode ?? 500) < 400) {
+        answered.writeHead(reply.statusCode ?? 500, reply.rawHeaders);
+        reply.pipe(answered);
+        return;
+      }
+      // As the service does with values that it refuses, it says again what it was asked.
+      reply.on('end', () => {
+        const error = JSON.parse(Buffer.concat(pieces).toString()) as Record<string, unknown>;
+        const query = new URL(url ?? '', service).searchParams;
+        const refused = [...query].map(([name, value]) => `Value '${value}' at '${name}'`).join(', ');
+        const body = JSON.stringify({
+          ...error,
+          message: `${refused} (${url}) failed to satisfy constraint`,
+        });
+        const fields = { ...reply.headers, 'content-length': String(Buffer.byteLength(body)) };
+        answered.writeHead(reply.statusCode ?? 500, fields).end(body);
+      });
     };
     assert.ok(headers.host);
     onward.on('error', () => asked.socket.destroy());
@@ -76,11 +91,13 @@ const error = (status: number, code: string, reason?: string): FaultAction => ({
 /** What happens to a download at one operation; each is another way to end. */
 const mishaps: readonly [operation: string, action: FaultAction][] = [
   ['GetSnapshotBlock', error(403, 'AccessDeniedException')],
+  ['GetSnapshotBlock', error(400, 'ValidationException', 'INVALID_PARAMETER_VALUE')],
   ['GetSnapshotBlock', error(400, 'ValidationException', 'INVALID_BLOCK_TOKEN')],
   ['GetSnapshotBlock', error(500, 'InternalServerException')],
   ['GetSnapshotBlock', { type: 'drop', reset: true }],
   ['GetSnapshotBlock', { type: 'data-length', value: 0 }],
   ['ListSnapshotBlocks', error(403, 'ExpiredTokenException')],
+  ['ListSnapshotBlocks', error(400, 'ValidationException', 'INVALID_PARAMETER_VALUE')],
   ['ListSnapshotBlocks', { type: 'malformed-json' }],
   ['ListSnapshotBlocks', { type: 'list', contents: 'duplicate' }],
 ];

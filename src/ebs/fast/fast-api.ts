@@ -24,7 +24,7 @@ import type {
   StartRequest,
 } from '../api.ts';
 import type { Deadlines } from '../connect.ts';
-import { classify } from '../errors.ts';
+import { classify, withoutToken } from '../errors.ts';
 import { badBlock, checkBlockHeaders } from '../sdk-api.ts';
 import { BlockRequests } from './block-requests.ts';
 import { ConnectionPool } from './connection-pool.ts';
@@ -97,7 +97,9 @@ export class FastBlockApi implements EbsDirectApi {
         return received as unknown as ReceivedBlock;
       }
     } catch (error) {
-      if (!(error instanceof NotUnderstood)) throw classify(error, context, signal);
+      if (!(error instanceof NotUnderstood)) {
+        throw classify(withoutToken(error, request.blockToken), context, signal);
+      }
     }
     return this.#fallback.getSnapshotBlock(request, buffer, options);
   }
