@@ -9,6 +9,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { exitCodeOf } from '../../src/cli/exit-codes.ts';
+import { listChangedBlocks } from '../../src/ebs/list.ts';
+import { openEbs } from '../../src/ebs/open.ts';
 import type { Emulator, FaultAction, FaultRule } from '../../src/emulator/index.ts';
 import {
   deletePendingSnapshots,
@@ -97,17 +99,20 @@ const usual: Record<Fault, Expected> = {
   'is late': harmless,
 };
 
+const lists: Partial<Record<Fault, Expected>> = {
+  'lists a block outside the volume': final(1),
+  'lists block -1': final(1),
+  'lists blocks in reverse': final(1),
+  'lists blocks twice': final(1),
+  'speaks of a volume of 2^40 GiB': final(1),
+  'is an empty page and promises more': ['heals', 1],
+  'is an empty page with the token of the last': final(1),
+};
+
 /** Where an operation differs. */
 const operations: Record<string, Partial<Record<Fault, Expected>>> = {
-  ListSnapshotBlocks: {
-    'lists a block outside the volume': final(1),
-    'lists block -1': final(1),
-    'lists blocks in reverse': final(1),
-    'lists blocks twice': final(1),
-    'speaks of a volume of 2^40 GiB': final(1),
-    'is an empty page and promises more': ['heals', 1],
-    'is an empty page with the token of the last': final(1),
-  },
+  ListSnapshotBlocks: lists,
+  ListChangedBlocks: lists,
   GetSnapshotBlock: {
     // The token of a new listing is refused as well.
     'wants another block token': final(1),
@@ -199,6 +204,24 @@ async function scene(t: TestContext, operation: string, transport: Transport): P
     };
     return { emulator, run };
   }
+  if (operation === 'ListChangedBlocks') {
+    const first = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 1], [], BLOCK) });
+    const blocks = randomBlocks([1, 2, 5, 7, 100, GIB / BLOCK - 1], [], BLOCK);
+    const second = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks, parent: first });
+    const run = async (retryForMs?: number) => {
+      const ebs = await openEbs({ onRetry: () => {}, ...options(retryForMs) });
+      const changed: number[] = [];
+      try {
+        for await (const { entries } of listChangedBlocks(ebs.api, first, second)) {
+          changed.push(...entries.map(({ blockIndex }) => blockIndex));
+        }
+      } finally {
+        ebs.close();
+      }
+      assert.deepEqual(changed, [...blocks.keys()]);
+    };
+    return { emulator, run };
+  }
   const path = join(scratch(t), 'disk.img');
   if (operation === 'ListSnapshotBlocks' || operation === 'GetSnapshotBlock') {
     const blocks = randomBlocks([0, 1, 2, 5, 100, GIB / BLOCK - 1], [3], BLOCK);
@@ -262,7 +285,7 @@ async function check(
 function isWorthwhile(operation: string, fault: Fault, times: 'twice' | 'always', [twice, always]: Expected) {
   if (long) return true;
   const { type } = faults[fault];
-  if (type === 'list' && operation !== 'ListSnapshotBlocks') return false;
+  if (type === 'list' && !operation.startsWith('List')) return false;
   // A thousand pages take three seconds.
   if (fault === 'is an empty page and promises more' && times === 'always') return false;
   // What does no harm for ever does none twice, and what twice is too much for ever is.
