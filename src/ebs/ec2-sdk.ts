@@ -69,9 +69,7 @@ export class SdkSnapshotStates implements SnapshotStates {
     let mayBeGone = false;
     await this.#policy.run(context, options?.signal, async () => {
       try {
-        await request(context, options, (http) =>
-          this.#client.send(new DeleteSnapshotCommand({ SnapshotId: snapshotId }), http),
-        );
+        await request(context, options, (http) => this.#client.send(deletion(snapshotId, context), http));
       } catch (error) {
         if (!isNotFound(error)) {
           mayBeGone ||= error instanceof ColdsnapError && error.class === 'transient';
@@ -138,6 +136,29 @@ async function request<T>(
   } catch (error) {
     throw classify(error, context, signal);
   }
+}
+
+interface HttpReply {
+  readonly statusCode: number;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+}
+
+/** EC2's reply holds nothing that the SDK gives back, so any page of a proxy or a captive portal would pass for it. */
+function deletion(snapshotId: string, context: RequestContext): DeleteSnapshotCommand {
+  const command = new DeleteSnapshotCommand({ SnapshotId: snapshotId });
+  command.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args);
+      const { statusCode, headers } = result.response as HttpReply;
+      if (statusCode < 300 && /\bhtml\b/i.test(headers['content-type'] ?? '')) {
+        const what = "DeleteSnapshot got a reply that is not the service's (a page of HTML)";
+        throw new ColdsnapError('transient', 'BAD_REPLY', what, context);
+      }
+      return result;
+    },
+    { step: 'deserialize', name: 'coldsnapExpectsNoPage' },
+  );
+  return command;
 }
 
 function isNotFound(error: unknown): error is ColdsnapError {
