@@ -99,7 +99,7 @@ async function firstBlocks(
       ...{ direction: 'download', server, snapshotId: bench.nextSnapshotId(), path: volume.path },
       ...{ ca: bench.caFor('tls'), workers: options.workers, blocks: layout.blocks },
     });
-    const measured = await bench.measure(command, options.seconds);
+    const measured = await bench.measure(command, { stopAfterS: options.seconds });
     const stats = await server.takeStats();
     const problem = stats.gets === 0 ? (failureOf(measured) ?? 'no block was asked for') : undefined;
     return resultOf(`${contender.title}, ${options.seconds} s of a download`, gib, measured, stats, problem);

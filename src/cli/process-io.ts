@@ -1,5 +1,4 @@
 /** The real world, as the commands see it. */
-import { setFlagsFromString } from 'node:v8';
 import { exitCodeOfSignal } from './exit-codes.ts';
 import type { Clock, Io } from './io.ts';
 
@@ -31,7 +30,7 @@ export function processIo(): Io {
       process.exit(exitCodeOfSignal(signal));
     },
     async library() {
-      const library = await import('../index.ts');
+      const [library, { setFlagsFromString }] = await Promise.all([import('../index.ts'), import('node:v8')]);
       // By now V8's young generation has room for all that requests in flight need. Left to itself it would grow by 24 MiB
       // more, for garbage, and no less processor time.
       setFlagsFromString('--semi-space-growth-factor=1');
