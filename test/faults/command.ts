@@ -3,6 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -62,6 +63,11 @@ export class Running {
     } finally {
       this.process.kill('SIGCONT');
     }
+  }
+
+  /** Resolves when it has written this to stderr. */
+  async says(text: string): Promise<void> {
+    while (!this.#stderr.includes(text)) await once(this.process.stderr as Readable, 'data');
   }
 
   async ended(): Promise<Ended> {
