@@ -1,7 +1,13 @@
 /** A download's journal: which blocks are safe on the target, and proofs that they still are when a later run goes on. */
 import { createHash } from 'node:crypto';
 import type { Geometry, ImageTarget } from '../image/target.ts';
-import { readJournal, removeJournal, setJournalAside, writeJournal } from './journal.ts';
+import {
+  makeJournalDirectory,
+  readJournal,
+  removeJournal,
+  setJournalAside,
+  writeJournal,
+} from './journal.ts';
 import { type BlockRange, RangeSet } from './range-set.ts';
 
 /** Digest of a block that is done, to be compared with the target before a later run trusts it. */
@@ -70,6 +76,7 @@ async function setAside(place: JournalPlace, why: string): Promise<FoundJournal>
 export class DownloadCheckpoint {
   readonly done: RangeSet;
   readonly #place: JournalPlace;
+  #hasDirectory = false;
   readonly #header: Omit<DownloadJournal, 'done' | 'samples'>;
   readonly #samples: Sample[];
   /** Kept from the first commit on: even one that failed may have left a part of block 0. */
@@ -132,6 +139,8 @@ export class DownloadCheckpoint {
     this.#saved = content.done;
     const instance = await target.instance?.();
     try {
+      if (!this.#hasDirectory) await makeJournalDirectory(this.#place.path);
+      this.#hasDirectory = true;
       await writeJournal(this.#place.path, { ...content, ...(instance === undefined ? {} : { instance }) });
       return undefined;
     } catch (error) {

@@ -1,8 +1,8 @@
 /** One writer at a time: a lock beside a journal, held for as long as a run may write it. */
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { type FileHandle, lstat, open, unlink } from 'node:fs/promises';
 import { tryLock } from '../native/index.ts';
+import { makeJournalDirectory } from './journal.ts';
 
 const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
@@ -22,7 +22,7 @@ export class JournalLock {
    */
   static async take(journal: string): Promise<JournalLock | undefined> {
     const path = lockOf(journal);
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await makeJournalDirectory(path);
     for (;;) {
       const file = await open(path, FLAGS, 0o600);
       try {

@@ -63,10 +63,17 @@ function digestOf(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** Replaces the journal atomically; when this resolves, the new one is on stable storage. */
+/** Makes a journal's directory, for its owner alone, unless it is there. */
+export async function makeJournalDirectory(path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+}
+
+/**
+ * Replaces the journal atomically; when this resolves, the new one is on stable storage. Its directory must be there: one
+ * that was moved away during a run must not be made again.
+ */
 export async function writeJournal(path: string, content: object): Promise<void> {
   const temporary = `${path}.new`;
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   await rm(temporary, { force: true });
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = await open(temporary, flags, 0o600);

@@ -1,0 +1,18 @@
+/** What a journal does to the directory that it is in. */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { makeJournalDirectory, readJournal, writeJournal } from '../../src/transfer/journal.ts';
+import { scratch } from '../support/service.ts';
+
+test('a journal whose directory was moved away does not make it again', async (t) => {
+  const path = join(scratch(t), 'images', 'disk.img.coldsnap-progress');
+  await assert.rejects(writeJournal(path, { version: 1 }), { code: 'ENOENT' });
+  assert.ok(!existsSync(dirname(path)));
+
+  await makeJournalDirectory(path);
+  await writeJournal(path, { version: 1 });
+  assert.deepEqual(readdirSync(dirname(path)), ['disk.img.coldsnap-progress']);
+  assert.deepEqual(await readJournal(path), { kind: 'present', content: { version: 1 }, sealed: true });
+});
