@@ -91,6 +91,8 @@ class Upload {
   #open: OpenSnapshot | undefined;
   #saving: Promise<void> | undefined;
   #starting = false;
+  /** The service may have started a snapshot in a request whose reply did not come. */
+  #startUnheard = false;
   #completing = false;
   #completionRepeated = false;
   #completed = false;
@@ -139,6 +141,7 @@ class Upload {
 
   readonly #onRetry = (notice: RetryNotice): void => {
     if (notice.operation === 'CompleteSnapshot') this.#completionRepeated = true;
+    if (notice.operation === 'StartSnapshot' && notice.error.class === 'transient') this.#startUnheard = true;
     this.#meter.retry(notice);
   };
 
@@ -162,6 +165,8 @@ class Upload {
       signal: this.#signal,
       before: async (token) => {
         this.#starting = true;
+        if (this.#startUnheard) this.#sayMaybeLeft('"coldsnap pending" tells');
+        this.#startUnheard = false;
         const nothing = { done: new RangeSet(), linear: new LinearDigest() };
         await this.#journal.begin({ snapshotId: '', blockSize: 0, ...token }, nothing);
       },
@@ -300,16 +305,22 @@ class Upload {
     return withSnapshot(error, snapshotId);
   }
 
-  /** StartSnapshot failed. Unless the service refused it, there may be a snapshot whose ID was never heard. */
+  /** StartSnapshot failed. Unless the service refused every request for it, there may be a snapshot whose ID was never heard. */
   async #forgetStart(error: unknown): Promise<void> {
     if (!this.#starting) return;
     const unheard =
-      error instanceof ColdsnapError && (error.class === 'aborted' || error.class === 'gave-up');
+      this.#startUnheard ||
+      (error instanceof ColdsnapError && (error.class === 'aborted' || error.class === 'gave-up'));
     if (!unheard) {
       await this.#journal.remove();
       return;
     }
-    const how = this.#journal.written ? 'the same command goes on with it' : '"coldsnap pending" tells';
+    this.#sayMaybeLeft(
+      this.#journal.written ? 'the same command goes on with it' : '"coldsnap pending" tells',
+    );
+  }
+
+  #sayMaybeLeft(how: string): void {
     this.#warn('SNAPSHOT_MAYBE_LEFT', `A snapshot may have been started before the reply was lost; ${how}.`);
   }
 }

@@ -5,8 +5,13 @@ import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { exitCodeOf } from '../../src/cli/exit-codes.ts';
-import type { EmulatorOptions } from '../../src/emulator/index.ts';
-import { type UploadOptions, uploadSnapshot } from '../../src/index.ts';
+import type { EmulatorOptions, FaultAction, FaultRule } from '../../src/emulator/index.ts';
+import {
+  listPendingSnapshots,
+  type TransferEvent,
+  type UploadOptions,
+  uploadSnapshot,
+} from '../../src/index.ts';
 import { bytesAt, recorder, scratch, startService } from '../support/service.ts';
 
 const BLOCK = 65_536;
@@ -22,7 +27,7 @@ async function setUp(t: TestContext, options: EmulatorOptions = {}) {
     assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
     assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
   };
-  return { emulator, directory, source, upload, assertComplete };
+  return { emulator, service, directory, source, upload, assertComplete };
 }
 
 test('a second upload of a source that is being uploaded is refused before it asks the service anything', async (t) => {
@@ -127,4 +132,34 @@ test('an upload that begins afresh names the snapshot that the one before has le
     warning?.type === 'warning' ? warning.message : '',
     new RegExp(`${failed.snapshotId} stays behind`),
   );
+});
+
+const lost: FaultAction = { type: 'drop', executed: true };
+const refused = (status: number, code: string): FaultAction => ({ type: 'error', status, code });
+const startFaults = (repetition: FaultAction): FaultRule[] => [
+  { operation: 'StartSnapshot', first: 1, action: lost },
+  { operation: 'StartSnapshot', nth: 2, action: repetition },
+];
+
+const warnings = (events: readonly TransferEvent[]) =>
+  events.flatMap((event) => (event.type === 'warning' ? [event.code] : []));
+
+test('a snapshot whose ID was never heard is taken up again, though its repeated start was refused', async (t) => {
+  const { emulator, service, upload, assertComplete } = await setUp(t);
+  emulator.setFaults(startFaults(refused(400, 'ValidationException')));
+  const { events, onEvent } = recorder();
+  await assert.rejects(upload({ onEvent }), { class: 'permanent' });
+  assert.deepEqual(warnings(events), ['SNAPSHOT_MAYBE_LEFT']);
+  emulator.setFaults([]);
+  const { snapshotId } = await upload();
+  await assertComplete(snapshotId);
+  assert.deepEqual(await listPendingSnapshots(service), []);
+});
+
+test('an upload that goes on without tags says that a snapshot with them may be left', async (t) => {
+  const { emulator, upload, assertComplete } = await setUp(t);
+  emulator.setFaults(startFaults(refused(403, 'AccessDeniedException')));
+  const { events, onEvent } = recorder();
+  await assertComplete((await upload({ onEvent })).snapshotId);
+  assert.deepEqual(warnings(events), ['SNAPSHOT_MAYBE_LEFT']);
 });
