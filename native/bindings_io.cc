@@ -82,10 +82,10 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
 
 struct FactsTask {
   int fd;
-  DeviceFacts facts;
+  DeviceInfo facts;
 };
 
-// deviceFacts(fd) → Promise<DeviceFacts>
+// deviceFacts(fd) → Promise<DeviceInfo>
 Napi::Value Facts(const Napi::CallbackInfo& info) {
   return RunAsync<FactsTask>(
       info, {ToFd(info[0]), {}},

@@ -40,7 +40,7 @@ SysError OpenExclusive(const std::string& path, bool write, bool direct, const I
   return {};
 }
 
-SysError ReadDeviceFacts(int fd, DeviceFacts* facts) {
+SysError ReadDeviceFacts(int fd, DeviceInfo* facts) {
   int logical = 0;
   unsigned int physical = 0;
   int read_only = 0;

@@ -8,7 +8,7 @@
 
 namespace coldsnap {
 
-struct DeviceFacts {
+struct DeviceInfo {
   uint64_t size_bytes = 0;
   uint32_t logical_block_size = 0;
   uint32_t physical_block_size = 0;
@@ -25,7 +25,7 @@ struct Inode {
 // be `expect` and a block device, else the error has the code EINODECHANGED and nothing stays open.
 SysError OpenExclusive(const std::string& path, bool write, bool direct, const Inode& expect, int* fd);
 
-SysError ReadDeviceFacts(int fd, DeviceFacts* facts);
+SysError ReadDeviceFacts(int fd, DeviceInfo* facts);
 
 // Asks the kernel to read the partition table again. `done` is false when it cannot now (in use) or never (not partitionable).
 SysError RereadPartitionTable(int fd, bool* done);

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { exitCodes } from '../src/cli/exit-codes.ts';
-import { type CommandModel, modelOf, type OptionModel } from '../src/cli/generate/model.ts';
+import { type CommandModel, describeProgram, type OptionModel } from '../src/cli/generate/model.ts';
 import { buildProgram } from '../src/cli/program.ts';
 import { version } from '../src/version.ts';
 
@@ -71,7 +71,7 @@ const terms = (rows: readonly [string, string][]) =>
 
 /** The man page in roff. It has no date: it changes when the program does. */
 export function manPage(): string {
-  const model = modelOf(buildProgram(async () => {}));
+  const model = describeProgram(buildProgram(async () => {}));
   return [
     '.\\" Made by scripts/generate-man.ts: do not edit.\n',
     `.TH COLDSNAP 1 "" "coldsnap ${roff(version)}" "User Commands"\n`,

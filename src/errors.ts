@@ -105,7 +105,7 @@ const retryableClasses: ReadonlySet<ErrorClass> = new Set([
 ]);
 
 /** Text that others wrote, for a terminal: without control characters, which it would obey, and not for ever. */
-export function printable(text: string, length = 300): string {
+export function sanitize(text: string, length = 300): string {
   const plain = text.slice(0, length + 1).replace(/\p{Cc}/gu, '?');
   return plain.length > length ? `${plain.slice(0, length)}…` : plain;
 }

@@ -1,6 +1,6 @@
 /** Errors as sentences: one that says what failed and where, one that says what to do. */
 import { getSystemErrorMap } from 'node:util';
-import { ColdsnapError, printable } from '../errors.ts';
+import { ColdsnapError, sanitize } from '../errors.ts';
 import { exitCodeOf } from './exit-codes.ts';
 
 export interface RenderedError {
@@ -104,7 +104,7 @@ export function stackLines(error: unknown): string[] {
   const seen = new Set<unknown>();
   for (let cause: unknown = error; cause instanceof Error && !seen.has(cause); cause = cause.cause) {
     const stack = (cause.stack ?? `${cause.name}: ${cause.message}`).split('\n');
-    const said = stack.map((line) => printable(line, MAX_LINE));
+    const said = stack.map((line) => sanitize(line, MAX_LINE));
     lines.push(...said.map((line, index) => (index === 0 && seen.size > 0 ? `caused by ${line}` : line)));
     seen.add(cause);
   }

@@ -1,6 +1,6 @@
 /** The whole command line as commander knows it: parsing, help, completion and the man page all come from here. */
 import { Command } from 'commander';
-import { argumentTerm, type Perform } from './commands/command.ts';
+import { argumentTerm, type RunCommand } from './commands/command.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDownload } from './commands/download.ts';
 import { addEmulator } from './commands/emulator.ts';
@@ -10,7 +10,7 @@ import { addUpload } from './commands/upload.ts';
 import { addWait } from './commands/wait.ts';
 import { addGlobalOptions } from './global-options.ts';
 
-export function buildProgram(perform: Perform): Command {
+export function buildProgram(perform: RunCommand): Command {
   const program = new Command('coldsnap')
     .description(
       'Move Amazon EBS snapshots to and from files and block devices, through the EBS direct APIs.',

@@ -2,7 +2,7 @@
 import { type Command, CommanderError } from 'commander';
 import { ColdsnapError } from '../errors.ts';
 import { runAgainLine } from './command-line.ts';
-import type { Perform } from './commands/command.ts';
+import type { RunCommand } from './commands/command.ts';
 import { readSettings } from './global-options.ts';
 import type { CommandIo, Io, Settings } from './io.ts';
 import { printResult } from './output.ts';
@@ -17,7 +17,7 @@ import { buildProgram } from './program.ts';
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   // Until the options are parsed, an error can only guess how it is wanted.
   let commandIo: CommandIo = { ...io, settings: guessSettings(argv), runAgain: runAgainLine(argv) };
-  const perform: Perform = async (command, runner) => {
+  const perform: RunCommand = async (command, runner) => {
     commandIo = { ...commandIo, settings: readSettings(program, command, io.env) };
     await runner(commandIo);
   };

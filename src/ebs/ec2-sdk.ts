@@ -7,7 +7,7 @@ import {
   EC2Client,
   type Snapshot,
 } from '@aws-sdk/client-ec2';
-import { abortedError, ColdsnapError, printable } from '../errors.ts';
+import { abortedError, ColdsnapError, sanitize } from '../errors.ts';
 import type { CallOptions } from './api.ts';
 import { checkDeadlines, checkIdentity, clientConfig } from './connect.ts';
 import type {
@@ -169,10 +169,10 @@ function stateOf(snapshot: Snapshot): SnapshotState {
   const { SnapshotId, State, StateMessage, Progress, KmsKeyId } = snapshot;
   const percent = Number.parseInt(Progress ?? '', 10);
   return {
-    snapshotId: printable(SnapshotId ?? '', 64),
+    snapshotId: sanitize(SnapshotId ?? '', 64),
     // Some emulators leave it out; a snapshot without a state is not ready for anything.
-    state: printable(State ?? 'pending', 64) as SnapshotStatus,
-    ...(StateMessage ? { stateMessage: printable(StateMessage) } : {}),
+    state: sanitize(State ?? 'pending', 64) as SnapshotStatus,
+    ...(StateMessage ? { stateMessage: sanitize(StateMessage) } : {}),
     ...(percent >= 0 && percent <= 100 ? { progressPercent: percent } : {}),
     volumeSizeGiB: snapshot.VolumeSize ?? Number.NaN,
     encrypted: snapshot.Encrypted ?? false,

@@ -3,7 +3,7 @@
  * only place that knows which failure is worth repeating. Source of the table: the service model's exceptions and
  * reasons (ebs, 2019-11-02) and the documented behaviour of the EBS direct APIs.
  */
-import { abortedError, ColdsnapError, type ErrorClass, type ErrorDetails, printable } from '../errors.ts';
+import { abortedError, ColdsnapError, type ErrorClass, type ErrorDetails, sanitize } from '../errors.ts';
 
 /** What a request was about; goes into the error. */
 export interface RequestContext {
@@ -132,7 +132,7 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
   const details: ErrorDetails = { operation: context.operation, cause: failure };
   if (context.snapshotId !== undefined) details.snapshotId = context.snapshotId;
   if (context.block !== undefined) details.block = context.block;
-  if (requestId !== undefined) details.requestId = printable(requestId);
+  if (requestId !== undefined) details.requestId = sanitize(requestId);
   if (status !== undefined) details.httpStatus = status;
   const make = (errorClass: ErrorClass, code: string, what: string, hint?: string) =>
     new ColdsnapError(
@@ -144,7 +144,7 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
 
   if (signal?.aborted) return abortedError(signal);
   if (error.name === 'AbortError') return make('aborted', 'ABORTED', 'was interrupted');
-  const name = printable(throttleByHeader(error) ?? error.name ?? error.Code ?? 'Error');
+  const name = sanitize(throttleByHeader(error) ?? error.name ?? error.Code ?? 'Error');
   const message = firstLine(error.message || messageOfFirst(error));
 
   if (throttleNames.has(name)) {
@@ -293,5 +293,5 @@ function messageOfFirst(error: ServiceFailure): string {
 
 /** Service messages can be whole HTML pages; an error is one sentence. */
 function firstLine(text: string): string {
-  return printable(text.split('\n', 1)[0] ?? '');
+  return sanitize(text.split('\n', 1)[0] ?? '');
 }

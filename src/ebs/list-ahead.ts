@@ -18,7 +18,7 @@ const SLOW_PAGES = 3;
 const MIN_PAGES_LEFT = 8;
 
 /** How fast pages come, how fast they are used, and how many blocks of the volume one of them covers. */
-class ListPace {
+class ListTiming {
   #slowPages = 0;
   #pageMs = 0;
   #next: number;
@@ -57,7 +57,7 @@ export async function* listAhead<E extends Entry>(
   list: ListStretch<E>,
   range: ListRange,
 ): AsyncGenerator<CheckedPage<E>, void, undefined> {
-  const pace = new ListPace(range.from ?? 0);
+  const pace = new ListTiming(range.from ?? 0);
   const pages = list(range);
   let usedMs = 0;
   for (;;) {

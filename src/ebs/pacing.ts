@@ -93,14 +93,15 @@ export class Pacer {
     await this.#enter(signal);
     let begun = Number.NaN;
     try {
-      await this.#slot(bytes, signal);
+      await this.#waitForSlot(bytes, signal);
       begun = this.#now();
       const result = await request();
-      this.#tookMs(this.#now() - begun);
+      this.#recordLatency(this.#now() - begun);
       return result;
     } catch (error) {
       if (error instanceof ColdsnapError && error.class === 'throttle') this.#cut();
-      if (error instanceof ColdsnapError && error.code === 'STALLED') this.#shrink(this.#now() - begun);
+      if (error instanceof ColdsnapError && error.code === 'STALLED')
+        this.#reduceInFlight(this.#now() - begun);
       throw error;
     } finally {
       this.#leave();
@@ -124,7 +125,7 @@ export class Pacer {
     for (let free = this.#allowed - this.#inFlight; free > 0; free--) this.#queue.shift()?.();
   }
 
-  async #slot(bytes: number, signal: AbortSignal | undefined): Promise<void> {
+  async #waitForSlot(bytes: number, signal: AbortSignal | undefined): Promise<void> {
     const now = this.#now();
     const costMs = 1000 * Math.max(1 / this.requestsPerSecond, bytes / this.#bytesPerSecond);
     this.#nextSlot = Math.max(this.#nextSlot, now - BURST_MS) + costMs;
@@ -153,13 +154,13 @@ export class Pacer {
     this.#rateSetAt = now;
   }
 
-  #tookMs(ms: number): void {
-    if (ms > this.#slowBlockMs) this.#shrink(ms);
+  #recordLatency(ms: number): void {
+    if (ms > this.#slowBlockMs) this.#reduceInFlight(ms);
     else if (ms < this.#slowBlockMs * FAST_PART && this.#allowed < this.#workers) this.#allowed++;
   }
 
   /** @param ms how long the request took */
-  #shrink(ms: number): void {
+  #reduceInFlight(ms: number): void {
     const now = this.#now();
     // Those that are in flight already were begun under the old number and say nothing about the new one.
     if (now - this.#lastShrink < ms) return;

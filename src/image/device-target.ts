@@ -6,7 +6,7 @@ import {
   type BlockRead,
   type BlockReadResult,
   type BlockWrite,
-  type DeviceFacts,
+  type DeviceInfo,
   deviceFacts,
   dropCache,
   openExclusive,
@@ -18,8 +18,7 @@ import {
 } from '../native/index.ts';
 import { Descriptor, directAlignment } from './descriptor.ts';
 import { describeContents } from './device-contents.ts';
-import { usesOfDevice } from './device-use.ts';
-import { writeMark, writtenSince } from './device-writes.ts';
+import { describeUsers } from './device-use.ts';
 import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import {
@@ -33,7 +32,8 @@ import {
   targetTooSmall,
 } from './messages.ts';
 import { deviceIdentity, stateFile } from './state-files.ts';
-import type { ArrivedBlock, BlockVerdict, Geometry, ImageTarget } from './target.ts';
+import type { BlockOutcome, Geometry, ImageTarget, UnverifiedBlock } from './target.ts';
+import { readWriteCount, writtenSince } from './write-count.ts';
 
 /** Every partition table, file system, LVM, LUKS, RAID and ZFS label shows in the first or the last MiB. */
 const blankProbe = 1024 * 1024;
@@ -77,7 +77,7 @@ async function claim(path: string, device: string, { dev, ino, rdev }: BigIntSta
   try {
     return await openExclusive(device, { write: true, direct: false, expect: { dev, ino, rdev } });
   } catch (error) {
-    if (isErrno(error, 'EBUSY')) throw deviceInUse(path, await usesOfDevice(rdev));
+    if (isErrno(error, 'EBUSY')) throw deviceInUse(path, await describeUsers(rdev));
     if (isErrno(error, 'EROFS')) throw targetReadOnly(path);
     if (isErrno(error, 'ENOMEDIUM', 'ENXIO')) throw deviceNoMedium(path, 'target');
     if (isErrno(error, 'EINODECHANGED')) throw deviceChanged(path, error);
@@ -108,7 +108,7 @@ export class DeviceTarget implements ImageTarget {
     node: string,
     device: Descriptor,
     rdev: bigint,
-    facts: DeviceFacts,
+    facts: DeviceInfo,
     identity: string,
   ) {
     this.path = path;
@@ -173,9 +173,9 @@ export class DeviceTarget implements ImageTarget {
   }
 
   /** How much had been written to the device before its commit. */
-  async commitMark(): Promise<string> {
+  async commitStamp(): Promise<string> {
     await this.#device.sync('data');
-    return (await writeMark(this.#rdev)) ?? '';
+    return (await readWriteCount(this.#rdev)) ?? '';
   }
 
   #volumeSize(): number {
@@ -183,10 +183,10 @@ export class DeviceTarget implements ImageTarget {
     return this.#geometry.volumeSize;
   }
 
-  async writeBlocks(blocks: readonly ArrivedBlock[]): Promise<BlockVerdict[]> {
+  async writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
     const volumeSize = this.#volumeSize();
     for (const block of blocks) checkRange(this.path, block.offset, block.data.length, volumeSize);
-    const verdicts = new Map<ArrivedBlock, BlockVerdict>();
+    const verdicts = new Map<UnverifiedBlock, BlockOutcome>();
     const head = blocks.filter((block) => block.offset < this.#head.length);
     const rest = blocks.filter((block) => block.offset >= this.#head.length);
     if (head.length > 0) await this.#hold(head, verdicts);
@@ -202,7 +202,10 @@ export class DeviceTarget implements ImageTarget {
   }
 
   /** Checks blocks of the head without writing them, and keeps copies; that range reads as zeros until commit. */
-  async #hold(blocks: readonly ArrivedBlock[], verdicts: Map<ArrivedBlock, BlockVerdict>): Promise<void> {
+  async #hold(
+    blocks: readonly UnverifiedBlock[],
+    verdicts: Map<UnverifiedBlock, BlockOutcome>,
+  ): Promise<void> {
     const check = { zero: 'skip', zeroMethod: this.#zeroMethod } as const;
     const { outcomes } = await this.#device.use('check blocks', () => writeBlocks(-1, [...blocks], check));
     blocks.forEach((block, i) => {

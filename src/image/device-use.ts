@@ -79,7 +79,7 @@ function parseMountinfo(text: string): Mount[] {
  * Sentences about who uses the device or a partition of it, for example `mounted at /mnt (ext4)`. Empty when it cannot
  * be told, as with a mount in another namespace.
  */
-export async function usesOfDevice(rdev: bigint, files: KernelFiles = kernelFiles): Promise<string[]> {
+export async function describeUsers(rdev: bigint, files: KernelFiles = kernelFiles): Promise<string[]> {
   const members = await family(deviceNumber(rdev), files);
   const uses: string[] = [];
 

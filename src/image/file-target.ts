@@ -16,13 +16,13 @@ import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists } from './messages.ts';
 import { PartialFile } from './partial-file.ts';
-import type { ArrivedBlock, BlockVerdict, Geometry, ImageTarget } from './target.ts';
+import type { BlockOutcome, Geometry, ImageTarget, UnverifiedBlock } from './target.ts';
 
 const fchmodFd = promisify(fchmod);
 const fchownFd = promisify(fchown);
 const ftruncateFd = promisify(ftruncate);
 
-function inodeMark(stats: Stats): string {
+function inodeStamp(stats: Stats): string {
   return `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeMs}`;
 }
 
@@ -117,7 +117,7 @@ export class FileTarget implements ImageTarget {
     return { partial: this.#partial, volumeSize: this.#geometry.volumeSize };
   }
 
-  async writeBlocks(blocks: readonly ArrivedBlock[]): Promise<BlockVerdict[]> {
+  async writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
     const { partial, volumeSize } = this.#ready();
     for (const block of blocks) checkRange(this.path, block.offset, block.data.length, volumeSize);
     const options = { zero: this.#fresh ? 'skip' : 'zero', zeroMethod: this.#zeroMethod } as const;
@@ -167,13 +167,13 @@ export class FileTarget implements ImageTarget {
   }
 
   /** The inode and its last write: a file of that name that was written to later is not the image any more. */
-  async commitMark(): Promise<string> {
-    return inodeMark(await this.#ready().partial.stat());
+  async commitStamp(): Promise<string> {
+    return inodeStamp(await this.#ready().partial.stat());
   }
 
   async finishCommit(mark: string): Promise<boolean> {
     const existing = await this.#existing();
-    if (existing === undefined || inodeMark(existing) !== mark) return false;
+    if (existing === undefined || inodeStamp(existing) !== mark) return false;
     await PartialFile.finishPublishing(this.path, this.#partialPath, this.#file);
     return true;
   }

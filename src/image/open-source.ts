@@ -41,7 +41,7 @@ export async function openSource(
     if (isatty(0)) throw sourceIsTerminal();
     return openStream('-', () => process.stdin, options);
   }
-  const facts = await factsOf(source);
+  const facts = await statTarget(source);
   if (facts.isDirectory()) throw sourceIsDirectory(source);
   if (facts.isFIFO()) return openStream(source, () => openFifo(source), options);
   if (facts.isCharacterDevice()) throw sourceNotSupported(source, 'a character device');
@@ -49,7 +49,7 @@ export async function openSource(
   return openStoredSource(source, options);
 }
 
-async function factsOf(path: string): Promise<BigIntStats> {
+async function statTarget(path: string): Promise<BigIntStats> {
   try {
     return await stat(path, { bigint: true });
   } catch (error) {

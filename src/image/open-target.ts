@@ -22,7 +22,7 @@ import { openCharacterDevice, openFifo, openStdout, StreamTarget } from './strea
 import type { ImageTarget } from './target.ts';
 
 /** /dev/null, /dev/zero and /dev/full swallow bytes. Others, such as /dev/nvme0, only look like disks. */
-const swallowing: ReadonlySet<string> = new Set(['1:3', '1:5', '1:7']);
+const dataSinks: ReadonlySet<string> = new Set(['1:3', '1:5', '1:7']);
 /** /dev/tty, consoles and pseudo-terminals. */
 const terminalMajors: ReadonlySet<string> = new Set([
   '4',
@@ -49,7 +49,7 @@ export async function openTarget(
   if (typeof target !== 'string') return new StreamTarget('stream', target, { foreign: true, end: true });
   if (target === '') throw targetNameEmpty();
   if (stdoutNames.has(target)) return openStdout();
-  const facts = await factsOf(target);
+  const facts = await statTarget(target);
   if (facts === undefined) return openNewFile(target);
   if (facts.isDirectory()) throw targetIsDirectory(target);
   if (facts.isBlockDevice()) return openDeviceTarget(target, await realpath(target), facts);
@@ -61,7 +61,7 @@ export async function openTarget(
   return new FileTarget(target, file);
 }
 
-async function factsOf(path: string): Promise<BigIntStats | undefined> {
+async function statTarget(path: string): Promise<BigIntStats | undefined> {
   try {
     return await stat(path, { bigint: true });
   } catch (error) {
@@ -75,7 +75,7 @@ async function factsOf(path: string): Promise<BigIntStats | undefined> {
 async function openCharacter(path: string, facts: BigIntStats): Promise<ImageTarget> {
   const number = deviceNumber(facts.rdev);
   if (terminalMajors.has(number.split(':')[0]!)) throw targetIsTerminal(path);
-  if (!swallowing.has(number)) throw targetNotSupported(path, 'a character device');
+  if (!dataSinks.has(number)) throw targetNotSupported(path, 'a character device');
   return openCharacterDevice(path);
 }
 

@@ -17,7 +17,7 @@ import {
   streamIncomplete,
   targetIsTerminal,
 } from './messages.ts';
-import type { ArrivedBlock, BlockVerdict, Geometry, ImageTarget } from './target.ts';
+import type { BlockOutcome, Geometry, ImageTarget, UnverifiedBlock } from './target.ts';
 
 /** What zeros are written from, again and again; large enough that a call costs nothing beside its bytes. */
 const zeros = new Uint8Array(1024 * 1024);
@@ -81,7 +81,7 @@ export class StreamTarget implements ImageTarget {
     this.#geometry = geometry;
   }
 
-  async writeBlocks(blocks: readonly ArrivedBlock[]): Promise<BlockVerdict[]> {
+  async writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
     for (const block of blocks) this.#checkTurn(block.offset, block.data.length);
     const { outcomes } = await writeBlocks(-1, [...blocks], { zero: 'skip', zeroMethod: 'write' });
     // A block that must come again would wait for its buffer, which it gets back only when this batch settles; and the

@@ -3,7 +3,7 @@ import type { BlockRead, BlockReadResult } from '../native/index.ts';
 /** Where a snapshot's bytes go. The pipeline knows only this interface; it never asks what kind of target it has. */
 
 /** A block that has arrived but was not yet checked. */
-export interface ArrivedBlock {
+export interface UnverifiedBlock {
   /** Block-size bytes, from the buffer pool. */
   readonly data: Uint8Array;
   /** Byte offset in the volume. */
@@ -17,7 +17,7 @@ export interface ArrivedBlock {
  * `held`: right, but kept back until commit (a device's block 0; with tiny blocks the first few). `mismatch`: the data do not have the digest;
  * nothing was written.
  */
-export type BlockVerdict = 'written' | 'zero' | 'held' | 'mismatch';
+export type BlockOutcome = 'written' | 'zero' | 'held' | 'mismatch';
 
 export interface Geometry {
   /** Volume size in bytes. */
@@ -52,7 +52,7 @@ export interface ImageTarget {
    *
    * With `resume` it opens what an earlier run left and changes nothing yet; when that proves to be something else, call
    * it again without `resume` to start over (for a device only after `checkOverwrite` without `resuming`). `committing`
-   * is what the earlier run's `commitMark()` gave, if its commit had begun: a device's first block may be there then.
+   * is what the earlier run's `commitStamp()` gave, if its commit had begun: a device's first block may be there then.
    * @throws ColdsnapError `TARGET_TOO_SMALL`, `TARGET_BUSY` or, when there is nothing to go on with, `RESUME_MISMATCH`;
    * in each case nothing was touched
    */
@@ -62,7 +62,7 @@ export interface ImageTarget {
    * are the caller's again when it settles. A stream settles a batch when its last block has had its turn (or at once,
    * keeping copies, when one of its blocks is a `mismatch` and has to come again): all lower blocks must be under way.
    */
-  writeBlocks(blocks: readonly ArrivedBlock[]): Promise<BlockVerdict[]>;
+  writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]>;
   /**
    * Makes a range read as zeros (a no-op where it already must). Offsets and lengths are multiples of the block size.
    * On a stream it settles when the range has had its turn, so do not wait for it before fetching lower blocks.
@@ -88,11 +88,11 @@ export interface ImageTarget {
    * or that nothing but the commit has written to a device since. Kept in the journal before `commit()`. Absent where
    * nothing is kept (streams).
    */
-  commitMark?(): Promise<string>;
+  commitStamp?(): Promise<string>;
   /**
    * Whether an earlier run's `commit()` had come so far that only making its name durable was left, which this does. To
    * be asked before `checkOverwrite`. Absent where a later run simply commits again (devices).
-   * @param mark what that run's `commitMark()` gave
+   * @param mark what that run's `commitStamp()` gave
    */
   finishCommit?(mark: string): Promise<boolean>;
   /** Makes the image whole and durable: sync, held block or rename, directory sync, partition table. Then closes. */

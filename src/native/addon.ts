@@ -91,7 +91,7 @@ interface RawFailure {
 }
 
 /** Makes an error from C++ a SystemCallError, with the caller's stack; leaves others alone. */
-export function worded(error: unknown, path?: string): unknown {
+export function toSystemCallError(error: unknown, path?: string): unknown {
   if (!(error instanceof Error) || !('errno' in error) || !('syscall' in error)) return error;
   const { errno, syscall, code, offset } = error as Error & RawFailure;
   const [name, description] =
@@ -113,6 +113,6 @@ export async function settled<T>(promise: Promise<T>, path?: string): Promise<T>
   try {
     return await promise;
   } catch (error) {
-    throw worded(error, path);
+    throw toSystemCallError(error, path);
   }
 }

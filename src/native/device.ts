@@ -2,7 +2,7 @@ import { addon, settled } from './addon.ts';
 import { checkBoolean, checkFd, checkPath, checkUint64 } from './validate.ts';
 
 /** What the kernel says of a block device (BLKGETSIZE64, BLKSSZGET, BLKPBSZGET, BLKROGET). Sizes in bytes. */
-export interface DeviceFacts {
+export interface DeviceInfo {
   sizeBytes: number;
   logicalBlockSize: number;
   physicalBlockSize: number;
@@ -39,7 +39,7 @@ export async function openExclusive(
 }
 
 /** Rejects with `ENOTTY` when the descriptor is not a block device. */
-export async function deviceFacts(fd: number): Promise<DeviceFacts> {
+export async function deviceFacts(fd: number): Promise<DeviceInfo> {
   checkFd(fd);
   return settled(addon().deviceFacts(fd));
 }

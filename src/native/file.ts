@@ -1,4 +1,4 @@
-import { addon, settled, worded } from './addon.ts';
+import { addon, settled, toSystemCallError } from './addon.ts';
 import { checkBytes, checkData, checkFd, checkRange } from './validate.ts';
 
 /** A run of data in a file: from byte `start` up to, not including, `end`. */
@@ -15,7 +15,7 @@ export interface Extent {
 export function allocateSlab(bytes: number): ArrayBuffer {
   checkBytes('bytes', bytes, 1);
   const slab = addon().allocateSlab(bytes);
-  if (slab instanceof Error) throw worded(slab);
+  if (slab instanceof Error) throw toSystemCallError(slab);
   // Node keeps external memory from being transferred by itself. Saying so again (markAsUntransferable) makes Node 24 abort
   // at exit: it then cannot detach the buffer.
   return slab;
@@ -41,7 +41,7 @@ export async function syncAll(fd: number): Promise<void> {
 export function tryLock(fd: number): boolean {
   checkFd(fd);
   const locked = addon().tryLock(fd);
-  if (locked instanceof Error) throw worded(locked);
+  if (locked instanceof Error) throw toSystemCallError(locked);
   return locked;
 }
 

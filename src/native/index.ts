@@ -16,7 +16,7 @@ export {
   type ZeroPolicy,
   zeroRange,
 } from './blocks.ts';
-export { type DeviceFacts, deviceFacts, type Inode, openExclusive, rereadPartitionTable } from './device.ts';
+export { type DeviceInfo, deviceFacts, type Inode, openExclusive, rereadPartitionTable } from './device.ts';
 export {
   allocateSlab,
   dropCache,

@@ -4,7 +4,7 @@ import type { BlockReference } from '../ebs/api.ts';
 import type { OpenEbs } from '../ebs/open.ts';
 import { badBlock } from '../ebs/sdk-api.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
-import type { ArrivedBlock, BlockVerdict, ImageTarget } from '../image/target.ts';
+import type { BlockOutcome, ImageTarget, UnverifiedBlock } from '../image/target.ts';
 import { allocateSlab } from '../native/index.ts';
 import { Batcher } from './batch.ts';
 import { BlockTokens } from './block-tokens.ts';
@@ -23,7 +23,7 @@ export interface FetchOptions {
   /** Called with the first failure. */
   readonly stop: (failure: unknown) => void;
   /** A block is right and in place (or held back until commit). */
-  readonly settled: (block: number, verdict: BlockVerdict, digest: Uint8Array) => void;
+  readonly settled: (block: number, verdict: BlockOutcome, digest: Uint8Array) => void;
   /** Blocks `start` … `end - 1` read as zeros. */
   readonly zeroed: (start: number, end: number) => void;
 }
@@ -42,7 +42,7 @@ export async function fetchBlocks(
   const workers = workersFor(blockSize, options.workers);
   const slab = allocateSlab(workers * blockSize);
   const tokens = new BlockTokens({ list: api, get: once }, snapshotId, signal);
-  const batcher = new Batcher<ArrivedBlock, BlockVerdict>(options.workers, async (blocks) => {
+  const batcher = new Batcher<UnverifiedBlock, BlockOutcome>(options.workers, async (blocks) => {
     if (signal.aborted) throw abortedError(signal);
     return target.writeBlocks(blocks);
   });

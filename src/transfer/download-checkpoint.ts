@@ -38,20 +38,23 @@ const SAMPLES = 64;
 const LATEST = 4_096;
 
 /** What an earlier run left. `unfit` says why it cannot be used; `done` of one that fits can be gone on with. */
-export type FoundJournal =
+export type JournalLookup =
   | { readonly kind: 'none' }
   | { readonly kind: 'unfit'; readonly reason: string }
   | { readonly kind: 'fits'; readonly journal: DownloadJournal }
   /** The Rust tool's checkpoint: block indexes alone, without sizes or proofs. */
   | { readonly kind: 'foreign'; readonly blocks: readonly number[] };
 
-export interface JournalPlace {
+export interface JournalLocation {
   readonly path: string;
   readonly identity: string;
 }
 
 /** Looks for the journal of this snapshot on this target. Corrupt ones are moved aside. */
-export async function findDownloadJournal(place: JournalPlace, snapshotId: string): Promise<FoundJournal> {
+export async function findDownloadJournal(
+  place: JournalLocation,
+  snapshotId: string,
+): Promise<JournalLookup> {
   const reading = await readJournal(place.path);
   if (reading.kind === 'absent') return { kind: 'none' };
   if (reading.kind === 'corrupt') return setAside(place, reading.reason);
@@ -68,14 +71,14 @@ export async function findDownloadJournal(place: JournalPlace, snapshotId: strin
   return { kind: 'fits', journal: content };
 }
 
-async function setAside(place: JournalPlace, why: string): Promise<FoundJournal> {
+async function setAside(place: JournalLocation, why: string): Promise<JournalLookup> {
   const where = await setJournalAside(place.path).catch(() => undefined);
   return { kind: 'unfit', reason: where === undefined ? why : `${why} (kept as ${where})` };
 }
 
 export class DownloadCheckpoint {
   readonly done: RangeSet;
-  readonly #place: JournalPlace;
+  readonly #place: JournalLocation;
   #hasDirectory = false;
   readonly #header: Omit<DownloadJournal, 'done' | 'samples'>;
   readonly #samples: Sample[];
@@ -89,7 +92,7 @@ export class DownloadCheckpoint {
   #saved: readonly BlockRange[];
 
   constructor(
-    place: JournalPlace,
+    place: JournalLocation,
     snapshotId: string,
     geometry: Geometry,
     earlier?: Pick<DownloadJournal, 'done' | 'samples' | 'committing'>,
@@ -154,7 +157,7 @@ export class DownloadCheckpoint {
    * only later ones fail.
    * @param count how many blocks are not trusted
    */
-  async saveAllBut(count: number): Promise<void> {
+  async saveWithoutLast(count: number): Promise<void> {
     const latest = new RangeSet(this.#latest.slice(-count).map((block) => [block, block + 1]));
     const done = new RangeSet(this.#saved.flatMap(([start, end]) => [...latest.missing(start, end)]));
     const samples = this.#samples.filter(([block]) => done.has(block));

@@ -1,7 +1,7 @@
 /** Makes a download's target ready: with what an earlier run has done, if that proves to be there still. */
 import { ColdsnapError } from '../errors.ts';
 import type { Geometry, ImageTarget } from '../image/target.ts';
-import { DownloadCheckpoint, type FoundJournal, type JournalPlace } from './download-checkpoint.ts';
+import { DownloadCheckpoint, type JournalLocation, type JournalLookup } from './download-checkpoint.ts';
 import { invalidateJournal } from './journal.ts';
 import { RangeSet } from './range-set.ts';
 
@@ -9,11 +9,11 @@ export interface PrepareOptions {
   readonly snapshotId: string;
   readonly geometry: Geometry;
   /** Where the journal goes; none is kept without it. */
-  readonly place: JournalPlace | undefined;
-  readonly found: FoundJournal;
+  readonly place: JournalLocation | undefined;
+  readonly found: JournalLookup;
   readonly force: boolean;
   /** Told why an earlier run's work is not used. */
-  readonly startsAnew: (reason: string) => void;
+  readonly onDiscarded: (reason: string) => void;
 }
 
 /**
@@ -39,17 +39,17 @@ export async function prepareTarget(
 
 async function resume(
   target: ImageTarget,
-  place: JournalPlace,
+  place: JournalLocation,
   options: PrepareOptions,
 ): Promise<DownloadCheckpoint | undefined> {
-  const { found, geometry, snapshotId, startsAnew } = options;
+  const { found, geometry, snapshotId, onDiscarded } = options;
   if (found.kind !== 'fits' && found.kind !== 'foreign') return undefined;
   const { volumeSize, blockSize } = geometry;
   if (
     found.kind === 'fits' &&
     (found.journal.volumeSize !== volumeSize || found.journal.blockSize !== blockSize)
   ) {
-    startsAnew('it is of a volume with other sizes');
+    onDiscarded('it is of a volume with other sizes');
     return undefined;
   }
   try {
@@ -57,11 +57,11 @@ async function resume(
     await target.prepare(geometry, { resume: true, committing });
   } catch (error) {
     if (!(error instanceof ColdsnapError) || error.code !== 'RESUME_MISMATCH') throw error;
-    startsAnew(error.message);
+    onDiscarded(error.message);
     return undefined;
   }
   if (found.kind === 'fits' && found.journal.instance !== (await target.instance?.())) {
-    startsAnew('the partial file is not the one that it speaks of');
+    onDiscarded('the partial file is not the one that it speaks of');
     return undefined;
   }
   if (found.kind === 'foreign') {
@@ -70,7 +70,7 @@ async function resume(
   }
   const checkpoint = new DownloadCheckpoint(place, snapshotId, geometry, found.journal);
   if (await checkpoint.matches(target, geometry)) return checkpoint;
-  startsAnew('the target has been written to since');
+  onDiscarded('the target has been written to since');
   return undefined;
 }
 

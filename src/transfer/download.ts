@@ -7,7 +7,7 @@ import { openEbs } from '../ebs/open.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
 import { isErrno } from '../image/errno.ts';
 import { openTarget } from '../image/open-target.ts';
-import type { BlockVerdict, Geometry, ImageTarget } from '../image/target.ts';
+import type { BlockOutcome, Geometry, ImageTarget } from '../image/target.ts';
 import {
   checkCheckpointInterval,
   checkRate,
@@ -16,7 +16,7 @@ import {
   readableSnapshotId,
 } from './checks.ts';
 import { fetchBlocks } from './download-blocks.ts';
-import { type DownloadCheckpoint, type FoundJournal, findDownloadJournal } from './download-checkpoint.ts';
+import { type DownloadCheckpoint, findDownloadJournal, type JournalLookup } from './download-checkpoint.ts';
 import { prepareTarget } from './download-resume.ts';
 import { removeJournal } from './journal.ts';
 import { Meter } from './meter.ts';
@@ -103,7 +103,7 @@ class Download {
         place: this.#place,
         found,
         force,
-        startsAnew: this.#startsAnew,
+        onDiscarded: this.#onDiscarded,
       });
       this.#watchdog.done('target');
       await this.#fetch(ebs, this.#startingWith(first, pages));
@@ -122,7 +122,7 @@ class Download {
   }
 
   /** An earlier run was killed when the image was whole and had its name, but the journal was still there. */
-  async #finishedEarlier(found: FoundJournal): Promise<boolean> {
+  async #finishedEarlier(found: JournalLookup): Promise<boolean> {
     if (found.kind !== 'fits' || found.journal.committing === undefined) return false;
     if (!(await this.#target.finishCommit?.(found.journal.committing))) return false;
     const { volumeSize, blockSize } = found.journal;
@@ -159,7 +159,7 @@ class Download {
     await this.#saving;
     const failedDevice = this.#target.kind === 'device' && isErrno(error, 'EIO', 'ENOSPC');
     const saved = failedDevice
-      ? this.#checkpoint?.saveAllBut(4 * this.#options.workers)
+      ? this.#checkpoint?.saveWithoutLast(4 * this.#options.workers)
       : this.#checkpoint?.save(this.#target);
     await saved?.catch(() => {});
     await this.#target.abandon({ keepForResume: this.#checkpoint !== undefined });
@@ -174,14 +174,14 @@ class Download {
     return { ...this.#target.journal, path: this.#options.checkpointFile ?? this.#target.journal.path };
   }
 
-  async #findJournal(): Promise<FoundJournal> {
+  async #findJournal(): Promise<JournalLookup> {
     if (this.#place === undefined || this.#options.fresh === true) return { kind: 'none' };
     const found = await findDownloadJournal(this.#place, this.#options.snapshotId);
-    if (found.kind === 'unfit') this.#startsAnew(found.reason);
+    if (found.kind === 'unfit') this.#onDiscarded(found.reason);
     return found;
   }
 
-  readonly #startsAnew = (reason: string): void => {
+  readonly #onDiscarded = (reason: string): void => {
     const message = `The journal of an earlier download is not used: ${reason}. Starting anew.`;
     this.#meter.emit({ type: 'warning', code: 'JOURNAL_NOT_USED', message });
   };
@@ -232,7 +232,7 @@ class Download {
     }
   }
 
-  readonly #settled = (block: number, verdict: BlockVerdict, digest: Uint8Array): void => {
+  readonly #settled = (block: number, verdict: BlockOutcome, digest: Uint8Array): void => {
     const { blockSize } = this.#geometry;
     // A held block is not on the target yet, so a later run has to fetch it again.
     if (verdict !== 'held') this.#checkpoint?.markBlock(block, digest);
@@ -278,7 +278,7 @@ class Download {
     if (this.#signal.aborted) throw abortedError(this.#signal);
     this.#meter.emit({ type: 'phase', phase: 'committing' });
     this.#watchdog.doing('commit', `${this.#target.path} to be synced`, 'disk');
-    await this.#checkpoint?.save(this.#target, (await this.#target.commitMark?.()) ?? '');
+    await this.#checkpoint?.save(this.#target, (await this.#target.commitStamp?.()) ?? '');
     await this.#target.commit();
     this.#watchdog.done('commit');
     const checkpoint = this.#checkpoint;

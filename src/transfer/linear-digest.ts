@@ -33,7 +33,7 @@ export class LinearDigest {
   }
 
   /** Waits until `block` is within the window, so that one late block cannot make the digests ahead of it pile up. */
-  async room(block: number): Promise<void> {
+  async waitForWindow(block: number): Promise<void> {
     if (block < this.#next + WINDOW) return;
     await new Promise<void>((resume) => this.#waiting.push({ block, resume }));
   }

@@ -16,7 +16,7 @@ import { runWorkers } from './workers.ts';
  * cancels a snapshot into which nothing was put for long, however busily zeros are read meanwhile. At 512 KiB that is
  * one every 8 GiB. Chosen by index and not by time, so that a later run knows which were sent.
  */
-const SENT_ANYWAY = 16_384;
+const KEEPALIVE_BLOCKS = 16_384;
 
 export interface PutOptions {
   /** Bytes. */
@@ -77,7 +77,7 @@ export async function putBlocks(
     const read = await batcher.submit({ data, offset: block * blockSize });
     if (read.bytesRead === 0) sourceEnded = true;
     const nothing = read.bytesRead === 0 && !hasParent;
-    const omitted = read.zero && options.omitZeroBlocks && block % SENT_ANYWAY !== SENT_ANYWAY - 1;
+    const omitted = read.zero && options.omitZeroBlocks && block % KEEPALIVE_BLOCKS !== KEEPALIVE_BLOCKS - 1;
     if (nothing || omitted) return leave(block, block + 1);
     if (step.kind === 'digest') return linear.put(block, read.digest);
     return put(block, data, read.digest, worker);
@@ -88,7 +88,7 @@ export async function putBlocks(
     if (step.kind === 'leave') {
       leave(step.start, step.end);
     } else {
-      await linear.room(step.block);
+      await linear.waitForWindow(step.block);
       if (step.kind === 'put-zeros') await put(step.block, zeros, zeroDigest, worker);
       else await readAndPut(step, worker);
     }

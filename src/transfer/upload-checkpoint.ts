@@ -26,18 +26,18 @@ interface UploadJournal extends UploadToken {
   readonly linear: { readonly block: number; readonly count: number; readonly state: string };
 }
 
-export interface JournalPlace {
+export interface JournalLocation {
   readonly path: string;
   readonly identity: string;
 }
 
-export type FoundUpload =
+export type UploadLookup =
   | { readonly kind: 'none' }
   | { readonly kind: 'unfit'; readonly reason: string; readonly snapshotId?: string }
   | { readonly kind: 'fits'; readonly journal: UploadJournal; readonly prefix: LinearPrefix };
 
 /** Looks for the journal of an unfinished upload of this very source with these very parameters. */
-export async function findUploadJournal(place: JournalPlace, parameters: string): Promise<FoundUpload> {
+export async function findUploadJournal(place: JournalLocation, parameters: string): Promise<UploadLookup> {
   const reading = await readJournal(place.path);
   if (reading.kind === 'absent') return { kind: 'none' };
   const content = reading.kind === 'present' ? reading.content : undefined;
@@ -57,11 +57,11 @@ export async function findUploadJournal(place: JournalPlace, parameters: string)
 }
 
 export class UploadCheckpoint {
-  readonly #place: JournalPlace;
+  readonly #place: JournalLocation;
   readonly #header: Omit<UploadJournal, 'done' | 'linear' | 'completing'>;
 
   constructor(
-    place: JournalPlace,
+    place: JournalLocation,
     header: UploadToken & { snapshotId: string; parameters: string; blockSize: number },
   ) {
     this.#place = place;

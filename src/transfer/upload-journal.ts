@@ -4,10 +4,10 @@ import type { ImageSource } from '../image/source.ts';
 import { JournalLock, lockOf } from './journal-lock.ts';
 import type { UploadOptions } from './options.ts';
 import {
-  type FoundUpload,
   findUploadJournal,
-  type JournalPlace,
+  type JournalLocation,
   UploadCheckpoint,
+  type UploadLookup,
   type UploadToken,
 } from './upload-checkpoint.ts';
 import { startRequest } from './upload-request.ts';
@@ -20,7 +20,7 @@ export class RunJournal {
   readonly #options: UploadOptions & { volumeSizeGiB: number };
   readonly #source: ImageSource;
   readonly #warn: (code: string, message: string) => void;
-  readonly #place: JournalPlace | undefined;
+  readonly #place: JournalLocation | undefined;
   #lock: JournalLock | undefined;
   #checkpoint: UploadCheckpoint | undefined;
   #failing = false;
@@ -70,19 +70,19 @@ export class RunJournal {
   }
 
   /** Looks for what an earlier run has left. */
-  async find(): Promise<FoundUpload> {
+  async find(): Promise<UploadLookup> {
     if (this.#place === undefined) return { kind: 'none' };
     const found = await findUploadJournal(this.#place, this.#parameters);
     if (this.#options.fresh === true) {
       const left = found.kind === 'fits' ? found.journal.snapshotId : undefined;
-      if (left) this.startsAnew('a fresh start was asked for', left);
+      if (left) this.onDiscarded('a fresh start was asked for', left);
       return { kind: 'none' };
     }
-    if (found.kind === 'unfit') this.startsAnew(found.reason, found.snapshotId);
+    if (found.kind === 'unfit') this.onDiscarded(found.reason, found.snapshotId);
     return found;
   }
 
-  readonly startsAnew = (reason: string, leftover?: string): void => {
+  readonly onDiscarded = (reason: string, leftover?: string): void => {
     const left =
       leftover === undefined
         ? ''

@@ -4,10 +4,10 @@ import type { EbsDirectApi, StartedSnapshot, StartRequest } from '../ebs/api.ts'
 import { ColdsnapError } from '../errors.ts';
 import { LinearDigest } from './linear-digest.ts';
 import { RangeSet } from './range-set.ts';
-import type { FoundUpload, UploadToken } from './upload-checkpoint.ts';
+import type { UploadLookup, UploadToken } from './upload-checkpoint.ts';
 
 export interface StartOptions {
-  readonly found: FoundUpload;
+  readonly found: UploadLookup;
   /** The same token and parameters give the same snapshot again. */
   readonly request: (token: UploadToken) => StartRequest;
   /** Whether the user gave tags, which need the permission to tag anyway. */
@@ -16,7 +16,7 @@ export interface StartOptions {
   /** Called with a new token before it is sent: if the reply never arrives, a later run finds the snapshot by it. */
   readonly before: (token: UploadToken) => Promise<void>;
   /** Told why an earlier run's snapshot is not used, and which it is. */
-  readonly startsAnew: (reason: string, leftover?: string) => void;
+  readonly onDiscarded: (reason: string, leftover?: string) => void;
 }
 
 /** A snapshot to put blocks into, with what is in it already. */
@@ -52,7 +52,7 @@ export async function startSnapshot(api: EbsDirectApi, options: StartOptions): P
 
 async function takeUp(
   api: EbsDirectApi,
-  { journal, prefix }: FoundUpload & { kind: 'fits' },
+  { journal, prefix }: UploadLookup & { kind: 'fits' },
   options: StartOptions,
 ): Promise<OpenSnapshot | undefined> {
   const token = { clientToken: journal.clientToken, marked: journal.marked };
@@ -61,23 +61,23 @@ async function takeUp(
     snapshot = await api.startSnapshot(options.request(token), { signal: options.signal });
   } catch (error) {
     if (!(error instanceof ColdsnapError) || error.class !== 'permanent') throw error;
-    options.startsAnew(`its snapshot cannot be taken up (${error.message})`);
+    options.onDiscarded(`its snapshot cannot be taken up (${error.message})`);
     return undefined;
   }
   if (snapshot.status === 'error') {
-    options.startsAnew(`its snapshot ${snapshot.snapshotId} has failed`, snapshot.snapshotId);
+    options.onDiscarded(`its snapshot ${snapshot.snapshotId} has failed`, snapshot.snapshotId);
     return undefined;
   }
   // Nobody but an upload that has put everything may complete it: what is missing there would read as zeros.
   if (snapshot.status === 'completed' && journal.completing !== true) {
-    options.startsAnew(`its snapshot ${snapshot.snapshotId} was completed before everything was put`);
+    options.onDiscarded(`its snapshot ${snapshot.snapshotId} was completed before everything was put`);
     return undefined;
   }
   // The earlier run ended before it heard which snapshot it had started; whichever it is, this is the one.
   if (journal.snapshotId === '') return emptySnapshot(snapshot, token);
   if (snapshot.snapshotId !== journal.snapshotId || snapshot.blockSize !== journal.blockSize) {
     // The service has forgotten the token: this is a new and empty snapshot, good to be used from the beginning.
-    options.startsAnew(`its snapshot ${journal.snapshotId} is gone`);
+    options.onDiscarded(`its snapshot ${journal.snapshotId} is gone`);
     return emptySnapshot(snapshot, token);
   }
   const done = new RangeSet(journal.done);

@@ -18,7 +18,7 @@ import { Meter } from './meter.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
 import { RangeSet } from './range-set.ts';
 import { putBlocks } from './upload-blocks.ts';
-import type { FoundUpload } from './upload-checkpoint.ts';
+import type { UploadLookup } from './upload-checkpoint.ts';
 import { RunJournal } from './upload-journal.ts';
 import { checkOmission, checkUploadOptions, startRequest, volumeSizeFor } from './upload-request.ts';
 import { type OpenSnapshot, startSnapshot } from './upload-start.ts';
@@ -92,7 +92,7 @@ class Upload {
   #saving: Promise<void> | undefined;
   #starting = false;
   /** The service may have started a snapshot in a request whose reply did not come. */
-  #startUnheard = false;
+  #startReplyLost = false;
   #completing = false;
   #completionRepeated = false;
   #completed = false;
@@ -141,7 +141,8 @@ class Upload {
 
   readonly #onRetry = (notice: RetryNotice): void => {
     if (notice.operation === 'CompleteSnapshot') this.#completionRepeated = true;
-    if (notice.operation === 'StartSnapshot' && notice.error.class === 'transient') this.#startUnheard = true;
+    if (notice.operation === 'StartSnapshot' && notice.error.class === 'transient')
+      this.#startReplyLost = true;
     this.#meter.retry(notice);
   };
 
@@ -156,7 +157,7 @@ class Upload {
     this.#meter.emit({ type: 'warning', code, message });
   };
 
-  async #start(ebs: OpenEbs, found: FoundUpload): Promise<OpenSnapshot> {
+  async #start(ebs: OpenEbs, found: UploadLookup): Promise<OpenSnapshot> {
     this.#watchdog.doing('start', 'the snapshot to be started', 'service');
     const open = await startSnapshot(ebs.api, {
       found,
@@ -165,12 +166,12 @@ class Upload {
       signal: this.#signal,
       before: async (token) => {
         this.#starting = true;
-        if (this.#startUnheard) this.#sayMaybeLeft('"coldsnap pending" tells');
-        this.#startUnheard = false;
+        if (this.#startReplyLost) this.#warnSnapshotMayExist('"coldsnap pending" tells');
+        this.#startReplyLost = false;
         const nothing = { done: new RangeSet(), linear: new LinearDigest() };
         await this.#journal.begin({ snapshotId: '', blockSize: 0, ...token }, nothing);
       },
-      startsAnew: this.#journal.startsAnew,
+      onDiscarded: this.#journal.onDiscarded,
     });
     this.#watchdog.done('start');
     this.#open = open;
@@ -277,7 +278,7 @@ class Upload {
   async abandon(error: unknown): Promise<unknown> {
     this.#stop.abort();
     if (this.#open === undefined) {
-      await this.#forgetStart(error);
+      await this.#cleanUpFailedStart(error);
       return error;
     }
     const { snapshotId } = this.#open.snapshot;
@@ -306,21 +307,21 @@ class Upload {
   }
 
   /** StartSnapshot failed. Unless the service refused every request for it, there may be a snapshot whose ID was never heard. */
-  async #forgetStart(error: unknown): Promise<void> {
+  async #cleanUpFailedStart(error: unknown): Promise<void> {
     if (!this.#starting) return;
     const unheard =
-      this.#startUnheard ||
+      this.#startReplyLost ||
       (error instanceof ColdsnapError && (error.class === 'aborted' || error.class === 'gave-up'));
     if (!unheard) {
       await this.#journal.remove();
       return;
     }
-    this.#sayMaybeLeft(
+    this.#warnSnapshotMayExist(
       this.#journal.written ? 'the same command goes on with it' : '"coldsnap pending" tells',
     );
   }
 
-  #sayMaybeLeft(how: string): void {
+  #warnSnapshotMayExist(how: string): void {
     this.#warn('SNAPSHOT_MAYBE_LEFT', `A snapshot may have been started before the reply was lost; ${how}.`);
   }
 }

@@ -99,7 +99,7 @@ export async function waitUntil(
   const timer =
     timeoutMs === undefined
       ? undefined
-      : setTimeout(() => deadline.abort(watch.timedOut(durationInWords(timeoutMs))), timeoutMs);
+      : setTimeout(() => deadline.abort(watch.timedOut(formatDuration(timeoutMs))), timeoutMs);
   const call = { signal: signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal };
   try {
     const status = await watch.reachState(call);
@@ -126,7 +126,7 @@ class SnapshotWatch {
   #last: SnapshotState | undefined;
   #lastKnownAt: number;
   #everKnown = false;
-  #toldUnknown = false;
+  #warnedUnknown = false;
   #stateReached = false;
 
   constructor(
@@ -233,16 +233,16 @@ class SnapshotWatch {
     const elapsed = this.#services.now() - this.#lastKnownAt;
     if (elapsed >= NOT_FOUND_MS) {
       const what = this.#everKnown ? 'was deleted while it was waited for' : 'does not exist';
-      const message = `${id} ${what}: EC2 has not known it for ${durationInWords(elapsed)}`;
+      const message = `${id} ${what}: EC2 has not known it for ${formatDuration(elapsed)}`;
       throw new ColdsnapError('permanent', 'SNAPSHOT_NOT_FOUND', message, {
         hint: 'Check the snapshot ID, the region and the account.',
         operation: 'DescribeSnapshots',
         snapshotId: id,
       });
     }
-    if (this.#toldUnknown) return;
-    this.#toldUnknown = true;
-    const patience = durationInWords(NOT_FOUND_MS);
+    if (this.#warnedUnknown) return;
+    this.#warnedUnknown = true;
+    const patience = formatDuration(NOT_FOUND_MS);
     this.#warn(
       'SNAPSHOT_NOT_YET_KNOWN',
       `EC2 does not know ${id}; if it is new it soon will, so it is asked for ${patience}`,
@@ -250,7 +250,7 @@ class SnapshotWatch {
   }
 
   #notReadable(elapsed: number, cause: ColdsnapError): ColdsnapError {
-    const message = `${this.#snapshotId} is completed but could not be listed for ${durationInWords(elapsed)}: ${cause.message}`;
+    const message = `${this.#snapshotId} is completed but could not be listed for ${formatDuration(elapsed)}: ${cause.message}`;
     return new ColdsnapError('gave-up', 'SNAPSHOT_NOT_READABLE', message, {
       ...cause,
       hint: 'A snapshot that is archived or shared publicly cannot be read through the EBS direct APIs.',
@@ -287,7 +287,7 @@ function checkAlive({ snapshotId, state, stateMessage }: SnapshotState): void {
   });
 }
 
-function durationInWords(ms: number): string {
+function formatDuration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 90_000) return `${Math.round(ms / 100) / 10} s`;
   return `${Math.round(ms / 6_000) / 10} min`;

@@ -223,7 +223,7 @@ test('a commit that was cut off is gone on with, unless anybody has written sinc
   const first = await openTarget(device);
   await first.prepare(geometry, { resume: false });
   await first.writeBlocks(blocks);
-  const mark = await first.commitMark!();
+  const mark = await first.commitStamp!();
   await first.abandon({ keepForResume: true });
   const write = (offset: number, length: number) =>
     run(

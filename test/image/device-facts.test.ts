@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
-import { deviceNumber, usesOfDevice } from '../../src/image/device-use.ts';
+import { describeUsers, deviceNumber } from '../../src/image/device-use.ts';
 import { formatSize } from '../../src/image/messages.ts';
 import { deviceIdentity, stateDirectory, stateFile } from '../../src/image/state-files.ts';
 import { Scratch } from '../support/loop.ts';
@@ -49,11 +49,11 @@ test('mounts are found by number, with spaces in their names, and of partitions 
       '',
     ].join('\n'),
   });
-  assert.deepEqual(await usesOfDevice(sdb, files), [
+  assert.deepEqual(await describeUsers(sdb, files), [
     'mounted at /mnt/with space (xfs)',
     'its partition sdb1 is mounted at /boot (ext4)',
   ]);
-  assert.deepEqual(await usesOfDevice(sdb1, files), ['mounted at /boot (ext4)']);
+  assert.deepEqual(await describeUsers(sdb1, files), ['mounted at /boot (ext4)']);
 });
 
 test('holders are named, with the name of a logical volume', async (t) => {
@@ -62,7 +62,7 @@ test('holders are named, with the name of a logical volume', async (t) => {
     'sys/devices/sdb/holders/md127/dev': '9:127',
     'sys/devices/sdb/sdb1/holders/dm-0/dm/name': 'vg-root\n',
   });
-  assert.deepEqual(await usesOfDevice(sdb, files), [
+  assert.deepEqual(await describeUsers(sdb, files), [
     'held by md127',
     'its partition sdb1 is held by dm-0 (vg-root)',
   ]);
@@ -71,14 +71,14 @@ test('holders are named, with the name of a logical volume', async (t) => {
 test('many uses are summed up', async (t) => {
   const lines = Array.from({ length: 9 }, (_, i) => `4${i} 27 8:16 / /mnt/${i} rw - ext4 /dev/sdb rw`);
   const files = await tree(await Scratch.for(t), { ...disk, 'proc/self/mountinfo': lines.join('\n') });
-  const uses = await usesOfDevice(sdb, files);
+  const uses = await describeUsers(sdb, files);
   assert.equal(uses.length, 6);
   assert.equal(uses.at(-1), '4 more');
 });
 
 test('where nothing can be read nothing is said', async (t) => {
   const scratch = await Scratch.for(t);
-  assert.deepEqual(await usesOfDevice(sdb, { proc: scratch.path('proc'), sys: scratch.path('sys') }), []);
+  assert.deepEqual(await describeUsers(sdb, { proc: scratch.path('proc'), sys: scratch.path('sys') }), []);
 });
 
 test('a device is told apart by WWID, serial or UUID before number and size', async (t) => {

@@ -6,7 +6,7 @@ import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { openTarget } from '../../src/image/open-target.ts';
-import type { ArrivedBlock, BlockVerdict, ImageTarget } from '../../src/image/target.ts';
+import type { BlockOutcome, ImageTarget, UnverifiedBlock } from '../../src/image/target.ts';
 import { arrived, assertFails, assertSameBytes, damaged, KiB, MiB, volumeOf } from './blocks.ts';
 
 const blockSize = 64 * KiB;
@@ -124,15 +124,15 @@ test('workers with one buffer each, whose blocks come late, twice or damaged, ne
       const image = buffer(stream);
       const target = await openTarget(stream);
       await target.prepare({ volumeSize: MiB, blockSize: size }, { resume: false });
-      let waiting: { block: ArrivedBlock; settle: (verdict: BlockVerdict) => void }[] = [];
+      let waiting: { block: UnverifiedBlock; settle: (verdict: BlockOutcome) => void }[] = [];
       const flush = async () => {
         const batch = waiting;
         waiting = [];
         const verdicts = await target.writeBlocks(batch.map(({ block }) => block));
         for (const [i, { settle }] of batch.entries()) settle(verdicts[i]!);
       };
-      const submit = (block: ArrivedBlock) =>
-        new Promise<BlockVerdict>((settle) => {
+      const submit = (block: UnverifiedBlock) =>
+        new Promise<BlockOutcome>((settle) => {
           waiting.push({ block, settle });
           setImmediate(() => void flush());
         });

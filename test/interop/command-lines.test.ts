@@ -16,7 +16,7 @@ import {
   wordsOf,
 } from './command-lines.ts';
 import { differences } from './differences.ts';
-import { digest, type Facts, factsOf, snapshotsOf } from './facts.ts';
+import { digest, type Facts, snapshotsOf, statTarget } from './facts.ts';
 import { needsBoth, needsPeer, peer } from './tools.ts';
 
 const BLOCK = 524_288;
@@ -52,7 +52,7 @@ async function perform(t: TestContext, tool: Tool, line: CommandLine) {
   mkdirSync(`${place.home}/.aws`);
   writeFileSync(`${place.home}/.aws/credentials`, place.credentialsFile);
   const outcome = await place.run(tool, ['--endpoint', emulator.url, ...wordsOf(line)], line.env);
-  return { facts: await factsOf(place, outcome, before), exit: outcome.exit, stderr: outcome.stderr };
+  return { facts: await statTarget(place, outcome, before), exit: outcome.exit, stderr: outcome.stderr };
 }
 
 function expectedFacts(theirs: Facts, meant: Meant): Record<keyof Facts, unknown> {

@@ -28,7 +28,7 @@ export interface Before {
   readonly image: string;
 }
 
-export async function factsOf(place: Workplace, outcome: Outcome, before: Before): Promise<Facts> {
+export async function statTarget(place: Workplace, outcome: Outcome, before: Before): Promise<Facts> {
   const { emulator } = place;
   const started = snapshotsOf(place).filter((id) => !before.snapshots.has(id));
   let stdout = outcome.stdout;

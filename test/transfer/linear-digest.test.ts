@@ -61,7 +61,7 @@ function report(linear: LinearDigest, step: { start: number; end: number; put: b
 test('a block too far ahead of a late one waits for room', async () => {
   const linear = new LinearDigest();
   let hasRoom = false;
-  const waiting = linear.room(16_384).then(() => {
+  const waiting = linear.waitForWindow(16_384).then(() => {
     hasRoom = true;
   });
   await Promise.resolve();

@@ -3,7 +3,7 @@ import type { Argument, Command } from 'commander';
 import type { CommandIo } from '../io.ts';
 
 /** Hands a parsed command's runner to whoever runs commands; the builders know no more about it. */
-export type Perform = (command: Command, runner: (io: CommandIo) => Promise<void>) => Promise<void>;
+export type RunCommand = (command: Command, runner: (io: CommandIo) => Promise<void>) => Promise<void>;
 
 export interface Example {
   readonly line: string;

@@ -1,10 +1,10 @@
 import { Argument, type Command } from 'commander';
 import { printResult } from '../output.ts';
-import { addExamples, type Perform } from './command.ts';
+import { addExamples, type RunCommand } from './command.ts';
 
 const shells = ['bash', 'zsh', 'fish'] as const;
 
-export function addCompletion(program: Command, perform: Perform): Command {
+export function addCompletion(program: Command, perform: RunCommand): Command {
   const command = program
     .command('completion')
     .summary('print a completion script for a shell')

@@ -3,7 +3,7 @@ import { ColdsnapError } from '../../errors.ts';
 import type { DownloadOptions } from '../../transfer/options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { printResult } from '../output.ts';
-import { addExamples, type Perform } from './command.ts';
+import { addExamples, type RunCommand } from './command.ts';
 import {
   addCheckpointOptions,
   addPaceOptions,
@@ -15,7 +15,7 @@ interface DownloadFlags extends TransferFlags {
   force?: boolean;
 }
 
-export function addDownload(program: Command, perform: Perform): Command {
+export function addDownload(program: Command, perform: RunCommand): Command {
   const command = program
     .command('download')
     .summary('download a snapshot into a file or onto a block device')

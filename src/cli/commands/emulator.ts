@@ -6,7 +6,7 @@ import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
 import { printResult } from '../output.ts';
 import { nonEmpty, wholeNumber } from '../values.ts';
-import { addExamples, type Perform } from './command.ts';
+import { addExamples, type RunCommand } from './command.ts';
 
 /** What the command gives to `startEmulator`, with the fault rules still in their file. */
 export interface EmulatorRequest {
@@ -23,7 +23,7 @@ interface EmulatorFlags {
   faults?: string;
 }
 
-export function addEmulator(program: Command, perform: Perform): Command {
+export function addEmulator(program: Command, perform: RunCommand): Command {
   const command = program
     .command('emulator')
     .summary('run a local EBS direct API, to try things out and to test against')

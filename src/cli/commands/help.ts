@@ -1,10 +1,10 @@
 import { Argument, type Command } from 'commander';
 import { printResult } from '../output.ts';
-import type { Perform } from './command.ts';
+import type { RunCommand } from './command.ts';
 
 const exitCodesTopic = 'exit-codes';
 
-export function addHelp(program: Command, perform: Perform): Command {
+export function addHelp(program: Command, perform: RunCommand): Command {
   const topics = [...program.commands.map((command) => command.name()), exitCodesTopic];
   const command = program
     .command('help')

@@ -4,7 +4,7 @@ import type { PendingSnapshot } from '../../transfer/options.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
 import { printLine, printResult } from '../output.ts';
-import { addExamples, type Perform } from './command.ts';
+import { addExamples, type RunCommand } from './command.ts';
 
 interface PendingFlags {
   delete?: boolean;
@@ -18,7 +18,7 @@ export interface PendingRequest {
   force?: boolean;
 }
 
-export function addPending(program: Command, perform: Perform): Command {
+export function addPending(program: Command, perform: RunCommand): Command {
   const command = program
     .command('pending')
     .summary('list or delete snapshots whose upload never completed')

@@ -8,7 +8,7 @@ import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { printResult } from '../output.ts';
 import { nonEmpty, tag, wholeNumber } from '../values.ts';
-import { addExamples, type Perform } from './command.ts';
+import { addExamples, type RunCommand } from './command.ts';
 import {
   addCheckpointOptions,
   addPaceOptions,
@@ -32,7 +32,7 @@ interface UploadFlags extends TransferFlags, WaitFlags {
   wait?: boolean;
 }
 
-export function addUpload(program: Command, perform: Perform): Command {
+export function addUpload(program: Command, perform: RunCommand): Command {
   const command = program
     .command('upload')
     .summary('upload a file or block device into a new snapshot')

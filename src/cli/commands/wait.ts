@@ -4,7 +4,7 @@ import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
 import { printResult } from '../output.ts';
 import { duration, nonEmpty, wholeNumber } from '../values.ts';
-import { addExamples, type Perform } from './command.ts';
+import { addExamples, type RunCommand } from './command.ts';
 
 export interface WaitFlags {
   desiredStatus?: string;
@@ -38,7 +38,7 @@ export function waitConditions(flags: WaitFlags): WaitConditions {
   return definedOnly({ desiredStatus, successesRequired, maxAttempts, secondsBetweenAttempts, timeoutMs });
 }
 
-export function addWait(program: Command, perform: Perform): Command {
+export function addWait(program: Command, perform: RunCommand): Command {
   const command = program
     .command('wait')
     .summary('wait until a snapshot is completed')

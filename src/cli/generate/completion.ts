@@ -1,9 +1,15 @@
 /** Completion scripts, made from the definitions of the commands. */
 import type { Command } from 'commander';
-import { type CommandModel, modelOf, type OptionModel, type ProgramModel, type ValueKind } from './model.ts';
+import {
+  type CommandModel,
+  describeProgram,
+  type OptionModel,
+  type ProgramModel,
+  type ValueKind,
+} from './model.ts';
 
 export function completionScript(program: Command, shell: 'bash' | 'zsh' | 'fish'): string {
-  const model = modelOf(program);
+  const model = describeProgram(program);
   return { bash: bashScript, zsh: zshScript, fish: fishScript }[shell](model);
 }
 

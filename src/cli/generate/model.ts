@@ -44,7 +44,7 @@ export interface ProgramModel {
   readonly commands: readonly CommandModel[];
 }
 
-export function modelOf(program: Command): ProgramModel {
+export function describeProgram(program: Command): ProgramModel {
   return {
     description: program.description(),
     globalOptions: optionsOf(program),

@@ -4,7 +4,7 @@ import { escapeUri } from '@smithy/core/protocols';
 import { version } from '../../version.ts';
 import type { GetBlockRequest, PutBlockRequest } from '../api.ts';
 import type { Origin } from './origin.ts';
-import { NotUnderstood } from './reply-head.ts';
+import { UnsupportedReply } from './reply-head.ts';
 import { RequestSigner } from './request-signer.ts';
 
 const EMPTY_SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
@@ -24,7 +24,7 @@ export class BlockRequests {
 
   /**
    * The head of GetSnapshotBlock, down to the empty line.
-   * @throws NotUnderstood for a snapshot ID or credentials that cannot be sent as they are
+   * @throws UnsupportedReply for a snapshot ID or credentials that cannot be sent as they are
    */
   async get(request: GetBlockRequest): Promise<string> {
     const path = this.#path(request);
@@ -43,7 +43,7 @@ export class BlockRequests {
   /**
    * The head of PutSnapshotBlock, down to the empty line. The payload's hash is signed, and not computed here.
    * @param checksum the digest in base64
-   * @throws NotUnderstood as `get` does
+   * @throws UnsupportedReply as `get` does
    */
   async put(request: PutBlockRequest, checksum: string): Promise<string> {
     const path = this.#path(request);
@@ -65,7 +65,7 @@ export class BlockRequests {
   }
 
   #path({ snapshotId, blockIndex }: { snapshotId: string; blockIndex: number }): string {
-    if (!SNAPSHOT_ID.test(snapshotId)) throw new NotUnderstood('the snapshot ID needs escaping');
+    if (!SNAPSHOT_ID.test(snapshotId)) throw new UnsupportedReply('the snapshot ID needs escaping');
     return `${this.#pathPrefix}/snapshots/${snapshotId}/blocks/${blockIndex}`;
   }
 }

@@ -29,7 +29,7 @@ export class ConnectionPool implements ConnectionOwner {
   }
 
   /**
-   * Makes one request. Rejects with NotUnderstood, what `accept` threw, the network's error, or class `aborted`.
+   * Makes one request. Rejects with UnsupportedReply, what `accept` threw, the network's error, or class `aborted`.
    * A request on a connection that turns out to have been closed meanwhile is made again, once.
    */
   request(options: ExchangeOptions): Promise<void> {

@@ -8,7 +8,7 @@ import type { Deadlines } from '../connect.ts';
 import { isError } from './error-reply.ts';
 import type { Exchange } from './exchange.ts';
 import type { Origin } from './origin.ts';
-import { MAX_HEAD_BYTES, NotUnderstood, parseReplyHead } from './reply-head.ts';
+import { MAX_HEAD_BYTES, parseReplyHead, UnsupportedReply } from './reply-head.ts';
 
 /**
  * Bytes of payload given to the socket at a time: a third of the usual block. All at once would need as much memory again for
@@ -208,7 +208,7 @@ export class Connection {
       this.#headLength += length;
       const end = this.#head.indexOf(END_OF_HEAD);
       if (end >= 0 && end + END_OF_HEAD.length <= this.#headLength) this.#startBody(this.#exchange, end);
-      else if (this.#headLength === MAX_HEAD_BYTES) this.#fail(new NotUnderstood('the head is too long'));
+      else if (this.#headLength === MAX_HEAD_BYTES) this.#fail(new UnsupportedReply('the head is too long'));
     }
   }
 
@@ -217,7 +217,7 @@ export class Connection {
       const head = parseReplyHead(this.#head.toString('latin1', 0, endOfHead));
       const body = exchange.accept(head);
       const early = this.#head.subarray(endOfHead + END_OF_HEAD.length, this.#headLength);
-      if (early.length > body.length) throw new NotUnderstood('the body is too long');
+      if (early.length > body.length) throw new UnsupportedReply('the body is too long');
       body.set(early);
       this.#keepAlive = head.keepAlive;
       this.#isError = isError(head);

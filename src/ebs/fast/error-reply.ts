@@ -4,7 +4,7 @@
  */
 import { type EBSClient, GetSnapshotBlockCommand } from '@aws-sdk/client-ebs';
 import { HttpResponse } from '@smithy/core/protocols';
-import { NotUnderstood, type ReplyHead } from './reply-head.ts';
+import { type ReplyHead, UnsupportedReply } from './reply-head.ts';
 
 /** The service's own have less than half a KiB. */
 const MAX_ERROR_BYTES = 8_192;
@@ -29,7 +29,7 @@ export function isError({ status }: ReplyHead): boolean {
 /**
  * Has the client deal with the reply as if a request had brought it, which corrects its clock as well. Which request does
  * not matter: the service's operations have their errors in common.
- * @throws the SDK's exception; NotUnderstood when it finds none
+ * @throws the SDK's exception; UnsupportedReply when it finds none
  */
 export async function throwError(client: EBSClient, { head, body }: ErrorReply): Promise<never> {
   const response = new HttpResponse({ statusCode: head.status, headers: { ...head.errorFields }, body });
@@ -41,5 +41,5 @@ export async function throwError(client: EBSClient, { head, body }: ErrorReply):
     name: 'replyAtHand',
   });
   await client.send(command);
-  throw new NotUnderstood(`HTTP ${head.status} is no error`);
+  throw new UnsupportedReply(`HTTP ${head.status} is no error`);
 }

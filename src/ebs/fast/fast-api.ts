@@ -31,7 +31,7 @@ import { ConnectionPool } from './connection-pool.ts';
 import { type ErrorReply, errorReply, throwError } from './error-reply.ts';
 import type { ExchangeOptions } from './exchange.ts';
 import { directOrigin } from './origin.ts';
-import { MAX_HEAD_BYTES, NotUnderstood, type ReplyHead } from './reply-head.ts';
+import { MAX_HEAD_BYTES, type ReplyHead, UnsupportedReply } from './reply-head.ts';
 
 export interface FastBlockOptions {
   /** Most connections at a time; requests beyond wait. */
@@ -81,7 +81,7 @@ export class FastBlockApi implements EbsDirectApi {
         const accept = (reply: ReplyHead) => {
           const { status, contentLength, requestId } = reply;
           if (status !== 200 || contentLength > buffer.length) {
-            throw new NotUnderstood(`HTTP ${status} with ${contentLength} bytes`);
+            throw new UnsupportedReply(`HTTP ${status} with ${contentLength} bytes`);
           }
           received = checkBlockHeaders(context, buffer.length, reply);
           if (contentLength !== received.dataLength) {
@@ -97,7 +97,7 @@ export class FastBlockApi implements EbsDirectApi {
         return received as unknown as ReceivedBlock;
       }
     } catch (error) {
-      if (!(error instanceof NotUnderstood)) {
+      if (!(error instanceof UnsupportedReply)) {
         throw classify(withoutToken(error, request.blockToken), context, signal);
       }
     }
@@ -121,7 +121,7 @@ export class FastBlockApi implements EbsDirectApi {
         if (signal?.aborted) throw abortedError(signal);
         const accept = ({ status, contentLength, checksum: stored, requestId }: ReplyHead) => {
           if (status !== 201 || contentLength > sink.length) {
-            throw new NotUnderstood(`HTTP ${status} with ${contentLength} bytes`);
+            throw new UnsupportedReply(`HTTP ${status} with ${contentLength} bytes`);
           }
           if (stored !== undefined && stored !== checksum) {
             throw badBlock(context, 'was stored with another checksum', requestId);
@@ -132,7 +132,7 @@ export class FastBlockApi implements EbsDirectApi {
         return;
       }
     } catch (error) {
-      if (!(error instanceof NotUnderstood)) throw classify(error, context, signal);
+      if (!(error instanceof UnsupportedReply)) throw classify(error, context, signal);
     }
     return this.#fallback.putSnapshotBlock(request, options);
   }

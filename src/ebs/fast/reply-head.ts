@@ -22,7 +22,7 @@ export interface ReplyHead {
 }
 
 /** The reply is not of the kind that is understood here; another client may be able to say what it is. */
-export class NotUnderstood extends Error {}
+export class UnsupportedReply extends Error {}
 
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** No control characters, so nothing that another reader of the same bytes could take for the end of a line. */
@@ -33,7 +33,7 @@ const DECIMAL = /^\d{1,15}$/;
  * Parses status line and header fields.
  *
  * @param text the head without the empty line that ends it, bytes as Latin-1
- * @throws NotUnderstood for another protocol version, a malformed line, a transfer coding, or no single Content-Length
+ * @throws UnsupportedReply for another protocol version, a malformed line, a transfer coding, or no single Content-Length
  */
 export function parseReplyHead(text: string): ReplyHead {
   let end = text.indexOf('\r\n');
@@ -51,10 +51,11 @@ export function parseReplyHead(text: string): ReplyHead {
     end = text.indexOf('\r\n', start);
     if (end < 0) end = text.length;
     const colon = text.indexOf(':', start);
-    if (colon < 0 || colon > end) throw new NotUnderstood('a header line has no colon');
+    if (colon < 0 || colon > end) throw new UnsupportedReply('a header line has no colon');
     const name = text.slice(start, colon);
     const value = text.slice(colon + 1, end).trim();
-    if (!FIELD_NAME.test(name) || !FIELD_VALUE.test(value)) throw new NotUnderstood('a header is malformed');
+    if (!FIELD_NAME.test(name) || !FIELD_VALUE.test(value))
+      throw new UnsupportedReply('a header is malformed');
     const key = name.toLowerCase();
     if (errorFields !== undefined) errorFields[key] = value;
     switch (key) {
@@ -79,10 +80,10 @@ export function parseReplyHead(text: string): ReplyHead {
       case 'transfer-encoding':
       case 'content-encoding':
       case 'upgrade':
-        throw new NotUnderstood(`the body has another form (${name})`);
+        throw new UnsupportedReply(`the body has another form (${name})`);
     }
   }
-  if (length === undefined || !DECIMAL.test(length)) throw new NotUnderstood('there is no Content-Length');
+  if (length === undefined || !DECIMAL.test(length)) throw new UnsupportedReply('there is no Content-Length');
   return {
     status,
     contentLength: Number(length),
@@ -97,12 +98,12 @@ export function parseReplyHead(text: string): ReplyHead {
 
 function parseStatusLine(text: string, end: number): number {
   const line = text.slice(0, end);
-  if (!/^HTTP\/1\.1 [2-5]\d\d(?: |$)/.test(line)) throw new NotUnderstood('the status line is malformed');
+  if (!/^HTTP\/1\.1 [2-5]\d\d(?: |$)/.test(line)) throw new UnsupportedReply('the status line is malformed');
   return Number(line.slice(9, 12));
 }
 
 function once(before: string | undefined, value: string): string {
-  if (before !== undefined) throw new NotUnderstood('a header is there twice');
+  if (before !== undefined) throw new UnsupportedReply('a header is there twice');
   return value;
 }
 

@@ -7,7 +7,7 @@ import { createHmac, hash } from 'node:crypto';
 import type { EBSClient } from '@aws-sdk/client-ebs';
 import { Sha256 } from '@smithy/core/checksum';
 import { createScope, getSigningKey } from '@smithy/signature-v4';
-import { NotUnderstood } from './reply-head.ts';
+import { UnsupportedReply } from './reply-head.ts';
 
 const SERVICE = 'ebs';
 
@@ -57,7 +57,7 @@ export class RequestSigner {
    * Signs with the client's credentials of this moment, by the clock that the SDK may have corrected.
    *
    * @returns all header fields, each line ended by CR LF
-   * @throws NotUnderstood for credentials that cannot be sent; and what the credential provider throws
+   * @throws UnsupportedReply for credentials that cannot be sent; and what the credential provider throws
    */
   async sign(request: CanonicalRequest): Promise<string> {
     const credentials = await this.#client.config.credentials();
@@ -102,7 +102,7 @@ export class RequestSigner {
       return last;
     }
     if (!/^\w+$/.test(accessKeyId) || (sessionToken !== undefined && !TOKEN.test(sessionToken))) {
-      throw new NotUnderstood('the credentials cannot be sent');
+      throw new UnsupportedReply('the credentials cannot be sent');
     }
     const key = await getSigningKey(Sha256, credentials, day, this.#region, SERVICE);
     const scope = createScope(day, this.#region, SERVICE);

@@ -10,7 +10,10 @@ const SECTOR = 512;
 const SECTORS_WRITTEN = 6;
 
 /** A moment in the life of a device; only good until the machine is booted or the device attached anew. */
-export async function writeMark(rdev: bigint, files: KernelFiles = kernelFiles): Promise<string | undefined> {
+export async function readWriteCount(
+  rdev: bigint,
+  files: KernelFiles = kernelFiles,
+): Promise<string | undefined> {
   const number = deviceNumber(rdev);
   const directory = `${files.sys}/dev/block/${number}`;
   const [boot, statistics, disk, parent] = await Promise.all(
@@ -34,7 +37,7 @@ export async function writtenSince(
   rdev: bigint,
   files: KernelFiles = kernelFiles,
 ): Promise<number | undefined> {
-  const now = await writeMark(rdev, files);
+  const now = await readWriteCount(rdev, files);
   const [life, before] = split(mark);
   if (now === undefined || !Number.isSafeInteger(before) || before < 0) return undefined;
   const [sameLife, after] = split(now);
