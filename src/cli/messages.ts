@@ -2,6 +2,7 @@
 import { getSystemErrorMap } from 'node:util';
 import { ColdsnapError, sanitize } from '../errors.ts';
 import { exitCodeOf } from './exit-codes.ts';
+import { hintFor } from './hints.ts';
 
 export interface RenderedError {
   /** What failed and where. */
@@ -81,7 +82,10 @@ function describeOwnError(error: ColdsnapError): RenderedError {
   if (error.path !== '-') add(error.path, `${error.path}`);
   add(error.requestId, `request ID ${error.requestId}`);
   const where = facts.length === 0 ? '' : ` (${facts.join(', ')})`;
-  return { message: `${error.message.replace(/\.$/, '')}${where}`, hint: error.hint ?? hints[error.code] };
+  return {
+    message: `${error.message.replace(/\.$/, '')}${where}`,
+    hint: hintFor(error) ?? hints[error.code],
+  };
 }
 
 /** The sentences for anything that was thrown. */

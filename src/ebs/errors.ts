@@ -164,7 +164,7 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
       'config',
       'NO_CREDENTIALS',
       `found no usable credentials: ${message || name}`,
-      'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile with --profile, or attach an instance role.',
+      'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile, or attach an instance role.',
     );
   }
   if (deniedNames.has(name)) {
@@ -247,19 +247,14 @@ function classifyStatus(status: number, name: string, message: string, make: Mak
 function classifyNetwork(error: ServiceFailure, message: string, make: Make): ColdsnapError {
   const code = error.code ?? '';
   if (/region is missing/i.test(message)) {
-    return make(
-      'config',
-      'NO_REGION',
-      'needs a region',
-      'Name it with --region, AWS_REGION or in the profile.',
-    );
+    return make('config', 'NO_REGION', 'needs a region', 'Set it in AWS_REGION or in the profile.');
   }
   if (unreachableCodes.has(code)) {
     return make(
       'transient',
       'ENDPOINT_UNREACHABLE',
       `could not reach the endpoint: ${message}`,
-      'Check --region, --endpoint and the network.',
+      'Check the region, the endpoint and the network.',
     );
   }
   if (/CERT|SELF_SIGNED|UNABLE_TO|ALTNAME|ERR_TLS/.test(code)) {

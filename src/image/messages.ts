@@ -97,19 +97,14 @@ export const targetIsTerminal = (path: string) =>
 // Targets: files
 
 export const targetExists = (path: string) =>
-  refused(
-    'TARGET_EXISTS',
-    `${path} exists already`,
-    path,
-    'Choose another name, or overwrite it with --force.',
-  );
+  refused('TARGET_EXISTS', `${path} exists already`, path, 'Choose another name, or allow overwriting it.');
 
 export const targetAppeared = (path: string, partial: string) =>
   refused(
     'TARGET_EXISTS',
     `${path} was created by somebody else in the meantime`,
     path,
-    `The finished image was not moved over it and would have been ${partial}; run again with another name or with --force.`,
+    `The finished image was not moved over it and would have been ${partial}; run again with another name, or allow overwriting it.`,
   );
 
 export const targetBusy = (path: string, partial: string) =>
@@ -137,12 +132,7 @@ export const partialNotOurs = (path: string, partial: string, what: string) =>
   );
 
 export const resumeMismatch = (path: string, why: string) =>
-  refused(
-    'RESUME_MISMATCH',
-    `cannot go on with the earlier restore to ${path}: ${why}`,
-    path,
-    'Start over with --fresh.',
-  );
+  refused('RESUME_MISMATCH', `cannot go on with the earlier restore to ${path}: ${why}`, path, 'Start over.');
 
 // Targets: block devices
 
@@ -185,7 +175,7 @@ export const deviceInUse = (path: string, by: readonly string[]) =>
     'DEVICE_IN_USE',
     `${path} is in use: ${by.length === 0 ? 'another program or the kernel holds it exclusively' : by.join('; ')}`,
     path,
-    'Unmount or release it first; --force does not override this.',
+    'Unmount or release it first; nothing overrides this.',
   );
 
 export const targetNotBlank = (path: string, contents: string) =>
@@ -193,7 +183,7 @@ export const targetNotBlank = (path: string, contents: string) =>
     'TARGET_NOT_BLANK',
     `${path} is not blank: it holds ${contents}`,
     path,
-    'Check that it is the right device; --force overwrites it.',
+    'Check that it is the right device, and allow overwriting it.',
   );
 
 export const targetTooSmall = (path: string, sizeBytes: number, volumeSize: number) =>
@@ -279,7 +269,7 @@ export const sourceSizeUnknown = (path: string) =>
     'SOURCE_SIZE_UNKNOWN',
     `the size of ${path === '-' ? 'stdin' : path} cannot be known`,
     path,
-    'Say how large the volume is with --volume-size.',
+    'Set the size of the volume.',
   );
 
 export const sourceNotBytes = (path: string) =>
@@ -295,7 +285,7 @@ export const sourceTooLong = (path: string, sizeBytes: number) =>
     'SOURCE_TOO_LONG',
     `${path === '-' ? 'stdin' : path} has more than the ${formatSize(sizeBytes)} of the volume`,
     path,
-    'Give a larger --volume-size.',
+    'Set a larger volume size.',
   );
 
 export const alreadyRead = (path: string, offset: number) =>

@@ -137,6 +137,6 @@ export class RunJournal {
 function sourceBusy(path: string, lock: string): ColdsnapError {
   return new ColdsnapError('refused', 'SOURCE_BUSY', `another run is uploading ${path} (it holds ${lock})`, {
     path,
-    hint: 'Wait for it to end, or give this one a journal of its own with --checkpoint-file.',
+    hint: 'Wait for it to end, or give this upload its own journal.',
   });
 }

@@ -38,7 +38,7 @@ export function checkUploadOptions(options: UploadOptions): void {
       'OMIT_WITH_ENCRYPTION',
       'zero blocks cannot be omitted from an encrypted snapshot: what is left out reads as noise',
       {
-        hint: 'Leave out --omit-zero-blocks; with --detect-holes only what was never written is left out.',
+        hint: 'Send all zeros, or skip only what was never written.',
       },
     );
   }
@@ -48,7 +48,7 @@ export function checkUploadOptions(options: UploadOptions): void {
       'OMIT_WITH_PARENT',
       "zero blocks cannot be omitted from a child: what is left out keeps the parent's content",
       {
-        hint: 'Leave out --omit-zero-blocks.',
+        hint: 'Send all zeros.',
       },
     );
   }
@@ -73,7 +73,7 @@ export function checkOmission(options: UploadOptions, snapshot: StartedSnapshot)
   const { snapshotId, kmsKeyArn, sseType = 'none' } = snapshot;
   if (kmsKeyArn !== undefined || sseType !== 'none') {
     const message = `snapshot ${snapshotId} is encrypted by the account's default, where omitted zero blocks read as noise`;
-    const hint = 'Upload without --omit-zero-blocks.';
+    const hint = 'Send all zeros.';
     throw new ColdsnapError('refused', 'OMIT_WITH_ENCRYPTION', message, { snapshotId, hint });
   }
   return (
