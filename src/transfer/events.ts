@@ -21,6 +21,13 @@ export interface TransferProgress {
   elapsedMs: number;
 }
 
+/**
+ * - `committing`: the image is synced and gets its name, or its first block
+ * - `completing`: the service completes the snapshot
+ * - `waiting`: the snapshot is waited for
+ */
+export type TransferPhase = 'committing' | 'completing' | 'waiting';
+
 export type TransferEvent =
   | {
       type: 'start';
@@ -46,7 +53,7 @@ export type TransferEvent =
   /** An upload's snapshot now exists. */
   | { type: 'snapshot'; snapshotId: string }
   /** The transfer entered another phase, for example `committing` (sync, rename). */
-  | { type: 'phase'; phase: string }
+  | { type: 'phase'; phase: TransferPhase }
   /** The state of a snapshot that is being waited for; `progressPercent` (0 … 100) when the service tells it. */
   | { type: 'status'; snapshotId: string; status: string; progressPercent?: number; attempt: number }
   | ({ type: 'done'; snapshotId: string } & TransferProgress);

@@ -6,12 +6,14 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SNAPSHOT_ID } from '../ebs/api.ts';
-import { openEc2, type SnapshotState, type SnapshotStates } from '../ebs/ec2.ts';
-import { abortedError, ColdsnapError } from '../errors.ts';
+import type { SnapshotState, SnapshotStates } from '../ebs/ec2.ts';
+import { Service } from '../ebs/service.ts';
+import { ColdsnapError } from '../errors.ts';
 import { stateDirectory } from '../image/state-files.ts';
-import { readJournal, removeJournal } from './journal.ts';
-import { UPLOAD_MARKER_TAG } from './marker.ts';
-import { Meter } from './meter.ts';
+import { readJournal, removeJournal } from './journal/file.ts';
+import { notPendingUpload, warnings } from './messages.ts';
+import { Run } from './run/run.ts';
+import { UPLOAD_MARKER_TAG } from './snapshot/marker.ts';
 import type { ClientOptions, DeletePendingOptions, DeletePendingResult, PendingSnapshot } from './options.ts';
 
 /** A running upload saves its journal every few seconds; the longest silence is that of retries that give up at last. */
@@ -33,7 +35,7 @@ interface UploadJournalFile {
  * @throws ColdsnapError class `config` without permission for ec2:DescribeSnapshots
  */
 export async function listPendingSnapshots(options: ClientOptions = {}): Promise<PendingSnapshot[]> {
-  return withStates(options, (states, meter) => findPending(states, meter, options.signal));
+  return withStates(options, (states, run) => findPending(states, run, options.signal));
 }
 
 /**
@@ -48,8 +50,8 @@ export async function deletePendingSnapshots(
   options: DeletePendingOptions = {},
 ): Promise<DeletePendingResult> {
   const { snapshotIds, force = false, signal } = options;
-  return withStates(options, async (states, meter) => {
-    const found = await findPending(states, meter, signal);
+  return withStates(options, async (states, run) => {
+    const found = await findPending(states, run, signal);
     const wanted = snapshotIds === undefined ? found : snapshotIds.map((id) => named(id, found));
     const deleted: PendingSnapshot[] = [];
     const kept: PendingSnapshot[] = [];
@@ -57,7 +59,7 @@ export async function deletePendingSnapshots(
       const chosen = force || snapshotIds !== undefined || snapshot.abandoned;
       const gone = chosen && (await deleteUnfinished(states, snapshot, signal));
       (gone ? deleted : kept).push(snapshot);
-      if (gone && snapshot.journal !== undefined) await forgetJournal(snapshot.journal, meter);
+      if (gone && snapshot.journal !== undefined) await removeStaleJournal(snapshot.journal, run);
     }
     return { deleted, kept };
   });
@@ -65,25 +67,25 @@ export async function deletePendingSnapshots(
 
 async function withStates<T>(
   options: ClientOptions,
-  work: (states: SnapshotStates, meter: Meter) => Promise<T>,
+  work: (states: SnapshotStates, run: Run) => Promise<T>,
 ): Promise<T> {
-  if (options.signal?.aborted) throw abortedError(options.signal);
-  const meter = new Meter(options.onEvent);
-  const ec2 = await openEc2({ ...options, onRetry: meter.retry });
+  const run = new Run(options);
+  const service = new Service(options, 1, run.meter.retry);
   try {
-    return await work(ec2.states, meter);
+    return await work(await service.ec2(), run);
   } finally {
-    ec2.close();
+    service.close();
+    run.close();
   }
 }
 
 async function findPending(
   states: SnapshotStates,
-  meter: Meter,
+  run: Run,
   signal: AbortSignal | undefined,
 ): Promise<PendingSnapshot[]> {
   const call = signal === undefined ? {} : { signal };
-  const journals = await uploadJournals(meter);
+  const journals = await uploadJournals(run);
   const found = new Map<string, PendingSnapshot>();
   const query = { tagKey: UPLOAD_MARKER_TAG.key, states: ['pending', 'error'] } as const;
   for await (const state of states.list(query, call)) {
@@ -123,7 +125,7 @@ function pendingSnapshot(
 }
 
 /** The upload journals in the state directory, by snapshot ID. Those that lie beside a source cannot be found from here. */
-async function uploadJournals(meter: Meter): Promise<Map<string, UploadJournalFile>> {
+async function uploadJournals(run: Run): Promise<Map<string, UploadJournalFile>> {
   const directory = stateDirectory();
   const journals = new Map<string, UploadJournalFile>();
   try {
@@ -136,14 +138,7 @@ async function uploadJournals(meter: Meter): Promise<Map<string, UploadJournalFi
       journals.set(snapshotId, { path, idle: Date.now() - mtimeMs > IDLE_JOURNAL_MS });
     }
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOENT') {
-      meter.emit({
-        type: 'warning',
-        code: 'JOURNALS_NOT_READ',
-        message: `journals were not searched: ${message}`,
-      });
-    }
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') run.warn(...warnings.journalsNotRead(error));
   }
   return journals;
 }
@@ -159,12 +154,7 @@ async function journalledSnapshot(path: string): Promise<string | undefined> {
 function named(snapshotId: string, found: readonly PendingSnapshot[]): PendingSnapshot {
   const snapshot = found.find((candidate) => candidate.snapshotId === snapshotId);
   if (snapshot !== undefined) return snapshot;
-  throw new ColdsnapError(
-    'refused',
-    'NOT_A_PENDING_UPLOAD',
-    `${snapshotId} is not a snapshot that coldsnap began and that never completed; nothing was deleted`,
-    { snapshotId, hint: 'List those that are, without --delete.' },
-  );
+  throw notPendingUpload(snapshotId);
 }
 
 /** Deletes the snapshot unless it was completed since it was found. Returns whether it is gone. */
@@ -184,11 +174,10 @@ async function deleteUnfinished(
   return true;
 }
 
-async function forgetJournal(path: string, meter: Meter): Promise<void> {
+async function removeStaleJournal(path: string, run: Run): Promise<void> {
   try {
     await removeJournal(path);
   } catch (error) {
-    const message = `the journal ${path} could not be removed: ${(error as Error).message}`;
-    meter.emit({ type: 'warning', code: 'JOURNAL_NOT_REMOVED', message });
+    run.warn(...warnings.journalNotRemoved(path, error));
   }
 }

@@ -1,13 +1,21 @@
 /** Waits until a snapshot is in a state, and, when that is `completed`, until it can be read. */
 import type { CallOptions, EbsDirectApi } from '../ebs/api.ts';
-import { openEc2, type SnapshotState, type SnapshotStates, snapshotStatuses } from '../ebs/ec2.ts';
-import { type OpenEbs, openEbs } from '../ebs/open.ts';
+import { type SnapshotState, type SnapshotStates, snapshotStatuses } from '../ebs/ec2.ts';
 import { pause } from '../ebs/retry.ts';
-import { abortedError, ColdsnapError } from '../errors.ts';
-import { readableSnapshotId } from './checks.ts';
+import { Service } from '../ebs/service.ts';
+import { ColdsnapError } from '../errors.ts';
 import type { TransferListener } from './events.ts';
-import { Meter } from './meter.ts';
+import {
+  badWaitCondition,
+  snapshotInDeadState,
+  snapshotNotFound,
+  snapshotNotReadable,
+  waitTimedOut,
+  warnings,
+} from './messages.ts';
 import type { WaitConditions, WaitOptions, WaitResult } from './options.ts';
+import { readableSnapshotId } from './run/checks.ts';
+import { Run } from './run/run.ts';
 
 /** EC2 is eventually consistent: a new snapshot may be unknown to it for up to two minutes. */
 const NOT_FOUND_MS = 120_000;
@@ -16,9 +24,9 @@ const NOT_READABLE_MS = 180_000;
 /** The longest time that a timer takes; what is longer would end at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** What waiting asks, and the time it lives in: for tests, a time that passes at once. */
+/** The requests of a wait, and its clock; tests use a clock that they move. */
 export interface WaitServices {
-  states: Pick<SnapshotStates, 'describe'>;
+  describe: SnapshotStates['describe'];
   /** Resolves when the snapshot's block list answers. Called once EC2 says `completed`. */
   listBlocks: EbsDirectApi['listSnapshotBlocks'];
   /** Milliseconds. */
@@ -42,24 +50,25 @@ export interface WaitServices {
 export async function waitForSnapshot(options: WaitOptions): Promise<WaitResult> {
   const snapshotId = readableSnapshotId(options.snapshotId);
   checkWaitConditions(options);
-  if (options.signal?.aborted) throw abortedError(options.signal);
-  const meter = new Meter(options.onEvent);
-  const ec2 = await openEc2({ ...options, onRetry: meter.retry });
-  let ebs: OpenEbs | undefined;
+  const run = new Run(options);
+  const service = new Service(options, 1, run.meter.retry);
   try {
-    return await waitUntil(snapshotId, options, meter.emit, {
-      states: ec2.states,
-      listBlocks: async (request, call) => {
-        ebs ??= await openEbs({ ...options, workers: 1, onRetry: meter.retry });
-        return ebs.api.listSnapshotBlocks(request, call);
-      },
-      now: () => performance.now(),
-      pause,
-    });
+    await service.ec2();
+    return await waitUntil(snapshotId, options, run.meter.emit, waitServices(service));
   } finally {
-    ebs?.close();
-    ec2.close();
+    service.close();
+    run.close();
   }
+}
+
+/** The requests of a wait, made to a service. EBS is connected only once EC2 says `completed`. */
+export function waitServices(service: Service): WaitServices {
+  return {
+    describe: async (snapshotId, call) => (await service.ec2()).describe(snapshotId, call),
+    listBlocks: async (request, call) => (await service.ebs()).api.listSnapshotBlocks(request, call),
+    now: () => performance.now(),
+    pause,
+  };
 }
 
 /** @throws ColdsnapError class `usage` */
@@ -67,22 +76,18 @@ export function checkWaitConditions(conditions: WaitConditions): void {
   const { desiredStatus, successesRequired, maxAttempts, secondsBetweenAttempts, timeoutMs } = conditions;
   const known: readonly string[] = snapshotStatuses;
   if (desiredStatus !== undefined && !known.includes(desiredStatus)) {
-    // A status that does not exist would be waited for in vain, and without end.
-    throw badCondition('the desired status', `one of ${known.join(', ')}`, desiredStatus);
+    // A state that does not exist would never be reached.
+    throw badWaitCondition('the desired status', `one of ${known.join(', ')}`, desiredStatus);
   }
   const number = (name: string, value: number | undefined, least: number, most: number, whole: boolean) => {
     if (value === undefined) return;
     if (value >= least && value <= most && (!whole || Number.isInteger(value))) return;
-    throw badCondition(name, `a ${whole ? 'whole ' : ''}number from ${least} to ${most}`, value);
+    throw badWaitCondition(name, `a ${whole ? 'whole ' : ''}number from ${least} to ${most}`, value);
   };
   number('successesRequired', successesRequired, 0, Number.MAX_SAFE_INTEGER, true);
   number('maxAttempts', maxAttempts, 1, Number.MAX_SAFE_INTEGER, true);
   number('secondsBetweenAttempts', secondsBetweenAttempts, 0, Math.floor(MAX_TIMER_MS / 1000), false);
   number('timeoutMs', timeoutMs, 1, MAX_TIMER_MS, false);
-}
-
-function badCondition(name: string, expected: string, value: unknown): ColdsnapError {
-  return new ColdsnapError('usage', 'BAD_WAIT_OPTION', `${name} must be ${expected}, and not ${value}`);
 }
 
 /** {@link waitForSnapshot} over any services; the arguments are known to be good. */
@@ -178,15 +183,13 @@ class SnapshotWatch {
         if (!(error instanceof ColdsnapError)) throw error;
         if (error.class === 'config') {
           // The state was reached; whoever only waits may well be allowed no more than that.
-          this.#warn(
-            'NOT_PROBED',
-            `whether ${this.#snapshotId} can be read was not found out: ${error.message}`,
-          );
+          this.#warn(...warnings.notProbed(this.#snapshotId, error));
           return;
         }
         if (error.class !== 'permanent') throw error;
         const elapsed = now() - since;
-        if (elapsed >= NOT_READABLE_MS) throw this.#notReadable(elapsed, error);
+        if (elapsed >= NOT_READABLE_MS)
+          throw snapshotNotReadable(this.#snapshotId, formatDuration(elapsed), error);
       }
       await this.#services.pause(this.#pauseMs, call.signal);
     }
@@ -194,22 +197,12 @@ class SnapshotWatch {
 
   /** The error for a limit that was reached. */
   timedOut(after: string): ColdsnapError {
-    const id = this.#snapshotId;
     const { desiredStatus = 'completed' } = this.#conditions;
-    return new ColdsnapError(
-      'gave-up',
-      'WAIT_TIMED_OUT',
-      `${id} ${this.#lastInWords(desiredStatus)} after ${after}`,
-      {
-        hint: 'Waiting has no effect on the snapshot; wait again, or longer.',
-        operation: 'DescribeSnapshots',
-        snapshotId: id,
-      },
-    );
+    return waitTimedOut(this.#snapshotId, this.#describeLast(desiredStatus), after);
   }
 
   async #ask(call: CallOptions): Promise<SnapshotState | undefined> {
-    const state = await this.#services.states.describe(this.#snapshotId, call);
+    const state = await this.#services.describe(this.#snapshotId, call);
     this.attempts++;
     this.#last = state;
     if (state !== undefined) {
@@ -227,38 +220,17 @@ class SnapshotWatch {
     return state;
   }
 
-  /** @throws ColdsnapError when EC2 has not known the snapshot for longer than its lag can be */
+  /** @throws ColdsnapError when EC2 has not listed the snapshot for longer than its lag can be */
   #checkKnown(): void {
-    const id = this.#snapshotId;
     const elapsed = this.#services.now() - this.#lastKnownAt;
-    if (elapsed >= NOT_FOUND_MS) {
-      const what = this.#everKnown ? 'was deleted while it was waited for' : 'does not exist';
-      const message = `${id} ${what}: EC2 has not known it for ${formatDuration(elapsed)}`;
-      throw new ColdsnapError('permanent', 'SNAPSHOT_NOT_FOUND', message, {
-        hint: 'Check the snapshot ID, the region and the account.',
-        operation: 'DescribeSnapshots',
-        snapshotId: id,
-      });
-    }
+    if (elapsed >= NOT_FOUND_MS)
+      throw snapshotNotFound(this.#snapshotId, this.#everKnown, formatDuration(elapsed));
     if (this.#warnedUnknown) return;
     this.#warnedUnknown = true;
-    const patience = formatDuration(NOT_FOUND_MS);
-    this.#warn(
-      'SNAPSHOT_NOT_YET_KNOWN',
-      `EC2 does not know ${id}; if it is new it soon will, so it is asked for ${patience}`,
-    );
+    this.#warn(...warnings.snapshotNotYetKnown(this.#snapshotId, formatDuration(NOT_FOUND_MS)));
   }
 
-  #notReadable(elapsed: number, cause: ColdsnapError): ColdsnapError {
-    const message = `${this.#snapshotId} is completed but could not be listed for ${formatDuration(elapsed)}: ${cause.message}`;
-    return new ColdsnapError('gave-up', 'SNAPSHOT_NOT_READABLE', message, {
-      ...cause,
-      hint: 'A snapshot that is archived or shared publicly cannot be read through the EBS direct APIs.',
-      cause,
-    });
-  }
-
-  #lastInWords(desiredStatus: string): string {
+  #describeLast(desiredStatus: string): string {
     if (this.#stateReached) return 'is completed but cannot be read yet';
     if (this.#last === undefined)
       return this.attempts === 0 ? 'has not been described' : 'is still unknown to EC2';
@@ -272,19 +244,9 @@ class SnapshotWatch {
   }
 }
 
-/** @throws ColdsnapError when the snapshot has gone where no other state follows by itself */
+/** @throws ColdsnapError when the snapshot is in a state that no other follows by itself */
 function checkAlive({ snapshotId, state, stateMessage }: SnapshotState): void {
-  if (state !== 'error' && state !== 'recoverable') return;
-  const reason = stateMessage === undefined ? '' : `: ${stateMessage}`;
-  const [what, hint] =
-    state === 'error'
-      ? [`has failed${reason}`, 'It cannot be used any more; delete it, and upload again.']
-      : ['is in the Recycle Bin', 'Restore it from there first.'];
-  throw new ColdsnapError('permanent', 'SNAPSHOT_FAILED', `${snapshotId} ${what}`, {
-    hint,
-    operation: 'DescribeSnapshots',
-    snapshotId,
-  });
+  if (state === 'error' || state === 'recoverable') throw snapshotInDeadState(snapshotId, state, stateMessage);
 }
 
 function formatDuration(ms: number): string {

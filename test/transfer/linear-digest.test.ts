@@ -55,7 +55,7 @@ test('the LINEAR digest is over the blocks put, ascending, in whatever order the
 
 function report(linear: LinearDigest, step: { start: number; end: number; put: boolean }): void {
   if (step.put) linear.put(step.start, digests[step.start] as Buffer);
-  else linear.leave(step.start, step.end);
+  else linear.skip(step.start, step.end);
 }
 
 test('a block too far ahead of a late one waits for room', async () => {

@@ -1,6 +1,6 @@
 /** Arguments that every transfer checks before it does anything. */
-import { SNAPSHOT_ID } from '../ebs/api.ts';
-import { ColdsnapError } from '../errors.ts';
+import { SNAPSHOT_ID } from '../../ebs/api.ts';
+import { badCheckpointInterval, badRate, badRetryFor, badSnapshotId, badWorkers } from '../messages.ts';
 
 const DEFAULT_WORKERS = 64;
 const MAX_WORKERS = 1024;
@@ -8,19 +8,7 @@ const MAX_WORKERS = 1024;
 /** @throws ColdsnapError class `usage` unless it is a whole number from 1 to 1,024 */
 export function checkWorkers(workers: number = DEFAULT_WORKERS): number {
   if (Number.isInteger(workers) && workers >= 1 && workers <= MAX_WORKERS) return workers;
-  throw new ColdsnapError(
-    'usage',
-    'BAD_WORKERS',
-    `workers must be a whole number from 1 to ${MAX_WORKERS}, and not ${workers}`,
-  );
-}
-
-/** What a service that speaks of huge blocks can make this program hold; 1,024 blocks of the usual size. */
-const MAX_BYTES_IN_FLIGHT = 512 * 2 ** 20;
-
-/** As many workers as there may be with blocks of this size, each of which is in memory. */
-export function workersFor(blockSize: number, workers: number): number {
-  return Math.min(workers, Math.floor(MAX_BYTES_IN_FLIGHT / blockSize));
+  throw badWorkers(workers, MAX_WORKERS);
 }
 
 /** Long enough for an outage that somebody has to mend, short enough to hear of it the same hour. */
@@ -29,11 +17,7 @@ const DEFAULT_RETRY_FOR_MS = 600_000;
 /** @throws ColdsnapError class `usage` unless it is a finite number of milliseconds, 0 or more */
 export function checkRetryFor(retryForMs: number = DEFAULT_RETRY_FOR_MS): number {
   if (Number.isFinite(retryForMs) && retryForMs >= 0) return retryForMs;
-  throw new ColdsnapError(
-    'usage',
-    'BAD_RETRY_FOR',
-    `the retry time must be 0 or more, and not ${retryForMs}`,
-  );
+  throw badRetryFor(retryForMs);
 }
 
 /** How much work a crash can cost: what was moved since the journal was last saved. */
@@ -42,17 +26,13 @@ const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000;
 /** @throws ColdsnapError class `usage` unless it is a number of milliseconds from 1 to 2,147,483,647 */
 export function checkCheckpointInterval(ms: number = DEFAULT_CHECKPOINT_INTERVAL_MS): number {
   if (ms >= 1 && ms < 2 ** 31) return ms;
-  throw new ColdsnapError(
-    'usage',
-    'BAD_CHECKPOINT_INTERVAL',
-    `the journal can be saved every 1 to 2,147,483,647 ms, and not every ${ms}`,
-  );
+  throw badCheckpointInterval(ms);
 }
 
 /** @throws ColdsnapError class `usage` unless it is a number above 0, or nothing */
 export function checkRate(bytesPerSecond: number | undefined): void {
   if (bytesPerSecond === undefined || bytesPerSecond > 0) return;
-  throw new ColdsnapError('usage', 'BAD_RATE', `the rate must be above 0, and not ${bytesPerSecond}`);
+  throw badRate(bytesPerSecond);
 }
 
 /**
@@ -61,7 +41,5 @@ export function checkRate(bytesPerSecond: number | undefined): void {
  */
 export function readableSnapshotId(snapshotId: string): string {
   if (SNAPSHOT_ID.test(snapshotId)) return snapshotId;
-  throw new ColdsnapError('usage', 'BAD_SNAPSHOT_ID', `"${snapshotId}" is not a snapshot ID`, {
-    hint: 'A snapshot ID looks like snap-0123456789abcdef0.',
-  });
+  throw badSnapshotId(snapshotId);
 }

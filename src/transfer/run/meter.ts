@@ -1,7 +1,7 @@
 /** Counts what a transfer has done and tells its listener, a few times a second at most. */
-import type { Pacer } from '../ebs/pacing.ts';
-import type { RetryNotice } from '../ebs/retry.ts';
-import type { TransferListener, TransferProgress } from './events.ts';
+import type { Pacer } from '../../ebs/pacing.ts';
+import type { RetryNotice } from '../../ebs/retry.ts';
+import type { TransferListener, TransferProgress } from '../events.ts';
 
 /** Often enough for a display that feels alive, rare enough to cost nothing. */
 const PROGRESS_INTERVAL_MS = 200;
@@ -27,8 +27,42 @@ export class Meter {
 
   emit: TransferListener = (event) => this.#listener(event);
 
-  /** Emits a progress event unless one was emitted just now. Call it after changing the counters. */
-  tick(): void {
+  /** The size of the volume, and what an earlier run has done. */
+  begin(bytesTotal: number, bytesResumed: number): void {
+    this.bytesTotal = bytesTotal;
+    this.bytesDone = bytesResumed;
+    this.bytesResumed = bytesResumed;
+  }
+
+  /** A block was transferred. */
+  transferred(bytes: number): void {
+    this.blocksTransferred++;
+    this.bytesTransferred += bytes;
+    this.bytesDone += bytes;
+    this.#tick();
+  }
+
+  /** A block of zeros was transferred. */
+  transferredZeros(bytes: number): void {
+    this.bytesZero += bytes;
+    this.transferred(bytes);
+  }
+
+  /** Zeros needed no transfer. */
+  skipped(bytes: number): void {
+    this.bytesZero += bytes;
+    this.kept(bytes);
+  }
+
+  /** A range was right already. */
+  kept(bytes: number): void {
+    if (bytes === 0) return;
+    this.bytesDone += bytes;
+    this.#tick();
+  }
+
+  /** Emits a progress event unless one was emitted just now. */
+  #tick(): void {
     const now = performance.now();
     if (now - this.#lastEvent < PROGRESS_INTERVAL_MS) return;
     this.#lastEvent = now;

@@ -43,8 +43,8 @@ export class LinearDigest {
     this.#add(block, block + 1, digest);
   }
 
-  /** Blocks `start` … `end - 1` were left out. */
-  leave(start: number, end: number): void {
+  /** Blocks `start` … `end - 1` are not put. */
+  skip(start: number, end: number): void {
     this.#add(start, end, undefined);
   }
 

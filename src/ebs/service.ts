@@ -1,0 +1,109 @@
+/** The service of one region and account, for one call of the library: connected on first use, closed at its end. */
+import type { EBSClient } from '@aws-sdk/client-ebs';
+import type { EC2Client } from '@aws-sdk/client-ec2';
+import type { EbsDirectApi } from './api.ts';
+import { BlockReader } from './block-reader.ts';
+import { checkDeadlines, checkIdentity, connectEbs, type Deadlines, type ServiceOptions } from './connect.ts';
+import { type OpenEc2, openEc2, type SnapshotStates } from './ec2.ts';
+import { FastBlockApi } from './fast/fast-api.ts';
+import { Pacer, withPacing } from './pacing.ts';
+import { type RetryNotice, RetryPolicy, withRetries } from './retry.ts';
+import { SdkEbsApi } from './sdk-api.ts';
+
+export interface ServiceSettings extends ServiceOptions {
+  /** Your own client, with its region, credentials and endpoint; it stays yours and open. */
+  readonly ebsClient?: EBSClient | undefined;
+  /** The same for EC2. */
+  readonly ec2Client?: EC2Client | undefined;
+  /** Default `fast`; with your own client `sdk`, so that it is used as you made it. */
+  readonly transport?: 'fast' | 'sdk' | undefined;
+  readonly retryForMs?: number | undefined;
+  readonly deadlines?: Partial<Deadlines> | undefined;
+  /** Most payload bytes per second. */
+  readonly bytesPerSecond?: number | undefined;
+}
+
+/** The EBS direct APIs, connected. */
+export interface EbsConnection {
+  /** With retries. */
+  readonly api: EbsDirectApi;
+  /** Tells the pace that requests keep now. */
+  readonly pacer: Pacer;
+  /** Reads blocks of a snapshot, with retries that include the caller's own checks. */
+  reader(snapshotId: string, signal: AbortSignal): BlockReader;
+}
+
+/** Lists, starts and completions go beside the block requests. */
+const SPARE_CONNECTIONS = 4;
+
+export class Service {
+  readonly #settings: ServiceSettings;
+  readonly #workers: number;
+  readonly #onRetry: (notice: RetryNotice) => void;
+  #ebs: Promise<EbsConnection> | undefined;
+  #ec2: Promise<OpenEc2> | undefined;
+
+  /** @param workers most block requests in flight */
+  constructor(settings: ServiceSettings, workers: number, onRetry: (notice: RetryNotice) => void) {
+    this.#settings = settings;
+    this.#workers = workers;
+    this.#onRetry = onRetry;
+  }
+
+  /**
+   * Connects to the EBS direct APIs, or returns the connection.
+   * @throws ColdsnapError class `config` when there is no region or no credentials
+   */
+  ebs(): Promise<EbsConnection> {
+    this.#ebs ??= this.#connectEbs();
+    return this.#ebs;
+  }
+
+  async #connectEbs(): Promise<EbsConnection> {
+    const settings = this.#settings;
+    const deadlines = checkDeadlines(settings.deadlines);
+    const own = settings.ebsClient;
+    const client = own ?? (await connectEbs(settings, this.#workers + SPARE_CONNECTIONS, deadlines));
+    if (own !== undefined) await checkIdentity(own.config);
+    const policy = new RetryPolicy({
+      retryForMs: settings.retryForMs,
+      onRetry: this.#onRetry,
+      refreshCredentials: async () => {
+        await client.config.credentials({ forceRefresh: true });
+      },
+    });
+    const sdk = new SdkEbsApi(client, { borrowed: own !== undefined });
+    const transport = settings.transport ?? (own === undefined ? 'fast' : 'sdk');
+    const blocks =
+      transport === 'fast'
+        ? new FastBlockApi(sdk, client, { connections: this.#workers, deadlines })
+        : sdk;
+    const { bytesPerSecond } = settings;
+    const pacer = new Pacer({ workers: this.#workers, bytesPerSecond, idleMs: deadlines.idleMs });
+    const paced = withPacing(blocks, pacer);
+    const api = withRetries(paced, policy);
+    const reader = (snapshotId: string, signal: AbortSignal) =>
+      new BlockReader({ list: api, get: paced, policy }, snapshotId, signal);
+    return { api, pacer, reader };
+  }
+
+  /**
+   * Connects to EC2, or returns the connection.
+   * @throws ColdsnapError class `config` when there is no region or no credentials
+   */
+  async ec2(): Promise<SnapshotStates> {
+    this.#ec2 ??= openEc2({ ...this.#settings, onRetry: this.#onRetry });
+    return (await this.#ec2).states;
+  }
+
+  /** The same service for a last request after a failure, which is not retried for longer than `retryForMs`. */
+  impatient(retryForMs: number): Service {
+    return new Service({ ...this.#settings, retryForMs }, 1, () => {});
+  }
+
+  /** Drops idle connections; requests in flight must have ended. */
+  close(): void {
+    this.#ebs?.then(({ api }) => api.close()).catch(() => {});
+    this.#ec2?.then((ec2) => ec2.close()).catch(() => {});
+  }
+}

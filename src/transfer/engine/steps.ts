@@ -1,0 +1,44 @@
+/** Plans: lists of blocks turned into steps that cover the volume. */
+import type { BlockStep, Step } from './block.ts';
+import type { RangeSet } from './range-set.ts';
+
+/**
+ * Plans the transfer of listed blocks: what lies between them must read as zeros.
+ *
+ * @param blocks ascending
+ * @param end block at which the volume ends; asked for after the last block
+ * @param done blocks that are right already
+ */
+export async function* listedBlocks(
+  blocks: AsyncIterable<BlockStep>,
+  end: () => number,
+  done: RangeSet,
+): AsyncGenerator<Step, void, undefined> {
+  let next = 0;
+  for await (const block of blocks) {
+    if (block.index > next) yield* gap(next, block.index, done);
+    if (!done.has(block.index)) yield block;
+    next = block.index + 1;
+  }
+  yield* gap(next, end(), done);
+}
+
+function* gap(start: number, end: number, done: RangeSet): Generator<Step, void, undefined> {
+  for (const [from, to] of done.missing(start, end)) yield { kind: 'zeros', start: from, end: to };
+}
+
+/** Cuts ranges of zeros into steps of at most `most` blocks. */
+export async function* cutZeros(
+  steps: AsyncIterable<Step>,
+  most: number,
+): AsyncGenerator<Step, void, undefined> {
+  for await (const step of steps) {
+    if (step.kind !== 'zeros') {
+      yield step;
+      continue;
+    }
+    for (let start = step.start; start < step.end; start += most) {
+      yield { kind: 'zeros', start, end: Math.min(start + most, step.end) };
+    }
+  }
+}

@@ -1,0 +1,82 @@
+/** The journal of an upload: its snapshot, what has been put, and the state of the LINEAR checksum. */
+import type { BlockRange } from '../engine/range-set.ts';
+import type { LinearPrefix } from '../snapshot/linear-digest.ts';
+import type { Journal } from './journal.ts';
+import { isCount, isOptional, isRanges } from './schema.ts';
+
+/** With the same token and parameters, StartSnapshot returns the same snapshot again. */
+export interface UploadToken {
+  readonly clientToken: string;
+  /** Whether the snapshot was started with the marker tag: a repeated start must have the same tags. */
+  readonly marked: boolean;
+}
+
+export interface UploadJournal extends UploadToken {
+  readonly version: 1;
+  readonly kind: 'upload';
+  /** Empty until StartSnapshot has answered. */
+  readonly snapshotId: string;
+  /** Everything that decides which blocks are put, and with which parameters the snapshot was started. */
+  readonly parameters: string;
+  readonly source: string;
+  readonly blockSize: number;
+  /** There once everything was put and the completion was about to be requested. */
+  readonly completing?: boolean;
+  readonly done: readonly BlockRange[];
+  readonly linear: { readonly block: number; readonly count: number; readonly state: string };
+}
+
+/** What an earlier run left. `rejected` says why it cannot be used, and which snapshot it leaves. */
+export type UploadLookup =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'rejected'; readonly reason: string; readonly snapshotId?: string }
+  | { readonly kind: 'usable'; readonly journal: UploadJournal };
+
+/** Looks for the journal of an unfinished upload of this very source with these very parameters. */
+export async function findUploadJournal(
+  journal: Journal<UploadJournal>,
+  parameters: string,
+): Promise<UploadLookup> {
+  const reading = await journal.read();
+  if (reading.kind !== 'found') return reading;
+  const { content } = reading;
+  if (!reading.sealed || !isUploadJournal(content)) {
+    const reason = await journal.setAside('it is not an upload journal of this version');
+    return { kind: 'rejected', reason };
+  }
+  const earlier = content.snapshotId === '' ? {} : { snapshotId: content.snapshotId };
+  if (content.source !== journal.location.identity)
+    return { kind: 'rejected', reason: 'the source has changed', ...earlier };
+  if (content.parameters !== parameters)
+    return { kind: 'rejected', reason: 'the upload had other options', ...earlier };
+  return { kind: 'usable', journal: content };
+}
+
+/** The state of the LINEAR checksum as a journal keeps it. */
+export function savedPrefix({ block, count, state }: LinearPrefix): UploadJournal['linear'] {
+  return { block, count, state: Buffer.from(state).toString('base64') };
+}
+
+export function restoredPrefix({ block, count, state }: UploadJournal['linear']): LinearPrefix {
+  return { block, count, state: Buffer.from(state, 'base64') };
+}
+
+function isUploadJournal(content: unknown): content is UploadJournal {
+  const journal = content as Partial<UploadJournal> | null | undefined;
+  return (
+    typeof journal === 'object' &&
+    journal !== null &&
+    journal.version === 1 &&
+    journal.kind === 'upload' &&
+    [journal.snapshotId, journal.clientToken, journal.parameters, journal.source].every(
+      (text) => typeof text === 'string',
+    ) &&
+    typeof journal.marked === 'boolean' &&
+    isCount(journal.blockSize) &&
+    isOptional(journal.completing, 'boolean') &&
+    isRanges(journal.done) &&
+    isCount(journal.linear?.block) &&
+    isCount(journal.linear?.count) &&
+    typeof journal.linear?.state === 'string'
+  );
+}

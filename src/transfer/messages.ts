@@ -1,0 +1,257 @@
+/** Every sentence of this layer: its errors, ready to be thrown, and its warnings, as code and message. */
+import { ColdsnapError } from '../errors.ts';
+import { GIB, MAX_VOLUME_GIB } from '../geometry.ts';
+
+function usage(code: string, message: string, hint?: string): ColdsnapError {
+  return new ColdsnapError('usage', code, message, { hint });
+}
+
+function refused(code: string, message: string, hint: string, snapshotId?: string): ColdsnapError {
+  return new ColdsnapError('refused', code, message, { hint, snapshotId });
+}
+
+/** What went wrong, for the middle of a sentence. */
+export function describeFailure(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+// Arguments
+
+export const badWorkers = (workers: unknown, most: number) =>
+  usage('BAD_WORKERS', `workers must be a whole number from 1 to ${most}, not ${workers}`);
+
+export const badRetryFor = (retryForMs: unknown) =>
+  usage('BAD_RETRY_FOR', `the retry time must be 0 or more, not ${retryForMs}`);
+
+export const badCheckpointInterval = (ms: unknown) =>
+  usage('BAD_CHECKPOINT_INTERVAL', `the journal can be saved every 1 to 2,147,483,647 ms, not every ${ms}`);
+
+export const badRate = (bytesPerSecond: unknown) =>
+  usage('BAD_RATE', `the rate must be above 0, not ${bytesPerSecond}`);
+
+export const badSnapshotId = (snapshotId: string) =>
+  usage(
+    'BAD_SNAPSHOT_ID',
+    `"${snapshotId}" is not a snapshot ID`,
+    'A snapshot ID looks like snap-0123456789abcdef0.',
+  );
+
+export const badWaitCondition = (name: string, expected: string, value: unknown) =>
+  usage('BAD_WAIT_OPTION', `${name} must be ${expected}, not ${value}`);
+
+// Uploads: what is asked for
+
+export const parentWithEncryption = () =>
+  usage(
+    'PARENT_WITH_ENCRYPTION',
+    'a parent snapshot and encryption cannot be combined',
+    'A child is encrypted with the key of its parent.',
+  );
+
+export const omitWithEncryption = () =>
+  refused(
+    'OMIT_WITH_ENCRYPTION',
+    'zero blocks cannot be omitted from an encrypted snapshot: omitted blocks read as random data',
+    'Send all zeros, or skip only what was never written.',
+  );
+
+export const omitWithDefaultEncryption = (snapshotId: string) =>
+  refused(
+    'OMIT_WITH_ENCRYPTION',
+    `snapshot ${snapshotId} is encrypted by the account's default, and omitted zero blocks would read as random data`,
+    'Send all zeros.',
+    snapshotId,
+  );
+
+export const omitWithParent = () =>
+  refused(
+    'OMIT_WITH_PARENT',
+    "zero blocks cannot be omitted from a child: omitted blocks keep the parent's content",
+    'Send all zeros.',
+  );
+
+export const badVolumeSize = (gib: unknown) =>
+  usage('BAD_VOLUME_SIZE', `a volume has 1 to ${MAX_VOLUME_GIB} GiB, not ${gib}`);
+
+export const volumeTooSmall = (sourceBytes: number, gib: number, needed: number) =>
+  usage(
+    'VOLUME_TOO_SMALL',
+    `the source has ${sourceBytes} bytes, the volume of ${gib} GiB only ${gib * GIB}`,
+    `Set a volume size of ${needed} GiB or more.`,
+  );
+
+export const sourceTooLarge = (gib: number) =>
+  usage('SOURCE_TOO_LARGE', `the source has ${gib} GiB; a volume has at most ${MAX_VOLUME_GIB}`);
+
+export const descriptionTooLong = (most: number) =>
+  usage('BAD_DESCRIPTION', `the description is longer than ${most} characters`);
+
+export const badTag = (problem: string) => usage('BAD_TAG', problem);
+
+// Snapshots
+
+export const noList = (snapshotId: string) =>
+  new ColdsnapError('permanent', 'BAD_LIST', `${snapshotId} has no list`, { snapshotId });
+
+export const snapshotFailed = (snapshotId: string) =>
+  new ColdsnapError('permanent', 'SNAPSHOT_FAILED', `snapshot ${snapshotId} is in state "error"`, {
+    snapshotId,
+    hint: 'Upload again: that starts a new snapshot.',
+  });
+
+export const sourceBusy = (path: string, lock: string) =>
+  new ColdsnapError('refused', 'SOURCE_BUSY', `another run is uploading ${path} (it holds ${lock})`, {
+    path,
+    hint: 'Wait for it to end, or give this upload its own journal.',
+  });
+
+export const notPendingUpload = (snapshotId: string) =>
+  refused(
+    'NOT_A_PENDING_UPLOAD',
+    `${snapshotId} is not an unfinished snapshot that coldsnap started; nothing was deleted`,
+    'List them first.',
+    snapshotId,
+  );
+
+/** The error, with the snapshot that it leaves behind. */
+export function withSnapshot(error: unknown, snapshotId: string): unknown {
+  if (!(error instanceof ColdsnapError) || error.snapshotId !== undefined) return error;
+  const { class: errorClass, code, message, cause } = error;
+  return new ColdsnapError(errorClass, code, message, { ...error, cause, snapshotId });
+}
+
+// Stalled runs
+
+export const stalled = (seconds: number, what: string) =>
+  new ColdsnapError('gave-up', 'STALLED', `no progress for ${seconds} s; still waiting for ${what}`, {
+    hint: 'Run it again to resume.',
+  });
+
+// Warnings
+
+type Warning = [code: string, message: string];
+
+export const warnings = {
+  stalled: (seconds: number, what: string): Warning => [
+    'STALLED',
+    `No progress for ${seconds} s; waiting for ${what}.`,
+  ],
+
+  ignoringJournal: (operation: string, reason: string): Warning => [
+    'JOURNAL_NOT_USED',
+    `Ignoring the journal of an earlier ${operation} (${reason}); starting over.`,
+  ],
+
+  ignoringUploadJournal(reason: string, earlier?: string): Warning {
+    const [code, message] = warnings.ignoringJournal('upload', reason);
+    if (earlier === undefined) return [code, message];
+    return [code, `${message} The earlier snapshot ${earlier} still exists; "coldsnap pending" lists it.`];
+  },
+
+  journalNotLocked: (operation: string, error: unknown): Warning => [
+    'JOURNAL_NOT_LOCKED',
+    `Could not lock the journal (${describeFailure(error)}); make sure that no other ${operation} uses it.`,
+  ],
+
+  journalNotWritten: (operation: string, path: string, error: unknown): Warning => [
+    'JOURNAL_NOT_WRITTEN',
+    `Could not write the journal ${path} (${describeFailure(error)}); the ${operation} continues without it.`,
+  ],
+
+  journalsNotRead: (error: unknown): Warning => [
+    'JOURNALS_NOT_READ',
+    `Could not search the journals: ${describeFailure(error)}.`,
+  ],
+
+  journalNotRemoved: (path: string, error: unknown): Warning => [
+    'JOURNAL_NOT_REMOVED',
+    `Could not remove the journal ${path}: ${describeFailure(error)}.`,
+  ],
+
+  zerosOmitted: (): Warning => [
+    'ZEROS_OMITTED',
+    'Blocks of zeros are omitted. They read as zeros only while neither the snapshot nor a copy or volume of it is ' +
+      'encrypted; encrypted, they read as random data.',
+  ],
+
+  snapshotDeleted: (snapshotId: string): Warning => [
+    'SNAPSHOT_DELETED',
+    `Snapshot ${snapshotId} was deleted.`,
+  ],
+
+  snapshotNotDeleted: (snapshotId: string, error: unknown): Warning => [
+    'SNAPSHOT_LEFT',
+    `Could not delete snapshot ${snapshotId} (${describeFailure(error)}); "coldsnap pending" lists it.`,
+  ],
+
+  snapshotUnfinished: (snapshotId: string, resumable: boolean): Warning => [
+    'SNAPSHOT_LEFT',
+    resumable
+      ? `Snapshot ${snapshotId} is unfinished. Run the same command again to resume; "coldsnap pending" lists it.`
+      : `Snapshot ${snapshotId} is unfinished. It cannot be resumed; "coldsnap pending" lists it and can delete it.`,
+  ],
+
+  snapshotMayExist: (resumable: boolean): Warning => [
+    'SNAPSHOT_MAYBE_LEFT',
+    `A snapshot may have been created before the reply was lost; ${
+      resumable ? 'run the same command again to resume it' : '"coldsnap pending" lists it'
+    }.`,
+  ],
+
+  notProbed: (snapshotId: string, error: Error): Warning => [
+    'NOT_PROBED',
+    `Could not check whether ${snapshotId} is readable: ${error.message}.`,
+  ],
+
+  snapshotNotYetKnown: (snapshotId: string, patience: string): Warning => [
+    'SNAPSHOT_NOT_YET_KNOWN',
+    `EC2 does not list ${snapshotId} yet; checking for up to ${patience}.`,
+  ],
+};
+
+// Waiting
+
+/** A limit of a wait was reached; `state` completes "snap-… is …". */
+export const waitTimedOut = (snapshotId: string, state: string, after: string) =>
+  new ColdsnapError('gave-up', 'WAIT_TIMED_OUT', `${snapshotId} ${state} after ${after}`, {
+    hint: 'Waiting does not affect the snapshot; wait again, or longer.',
+    operation: 'DescribeSnapshots',
+    snapshotId,
+  });
+
+export const snapshotNotFound = (snapshotId: string, everKnown: boolean, elapsed: string) =>
+  new ColdsnapError(
+    'permanent',
+    'SNAPSHOT_NOT_FOUND',
+    `${snapshotId} ${everKnown ? 'was deleted during the wait' : 'does not exist'}: EC2 has not listed it for ${elapsed}`,
+    {
+      hint: 'Check the snapshot ID, the region and the account.',
+      operation: 'DescribeSnapshots',
+      snapshotId,
+    },
+  );
+
+export const snapshotNotReadable = (snapshotId: string, elapsed: string, cause: ColdsnapError) =>
+  new ColdsnapError(
+    'gave-up',
+    'SNAPSHOT_NOT_READABLE',
+    `${snapshotId} is completed but could not be listed for ${elapsed}: ${cause.message}`,
+    {
+      ...cause,
+      hint: 'An archived or publicly shared snapshot cannot be read through the EBS direct APIs.',
+      cause,
+    },
+  );
+
+/** The snapshot is in a state that no other follows by itself. */
+export function snapshotInDeadState(snapshotId: string, state: 'error' | 'recoverable', reason = ''): ColdsnapError {
+  const [what, hint] =
+    state === 'error'
+      ? [
+          `is in state "error"${reason === '' ? '' : `: ${reason}`}`,
+          'It cannot be used any more; delete it, and upload again.',
+        ]
+      : ['is in the Recycle Bin', 'Restore it from there first.'];
+  const details = { hint, operation: 'DescribeSnapshots', snapshotId };
+  return new ColdsnapError('permanent', 'SNAPSHOT_FAILED', `${snapshotId} ${what}`, details);
+}

@@ -1,0 +1,92 @@
+/** One call of the library: who may stop it, what it counts, what it warns of. */
+import { setMaxListeners } from 'node:events';
+import { abortable } from '../../ebs/abortable.ts';
+import type { EbsConnection, Service } from '../../ebs/service.ts';
+import { abortedError } from '../../errors.ts';
+import type { WaitingFor } from '../engine/block.ts';
+import type { TransferEvent, TransferPhase, TransferProgress } from '../events.ts';
+import type { ClientOptions } from '../options.ts';
+import { checkCheckpointInterval, checkRate, checkRetryFor, checkWorkers } from './checks.ts';
+import { Meter } from './meter.ts';
+import { Watchdog } from './watchdog.ts';
+
+export interface RunOptions extends ClientOptions {
+  readonly workers?: number | undefined;
+  readonly bytesPerSecond?: number | undefined;
+  readonly checkpointIntervalMs?: number | undefined;
+}
+
+export class Run {
+  /** Fires with the caller's signal or with the first failure; no request and no write begins after it. */
+  readonly signal: AbortSignal;
+  readonly meter: Meter;
+  readonly watchdog: Watchdog;
+  readonly workers: number;
+  readonly checkpointIntervalMs: number;
+  readonly #failure = new AbortController();
+
+  /** @throws ColdsnapError class `usage` for numbers out of range, `aborted` when the caller's signal has fired */
+  constructor(options: RunOptions) {
+    this.workers = checkWorkers(options.workers);
+    const retryForMs = checkRetryFor(options.retryForMs);
+    checkRate(options.bytesPerSecond);
+    this.checkpointIntervalMs = checkCheckpointInterval(options.checkpointIntervalMs);
+    const { signal } = options;
+    if (signal?.aborted) throw abortedError(signal);
+    this.signal = signal ? AbortSignal.any([signal, this.#failure.signal]) : this.#failure.signal;
+    // Every request in flight listens to it; their number is bounded by the workers.
+    setMaxListeners(0, this.signal);
+    this.meter = new Meter(options.onEvent);
+    this.watchdog = new Watchdog(this.meter, retryForMs, this.stop);
+  }
+
+  /** Stops everything that is under way. */
+  readonly stop = (failure?: unknown): void => this.#failure.abort(failure);
+
+  readonly warn = (code: string, message: string): void =>
+    this.meter.emit({ type: 'warning', code, message });
+
+  phase(phase: TransferPhase): void {
+    this.meter.emit({ type: 'phase', phase });
+  }
+
+  /** Connects to the EBS direct APIs. What gives region and credentials may hang, and knows of no signal. */
+  async connect(service: Service): Promise<EbsConnection> {
+    const ebs = await this.waitFor('region and credentials', 'service', () => service.ebs());
+    this.meter.pacer = ebs.pacer;
+    return ebs;
+  }
+
+  /** Tells the listener that the transfer begins, with what an earlier run has done. */
+  begin(start: Omit<Extract<TransferEvent, { type: 'start' }>, 'type'>): void {
+    this.meter.begin(start.volumeSize, start.bytesResumed);
+    this.meter.emit({ type: 'start', ...start });
+  }
+
+  /** Tells the listener that the transfer is done. */
+  done(snapshotId: string): TransferProgress {
+    const progress = this.meter.progress();
+    this.meter.emit({ type: 'done', snapshotId, ...progress });
+    return progress;
+  }
+
+  /**
+   * Names `work` to the watchdog while it lasts.
+   * @param what completes "waiting for …"
+   */
+  async watch<T>(what: string, on: WaitingFor, work: () => Promise<T>): Promise<T> {
+    this.watchdog.doing(what, what, on);
+    const result = await work();
+    this.watchdog.done(what);
+    return result;
+  }
+
+  /** The same for work that knows of no signal: it is abandoned when the run stops. */
+  waitFor<T>(what: string, on: WaitingFor, work: () => Promise<T>): Promise<T> {
+    return this.watch(what, on, () => abortable(work(), this.signal));
+  }
+
+  close(): void {
+    this.watchdog.close();
+  }
+}

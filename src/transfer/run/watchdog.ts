@@ -1,0 +1,82 @@
+/**
+ * Knows what every worker is doing. After a while without progress it warns of what is being waited for; when the service
+ * has been silent for longer than any retry lasts, it ends the run. A slow disk or a paused reader of a pipe is waited
+ * for, with a warning.
+ */
+import type { ColdsnapError } from '../../errors.ts';
+import type { WaitingFor } from '../engine/block.ts';
+import { stalled, warnings } from '../messages.ts';
+import type { Meter } from './meter.ts';
+
+/** Time without progress that deserves a warning. */
+const WARN_AFTER_MS = 60_000;
+/** Beyond the retry time, for the deadlines of a last request. */
+const GRACE_MS = 120_000;
+const CHECK_INTERVAL_MS = 5_000;
+interface Activity {
+  readonly what: string;
+  readonly on: WaitingFor;
+  readonly since: number;
+}
+
+export class Watchdog {
+  readonly #meter: Meter;
+  readonly #limitMs: number;
+  readonly #stop: (failure: ColdsnapError) => void;
+  readonly #now: () => number;
+  readonly #activities = new Map<number | string, Activity>();
+  readonly #timer: NodeJS.Timeout;
+  #lastProgress: number;
+  #warnedAt = Number.NEGATIVE_INFINITY;
+
+  /**
+   * @param retryForMs how long retries last; the watchdog's own limit is beyond it
+   * @param stop is called with the failure when the service has been silent for too long
+   */
+  constructor(
+    meter: Meter,
+    retryForMs: number,
+    stop: (failure: ColdsnapError) => void,
+    now: () => number = () => performance.now(),
+  ) {
+    this.#meter = meter;
+    this.#limitMs = retryForMs + GRACE_MS;
+    this.#stop = stop;
+    this.#now = now;
+    this.#lastProgress = now();
+    this.#timer = setInterval(() => this.check(), CHECK_INTERVAL_MS);
+    this.#timer.unref();
+  }
+
+  /** A worker (or other part, by name) begins something; replaces what it was doing before. */
+  doing(who: number | string, what: string, on: WaitingFor): void {
+    this.#activities.set(who, { what, on, since: this.#now() });
+  }
+
+  /** It has finished: there is progress. */
+  done(who: number | string): void {
+    this.#activities.delete(who);
+    this.#lastProgress = this.#now();
+  }
+
+  /** Looks for progress. Called by its own timer. */
+  check(): void {
+    const now = this.#now();
+    const silentMs = now - this.#lastProgress;
+    if (silentMs < WARN_AFTER_MS || this.#activities.size === 0) return;
+    const oldest = [...this.#activities.values()].reduce((a, b) => (b.since < a.since ? b : a));
+    const seconds = Math.round(silentMs / 1000);
+    if (silentMs >= this.#limitMs && oldest.on === 'service') {
+      this.#stop(stalled(seconds, oldest.what));
+      return;
+    }
+    if (now - this.#warnedAt < WARN_AFTER_MS) return;
+    this.#warnedAt = now;
+    const [code, message] = warnings.stalled(seconds, oldest.what);
+    this.#meter.emit({ type: 'warning', code, message });
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+}

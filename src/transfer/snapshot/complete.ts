@@ -1,0 +1,58 @@
+/** Ends a snapshot: completes it, or deletes it after a failure. */
+import type { CompleteRequest } from '../../ebs/api.ts';
+import type { Service } from '../../ebs/service.ts';
+import { ColdsnapError } from '../../errors.ts';
+import type { Run } from '../run/run.ts';
+import { waitUntil, waitServices } from '../wait.ts';
+
+/** How long EC2 may call a completed snapshot pending before a refused completion counts as a failure. */
+const CONFIRM_MS = 300_000;
+/** How long the deletion after a failure may take, which nothing else can interrupt. */
+const DELETE_MS = 10_000;
+
+/**
+ * Completes a snapshot. When a reply was lost, a repeated completion may be refused though the first one counted: then
+ * EC2's state decides.
+ *
+ * @param repeated whether an earlier request may have counted
+ * @returns the snapshot's state
+ */
+export async function completeSnapshot(
+  run: Run,
+  service: Service,
+  request: CompleteRequest,
+  repeated: () => boolean,
+): Promise<string> {
+  const { signal, meter } = run;
+  const { api } = await service.ebs();
+  try {
+    return await api.completeSnapshot(request, { signal });
+  } catch (refusal) {
+    if (!repeated() || !(refusal instanceof ColdsnapError) || refusal.class !== 'permanent') throw refusal;
+    const conditions = { successesRequired: 1, timeoutMs: CONFIRM_MS, signal };
+    try {
+      await waitUntil(request.snapshotId, conditions, meter.emit, waitServices(service));
+    } catch (error) {
+      if (error instanceof ColdsnapError && error.class === 'aborted') throw error;
+      throw refusal;
+    }
+    return 'completed';
+  }
+}
+
+/**
+ * Deletes an unfinished snapshot. Runs after a failure, perhaps an abort, so it does not listen to the run's signal.
+ * @returns why it could not be deleted, if so
+ */
+export async function deleteSnapshot(service: Service, snapshotId: string): Promise<Error | undefined> {
+  const last = service.impatient(DELETE_MS);
+  try {
+    const ec2 = await last.ec2();
+    await ec2.delete(snapshotId, { justStarted: true, signal: AbortSignal.timeout(DELETE_MS) });
+    return undefined;
+  } catch (error) {
+    return error as Error;
+  } finally {
+    last.close();
+  }
+}

@@ -1,0 +1,144 @@
+/** What an upload asks for: checked before anything is opened or requested, then turned into requests. */
+import { basename } from 'node:path';
+import type { SnapshotTag, StartedSnapshot, StartRequest } from '../../ebs/api.ts';
+import { GIB, MAX_VOLUME_GIB } from '../../geometry.ts';
+import type { UploadToken } from '../journal/upload.ts';
+import {
+  badTag,
+  badVolumeSize,
+  descriptionTooLong,
+  omitWithDefaultEncryption,
+  omitWithEncryption,
+  omitWithParent,
+  parentWithEncryption,
+  sourceTooLarge,
+  volumeTooSmall,
+} from '../messages.ts';
+import type { UploadOptions } from '../options.ts';
+import { UPLOAD_MARKER_TAG } from './marker.ts';
+
+/** Limits of StartSnapshot, from the service model. */
+const MAX_DESCRIPTION = 255;
+const MAX_TAGS = 50;
+const MAX_TAG_KEY = 127;
+const MAX_TAG_VALUE = 255;
+
+/**
+ * Refuses options that contradict one another or the service's limits.
+ * @throws ColdsnapError class `usage`, or `refused` where omitted zeros would read as something else
+ */
+export function checkUploadOptions(options: UploadOptions): void {
+  const encrypts = options.kmsKeyId !== undefined || options.encrypted === true;
+  const child = options.parentSnapshotId !== undefined;
+  if (encrypts && child) throw parentWithEncryption();
+  if (options.omitZeroBlocks && encrypts) throw omitWithEncryption();
+  if (options.omitZeroBlocks && child) throw omitWithParent();
+  const size = options.volumeSizeGiB;
+  if (size !== undefined && (!Number.isInteger(size) || size < 1 || size > MAX_VOLUME_GIB))
+    throw badVolumeSize(size);
+  if ((options.description?.length ?? 0) > MAX_DESCRIPTION) throw descriptionTooLong(MAX_DESCRIPTION);
+  checkTags(options.tags ?? []);
+}
+
+/**
+ * Checks a snapshot that was just started, while nothing is put into it: with encryption as the account's default it is
+ * encrypted though nobody asked, and what is omitted would read as random data.
+ * @throws ColdsnapError class `refused`
+ */
+export function checkOmission({ snapshotId, kmsKeyArn, sseType = 'none' }: StartedSnapshot): void {
+  if (kmsKeyArn !== undefined || sseType !== 'none') throw omitWithDefaultEncryption(snapshotId);
+}
+
+function checkTags(tags: readonly SnapshotTag[]): void {
+  const keys = new Set<string>();
+  for (const { key, value } of tags) {
+    if (key.length < 1 || key.length > MAX_TAG_KEY)
+      throw badTag(`a tag's key has 1 to ${MAX_TAG_KEY} characters: "${key}"`);
+    if (value.length > MAX_TAG_VALUE)
+      throw badTag(`the value of tag "${key}" is longer than ${MAX_TAG_VALUE} characters`);
+    if (/^aws:/i.test(key)) throw badTag(`tag "${key}": keys that begin with "aws:" belong to AWS`);
+    if (keys.has(key)) throw badTag(`tag "${key}" is given twice`);
+    keys.add(key);
+  }
+  if (keys.size > MAX_TAGS) throw badTag(`a snapshot has at most ${MAX_TAGS} tags, not ${keys.size}`);
+}
+
+/**
+ * The volume's size in GiB: as requested, or the source's rounded up.
+ * @throws ColdsnapError class `usage` when the source does not fit
+ */
+export function volumeSizeFor(options: UploadOptions, sourceBytes: number): number {
+  const needed = Math.max(1, Math.ceil(sourceBytes / GIB));
+  const size = options.volumeSizeGiB ?? needed;
+  if (size < needed) throw volumeTooSmall(sourceBytes, size, needed);
+  if (needed > MAX_VOLUME_GIB) throw sourceTooLarge(needed);
+  return size;
+}
+
+/** Minutes without a put until the service cancels the snapshot: the most it allows, where a later run can resume. */
+const RESUMABLE_TIMEOUT = 4_320;
+/** A stream cannot be resumed; a day is enough for pauses in what feeds it. */
+const STREAM_TIMEOUT = 1_440;
+
+/** The snapshot that a sink makes. */
+export interface NewSnapshot {
+  /** The same token gives the same request, and so the same snapshot. */
+  readonly request: (token: UploadToken) => StartRequest;
+  /** What must be the same for a later run to resume: everything that decides what is put. */
+  readonly parameters: string;
+  /** Whether the user gave tags. */
+  readonly tagged: boolean;
+  /** A child keeps its parent's content wherever nothing is put. */
+  readonly hasParent: boolean;
+  readonly omitZeroBlocks: boolean;
+  readonly onFailure: 'keep' | 'delete';
+  readonly keepJournal: boolean;
+}
+
+/** @param resumable whether a later run can resume the upload */
+export function newSnapshot(
+  options: UploadOptions & { volumeSizeGiB: number },
+  resumable: boolean,
+): NewSnapshot {
+  const request = (token: UploadToken) => startRequest(options, { ...token, resumable });
+  const { omitZeroBlocks = false, detectHoles = false, holesFromSidecar = '' } = options;
+  return {
+    request,
+    parameters: JSON.stringify({
+      ...request({ clientToken: '', marked: false }),
+      omitZeroBlocks,
+      detectHoles,
+      holesFromSidecar,
+    }),
+    tagged: (options.tags ?? []).length > 0,
+    hasParent: options.parentSnapshotId !== undefined,
+    omitZeroBlocks,
+    onFailure: options.onFailure ?? 'keep',
+    keepJournal: options.keepCheckpoint === true,
+  };
+}
+
+/** The request that starts the snapshot. Only these parameters and the client token make it the same snapshot again. */
+export function startRequest(
+  options: UploadOptions & { volumeSizeGiB: number },
+  run: UploadToken & { resumable: boolean },
+): StartRequest {
+  const description =
+    options.description ??
+    (typeof options.source === 'string' && options.source !== '-'
+      ? basename(options.source).slice(0, MAX_DESCRIPTION)
+      : undefined);
+  const tags = [...(options.tags ?? [])];
+  if (run.marked && tags.length < MAX_TAGS) tags.push(UPLOAD_MARKER_TAG);
+  const encrypted = options.kmsKeyId !== undefined || options.encrypted === true;
+  return {
+    volumeSizeGiB: options.volumeSizeGiB,
+    clientToken: run.clientToken,
+    timeoutMinutes: run.resumable ? RESUMABLE_TIMEOUT : STREAM_TIMEOUT,
+    ...(tags.length === 0 ? {} : { tags }),
+    ...(description === undefined ? {} : { description }),
+    ...(options.parentSnapshotId === undefined ? {} : { parentSnapshotId: options.parentSnapshotId }),
+    ...(encrypted ? { encrypted: true } : {}),
+    ...(options.kmsKeyId === undefined ? {} : { kmsKeyArn: options.kmsKeyId }),
+  };
+}

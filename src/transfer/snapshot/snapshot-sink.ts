@@ -1,0 +1,278 @@
+/** A new snapshot as a sink: blocks are put, zeros skipped or put, and at the end the snapshot is completed. */
+import { createHash } from 'node:crypto';
+import { abortable } from '../../ebs/abortable.ts';
+import type { StartedSnapshot } from '../../ebs/api.ts';
+import type { RetryNotice } from '../../ebs/retry.ts';
+import type { EbsConnection, Service } from '../../ebs/service.ts';
+import { abortedError } from '../../errors.ts';
+import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
+import { RangeSet } from '../engine/range-set.ts';
+import type { Journal } from '../journal/journal.ts';
+import { findUploadJournal, savedPrefix, type UploadJournal, type UploadLookup } from '../journal/upload.ts';
+import { snapshotFailed, warnings, withSnapshot } from '../messages.ts';
+import type { Run } from '../run/run.ts';
+import { completeSnapshot, deleteSnapshot } from './complete.ts';
+import { LinearDigest } from './linear-digest.ts';
+import type { NewSnapshot } from './request.ts';
+import { emptySnapshot, type OpenSnapshot, startSnapshot } from './start.ts';
+
+/**
+ * Where zero blocks are omitted, one in so many is put all the same: the service cancels a snapshot into which nothing
+ * was put for long, however busily zeros are read meanwhile. At 512 KiB that is one every 8 GiB. Chosen by index and not
+ * by time, so that a later run knows which were put.
+ */
+const KEEPALIVE_BLOCKS = 16_384;
+
+export class SnapshotSink implements BlockSink {
+  readonly label = 'the service';
+  readonly waitsFor = 'service';
+  readonly zerosPerStep: number;
+  readonly #run: Run;
+  readonly #service: Service;
+  readonly #spec: NewSnapshot;
+  readonly #journal: Journal<UploadJournal> | undefined;
+  #found: UploadLookup = { kind: 'none' };
+  #ebs: EbsConnection | undefined;
+  #open: OpenSnapshot | undefined;
+  #zeros: { readonly data: Uint8Array; readonly digest: Uint8Array } | undefined;
+  #starting = false;
+  /** The service may have started a snapshot in a request whose reply was lost. */
+  #startReplyLost = false;
+  #completing = false;
+  #completionRepeated = false;
+  #completed = false;
+
+  constructor(run: Run, service: Service, spec: NewSnapshot, journal: Journal<UploadJournal> | undefined) {
+    this.#run = run;
+    this.#service = service;
+    this.#spec = spec;
+    this.#journal = journal;
+    // In a child, nothing means what the parent holds: zeros have to be put, one block a step.
+    this.zerosPerStep = spec.hasParent ? 1 : Number.POSITIVE_INFINITY;
+  }
+
+  /** To be called with every retry of the service's. */
+  readonly noteRetry = ({ operation, error }: RetryNotice): void => {
+    if (operation === 'CompleteSnapshot') this.#completionRepeated = true;
+    if (operation === 'StartSnapshot' && error.class === 'transient') this.#startReplyLost = true;
+  };
+
+  /** Looks for the unfinished snapshot of an earlier run. Asks the service nothing. */
+  async claim(fresh: boolean): Promise<void> {
+    if (this.#journal === undefined) return;
+    const found = await findUploadJournal(this.#journal, this.#spec.parameters);
+    if (fresh) {
+      const earlier = found.kind === 'usable' ? found.journal.snapshotId : '';
+      if (earlier !== '') this.#discard('a fresh start was requested', earlier);
+      return;
+    }
+    if (found.kind === 'rejected') this.#discard(found.reason, found.snapshotId);
+    this.#found = found;
+  }
+
+  readonly #discard = (reason: string, earlier?: string): void =>
+    this.#run.warn(...warnings.ignoringUploadJournal(reason, earlier));
+
+  /**
+   * Starts the snapshot, or resumes the one that an earlier run started.
+   * @throws ColdsnapError when no snapshot can be started
+   */
+  async open(): Promise<StartedSnapshot> {
+    const { spec, run } = { spec: this.#spec, run: this.#run };
+    this.#ebs = await this.#service.ebs();
+    const { api } = this.#ebs;
+    const open = await run.watch('the snapshot to be started', 'service', () =>
+      startSnapshot(api, {
+        found: this.#found,
+        request: spec.request,
+        tagged: spec.tagged,
+        signal: run.signal,
+        before: async (token) => {
+          this.#starting = true;
+          if (this.#startReplyLost) run.warn(...warnings.snapshotMayExist(false));
+          this.#startReplyLost = false;
+          await this.#save(emptySnapshot({ snapshotId: '', blockSize: 0 }, token));
+        },
+        onDiscarded: this.#discard,
+      }),
+    );
+    this.#open = open;
+    this.#completionRepeated = open.completing;
+    const { snapshot } = open;
+    if (snapshot.status === 'error') throw snapshotFailed(snapshot.snapshotId);
+    run.meter.emit({ type: 'snapshot', snapshotId: snapshot.snapshotId });
+    return snapshot;
+  }
+
+  get #opened(): OpenSnapshot {
+    if (this.#open === undefined) throw new Error('open() comes first');
+    return this.#open;
+  }
+
+  /** Blocks that are put, or need not be. */
+  get resumedBlocks(): number {
+    return this.#opened.done.size;
+  }
+
+  /** The digests of blocks beyond the prefix are not known, so they are read again, though not put. */
+  get done(): RangeSet {
+    return new RangeSet([[0, this.#opened.linear.prefix().block]]);
+  }
+
+  admit(index: number): Promise<void> {
+    return abortable(this.#opened.linear.waitForWindow(index), this.#run.signal);
+  }
+
+  async write({ index, data, digest, zero, hole }: Block): Promise<BlockOutcome> {
+    if (hole) {
+      const { transferred } = await this.zeros(index, index + 1);
+      return transferred > 0 ? 'written' : 'kept';
+    }
+    const { done, linear } = this.#opened;
+    const omitted = zero && this.#spec.omitZeroBlocks && index % KEEPALIVE_BLOCKS !== KEEPALIVE_BLOCKS - 1;
+    if (omitted) return this.#skip(index, index + 1) > 0 ? 'skipped' : 'kept';
+    if (!done.has(index)) {
+      await this.#put(index, data, digest);
+      return 'written';
+    }
+    linear.put(index, digest);
+    return 'kept';
+  }
+
+  async #put(index: number, data: Uint8Array, digest: Uint8Array): Promise<void> {
+    const { snapshot, done, linear } = this.#opened;
+    const { signal } = this.#run;
+    if (signal.aborted) throw abortedError(signal);
+    const request = { snapshotId: snapshot.snapshotId, blockIndex: index, data, digest };
+    await this.#ebs?.api.putSnapshotBlock(request, { signal });
+    linear.put(index, digest);
+    done.add(index);
+  }
+
+  #skip(start: number, end: number): number {
+    const { done, linear } = this.#opened;
+    const before = done.size;
+    linear.skip(start, end);
+    done.add(start, end);
+    return done.size - before;
+  }
+
+  async zeros(start: number, end: number): Promise<ZerosOutcome> {
+    if (!this.#spec.hasParent) return { transferred: 0, skipped: this.#skip(start, end) };
+    const { done, linear } = this.#opened;
+    this.#zeros ??= zeroBlock(this.#opened.snapshot.blockSize);
+    const { data, digest } = this.#zeros;
+    let transferred = 0;
+    for (let index = start; index < end; index++) {
+      if (done.has(index)) {
+        linear.put(index, digest);
+      } else {
+        await this.#put(index, data, digest);
+        transferred++;
+      }
+    }
+    return { transferred, skipped: 0 };
+  }
+
+  keep(start: number, end: number): void {
+    this.#skip(start, end);
+  }
+
+  /** The service has what was put, so nothing needs to be made durable first. */
+  async checkpoint(): Promise<void> {
+    await this.#save(this.#opened);
+  }
+
+  async #save({ snapshot, token, done, linear }: OpenSnapshot): Promise<void> {
+    await this.#journal?.save({
+      version: 1,
+      kind: 'upload',
+      source: this.#journal.location.identity,
+      snapshotId: snapshot.snapshotId,
+      blockSize: snapshot.blockSize,
+      ...token,
+      parameters: this.#spec.parameters,
+      ...(this.#completing ? { completing: true } : {}),
+      done: done.ranges(),
+      linear: savedPrefix(linear.prefix()),
+    });
+  }
+
+  /** Completes the snapshot and removes the journal. */
+  async commit(): Promise<void> {
+    const { snapshot, linear } = this.#opened;
+    this.#run.phase('completing');
+    this.#completing = true;
+    // If this run ends before the reply comes, the next must not put what is no longer accepted.
+    await this.checkpoint();
+    const request = {
+      snapshotId: snapshot.snapshotId,
+      changedBlocksCount: linear.prefix().count,
+      linearDigest: linear.digest(),
+    };
+    this.#opened.status = await this.#run.watch('the snapshot to be completed', 'service', () =>
+      completeSnapshot(this.#run, this.#service, request, () => this.#completionRepeated),
+    );
+    if (this.#opened.status === 'error') throw snapshotFailed(snapshot.snapshotId);
+    await this.finish();
+  }
+
+  /** The snapshot is completed, by this run or an earlier one. */
+  async finish(): Promise<void> {
+    this.#completed = true;
+    if (!this.#spec.keepJournal) await this.#journal?.remove();
+  }
+
+  /** The snapshot's state as the service gave it last. */
+  get status(): string {
+    return this.#opened.status;
+  }
+
+  /**
+   * Saves what there is to resume, or deletes the snapshot: where that was requested, and where nobody can resume it.
+   * Warns of what stays. Returns the error to throw.
+   * @param useless whether no later run could finish the snapshot
+   */
+  async abandon(error: unknown, useless: boolean): Promise<unknown> {
+    this.#run.stop();
+    if (this.#open === undefined) {
+      await this.#cleanUpFailedStart(error);
+      return error;
+    }
+    const { snapshotId } = this.#open.snapshot;
+    if (this.#completed) return withSnapshot(error, snapshotId);
+    if (this.#spec.onFailure === 'delete' || useless) {
+      const failure = await deleteSnapshot(this.#service, snapshotId);
+      if (failure === undefined) {
+        await this.#journal?.remove();
+        this.#run.warn(...warnings.snapshotDeleted(snapshotId));
+        return error;
+      }
+      this.#run.warn(...warnings.snapshotNotDeleted(snapshotId, failure));
+    } else {
+      await this.checkpoint();
+      this.#run.warn(...warnings.snapshotUnfinished(snapshotId, this.#journal?.written === true));
+    }
+    return withSnapshot(error, snapshotId);
+  }
+
+  /** StartSnapshot failed. Unless the service refused every request for it, a snapshot may exist whose ID is not known. */
+  async #cleanUpFailedStart(error: unknown): Promise<void> {
+    if (!this.#starting) return;
+    if (this.#startReplyLost || isInterruption(error)) {
+      this.#run.warn(...warnings.snapshotMayExist(this.#journal?.written === true));
+    } else {
+      await this.#journal?.remove();
+    }
+  }
+}
+
+function isInterruption(error: unknown): boolean {
+  const { class: errorClass } = (error ?? {}) as { class?: unknown };
+  return errorClass === 'aborted' || errorClass === 'gave-up';
+}
+
+function zeroBlock(blockSize: number) {
+  const data = new Uint8Array(blockSize);
+  return { data, digest: createHash('sha256').update(data).digest() };
+}

@@ -1,0 +1,86 @@
+/** A snapshot as a source: what its list names is read from the service, the rest reads as zeros. */
+import type { BlockReference } from '../../ebs/api.ts';
+import type { BlockReader } from '../../ebs/block-reader.ts';
+import { type CheckedPage, listBlocks } from '../../ebs/list.ts';
+import type { EbsConnection } from '../../ebs/service.ts';
+import type { Geometry } from '../../geometry.ts';
+import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
+import type { RangeSet } from '../engine/range-set.ts';
+import { listedBlocks } from '../engine/steps.ts';
+import { noList } from '../messages.ts';
+import type { Run } from '../run/run.ts';
+
+type Pages = AsyncGenerator<CheckedPage<BlockReference>, void, undefined>;
+
+export class SnapshotBlocks implements BlockSource {
+  readonly label = 'the service';
+  readonly waitsFor = 'service';
+  readonly geometry: Geometry;
+  readonly #run: Run;
+  readonly #snapshotId: string;
+  readonly #reader: BlockReader;
+  readonly #pages: Pages;
+  #page: CheckedPage<BlockReference>;
+
+  private constructor(
+    run: Run,
+    snapshotId: string,
+    reader: BlockReader,
+    pages: Pages,
+    first: CheckedPage<BlockReference>,
+  ) {
+    this.#run = run;
+    this.#snapshotId = snapshotId;
+    this.#reader = reader;
+    this.#pages = pages;
+    this.#page = first;
+    this.geometry = { volumeSize: first.volumeSize, blockSize: first.blockSize };
+  }
+
+  /**
+   * Lists the first page, which shows that the snapshot exists and how large its volume is.
+   * @throws ColdsnapError when it cannot be listed
+   */
+  static async open(run: Run, ebs: EbsConnection, snapshotId: string): Promise<SnapshotBlocks> {
+    const pages = listBlocks(ebs.api, snapshotId, { signal: run.signal });
+    const first = await nextPage(run, snapshotId, pages);
+    if (first === undefined) throw noList(snapshotId);
+    return new SnapshotBlocks(run, snapshotId, ebs.reader(snapshotId, run.signal), pages, first);
+  }
+
+  steps(done: RangeSet): AsyncGenerator<Step, void, undefined> {
+    const { volumeSize, blockSize } = this.geometry;
+    return listedBlocks(this.#listed(), () => volumeSize / blockSize, done);
+  }
+
+  async *#listed(): AsyncGenerator<BlockStep, void, undefined> {
+    for (let page: typeof this.#page | undefined = this.#page; page !== undefined; ) {
+      for (const { blockIndex, blockToken } of page.entries) {
+        yield { kind: 'block', index: blockIndex, token: blockToken };
+      }
+      page = await nextPage(this.#run, this.#snapshotId, this.#pages);
+    }
+  }
+
+  read(
+    { index, token = '' }: BlockStep,
+    buffer: Uint8Array,
+    use: (block: Block) => Promise<BlockOutcome>,
+  ): Promise<BlockOutcome> {
+    return this.#reader.read({ blockIndex: index, blockToken: token }, buffer, (digest) =>
+      use({ index, data: buffer, digest, verified: false }),
+    );
+  }
+
+  /** A snapshot does not change. */
+  async finish(): Promise<void> {}
+}
+
+async function nextPage(
+  run: Run,
+  snapshotId: string,
+  pages: Pages,
+): Promise<CheckedPage<BlockReference> | undefined> {
+  const page = await run.watch(`the list of ${snapshotId}`, 'service', () => pages.next());
+  return page.done ? undefined : page.value;
+}
