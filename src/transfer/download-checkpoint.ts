@@ -18,7 +18,7 @@ interface DownloadJournal {
   readonly kind: 'download';
   readonly snapshotId: string;
   readonly target: string;
-  /** The target's `instance()`, where it has one. */
+  /** The target's `inode()`, where it has one. */
   readonly instance?: string;
   readonly volumeSize: number;
   readonly blockSize: number;
@@ -140,7 +140,7 @@ export class DownloadCheckpoint {
     const content = this.#content(this.done.ranges(), [...this.#samples]);
     await target.sync();
     this.#saved = content.done;
-    const instance = await target.instance?.();
+    const instance = await target.resumable?.inode();
     try {
       if (!this.#hasDirectory) await makeJournalDirectory(this.#place.path);
       this.#hasDirectory = true;
@@ -182,7 +182,8 @@ export class DownloadCheckpoint {
     const data = new Uint8Array(blockSize);
     const read = async (block: number) => {
       const [result] =
-        (await target.readBlocks?.([{ data, offset: block * blockSize }], { pastCache: true })) ?? [];
+        (await target.resumable?.readBlocks([{ data, offset: block * blockSize }], { pastCache: true })) ??
+        [];
       return result;
     };
     for (const [block, digest] of this.#samples) {
@@ -190,7 +191,7 @@ export class DownloadCheckpoint {
       if (found === undefined || Buffer.from(found.digest).toString('base64') !== digest) return false;
     }
     // On a file, blocks that came after the journal was last saved may be there already; on a device block 0 is held.
-    if (target.kind !== 'device' || this.done.has(0) || this.#committing !== undefined) return true;
+    if (!target.resumable?.stagesHead || this.done.has(0) || this.#committing !== undefined) return true;
     return (await read(0))?.zero === true;
   }
 }

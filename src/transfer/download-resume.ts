@@ -31,7 +31,7 @@ export async function prepareTarget(
   if (resumed !== undefined) return resumed;
   if (found.kind !== 'none') await target.checkOverwrite({ force, resuming: false });
   // A journal of what is about to be overwritten must not outlive it, whether or not this run keeps one.
-  const journals = [place?.path, target.journal?.path].filter((path) => path !== undefined);
+  const journals = [place?.path, target.resumable?.journal.path].filter((path) => path !== undefined);
   for (const path of new Set(journals)) await invalidateJournal(path);
   await target.prepare(geometry, { resume: false });
   return place === undefined ? undefined : new DownloadCheckpoint(place, snapshotId, geometry);
@@ -60,7 +60,7 @@ async function resume(
     onDiscarded(error.message);
     return undefined;
   }
-  if (found.kind === 'fits' && found.journal.instance !== (await target.instance?.())) {
+  if (found.kind === 'fits' && found.journal.instance !== (await target.resumable?.inode())) {
     onDiscarded('the partial file is not the one that it speaks of');
     return undefined;
   }
@@ -88,7 +88,7 @@ async function blocksThere(
   for (const block of blocks) {
     if (block >= geometry.volumeSize / geometry.blockSize) continue;
     const reads = [{ data, offset: block * geometry.blockSize }];
-    const [read] = (await target.readBlocks?.(reads, { pastCache: false })) ?? [];
+    const [read] = (await target.resumable?.readBlocks(reads, { pastCache: false })) ?? [];
     if (read !== undefined && !read.zero) kept.add(block);
   }
   return kept;

@@ -124,7 +124,7 @@ class Download {
   /** An earlier run was killed when the image was whole and had its name, but the journal was still there. */
   async #finishedEarlier(found: JournalLookup): Promise<boolean> {
     if (found.kind !== 'fits' || found.journal.committing === undefined) return false;
-    if (!(await this.#target.finishCommit?.(found.journal.committing))) return false;
+    if (!(await this.#target.resumable?.finishCommit(found.journal.committing))) return false;
     const { volumeSize, blockSize } = found.journal;
     this.#geometry = { volumeSize, blockSize };
     this.#begin(volumeSize);
@@ -157,7 +157,7 @@ class Download {
   async abandon(error: unknown): Promise<void> {
     this.#stop.abort();
     await this.#saving;
-    const failedDevice = this.#target.kind === 'device' && isErrno(error, 'EIO', 'ENOSPC');
+    const failedDevice = this.#target.resumable?.losesLastWrites && isErrno(error, 'EIO', 'ENOSPC');
     const saved = failedDevice
       ? this.#checkpoint?.saveWithoutLast(4 * this.#options.workers)
       : this.#checkpoint?.save(this.#target);
@@ -170,8 +170,9 @@ class Download {
   }
 
   get #place() {
-    if (this.#options.checkpoint === false || this.#target.journal === undefined) return undefined;
-    return { ...this.#target.journal, path: this.#options.checkpointFile ?? this.#target.journal.path };
+    if (this.#options.checkpoint === false || this.#target.resumable === undefined) return undefined;
+    const { journal } = this.#target.resumable;
+    return { ...journal, path: this.#options.checkpointFile ?? journal.path };
   }
 
   async #findJournal(): Promise<JournalLookup> {
@@ -278,8 +279,9 @@ class Download {
     if (this.#signal.aborted) throw abortedError(this.#signal);
     this.#meter.emit({ type: 'phase', phase: 'committing' });
     this.#watchdog.doing('commit', `${this.#target.path} to be synced`, 'disk');
-    await this.#checkpoint?.save(this.#target, (await this.#target.commitStamp?.()) ?? '');
+    await this.#checkpoint?.save(this.#target, (await this.#target.resumable?.commitStamp()) ?? '');
     await this.#target.commit();
+    await this.#target.close();
     this.#watchdog.done('commit');
     const checkpoint = this.#checkpoint;
     this.#checkpoint = undefined;
