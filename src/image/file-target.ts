@@ -14,7 +14,7 @@ import {
 import { type Descriptor, directAlignment } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
-import { noSpace, resumeMismatch, targetExists } from './messages.ts';
+import { noSpace, resumeMismatch, targetExists } from './messages/targets.ts';
 import { PartialFile } from './partial-file.ts';
 import type { BlockOutcome, Geometry, ImageTarget, ResumableTarget, UnverifiedBlock } from './target.ts';
 

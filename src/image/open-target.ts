@@ -4,8 +4,8 @@ import { constants } from 'node:fs';
 import { access, lstat, readlink, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
-import { openDeviceTarget } from './device-target.ts';
-import { deviceNumber } from './device-use.ts';
+import { openDeviceTarget } from './device/target.ts';
+import { deviceNumber } from './device/users.ts';
 import { isErrno, localError } from './errno.ts';
 import { FileTarget } from './file-target.ts';
 import {
@@ -17,7 +17,7 @@ import {
   targetParentMissing,
   targetParentNotDirectory,
   targetParentNotWritable,
-} from './messages.ts';
+} from './messages/targets.ts';
 import { openCharacterDevice, openFifo, openStdout, StreamTarget } from './stream-target.ts';
 import type { ImageTarget } from './target.ts';
 

@@ -14,7 +14,7 @@ import {
 import { Descriptor, directAlignment } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import { type ByteRange, blockRuns } from './extents.ts';
-import { badMap, deviceNoMedium, sourceChanged, sourceEmpty } from './messages.ts';
+import { badMap, deviceNoMedium, sourceChanged, sourceEmpty } from './messages/targets.ts';
 import { readQemuMap } from './qemu-map.ts';
 import type { ImageSource, SourceExtent } from './source.ts';
 import { deviceIdentity, stateFile } from './state-files.ts';

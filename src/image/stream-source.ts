@@ -4,7 +4,14 @@ import { ColdsnapError } from '../errors.ts';
 import { type BlockRead, type BlockReadResult, isZero, sha256 } from '../native/index.ts';
 import { localError } from './errno.ts';
 import { blockRuns } from './extents.ts';
-import { alreadyRead, closed, sourceEmpty, sourceNotBytes, sourceTooLong, streamFailed } from './messages.ts';
+import {
+  alreadyRead,
+  closed,
+  sourceEmpty,
+  sourceNotBytes,
+  sourceTooLong,
+  streamFailed,
+} from './messages/targets.ts';
 import type { ImageSource, SourceExtent } from './source.ts';
 
 interface Turn {

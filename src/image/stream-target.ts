@@ -16,7 +16,7 @@ import {
   streamFailed,
   streamIncomplete,
   targetIsTerminal,
-} from './messages.ts';
+} from './messages/targets.ts';
 import type { BlockOutcome, Geometry, ImageTarget, UnverifiedBlock } from './target.ts';
 
 /** What zeros are written from, again and again; large enough that a call costs nothing beside its bytes. */

@@ -2,8 +2,8 @@
  * The sentences of this room: what is refused, what failed, and what to do next. Each returns the error to throw, so
  * that a reader finds every way in which a target or source can be turned down in one place.
  */
-import { ColdsnapError } from '../errors.ts';
-import { errnoHints, errnoSentence } from './errno.ts';
+import { ColdsnapError } from '../../errors.ts';
+import { errnoHints, errnoSentence } from '../errno.ts';
 
 const units = ['KiB', 'MiB', 'GiB', 'TiB'] as const;
 

@@ -15,12 +15,10 @@ import {
   writeBlocks,
   type ZeroMethod,
   zeroRange,
-} from '../native/index.ts';
-import { Descriptor, directAlignment } from './descriptor.ts';
-import { describeContents } from './device-contents.ts';
-import { describeUsers } from './device-use.ts';
-import { isErrno, localError } from './errno.ts';
-import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
+} from '../../native/index.ts';
+import { Descriptor, directAlignment } from '../descriptor.ts';
+import { isErrno, localError } from '../errno.ts';
+import { checkGeometry, checkRange, notPrepared } from '../geometry.ts';
 import {
   deviceChanged,
   deviceInUse,
@@ -30,9 +28,11 @@ import {
   targetNotBlank,
   targetReadOnly,
   targetTooSmall,
-} from './messages.ts';
-import { deviceIdentity, stateFile } from './state-files.ts';
-import type { BlockOutcome, Geometry, ImageTarget, ResumableTarget, UnverifiedBlock } from './target.ts';
+} from '../messages/targets.ts';
+import { deviceIdentity, stateFile } from '../state-files.ts';
+import type { BlockOutcome, Geometry, ImageTarget, ResumableTarget, UnverifiedBlock } from '../target.ts';
+import { describeContents } from './contents.ts';
+import { describeUsers } from './users.ts';
 import { readWriteCount, writtenSince } from './write-count.ts';
 
 /** Every partition table, file system, LVM, LUKS, RAID and ZFS label shows in the first or the last MiB. */
