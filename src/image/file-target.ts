@@ -14,9 +14,9 @@ import {
 import { type Descriptor, directAlignment } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
-import { noSpace, resumeMismatch, targetExists } from './messages.ts';
+import { noSpace, resumeMismatch, targetExists } from './messages/targets.ts';
 import { PartialFile } from './partial-file.ts';
-import type { BlockOutcome, Geometry, ImageTarget, UnverifiedBlock } from './target.ts';
+import type { BlockOutcome, Geometry, ImageTarget, ResumableTarget, UnverifiedBlock } from './target.ts';
 
 const fchmodFd = promisify(fchmod);
 const fchownFd = promisify(fchown);
@@ -26,9 +26,12 @@ function inodeStamp(stats: Stats): string {
   return `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeMs}`;
 }
 
-export class FileTarget implements ImageTarget {
+export class FileTarget implements ImageTarget, ResumableTarget {
   readonly path: string;
-  readonly kind = 'file';
+  readonly label: string;
+  readonly resumable: ResumableTarget = this;
+  readonly stagesHead = false;
+  readonly losesLastWrites = false;
   readonly journal: { readonly path: string; readonly identity: string };
   /** Where the image ends up: the path, with symbolic links followed. */
   readonly #file: string;
@@ -48,6 +51,7 @@ export class FileTarget implements ImageTarget {
   /** @param file the path with symbolic links followed; a regular file or nothing */
   constructor(path: string, file: string) {
     this.path = path;
+    this.label = path;
     this.#file = file;
     this.journal = { path: `${file}.coldsnap-progress`, identity: `file:${file}` };
   }
@@ -161,8 +165,8 @@ export class FileTarget implements ImageTarget {
     await partial.checkName();
   }
 
-  async instance(): Promise<string> {
-    // Not the device's number, which may be another after the next boot.
+  async inode(): Promise<string> {
+    // Without the device's number, which may change at the next boot.
     return String((await this.#ready().partial.stat()).ino);
   }
 
@@ -171,9 +175,9 @@ export class FileTarget implements ImageTarget {
     return inodeStamp(await this.#ready().partial.stat());
   }
 
-  async finishCommit(mark: string): Promise<boolean> {
+  async finishCommit(stamp: string): Promise<boolean> {
     const existing = await this.#existing();
-    if (existing === undefined || inodeStamp(existing) !== mark) return false;
+    if (existing === undefined || inodeStamp(existing) !== stamp) return false;
     await PartialFile.finishPublishing(this.path, this.#partialPath, this.#file);
     return true;
   }
@@ -185,7 +189,10 @@ export class FileTarget implements ImageTarget {
     await this.#withSpace(partial.descriptor.sync('all'));
     await partial.publish(this.#file, { replace: await this.#mayReplace() });
     this.#committed = true;
-    await partial.close();
+  }
+
+  async close(): Promise<void> {
+    await this.#partial?.close();
   }
 
   async #mayReplace(): Promise<boolean> {

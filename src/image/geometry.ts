@@ -1,5 +1,5 @@
 /** Keeps every range that a target is asked for inside the volume. */
-import { badGeometry, outsideVolume } from './messages.ts';
+import { badGeometry, outsideVolume } from './messages/targets.ts';
 import type { Geometry } from './target.ts';
 
 /** @throws ColdsnapError `BAD_GEOMETRY` unless the volume is a whole number of blocks */

@@ -14,7 +14,7 @@ import {
   sourceNameEmpty,
   sourceNotSupported,
   sourceSizeUnknown,
-} from './messages.ts';
+} from './messages/targets.ts';
 import type { ImageSource } from './source.ts';
 import { type HoleOptions, openStoredSource } from './stored-source.ts';
 import { StreamSource } from './stream-source.ts';
@@ -35,15 +35,17 @@ export async function openSource(
   source: string | Readable,
   options: OpenSourceOptions = {},
 ): Promise<ImageSource> {
-  if (typeof source !== 'string') return openStream('stream', () => source, options);
+  if (typeof source !== 'string')
+    return openStream({ path: 'stream', label: 'stream' }, () => source, options);
   if (source === '') throw sourceNameEmpty();
   if (stdinNames.has(source)) {
-    if (isatty(0)) throw sourceIsTerminal();
-    return openStream('-', () => process.stdin, options);
+    const stdin = { path: source, label: 'stdin' };
+    if (isatty(0)) throw sourceIsTerminal(stdin);
+    return openStream(stdin, () => process.stdin, options);
   }
   const facts = await statTarget(source);
   if (facts.isDirectory()) throw sourceIsDirectory(source);
-  if (facts.isFIFO()) return openStream(source, () => openFifo(source), options);
+  if (facts.isFIFO()) return openStream({ path: source, label: source }, () => openFifo(source), options);
   if (facts.isCharacterDevice()) throw sourceNotSupported(source, 'a character device');
   if (facts.isSocket()) throw sourceNotSupported(source, 'a socket');
   return openStoredSource(source, options);
@@ -69,11 +71,11 @@ async function openFifo(path: string): Promise<Readable> {
 }
 
 async function openStream(
-  path: string,
+  named: { path: string; label: string },
   open: () => Readable | Promise<Readable>,
   options: OpenSourceOptions,
 ): Promise<ImageSource> {
-  if (options.detectHoles || options.holesFromSidecar !== undefined) throw holesNeedFile(path);
-  if (options.streamSize === undefined) throw sourceSizeUnknown(path);
-  return new StreamSource(path, await open(), options.streamSize);
+  if (options.detectHoles || options.holesFromSidecar !== undefined) throw holesNeedFile(named);
+  if (options.streamSize === undefined) throw sourceSizeUnknown(named);
+  return new StreamSource(named, await open(), options.streamSize);
 }

@@ -4,8 +4,8 @@ import { constants } from 'node:fs';
 import { access, lstat, readlink, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
-import { openDeviceTarget } from './device-target.ts';
-import { deviceNumber } from './device-use.ts';
+import { openDeviceTarget } from './device/target.ts';
+import { deviceNumber } from './device/users.ts';
 import { isErrno, localError } from './errno.ts';
 import { FileTarget } from './file-target.ts';
 import {
@@ -17,7 +17,7 @@ import {
   targetParentMissing,
   targetParentNotDirectory,
   targetParentNotWritable,
-} from './messages.ts';
+} from './messages/targets.ts';
 import { openCharacterDevice, openFifo, openStdout, StreamTarget } from './stream-target.ts';
 import type { ImageTarget } from './target.ts';
 
@@ -48,7 +48,7 @@ export async function openTarget(
 ): Promise<ImageTarget> {
   if (typeof target !== 'string') return new StreamTarget('stream', target, { foreign: true, end: true });
   if (target === '') throw targetNameEmpty();
-  if (stdoutNames.has(target)) return openStdout();
+  if (stdoutNames.has(target)) return openStdout(target);
   const facts = await statTarget(target);
   if (facts === undefined) return openNewFile(target);
   if (facts.isDirectory()) throw targetIsDirectory(target);
@@ -74,7 +74,7 @@ async function statTarget(path: string): Promise<BigIntStats | undefined> {
 
 async function openCharacter(path: string, facts: BigIntStats): Promise<ImageTarget> {
   const number = deviceNumber(facts.rdev);
-  if (terminalMajors.has(number.split(':')[0]!)) throw targetIsTerminal(path);
+  if (terminalMajors.has(number.split(':')[0]!)) throw targetIsTerminal({ path, label: path });
   if (!dataSinks.has(number)) throw targetNotSupported(path, 'a character device');
   return openCharacterDevice(path);
 }

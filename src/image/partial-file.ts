@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { syncAll, tryLock } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
-import { partialNotOurs, partialReplaced, targetAppeared, targetBusy } from './messages.ts';
+import { partialNotOurs, partialReplaced, targetAppeared, targetBusy } from './messages/targets.ts';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const fstatFd = promisify(fstat);

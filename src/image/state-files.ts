@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFile, realpath } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import { deviceNumber } from './device-use.ts';
+import { deviceNumber } from './device/users.ts';
 
 /**
  * The directory for journals of devices; it may not exist yet. systemd's `$STATE_DIRECTORY` (the first, where it names

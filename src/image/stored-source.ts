@@ -14,7 +14,7 @@ import {
 import { Descriptor, directAlignment } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import { type ByteRange, blockRuns } from './extents.ts';
-import { badMap, deviceNoMedium, sourceChanged, sourceEmpty } from './messages.ts';
+import { badMap, deviceNoMedium, sourceChanged, sourceEmpty } from './messages/targets.ts';
 import { readQemuMap } from './qemu-map.ts';
 import type { ImageSource, SourceExtent } from './source.ts';
 import { deviceIdentity, stateFile } from './state-files.ts';
@@ -42,7 +42,7 @@ export async function openStoredSource(path: string, holes: HoleOptions): Promis
     const stats = await statOf(descriptor);
     const device = stats.isBlockDevice();
     const sizeBytes = await sizeOf(descriptor, stats);
-    if (sizeBytes === 0) throw device ? deviceNoMedium(path, 'source') : sourceEmpty(path);
+    if (sizeBytes === 0) throw device ? deviceNoMedium(path, 'source') : sourceEmpty({ path, label: path });
     const map =
       holes.holesFromSidecar === undefined ? undefined : await readQemuMap(holes.holesFromSidecar, sizeBytes);
     if (map !== undefined && holes.detectHoles)
@@ -109,15 +109,14 @@ interface Opened {
 
 class StoredSource implements ImageSource {
   readonly path: string;
-  readonly kind: 'file' | 'device';
+  readonly label: string;
   readonly sizeBytes: number;
-  readonly sequential = false;
   readonly journal: { readonly path: string; readonly identity: string };
   readonly #opened: Opened;
 
   constructor(opened: Opened) {
     this.path = opened.path;
-    this.kind = opened.stats.isBlockDevice() ? 'device' : 'file';
+    this.label = opened.path;
     this.sizeBytes = opened.sizeBytes;
     this.journal = opened.journal;
     this.#opened = opened;
@@ -174,13 +173,13 @@ class StoredSource implements ImageSource {
 
   async checkUnchanged(): Promise<void> {
     const { descriptor, stats } = this.#opened;
+    const device = stats.isBlockDevice();
     const now = await statOf(descriptor);
     const size = await sizeOf(descriptor, now);
     if (size !== this.sizeBytes)
       throw sourceChanged(this.path, `it had ${this.sizeBytes} bytes and now has ${size}`);
     // The times of a device's node say nothing of the device.
-    if (this.kind === 'file' && now.mtimeNs !== stats.mtimeNs)
-      throw sourceChanged(this.path, 'it was written to');
+    if (!device && now.mtimeNs !== stats.mtimeNs) throw sourceChanged(this.path, 'it was written to');
     let named: BigIntStats;
     try {
       named = await stat(this.path, { bigint: true });
@@ -188,8 +187,7 @@ class StoredSource implements ImageSource {
       if (isErrno(error, 'ENOENT')) throw sourceChanged(this.path, 'it was removed');
       throw localError(error, `examine ${this.path}`, this.path);
     }
-    const same =
-      this.kind === 'file' ? named.ino === stats.ino && named.dev === stats.dev : named.rdev === stats.rdev;
+    const same = device ? named.rdev === stats.rdev : named.ino === stats.ino && named.dev === stats.dev;
     if (!same) throw sourceChanged(this.path, 'the name now leads to something else');
   }
 

@@ -4,7 +4,14 @@ import { ColdsnapError } from '../errors.ts';
 import { type BlockRead, type BlockReadResult, isZero, sha256 } from '../native/index.ts';
 import { localError } from './errno.ts';
 import { blockRuns } from './extents.ts';
-import { alreadyRead, closed, sourceEmpty, sourceNotBytes, sourceTooLong, streamFailed } from './messages.ts';
+import {
+  alreadyRead,
+  closed,
+  sourceEmpty,
+  sourceNotBytes,
+  sourceTooLong,
+  streamFailed,
+} from './messages/targets.ts';
 import type { ImageSource, SourceExtent } from './source.ts';
 
 interface Turn {
@@ -15,9 +22,8 @@ interface Turn {
 
 export class StreamSource implements ImageSource {
   readonly path: string;
-  readonly kind = 'stream';
+  readonly label: string;
   readonly sizeBytes: number;
-  readonly sequential = true;
   readonly journal = undefined;
   readonly #stream: Readable;
   #chunks: AsyncIterator<unknown> | undefined;
@@ -31,8 +37,9 @@ export class StreamSource implements ImageSource {
   #reading = false;
 
   /** @param sizeBytes how much the stream may give at most */
-  constructor(path: string, stream: Readable, sizeBytes: number) {
+  constructor({ path, label }: { path: string; label: string }, stream: Readable, sizeBytes: number) {
     this.path = path;
+    this.label = label;
     this.#stream = stream;
     this.sizeBytes = sizeBytes;
     // An error may come while nobody is reading.
@@ -41,7 +48,7 @@ export class StreamSource implements ImageSource {
 
   /** An empty stream is no empty disk: most likely the program before the pipe has failed. */
   async ready(): Promise<void> {
-    if (!(await this.#more())) throw sourceEmpty(this.path);
+    if (!(await this.#more())) throw sourceEmpty(this);
   }
 
   async *extents(blockSize: number): AsyncGenerator<SourceExtent> {
@@ -133,7 +140,7 @@ export class StreamSource implements ImageSource {
   }
 
   #readError(error: unknown): unknown {
-    const doing = `read ${this.path === '-' ? 'stdin' : this.path}`;
+    const doing = `read ${this.label}`;
     const local = localError(error, doing, this.path);
     return local === error && !(error instanceof ColdsnapError)
       ? streamFailed(this.path, doing, error)
@@ -141,7 +148,7 @@ export class StreamSource implements ImageSource {
   }
 
   async checkUnchanged(): Promise<void> {
-    if (await this.#more()) throw sourceTooLong(this.path, this.sizeBytes);
+    if (await this.#more()) throw sourceTooLong(this, this.sizeBytes);
   }
 
   async close(): Promise<void> {

@@ -16,7 +16,7 @@ import {
   streamFailed,
   streamIncomplete,
   targetIsTerminal,
-} from './messages.ts';
+} from './messages/targets.ts';
 import type { BlockOutcome, Geometry, ImageTarget, UnverifiedBlock } from './target.ts';
 
 /** What zeros are written from, again and again; large enough that a call costs nothing beside its bytes. */
@@ -34,6 +34,8 @@ interface Turn {
 }
 
 export interface StreamTargetOptions {
+  /** The name for messages, where that is not the path. */
+  readonly label?: string;
   /**
    * Whether the stream may keep or change a chunk after it has said that it is written, as a Transform does; then it gets
    * copies.
@@ -47,8 +49,8 @@ export interface StreamTargetOptions {
 
 export class StreamTarget implements ImageTarget {
   readonly path: string;
-  readonly kind = 'stream';
-  readonly journal = undefined;
+  readonly label: string;
+  readonly resumable = undefined;
   readonly #stream: Writable;
   readonly #options: StreamTargetOptions;
   readonly #turns = new Map<number, Turn>();
@@ -64,11 +66,12 @@ export class StreamTarget implements ImageTarget {
 
   constructor(path: string, stream: Writable, options: StreamTargetOptions) {
     this.path = path;
+    this.label = options.label ?? path;
     this.#stream = stream;
     this.#options = options;
     stream.on('error', (error) => this.#fail(this.#streamError(error)));
     stream.on('close', () => {
-      if (!this.#finished) this.#fail(streamClosed(path, undefined));
+      if (!this.#finished) this.#fail(streamClosed(this, undefined));
     });
   }
 
@@ -166,13 +169,9 @@ export class StreamTarget implements ImageTarget {
     }
   }
 
-  get #name(): string {
-    return this.path === '-' ? 'stdout' : this.path;
-  }
-
   #streamError(error: unknown): unknown {
-    if (isErrno(error, 'EPIPE', 'ECONNRESET')) return streamClosed(this.path, error);
-    const doing = `write to ${this.#name}`;
+    if (isErrno(error, 'EPIPE', 'ECONNRESET')) return streamClosed(this, error);
+    const doing = `write to ${this.label}`;
     const local = localError(error, doing, this.path);
     return local === error ? streamFailed(this.path, doing, error) : local;
   }
@@ -194,7 +193,7 @@ export class StreamTarget implements ImageTarget {
     // Blocks that settled early may still be on their way.
     await this.#writing;
     if (this.#failure !== undefined) throw this.#failure.error;
-    if (this.#position !== volumeSize) throw streamIncomplete(this.path, this.#position, volumeSize);
+    if (this.#position !== volumeSize) throw streamIncomplete(this, this.#position, volumeSize);
     if (this.#options.end) {
       await this.#whenDone((done) => {
         this.#stream.once('finish', () => {
@@ -210,9 +209,12 @@ export class StreamTarget implements ImageTarget {
     try {
       await syncAll(syncFd);
     } catch (error) {
-      throw localError(error, `sync ${this.#name}`, this.path);
+      throw localError(error, `sync ${this.label}`, this.path);
     }
   }
+
+  /** Commit has ended the stream, which closes itself. */
+  async close(): Promise<void> {}
 
   async abandon(_options: { keepForResume: boolean }): Promise<void> {
     if (this.#finished) return;
@@ -227,24 +229,26 @@ export class StreamTarget implements ImageTarget {
  * reader would stop the network, the timers and Ctrl-C along with it.
  * @throws ColdsnapError `TARGET_IS_TERMINAL`
  */
-export async function openStdout(): Promise<StreamTarget> {
-  if (isatty(1)) throw targetIsTerminal('-');
+export async function openStdout(path: string): Promise<StreamTarget> {
+  const stdout = { path, label: 'stdout' };
+  if (isatty(1)) throw targetIsTerminal(stdout);
   const facts = fstatSync(1);
   if (facts.isFIFO()) {
     try {
       const again = await Descriptor.open('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK);
-      return new StreamTarget('-', pipeStream(again), { foreign: false, end: true });
+      return new StreamTarget(path, pipeStream(again), { label: stdout.label, foreign: false, end: true });
     } catch (error) {
-      if (isErrno(error, 'ENXIO')) throw streamClosed('-', error);
+      if (isErrno(error, 'ENXIO')) throw streamClosed(stdout, error);
       // No /proc, or a pipe that belongs to another user.
-      if (!isErrno(error, 'ENOENT', 'EACCES', 'EPERM')) throw localError(error, 'open stdout', '-');
+      if (!isErrno(error, 'ENOENT', 'EACCES', 'EPERM')) throw localError(error, 'open stdout', path);
     }
   } else if (!facts.isSocket()) {
     const stream = createWriteStream('', { fd: 1, autoClose: false });
     const stored = facts.isFile() || facts.isBlockDevice();
-    return new StreamTarget('-', stream, { foreign: false, end: true, ...(stored ? { syncFd: 1 } : {}) });
+    const options = { label: stdout.label, foreign: false, end: true, ...(stored ? { syncFd: 1 } : {}) };
+    return new StreamTarget(path, stream, options);
   }
-  return new StreamTarget('-', process.stdout, { foreign: false, end: false });
+  return new StreamTarget(path, process.stdout, { label: stdout.label, foreign: false, end: false });
 }
 
 function pipeStream(descriptor: Descriptor): Writable {

@@ -130,7 +130,7 @@ test(
       'TARGET_NOT_BLANK',
       /is not blank: it holds .*ext4 "precious"/,
     );
-    assert.match(error.hint ?? '', /--force/);
+    assert.match(error.hint ?? '', /allow overwriting it/);
     assert.deepEqual(sha256Of(await readFile(backing)), before);
     await target.checkOverwrite({ force: true, resuming: false });
     await restore(target, [arrived(0, blockSize)], 8 * MiB, blockSize);

@@ -70,6 +70,7 @@ test('block 0 reads as zeros from the beginning and gets its data only at commit
   assertSameBytes(await bytesAt(backing, 0, blockSize), Buffer.alloc(blockSize));
 
   await target.commit();
+  await target.close();
   assertSameBytes(await bytesAt(backing, 0, blockSize), copy);
 });
 
@@ -110,6 +111,7 @@ test('blocks of 512 bytes work, and the first 512 KiB are kept back together', n
     assert.deepEqual(verdicts, ['held', 'held', 'held', 'held', 'written', 'written', 'written']);
     assertSameBytes(await bytesAt(backing, 0, blockSize), Buffer.alloc(blockSize));
     await target.commit();
+    await target.close();
     const expected = Buffer.concat([volumeOf(blocks, MiB), Buffer.alloc(MiB, used)]);
     assertSameBytes(await readFile(backing), expected);
   }
@@ -144,6 +146,7 @@ test('a block with a wrong checksum is not written, nor kept as block 0', needsL
   assert.deepEqual(verdicts, ['mismatch', 'written', 'mismatch']);
   assertSameBytes(await bytesAt(backing, blockSize, blockSize), Buffer.alloc(blockSize, used));
   await target.commit();
+  await target.close();
   assertSameBytes(await bytesAt(backing, 0, blockSize), Buffer.alloc(blockSize));
 });
 
@@ -170,6 +173,7 @@ test('nothing may be written past the end of the volume', needsLoop, async (t) =
   await assertFails(target.writeBlocks([arrived(1, blockSize), arrived(2, blockSize)]), 'OUTSIDE_VOLUME');
   await assertFails(target.zero(blockSize, MiB), 'OUTSIDE_VOLUME');
   await target.commit();
+  await target.close();
   assertSameBytes(await bytesAt(backing, blockSize, 3 * blockSize), Buffer.alloc(3 * blockSize, used));
 });
 
@@ -178,7 +182,7 @@ test('a symbolic link to a device leads to the device', needsLoop, async (t) => 
   const { device, backing } = await scratch.loop({ bytes: 2 * MiB });
   await symlink(device, scratch.path('by-id'));
   const target = await openTarget(scratch.path('by-id'));
-  assert.equal(target.kind, 'device');
+  assert.equal(target.resumable?.stagesHead, true);
   assert.equal(target.path, scratch.path('by-id'));
   await target.checkOverwrite({ force: false, resuming: false });
   await restore(target, [arrived(3, blockSize)], 2 * MiB, blockSize);
@@ -200,16 +204,17 @@ test(
     await first.abandon({ keepForResume: true });
 
     const second = await openTarget(device);
-    assert.deepEqual(second.journal, first.journal);
+    assert.deepEqual(second.resumable?.journal, first.resumable?.journal);
     await second.checkOverwrite({ force: false, resuming: true });
     await second.prepare(geometry, { resume: true });
-    const [proof] = await second.readBlocks!([{ data: aligned(blockSize), offset: blockSize }], {
+    const [proof] = await second.resumable!.readBlocks([{ data: aligned(blockSize), offset: blockSize }], {
       pastCache: true,
     });
     assert.deepEqual(Buffer.from(proof!.digest), arrived(1, blockSize).digest);
     await second.writeBlocks([arrived(0, blockSize), arrived(2, blockSize)]);
     await second.zero(3 * blockSize, blockSize);
     await second.commit();
+    await second.close();
     const blocks = [0, 1, 2].map((index) => arrived(index, blockSize));
     assertSameBytes(await readFile(backing), volumeOf(blocks, 2 * MiB));
   },
@@ -223,7 +228,7 @@ test('a commit that was cut off is gone on with, unless anybody has written sinc
   const first = await openTarget(device);
   await first.prepare(geometry, { resume: false });
   await first.writeBlocks(blocks);
-  const mark = await first.commitStamp!();
+  const mark = await first.resumable!.commitStamp();
   await first.abandon({ keepForResume: true });
   const write = (offset: number, length: number) =>
     run(
@@ -275,7 +280,7 @@ test(
     });
     const targets = [await openTarget(one.device), await openTarget(other.device)];
     for (const target of targets) await target.abandon({ keepForResume: false });
-    const [first, second] = targets.map(({ journal }) => journal!);
+    const [first, second] = targets.map(({ resumable }) => resumable!.journal);
     assert.ok(first!.path.startsWith(scratch.path('state/')));
     assert.equal(first!.identity, `loop:${one.backing}:0:${2 * MiB}`);
     assert.notEqual(first!.identity, second!.identity);
@@ -294,6 +299,7 @@ test('a device that fails to store the data fails the restore', needsLoop, async
   const writing = async () => {
     for (let index = 0; index < 8; index++) await target.writeBlocks([arrived(index, blockSize)]);
     await target.commit();
+    await target.close();
   };
   const error = await writing().then(
     () => assert.fail('it should have failed'),

@@ -24,13 +24,14 @@ const program = `
   import { arrived } from './test/image/blocks.ts';
   const target = await openTarget(process.argv[1]);
   try {
-    await target.checkOverwrite({ force: target.kind === 'device', resuming: false });
+    await target.checkOverwrite({ force: target.resumable?.stagesHead === true, resuming: false });
     await target.prepare({ volumeSize: 2 << 20, blockSize: 512 << 10 }, { resume: false });
     await target.writeBlocks([0, 2].map((index) => arrived(index, 512 << 10)));
     await target.zero(512 << 10, 512 << 10);
     await target.sync();
     await target.writeBlocks([arrived(3, 512 << 10)]);
     await target.commit();
+    await target.close();
     console.log('committed');
   } catch (error) {
     console.log(error.class, error.code, error.message);

@@ -54,6 +54,7 @@ export async function restore(
   const verdicts = await target.writeBlocks(blocks);
   assert.ok(!verdicts.includes('mismatch'));
   await target.commit();
+  await target.close();
 }
 
 /** Asserts that two images are the same without printing megabytes when they are not. */

@@ -23,6 +23,7 @@ async function restore(path: string, options: { force?: boolean } = {}): Promise
   const target = await begin(path, options);
   await target.writeBlocks([arrived(3, blockSize), arrived(0, blockSize)]);
   await target.commit();
+  await target.close();
 }
 
 const restored = volumeOf([arrived(3, blockSize), arrived(0, blockSize)], MiB);
@@ -50,6 +51,7 @@ test('--force replaces a file only at the end, and keeps its permissions', async
   await target.writeBlocks([arrived(3, blockSize), arrived(0, blockSize)]);
   assert.equal(await readFile(path, 'utf8'), 'mine');
   await target.commit();
+  await target.close();
   assertSameBytes(await readFile(path), restored);
   assert.equal((await stat(path)).mode & 0o777, 0o640);
 });
@@ -76,6 +78,7 @@ test('a second run into the same target is refused, and does not disturb the fir
   await assertFails(second.prepare(geometry, { resume: false }), 'TARGET_BUSY');
   await second.abandon({ keepForResume: false });
   await first.commit();
+  await first.close();
   assertSameBytes(await readFile(path), restored);
 });
 

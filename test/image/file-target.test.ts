@@ -24,6 +24,7 @@ async function restore(path: string, options: { force?: boolean } = {}): Promise
   const target = await begin(path, options);
   await target.writeBlocks([arrived(3, blockSize), arrived(0, blockSize)]);
   await target.commit();
+  await target.close();
 }
 
 const restored = volumeOf([arrived(3, blockSize), arrived(0, blockSize)], MiB);
@@ -49,6 +50,7 @@ test('any set of listed, zero and missing blocks becomes exactly the volume', as
       const order = backwards ? blocks.toReversed() : blocks;
       for (let i = 0; i < order.length; i += batch) await target.writeBlocks(order.slice(i, i + batch));
       await target.commit();
+      await target.close();
       assertSameBytes(await readFile(path), volumeOf(blocks, volumeSize));
     }),
     { numRuns: 30 },
@@ -65,6 +67,7 @@ test('zero blocks and gaps stay holes', async (t) => {
   ]);
   await target.zero(3 * blockSize, 13 * blockSize);
   await target.commit();
+  await target.close();
   const { size, blocks } = await stat(path);
   assert.equal(size, MiB);
   assert.ok(blocks * 512 <= blockSize + 16 * KiB, `${blocks} sectors are allocated for one block of data`);
@@ -80,6 +83,7 @@ test('until it is whole, the image has another name and nobody else may read it'
   assert.equal(partial.size, MiB);
   assert.equal(partial.mode & 0o777, 0o600);
   await target.commit();
+  await target.close();
   assert.ok(!existsSync(`${path}.partial`));
   assert.equal((await stat(path)).mode & 0o777, 0o666 & ~process.umask());
 });
@@ -93,6 +97,7 @@ test('a block with a wrong checksum is not written', async (t) => {
     'mismatch',
   ]);
   await target.commit();
+  await target.close();
   assertSameBytes(await readFile(path), volumeOf([arrived(0, blockSize)], MiB));
 });
 
@@ -127,16 +132,31 @@ test('a restore goes on with what is there, and makes what it did not write read
   assert.ok(!existsSync(path));
 
   const second = await openTarget(path);
-  assert.deepEqual(second.journal, first.journal);
+  assert.deepEqual(second.resumable?.journal, first.resumable?.journal);
   await second.checkOverwrite({ force: false, resuming: true });
   await second.prepare(geometry, { resume: true });
   const read = { data: aligned(blockSize), offset: 3 * blockSize };
-  const [proof] = await second.readBlocks!([read], { pastCache: true });
+  const [proof] = await second.resumable!.readBlocks([read], { pastCache: true });
   assert.deepEqual(Buffer.from(proof!.digest), arrived(3, blockSize).digest);
   await second.writeBlocks([arrived(0, blockSize), arrived(5, blockSize, 0)]);
   await second.zero(6 * blockSize, 2 * blockSize);
   await second.commit();
+  await second.close();
   assertSameBytes(await readFile(path), restored);
+});
+
+test('a committed image can be read back until it is closed', async (t) => {
+  const scratch = await Scratch.for(t);
+  const target = await begin(scratch.path('disk.img'));
+  await target.writeBlocks([arrived(3, blockSize)]);
+  await target.commit();
+  const read = { data: aligned(blockSize), offset: 3 * blockSize };
+  const [found] = await target.resumable!.readBlocks([read], { pastCache: true });
+  assert.deepEqual(Buffer.from(found!.digest), arrived(3, blockSize).digest);
+  await target.close();
+  await assertFails(target.resumable!.readBlocks([read], { pastCache: true }), 'CLOSED');
+  await target.abandon({ keepForResume: false });
+  assert.ok(existsSync(scratch.path('disk.img')));
 });
 
 test('a restore that proves to be of something else is started over', async (t) => {
@@ -149,6 +169,7 @@ test('a restore that proves to be of something else is started over', async (t) 
   await target.prepare(geometry, { resume: false });
   await target.writeBlocks([arrived(3, blockSize), arrived(0, blockSize)]);
   await target.commit();
+  await target.close();
   assertSameBytes(await readFile(path), restored);
 });
 
@@ -188,6 +209,7 @@ test('a finished image stays when the run is abandoned after that', async (t) =>
   const path = scratch.path('disk.img');
   const target = await begin(path);
   await target.commit();
+  await target.close();
   await target.abandon({ keepForResume: false });
   assert.ok(existsSync(path));
 });
@@ -206,6 +228,7 @@ test('a symbolic link to a file is followed: the file is replaced, the link stay
   assert.ok(existsSync(`${file}.partial`));
   await target.writeBlocks([arrived(3, blockSize), arrived(0, blockSize)]);
   await target.commit();
+  await target.close();
   assertSameBytes(await readFile(file), restored);
   assertSameBytes(await readFile(scratch.path('link')), restored);
 });

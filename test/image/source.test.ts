@@ -33,9 +33,8 @@ test('a file is read exactly, and its last block is filled with zeros', async (t
   image.fill(0, blockSize, 2 * blockSize);
   await writeFile(path, image);
   const source = await openSource(path);
-  assert.equal(source.kind, 'file');
+  assert.equal(source.label, path);
   assert.equal(source.sizeBytes, image.length);
-  assert.equal(source.sequential, false);
   assertSameBytes(await readAll(source, 6 * blockSize, blockSize), padded(image));
   const [last, beyond] = await source.readBlocks([
     { data: aligned(blockSize), offset: 5 * blockSize },
@@ -160,7 +159,7 @@ test('a block device is read exactly, whatever its size, also while it is mounte
     await scratch.mount(device, ['-o', 'ro']);
     const image = await readFile(backing);
     const source = await openSource(device);
-    assert.equal(source.kind, 'device');
+    assert.equal(source.label, device);
     assert.equal(source.sizeBytes, bytes);
     assertSameBytes(await readAll(source, 8 * MiB, 512 * KiB), padded(image, 512 * KiB));
     await source.checkUnchanged();

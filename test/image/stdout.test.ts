@@ -20,11 +20,12 @@ test('a FIFO waits for its reader and gets the image', async (t) => {
   const opening = openTarget(path);
   const image = buffer(createReadStream(path));
   const target = await opening;
-  assert.equal(target.kind, 'stream');
+  assert.equal(target.resumable, undefined);
   await target.prepare(geometry, { resume: false });
   await target.writeBlocks([arrived(0, blockSize), arrived(1, blockSize)]);
   await target.zero(2 * blockSize, 14 * blockSize);
   await target.commit();
+  await target.close();
   assertSameBytes(
     await image,
     volumeOf(
@@ -65,6 +66,7 @@ test('/dev/null takes an image, and /dev/full does not', async () => {
   await target.prepare(geometry, { resume: false });
   await target.zero(0, MiB);
   await target.commit();
+  await target.close();
   const full = await openTarget('/dev/full');
   await full.prepare(geometry, { resume: false });
   const error = await assertFails(full.zero(0, MiB), 'ENOSPC');
@@ -84,6 +86,7 @@ const program = `
     await target.writeBlocks([arrived(0, 64 * KiB)]);
     await Promise.all([middle, last]);
     await target.commit();
+    await target.close();
     console.error('committed');
   } catch (error) {
     console.error(error.class, error.code);

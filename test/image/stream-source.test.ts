@@ -32,7 +32,6 @@ test('a stream is read in order whatever its chunks are, and filled with zeros t
       const source = await openSource(Readable.from(parts, { objectMode: false }), {
         streamSize: volumeSize,
       });
-      assert.equal(source.sequential, true);
       assert.equal(source.journal, undefined);
       assert.equal(source.sizeBytes, volumeSize);
       const reads = Array.from({ length: volumeSize / size }, (_, i) => ({

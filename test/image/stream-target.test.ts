@@ -48,7 +48,7 @@ test('blocks and zeros that come in any order leave in order', async () => {
   const stream = new PassThrough();
   const image = buffer(stream);
   const target = await begin(stream);
-  assert.equal(target.journal, undefined);
+  assert.equal(target.resumable, undefined);
   const last = target.zero(6 * blockSize, 10 * blockSize);
   const later = target.writeBlocks([arrived(5, blockSize), arrived(2, blockSize), arrived(3, blockSize, 0)]);
   const gap = target.zero(4 * blockSize, blockSize);
@@ -57,6 +57,7 @@ test('blocks and zeros that come in any order leave in order', async () => {
   assert.deepEqual(await later, ['written', 'written', 'zero']);
   await Promise.all([gap, last]);
   await target.commit();
+  await target.close();
   assertSameBytes(
     await image,
     volumeOf(
@@ -94,6 +95,7 @@ test('a batch whose blocks wait for one with a wrong checksum settles, so that t
   await target.writeBlocks([arrived(0, blockSize)]);
   await target.zero(3 * blockSize, 13 * blockSize);
   await target.commit();
+  await target.close();
   assertSameBytes(
     await image,
     volumeOf(
@@ -111,6 +113,7 @@ test('a commit waits for blocks that settled early, beside one with a wrong chec
   await target.writeBlocks([damaged(14, blockSize), arrived(15, blockSize)]);
   await target.writeBlocks([arrived(14, blockSize)]);
   await target.commit();
+  await target.close();
   const expected = volumeOf([arrived(14, blockSize), arrived(15, blockSize)], MiB);
   assertSameBytes(await image, expected);
 });
@@ -152,6 +155,7 @@ test('workers with one buffer each, whose blocks come late, twice or damaged, ne
       };
       await Promise.all(Array.from({ length: 1 + dice(16) }, worker));
       await target.commit();
+      await target.close();
       const blocks = Array.from({ length: MiB / size }, (_, i) => arrived(i, size, i % 5 === 1 ? 0 : i + 1));
       assertSameBytes(await image, volumeOf(blocks, MiB));
     }),
@@ -173,6 +177,7 @@ test('a stream that keeps or changes its chunks harms neither the image nor the 
   block.data.fill(0xee);
   for (let index = 1; index < 16; index++) await target.zero(index * blockSize, blockSize);
   await target.commit();
+  await target.close();
   const expected = volumeOf([arrived(0, blockSize)], MiB).map((byte) => byte ^ 0xff);
   assertSameBytes(await image, expected);
 });

@@ -2,8 +2,8 @@
  * The sentences of this room: what is refused, what failed, and what to do next. Each returns the error to throw, so
  * that a reader finds every way in which a target or source can be turned down in one place.
  */
-import { ColdsnapError } from '../errors.ts';
-import { errnoHints, errnoSentence } from './errno.ts';
+import { ColdsnapError } from '../../errors.ts';
+import { errnoHints, errnoSentence } from '../errno.ts';
 
 const units = ['KiB', 'MiB', 'GiB', 'TiB'] as const;
 
@@ -24,6 +24,12 @@ export function formatSize(bytes: number): string {
 export function noSpace(path: string, written: number, cause: unknown): ColdsnapError {
   const message = `no space left on the file system of ${path} after writing ${formatSize(written)}`;
   return new ColdsnapError('local', 'ENOSPC', message, { path, cause, hint: errnoHints.ENOSPC! });
+}
+
+/** A target or source as a message names it. */
+interface Named {
+  readonly path: string;
+  readonly label: string;
 }
 
 function usage(code: string, message: string, path: string, hint: string): ColdsnapError {
@@ -86,10 +92,10 @@ export const targetNotSupported = (path: string, what: string) =>
     'Name a file, a block device, a FIFO, or - for stdout.',
   );
 
-export const targetIsTerminal = (path: string) =>
+export const targetIsTerminal = ({ path, label }: Named) =>
   usage(
     'TARGET_IS_TERMINAL',
-    `${path === '-' ? 'stdout' : path} is a terminal; a disk image would garble it`,
+    `${label} is a terminal; a disk image would garble it`,
     path,
     'Redirect it to a file or into a pipe.',
   );
@@ -215,16 +221,16 @@ export const outsideVolume = (path: string, offset: number, length: number, volu
 export const alreadyWritten = (path: string, offset: number) =>
   new ColdsnapError('permanent', 'OUT_OF_ORDER', `the range at offset ${offset} was given twice`, { path });
 
-export const streamIncomplete = (path: string, written: number, volumeSize: number) =>
+export const streamIncomplete = ({ path, label }: Named, written: number, volumeSize: number) =>
   new ColdsnapError(
     'permanent',
     'INCOMPLETE',
-    `only ${written} of ${volumeSize} bytes were written to ${path}`,
+    `only ${written} of ${volumeSize} bytes were written to ${label}`,
     { path },
   );
 
-export const streamClosed = (path: string, cause: unknown) =>
-  new ColdsnapError('aborted', 'EPIPE', `the reader of ${path === '-' ? 'stdout' : path} went away`, {
+export const streamClosed = ({ path, label }: Named, cause: unknown) =>
+  new ColdsnapError('aborted', 'EPIPE', `the reader of ${label} went away`, {
     path,
     cause,
   });
@@ -251,26 +257,24 @@ export const sourceNotSupported = (path: string, what: string) =>
     'Name a file, a block device, or - for stdin.',
   );
 
-export const sourceEmpty = (path: string) =>
-  path === '-'
-    ? usage('SOURCE_EMPTY', 'stdin is empty', path, 'Did the program before the pipe fail?')
-    : usage('SOURCE_EMPTY', `${path} is empty`, path, 'There is nothing to upload.');
+export const sourceEmpty = ({ path, label }: Named) =>
+  usage(
+    'SOURCE_EMPTY',
+    `${label} is empty`,
+    path,
+    label === 'stdin' ? 'Did the program before the pipe fail?' : 'There is nothing to upload.',
+  );
 
-export const sourceIsTerminal = () =>
+export const sourceIsTerminal = ({ path, label }: Named) =>
   usage(
     'SOURCE_IS_TERMINAL',
-    'stdin is a terminal, not a disk image',
-    '-',
+    `${label} is a terminal, not a disk image`,
+    path,
     'Redirect a file or a pipe into it.',
   );
 
-export const sourceSizeUnknown = (path: string) =>
-  usage(
-    'SOURCE_SIZE_UNKNOWN',
-    `the size of ${path === '-' ? 'stdin' : path} cannot be known`,
-    path,
-    'Set the size of the volume.',
-  );
+export const sourceSizeUnknown = ({ path, label }: Named) =>
+  usage('SOURCE_SIZE_UNKNOWN', `the size of ${label} cannot be known`, path, 'Set the size of the volume.');
 
 export const sourceNotBytes = (path: string) =>
   usage(
@@ -280,10 +284,10 @@ export const sourceNotBytes = (path: string) =>
     'Give a stream without an encoding and not in object mode.',
   );
 
-export const sourceTooLong = (path: string, sizeBytes: number) =>
+export const sourceTooLong = ({ path, label }: Named, sizeBytes: number) =>
   usage(
     'SOURCE_TOO_LONG',
-    `${path === '-' ? 'stdin' : path} has more than the ${formatSize(sizeBytes)} of the volume`,
+    `${label} has more than the ${formatSize(sizeBytes)} of the volume`,
     path,
     'Set a larger volume size.',
   );
@@ -302,10 +306,10 @@ export const sourceChanged = (path: string, how: string) =>
     hint: 'Upload a source that nobody writes to, for example a file-system snapshot of it.',
   });
 
-export const holesNeedFile = (path: string) =>
+export const holesNeedFile = ({ path, label }: Named) =>
   usage(
     'HOLES_NEED_FILE',
-    `holes cannot be told from a stream (${path === '-' ? 'stdin' : path})`,
+    `holes cannot be told from a stream (${label})`,
     path,
     'Upload from a file, or leave out the option.',
   );

@@ -15,12 +15,10 @@ import {
   writeBlocks,
   type ZeroMethod,
   zeroRange,
-} from '../native/index.ts';
-import { Descriptor, directAlignment } from './descriptor.ts';
-import { describeContents } from './device-contents.ts';
-import { describeUsers } from './device-use.ts';
-import { isErrno, localError } from './errno.ts';
-import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
+} from '../../native/index.ts';
+import { Descriptor, directAlignment } from '../descriptor.ts';
+import { isErrno, localError } from '../errno.ts';
+import { checkGeometry, checkRange, notPrepared } from '../geometry.ts';
 import {
   deviceChanged,
   deviceInUse,
@@ -30,9 +28,11 @@ import {
   targetNotBlank,
   targetReadOnly,
   targetTooSmall,
-} from './messages.ts';
-import { deviceIdentity, stateFile } from './state-files.ts';
-import type { BlockOutcome, Geometry, ImageTarget, UnverifiedBlock } from './target.ts';
+} from '../messages/targets.ts';
+import { deviceIdentity, stateFile } from '../state-files.ts';
+import type { BlockOutcome, Geometry, ImageTarget, ResumableTarget, UnverifiedBlock } from '../target.ts';
+import { describeContents } from './contents.ts';
+import { describeUsers } from './users.ts';
 import { readWriteCount, writtenSince } from './write-count.ts';
 
 /** Every partition table, file system, LVM, LUKS, RAID and ZFS label shows in the first or the last MiB. */
@@ -85,9 +85,13 @@ async function claim(path: string, device: string, { dev, ino, rdev }: BigIntSta
   }
 }
 
-export class DeviceTarget implements ImageTarget {
+export class DeviceTarget implements ImageTarget, ResumableTarget {
   readonly path: string;
-  readonly kind = 'device';
+  readonly label: string;
+  readonly resumable: ResumableTarget = this;
+  readonly stagesHead = true;
+  /** A loop device reports success for a write that its full storage took only in part (lo_complete_rq). */
+  readonly losesLastWrites = true;
   readonly journal: { readonly path: string; readonly identity: string };
   readonly sizeBytes: number;
   /** The device's own name; not a link, and not to be mistaken for an option. */
@@ -112,6 +116,7 @@ export class DeviceTarget implements ImageTarget {
     identity: string,
   ) {
     this.path = path;
+    this.label = path;
     this.#rdev = rdev;
     this.#node = node;
     this.sizeBytes = facts.sizeBytes;
@@ -176,6 +181,13 @@ export class DeviceTarget implements ImageTarget {
   async commitStamp(): Promise<string> {
     await this.#device.sync('data');
     return (await readWriteCount(this.#rdev)) ?? '';
+  }
+
+  /** The identity in the journal already distinguishes devices. */
+  async inode(): Promise<undefined> {}
+
+  async finishCommit(): Promise<boolean> {
+    return false;
   }
 
   #volumeSize(): number {
@@ -266,6 +278,9 @@ export class DeviceTarget implements ImageTarget {
         if (!isErrno(error, 'EACCES', 'EPERM', 'EINVAL', 'EBUSY', 'ENOTTY', 'ENOTSUP')) throw error;
       }
     });
+  }
+
+  async close(): Promise<void> {
     await this.#device.close();
   }
 

@@ -3,8 +3,8 @@ import { strict as assert } from 'node:assert';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
-import { describeUsers, deviceNumber } from '../../src/image/device-use.ts';
-import { formatSize } from '../../src/image/messages.ts';
+import { describeUsers, deviceNumber } from '../../src/image/device/users.ts';
+import { formatSize } from '../../src/image/messages/targets.ts';
 import { deviceIdentity, stateDirectory, stateFile } from '../../src/image/state-files.ts';
 import { Scratch } from '../support/loop.ts';
 

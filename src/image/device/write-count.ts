@@ -3,7 +3,7 @@
  * change as files have; this tells whether anybody has used it meanwhile.
  */
 import { readFile } from 'node:fs/promises';
-import { deviceNumber, type KernelFiles, kernelFiles } from './device-use.ts';
+import { deviceNumber, type KernelFiles, kernelFiles } from './users.ts';
 
 const SECTOR = 512;
 /** Of the numbers in a device's `stat`: sectors written. */
