@@ -5,8 +5,9 @@
  * Retrying is bounded by time without progress and not by a count: as long as anything succeeds there is hope. The
  * exceptions, each with its reason, are in {@link RetryPolicy.run}.
  */
+
+import { abortable } from '../cancel.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
-import { abortable } from './abortable.ts';
 import type { EbsDirectApi } from './api.ts';
 import { classify, type RequestContext } from './errors.ts';
 

@@ -1,8 +1,8 @@
 /** Downloads a snapshot into an image: list → plan → fetch, check and write → sync → commit. */
 import { setMaxListeners } from 'node:events';
-import { abortable } from '../ebs/abortable.ts';
+import { abortable } from '../cancel.ts';
 import type { BlockReference } from '../ebs/api.ts';
-import { type CheckedPage, listBlocks } from '../ebs/list.ts';
+import { type CheckedPage, listBlocks } from '../ebs/list/pages.ts';
 import { openEbs } from '../ebs/open.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
 import { isErrno } from '../image/errno.ts';

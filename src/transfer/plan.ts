@@ -1,6 +1,6 @@
 /** What a download has to do, in ascending order: blocks to fetch, and gaps that must read as zeros. */
 import type { BlockReference } from '../ebs/api.ts';
-import type { CheckedPage } from '../ebs/list.ts';
+import type { CheckedPage } from '../ebs/list/pages.ts';
 import type { RangeSet } from './range-set.ts';
 
 export type PlanStep =

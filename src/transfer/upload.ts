@@ -1,6 +1,6 @@
 /** Uploads an image as a snapshot: start → read and hash → put → complete. */
 import { setMaxListeners } from 'node:events';
-import { abortable } from '../ebs/abortable.ts';
+import { abortable } from '../cancel.ts';
 import { type OpenEbs, openEbs } from '../ebs/open.ts';
 import type { RetryNotice } from '../ebs/retry.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';

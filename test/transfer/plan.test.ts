@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { BlockReference } from '../../src/ebs/api.ts';
-import type { CheckedPage } from '../../src/ebs/list.ts';
+import type { CheckedPage } from '../../src/ebs/list/pages.ts';
 import { planDownload } from '../../src/transfer/plan.ts';
 import { RangeSet } from '../../src/transfer/range-set.ts';
 

@@ -2,10 +2,10 @@
  * A snapshot's block list as a stream of checked pages, one page read ahead, never all in memory: as objects a list
  * costs about 149 bytes a block, which at 16 TiB is more than Node's heap.
  */
-import { ColdsnapError } from '../errors.ts';
-import type { CallOptions, EbsDirectApi, ListPage, ListPosition } from './api.ts';
-import { listAhead } from './list-ahead.ts';
-import { checkedBlockSize } from './sdk-api.ts';
+import { ColdsnapError } from '../../errors.ts';
+import type { CallOptions, EbsDirectApi, ListPage, ListPosition } from '../api.ts';
+import { checkedBlockSize } from '../sdk-api.ts';
+import { listAhead } from './parallel.ts';
 
 /** A page whose entries are known to be ascending, unique and within the volume. */
 export interface CheckedPage<Entry> {

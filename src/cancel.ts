@@ -1,4 +1,4 @@
-import { abortedError } from '../errors.ts';
+import { abortedError } from './errors.ts';
 
 /** The promise, or the signal's reason if that comes first; the promise itself goes on, and its failure is then nobody's. */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

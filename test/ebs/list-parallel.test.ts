@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EbsDirectApi, ListBlocksRequest } from '../../src/ebs/api.ts';
-import { type ListRange, listBlocks } from '../../src/ebs/list.ts';
+import { type ListRange, listBlocks } from '../../src/ebs/list/pages.ts';
 import { ColdsnapError } from '../../src/errors.ts';
 
 const BLOCK = 524_288;
