@@ -1,9 +1,10 @@
 /** The pipeline of a download: each worker fetches a block into its buffer; batches of them are checked and written. */
 import { createHash } from 'node:crypto';
+import { abortedError } from '../cancel.ts';
 import type { BlockReference } from '../ebs/api.ts';
 import type { OpenEbs } from '../ebs/open.ts';
 import { badBlock } from '../ebs/sdk-api.ts';
-import { abortedError, ColdsnapError } from '../errors.ts';
+import { ColdsnapError } from '../errors.ts';
 import type { BlockOutcome, ImageTarget, UnverifiedBlock } from '../image/target.ts';
 import { allocateSlab } from '../native/index.ts';
 import { Batcher } from './batch.ts';

@@ -1,10 +1,10 @@
 /** Downloads a snapshot into an image: list → plan → fetch, check and write → sync → commit. */
 import { setMaxListeners } from 'node:events';
-import { abortable } from '../cancel.ts';
+import { abortable, abortedError } from '../cancel.ts';
 import type { BlockReference } from '../ebs/api.ts';
 import { type CheckedPage, listBlocks } from '../ebs/list/pages.ts';
 import { openEbs } from '../ebs/open.ts';
-import { abortedError, ColdsnapError } from '../errors.ts';
+import { ColdsnapError } from '../errors.ts';
 import { isErrno } from '../image/errno.ts';
 import { openTarget } from '../image/open-target.ts';
 import type { BlockOutcome, Geometry, ImageTarget } from '../image/target.ts';

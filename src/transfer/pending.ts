@@ -5,9 +5,10 @@
 
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { abortedError } from '../cancel.ts';
 import { SNAPSHOT_ID } from '../ebs/api.ts';
 import { openEc2, type SnapshotState, type SnapshotStates } from '../ebs/ec2.ts';
-import { abortedError, ColdsnapError } from '../errors.ts';
+import { ColdsnapError } from '../errors.ts';
 import { stateDirectory } from '../image/state-files.ts';
 import { readJournal, removeJournal } from './journal.ts';
 import { UPLOAD_MARKER_TAG } from './marker.ts';

@@ -1,7 +1,7 @@
 /** The pipeline of an upload: batches of blocks are read and hashed; each worker puts its block. */
 import { createHash } from 'node:crypto';
+import { abortedError } from '../cancel.ts';
 import type { EbsDirectApi } from '../ebs/api.ts';
-import { abortedError } from '../errors.ts';
 import type { ImageSource } from '../image/source.ts';
 import { allocateSlab, type BlockRead, type BlockReadResult } from '../native/index.ts';
 import { Batcher } from './batch.ts';

@@ -2,13 +2,12 @@
 import { basename } from 'node:path';
 import type { SnapshotTag, StartedSnapshot, StartRequest } from '../ebs/api.ts';
 import { ColdsnapError } from '../errors.ts';
+import { GIB, MAX_VOLUME_GIB } from '../geometry.ts';
 import { UPLOAD_MARKER_TAG } from './marker.ts';
 import type { UploadOptions } from './options.ts';
 import type { UploadToken } from './upload-checkpoint.ts';
 
-const GIB = 2 ** 30;
 /** Limits of StartSnapshot, from the service model. */
-const MAX_VOLUME_GIB = 65_536;
 const MAX_DESCRIPTION = 255;
 const MAX_TAGS = 50;
 const MAX_TAG_KEY = 127;

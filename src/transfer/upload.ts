@@ -1,9 +1,10 @@
 /** Uploads an image as a snapshot: start → read and hash → put → complete. */
 import { setMaxListeners } from 'node:events';
-import { abortable } from '../cancel.ts';
+import { abortable, abortedError } from '../cancel.ts';
 import { type OpenEbs, openEbs } from '../ebs/open.ts';
 import type { RetryNotice } from '../ebs/retry.ts';
-import { abortedError, ColdsnapError } from '../errors.ts';
+import { ColdsnapError } from '../errors.ts';
+import { GIB } from '../geometry.ts';
 import { openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
 import {
@@ -31,8 +32,6 @@ import {
 } from './upload-states.ts';
 import { checkWaitConditions } from './wait.ts';
 import { CREDENTIALS, Watchdog } from './watchdog.ts';
-
-const GIB = 2 ** 30;
 
 /**
  * Uploads an image and completes its snapshot. Zeros are sent unless `omitZeroBlocks` or a map of holes says otherwise.

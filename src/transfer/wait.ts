@@ -1,9 +1,10 @@
 /** Waits until a snapshot is in a state, and, when that is `completed`, until it can be read. */
+import { abortedError, pause } from '../cancel.ts';
 import type { CallOptions, EbsDirectApi } from '../ebs/api.ts';
 import { openEc2, type SnapshotState, type SnapshotStates, snapshotStatuses } from '../ebs/ec2.ts';
 import { type OpenEbs, openEbs } from '../ebs/open.ts';
-import { pause } from '../ebs/retry.ts';
-import { abortedError, ColdsnapError } from '../errors.ts';
+import { ColdsnapError } from '../errors.ts';
+import { formatDuration } from '../text.ts';
 import { readableSnapshotId } from './checks.ts';
 import type { TransferListener } from './events.ts';
 import { Meter } from './meter.ts';
@@ -285,10 +286,4 @@ function checkAlive({ snapshotId, state, stateMessage }: SnapshotState): void {
     operation: 'DescribeSnapshots',
     snapshotId,
   });
-}
-
-function formatDuration(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 90_000) return `${Math.round(ms / 100) / 10} s`;
-  return `${Math.round(ms / 6_000) / 10} min`;
 }

@@ -3,6 +3,7 @@
  * costs about 149 bytes a block, which at 16 TiB is more than Node's heap.
  */
 import { ColdsnapError } from '../../errors.ts';
+import { GIB, MAX_VOLUME_GIB } from '../../geometry.ts';
 import type { CallOptions, EbsDirectApi, ListPage, ListPosition } from '../api.ts';
 import { checkedBlockSize } from '../sdk-api.ts';
 import { listAhead } from './parallel.ts';
@@ -16,8 +17,6 @@ export interface CheckedPage<Entry> {
   readonly blockSize: number;
 }
 
-const GIB = 2 ** 30;
-const MAX_VOLUME_GIB = 65_536;
 /** Empty pages are legal, an endless run of them is not; AWS's own are a handful. */
 const MAX_EMPTY_PAGES = 1_000;
 /** The service's tokens have at most 256 characters; some room for emulators. */
