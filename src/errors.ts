@@ -103,15 +103,3 @@ const retryableClasses: ReadonlySet<ErrorClass> = new Set([
   'not-yet-visible',
   'integrity',
 ]);
-
-/** Text that others wrote, for a terminal: without control characters, which it would obey, and not for ever. */
-export function sanitize(text: string, length = 300): string {
-  const plain = text.slice(0, length + 1).replace(/\p{Cc}/gu, '?');
-  return plain.length > length ? `${plain.slice(0, length)}…` : plain;
-}
-
-/** The reason an AbortSignal gives, as an error of class `aborted`. */
-export function abortedError(signal: AbortSignal): ColdsnapError {
-  if (signal.reason instanceof ColdsnapError) return signal.reason;
-  return new ColdsnapError('aborted', 'ABORTED', 'the operation was interrupted', { cause: signal.reason });
-}

@@ -1,6 +1,7 @@
 /** Errors as sentences: one that says what failed and where, one that says what to do. */
 import { getSystemErrorMap } from 'node:util';
-import { ColdsnapError, sanitize } from '../errors.ts';
+import { ColdsnapError } from '../errors.ts';
+import { sanitize } from '../text.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import { hintFor } from './hints.ts';
 

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { ColdsnapError } from '../errors.ts';
 import type { BlockReference, EbsDirectApi, ReceivedBlock } from './api.ts';
-import { listBlocks } from './list.ts';
+import { listBlocks } from './list/pages.ts';
 import type { RetryPolicy } from './retry.ts';
 import { badBlock } from './sdk-api.ts';
 

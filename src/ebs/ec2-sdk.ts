@@ -7,7 +7,9 @@ import {
   EC2Client,
   type Snapshot,
 } from '@aws-sdk/client-ec2';
-import { abortedError, ColdsnapError, sanitize } from '../errors.ts';
+import { abortedError } from '../cancel.ts';
+import { ColdsnapError } from '../errors.ts';
+import { sanitize } from '../text.ts';
 import type { CallOptions } from './api.ts';
 import { checkDeadlines, checkIdentity, clientConfig } from './connect.ts';
 import type {

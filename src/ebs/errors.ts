@@ -3,7 +3,9 @@
  * only place that knows which failure is worth repeating. Source of the table: the service model's exceptions and
  * reasons (ebs, 2019-11-02) and the documented behaviour of the EBS direct APIs.
  */
-import { abortedError, ColdsnapError, type ErrorClass, type ErrorDetails, sanitize } from '../errors.ts';
+import { abortedError } from '../cancel.ts';
+import { ColdsnapError, type ErrorClass, type ErrorDetails } from '../errors.ts';
+import { sanitize } from '../text.ts';
 
 /** What a request was about; goes into the error. */
 export interface RequestContext {

@@ -6,9 +6,9 @@
  * them slower, until deadlines strike; so there are few at first, more with each block that is fast, and fewer when
  * blocks take long or stall.
  */
-import { abortedError, ColdsnapError } from '../errors.ts';
+import { abortedError, pause } from '../cancel.ts';
+import { ColdsnapError } from '../errors.ts';
 import type { EbsDirectApi } from './api.ts';
-import { pause } from './retry.ts';
 
 /** A little under the quota of 1,000 gets (or puts) per second and snapshot, so that clocks need not agree. */
 const MAX_REQUESTS_PER_SECOND = 980;

@@ -5,8 +5,9 @@
  * Retrying is bounded by time without progress and not by a count: as long as anything succeeds there is hope. The
  * exceptions, each with its reason, are in {@link RetryPolicy.run}.
  */
-import { abortedError, ColdsnapError } from '../errors.ts';
-import { abortable } from './abortable.ts';
+
+import { abortable, abortedError, pause } from '../cancel.ts';
+import { ColdsnapError } from '../errors.ts';
 import type { EbsDirectApi } from './api.ts';
 import { classify, type RequestContext } from './errors.ts';
 
@@ -145,23 +146,6 @@ export class RetryPolicy {
       throw classify(failure, context, signal);
     }
   }
-}
-
-/** Resolves after `ms`, or rejects with the abort as soon as `signal` fires. */
-export function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(abortedError(signal));
-    const timer = setTimeout(done, ms);
-    function done(): void {
-      signal?.removeEventListener('abort', stop);
-      resolve();
-    }
-    function stop(): void {
-      clearTimeout(timer);
-      reject(abortedError(signal as AbortSignal));
-    }
-    signal?.addEventListener('abort', stop, { once: true });
-  });
 }
 
 /** Decorates an API so that each of its calls goes through `policy`. */

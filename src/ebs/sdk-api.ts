@@ -12,7 +12,8 @@ import {
   PutSnapshotBlockCommand,
   StartSnapshotCommand,
 } from '@aws-sdk/client-ebs';
-import { abortedError, ColdsnapError } from '../errors.ts';
+import { abortedError } from '../cancel.ts';
+import { ColdsnapError } from '../errors.ts';
 import {
   type BlockPage,
   type CallOptions,

@@ -75,9 +75,7 @@ export class Service {
     const sdk = new SdkEbsApi(client, { borrowed: own !== undefined });
     const transport = settings.transport ?? (own === undefined ? 'fast' : 'sdk');
     const blocks =
-      transport === 'fast'
-        ? new FastBlockApi(sdk, client, { connections: this.#workers, deadlines })
-        : sdk;
+      transport === 'fast' ? new FastBlockApi(sdk, client, { connections: this.#workers, deadlines }) : sdk;
     const { bytesPerSecond } = settings;
     const pacer = new Pacer({ workers: this.#workers, bytesPerSecond, idleMs: deadlines.idleMs });
     const paced = withPacing(blocks, pacer);

@@ -18,12 +18,9 @@ export interface UnverifiedBlock {
  */
 export type BlockOutcome = 'written' | 'zero' | 'held' | 'mismatch';
 
-export interface Geometry {
-  /** Volume size in bytes. */
-  readonly volumeSize: number;
-  /** Block size in bytes. */
-  readonly blockSize: number;
-}
+export type { Geometry } from '../geometry.ts';
+
+import type { Geometry } from '../geometry.ts';
 
 /**
  * Life of a target: `openTarget()` → `checkOverwrite()` (before any request) → `prepare()` (first change to the target) →

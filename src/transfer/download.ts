@@ -38,12 +38,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
   }
 }
 
-async function restore(
-  run: Run,
-  sink: ImageSink,
-  options: DownloadOptions,
-  path: string,
-): Promise<Geometry> {
+async function restore(run: Run, sink: ImageSink, options: DownloadOptions, path: string): Promise<Geometry> {
   const { snapshotId } = options;
   const start = { operation: 'download', snapshotId, path } as const;
   const finished = await sink.claim();

@@ -244,7 +244,11 @@ export const snapshotNotReadable = (snapshotId: string, elapsed: string, cause: 
   );
 
 /** The snapshot is in a state that no other follows by itself. */
-export function snapshotInDeadState(snapshotId: string, state: 'error' | 'recoverable', reason = ''): ColdsnapError {
+export function snapshotInDeadState(
+  snapshotId: string,
+  state: 'error' | 'recoverable',
+  reason = '',
+): ColdsnapError {
   const [what, hint] =
     state === 'error'
       ? [

@@ -97,9 +97,7 @@ function journalOf(
 
 /** Whether a later run could not finish the snapshot: its source, or what was asked for, is not what it should be. */
 function isUseless(error: unknown): boolean {
-  return (
-    error instanceof ColdsnapError && (error.class === 'refused' || error.code.startsWith('SOURCE_'))
-  );
+  return error instanceof ColdsnapError && (error.class === 'refused' || error.code.startsWith('SOURCE_'));
 }
 
 async function waitUntilUsable(

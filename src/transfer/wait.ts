@@ -1,9 +1,11 @@
 /** Waits until a snapshot is in a state, and, when that is `completed`, until it can be read. */
+
+import { pause } from '../cancel.ts';
 import type { CallOptions, EbsDirectApi } from '../ebs/api.ts';
 import { type SnapshotState, type SnapshotStates, snapshotStatuses } from '../ebs/ec2.ts';
-import { pause } from '../ebs/retry.ts';
 import { Service } from '../ebs/service.ts';
 import { ColdsnapError } from '../errors.ts';
+import { formatDuration } from '../text.ts';
 import type { TransferListener } from './events.ts';
 import {
   badWaitCondition,
@@ -246,11 +248,6 @@ class SnapshotWatch {
 
 /** @throws ColdsnapError when the snapshot is in a state that no other follows by itself */
 function checkAlive({ snapshotId, state, stateMessage }: SnapshotState): void {
-  if (state === 'error' || state === 'recoverable') throw snapshotInDeadState(snapshotId, state, stateMessage);
-}
-
-function formatDuration(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 90_000) return `${Math.round(ms / 100) / 10} s`;
-  return `${Math.round(ms / 6_000) / 10} min`;
+  if (state === 'error' || state === 'recoverable')
+    throw snapshotInDeadState(snapshotId, state, stateMessage);
 }

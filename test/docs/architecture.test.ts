@@ -8,11 +8,14 @@ import { fileURLToPath } from 'node:url';
 const source = fileURLToPath(new URL('../../src', import.meta.url));
 
 /** What every room may use besides. */
-const ground = ['errors.ts', 'package-root.ts', 'version.ts'];
+const ground = ['cancel.ts', 'errors.ts', 'geometry.ts', 'package-root.ts', 'text.ts', 'version.ts'];
 
 /** The rooms that each room may use, besides itself. */
 const mayUse: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': [],
+  'cancel.ts': ['errors.ts'],
+  'geometry.ts': [],
+  'text.ts': [],
   'package-root.ts': [],
   'version.ts': ['package-root.ts'],
   native: [],

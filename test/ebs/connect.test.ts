@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { behindProxy, checkDeadlines, connectEbs, type ServiceOptions } from '../../src/ebs/connect.ts';
-import { openEbs } from '../../src/ebs/open.ts';
+import { Service } from '../../src/ebs/service.ts';
 import { type EmulatorOptions, startEmulator } from '../../src/emulator/index.ts';
 import { makeCertificates, noOpenssl, setVariable } from './certificates.ts';
 import { ACCESS_KEY, BLOCK, connect, getsBlock, REGION, SECRET, stacks, withBlock } from './contract.ts';
@@ -44,7 +44,7 @@ async function connecting(t: TestContext, options: ServiceOptions) {
 
 test('without a region anywhere it says so, and how to name one', async (t) => {
   environment(t, keys);
-  await assert.rejects(connectEbs({}, 1), { class: 'config', code: 'NO_REGION', hint: /--region/ });
+  await assert.rejects(connectEbs({}, 1), { class: 'config', code: 'NO_REGION', hint: /AWS_REGION/ });
 });
 
 test('without credentials anywhere it says so, and where they can come from', async (t) => {
@@ -52,7 +52,7 @@ test('without credentials anywhere it says so, and where they can come from', as
   await assert.rejects(connectEbs({ region: REGION }, 1), {
     class: 'config',
     code: 'NO_CREDENTIALS',
-    hint: /AWS_ACCESS_KEY_ID.*--profile.*instance role/,
+    hint: /AWS_ACCESS_KEY_ID.*profile.*instance role/,
   });
 });
 
@@ -135,14 +135,15 @@ for (const transport of ['fast', 'sdk'] as const) {
     });
     // Node reads the variable when it starts.
     const script = `
-      import { openEbs } from './src/ebs/open.ts';
-      const options = { endpoint: '${emulator.url}', region: 'us-east-1', transport: '${transport}', workers: 1 };
-      const { api, close } = await openEbs({ ...options, onRetry: ({ error }) => { throw error; } });
+      import { Service } from './src/ebs/service.ts';
+      const options = { endpoint: '${emulator.url}', region: 'us-east-1', transport: '${transport}' };
+      const service = new Service(options, 1, ({ error }) => { throw error; });
+      const { api } = await service.ebs();
       const { blocks } = await api.listSnapshotBlocks({ snapshotId: '${snapshotId}' });
       const buffer = Buffer.alloc(${BLOCK});
       await api.getSnapshotBlock({ snapshotId: '${snapshotId}', ...blocks[0] }, buffer);
       console.log(buffer.every((byte) => byte === 1));
-      close();`;
+      service.close();`;
     environment(t, { ...keys, NODE_EXTRA_CA_CERTS: ca });
     const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script]);
     let output = '';
@@ -207,12 +208,13 @@ test('a client of the caller is used as it is, and stays open', async (t) => {
   const { client, emulator } = await connect(t, stacks[0]!);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: { 0: Buffer.alloc(BLOCK) } });
   for (const transport of [undefined, 'fast'] as const) {
-    const { api, close } = await openEbs({ ebsClient: client, transport, workers: 1, onRetry: () => {} });
+    const service = new Service({ ebsClient: client, transport }, 1, () => {});
+    const { api } = await service.ebs();
     const { blocks } = await api.listSnapshotBlocks({ snapshotId });
     emulator.clearLog();
     await api.getSnapshotBlock({ snapshotId, ...blocks[0]! }, Buffer.alloc(BLOCK));
     assert.match(emulator.log[0]?.headers['user-agent'] ?? '', transport === 'fast' ? /^app/ : /^aws-sdk-js/);
-    close();
+    service.close();
   }
 });
 

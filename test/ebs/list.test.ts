@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BlockPage, ChangedBlockPage, EbsDirectApi, ListBlocksRequest } from '../../src/ebs/api.ts';
-import { listBlocks, listChangedBlocks } from '../../src/ebs/list.ts';
+import { listBlocks, listChangedBlocks } from '../../src/ebs/list/pages.ts';
 import { ColdsnapError } from '../../src/errors.ts';
 
 const SIZES = { volumeSizeGiB: 1, blockSize: 524_288 };

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { EBSClient } from '@aws-sdk/client-ebs';
 import { downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
-import { Watchdog } from '../../src/transfer/watchdog.ts';
+import { Watchdog } from '../../src/transfer/run/watchdog.ts';
 import { randomBlocks, scratch, startService } from '../support/service.ts';
 
 const BLOCK = 4096;

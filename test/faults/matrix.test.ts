@@ -9,8 +9,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { exitCodeOf } from '../../src/cli/exit-codes.ts';
-import { listChangedBlocks } from '../../src/ebs/list.ts';
-import { openEbs } from '../../src/ebs/open.ts';
+import { listChangedBlocks } from '../../src/ebs/list/pages.ts';
+import { Service } from '../../src/ebs/service.ts';
 import type { Emulator, FaultAction, FaultRule } from '../../src/emulator/index.ts';
 import {
   deletePendingSnapshots,
@@ -207,14 +207,14 @@ async function scene(t: TestContext, operation: string, transport: Transport): P
     const blocks = randomBlocks([1, 2, 5, 7, 100, GIB / BLOCK - 1], [], BLOCK);
     const second = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks, parent: first });
     const run = async (retryForMs?: number) => {
-      const ebs = await openEbs({ onRetry: () => {}, ...options(retryForMs) });
+      const service = new Service(options(retryForMs), 64, () => {});
       const changed: number[] = [];
       try {
-        for await (const { entries } of listChangedBlocks(ebs.api, first, second)) {
+        for await (const { entries } of listChangedBlocks((await service.ebs()).api, first, second)) {
           changed.push(...entries.map(({ blockIndex }) => blockIndex));
         }
       } finally {
-        ebs.close();
+        service.close();
       }
       assert.deepEqual(changed, [...blocks.keys()]);
     };

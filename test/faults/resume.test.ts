@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { CompleteSnapshotCommand, EBSClient } from '@aws-sdk/client-ebs';
 import type { Emulator } from '../../src/emulator/index.ts';
 import { type DownloadOptions, downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
-import { startRequest } from '../../src/transfer/upload-request.ts';
+import { startRequest } from '../../src/transfer/snapshot/request.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import {
   bytesAt,

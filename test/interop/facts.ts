@@ -4,7 +4,7 @@ import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Emulator } from '../../src/emulator/index.ts';
 import { nextExtent } from '../../src/native/index.ts';
-import { UPLOAD_MARKER_TAG } from '../../src/transfer/marker.ts';
+import { UPLOAD_MARKER_TAG } from '../../src/transfer/snapshot/marker.ts';
 import type { Outcome, Workplace } from '../support/workplace.ts';
 
 const PIECE = 524_288;

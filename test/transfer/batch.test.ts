@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Batcher } from '../../src/transfer/batch.ts';
-import { workersFor } from '../../src/transfer/checks.ts';
-import { runWorkers } from '../../src/transfer/workers.ts';
+import { Batcher } from '../../src/transfer/engine/batch.ts';
+import { workersFor } from '../../src/transfer/engine/copy-blocks.ts';
+import { runWorkers } from '../../src/transfer/engine/workers.ts';
 
-test('a full batch goes off at once and gives each item its own result', async () => {
+test('runs a full batch at once and gives each item its own result', async () => {
   const batches: number[][] = [];
   const batcher = new Batcher<number, number>(12, async (items) => {
     batches.push([...items]);
@@ -14,12 +14,12 @@ test('a full batch goes off at once and gives each item its own result', async (
   assert.deepEqual(batches, [[1, 2, 3]]);
 });
 
-test('a batch that does not fill goes off by itself', async () => {
+test('runs a partial batch after a short wait', async () => {
   const batcher = new Batcher<number, number>(16, async (items) => items.map((item) => item + 1));
   assert.equal(await batcher.submit(1), 2);
 });
 
-test('a failing batch fails each of its items and not the next batch', async () => {
+test('fails every item of a failed batch, but not the next batch', async () => {
   let fail = true;
   const batcher = new Batcher<number, number>(8, async (items) => {
     if (fail) throw new Error('no');
@@ -38,7 +38,7 @@ async function* count(to: number): AsyncGenerator<number, void, undefined> {
   for (let at = 0; at < to; at++) yield at;
 }
 
-test('workers take the steps in order and never more at once than there are workers', async () => {
+test('takes steps in order, at most one per worker at a time', async () => {
   const begun: number[] = [];
   let active = 0;
   let most = 0;
@@ -60,7 +60,7 @@ test('workers take the steps in order and never more at once than there are work
   assert.equal(most, 3);
 });
 
-test('after a failure no worker begins another step, the others end first, and the first failure is reported', async () => {
+test('starts no step after a failure, lets the others end and reports the first failure', async () => {
   const begun: number[] = [];
   const stops: unknown[] = [];
   let ended = 0;
@@ -81,7 +81,7 @@ test('after a failure no worker begins another step, the others end first, and t
   assert.equal(ended, begun.length - 1);
 });
 
-test('a failing source of steps ends the workers with its error', async () => {
+test('ends with the error of a failing step generator', async () => {
   async function* broken(): AsyncGenerator<number, void, undefined> {
     yield 1;
     throw new Error('list broke');
@@ -97,7 +97,7 @@ test('a failing source of steps ends the workers with its error', async () => {
   );
 });
 
-test('blocks of the size that the service says are never more in memory than 512 MiB', () => {
+test('keeps at most 512 MiB of blocks in memory, whatever the block size', () => {
   assert.equal(workersFor(524_288, 64), 64);
   assert.equal(workersFor(524_288, 1_024), 1_024);
   assert.equal(workersFor(2 ** 24, 64), 32);

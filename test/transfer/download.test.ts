@@ -17,7 +17,7 @@ import {
 
 const LAST = GIB / BLOCK - 1;
 
-test('a downloaded file holds the listed blocks and zeros elsewhere, with one request a listed block', async (t) => {
+test('writes the listed blocks and zeros elsewhere, with one request per listed block', async (t) => {
   const { emulator, service } = await startService(t);
   const blocks = randomBlocks([0, 1, 2, 100, 101, 1000, LAST], [3, 500]);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
@@ -38,7 +38,7 @@ test('a downloaded file holds the listed blocks and zeros elsewhere, with one re
   assert.equal(result.volumeSize, GIB);
 });
 
-test('zero blocks and gaps stay holes on a fresh file', async (t) => {
+test('leaves zero blocks and gaps as holes in a new file', async (t) => {
   const { emulator, service } = await startService(t);
   const snapshotId = await emulator.putSnapshot({
     volumeSizeGiB: 2,
@@ -49,7 +49,7 @@ test('zero blocks and gaps stay holes on a fresh file', async (t) => {
   assert.ok(statSync(target).blocks * 512 <= 2 * BLOCK, `${statSync(target).blocks * 512} bytes allocated`);
 });
 
-test('any set of listed, zero and missing blocks comes out identical, on short pages and empty ones', async (t) => {
+test('restores any mix of listed, zero and missing blocks exactly, from short and empty pages', async (t) => {
   const blockSize = 65_536;
   const { emulator, service } = await startService(t, { blockSize, pageSize: 100, emptyPages: 1 });
   const directory = scratch(t);
@@ -71,7 +71,7 @@ test('any set of listed, zero and missing blocks comes out identical, on short p
   );
 });
 
-test('a snapshot without any block becomes a volume of zeros', async (t) => {
+test('restores a snapshot without blocks as zeros', async (t) => {
   const { emulator, service } = await startService(t);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: new Map() });
   const target = join(scratch(t), 'disk.img');
@@ -79,7 +79,7 @@ test('a snapshot without any block becomes a volume of zeros', async (t) => {
   assert.equal(await firstWrongBlock(target, new Map(), GIB), undefined);
 });
 
-test('the block size is the word of the service, down to 512 bytes', async (t) => {
+test("uses the service's block size, down to 512 bytes", async (t) => {
   const { emulator, service } = await startService(t, { blockSize: 512 });
   const blocks = randomBlocks([0, 1, 77, GIB / 512 - 1], [], 512);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
@@ -91,7 +91,7 @@ test('the block size is the word of the service, down to 512 bytes', async (t) =
     assert.ok(image.subarray(at * 512, at * 512 + 512).equals(block), `block ${at}`);
 });
 
-test('a stream receives the whole image in order, zeros included', async (t) => {
+test('sends the whole image to a stream in order, zeros included', async (t) => {
   const { emulator, service } = await startService(t);
   const blocks = randomBlocks([0, 3, 4, 900, LAST], [5]);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
@@ -101,7 +101,7 @@ test('a stream receives the whole image in order, zeros included', async (t) => 
   assert.equal(await firstWrongBlock(target, blocks, GIB), undefined);
 });
 
-test('a stream that is slow holds the transfer back, and none of it is lost', async (t) => {
+test('slows down for a slow stream and loses nothing', async (t) => {
   const { emulator, service } = await startService(t);
   const blocks = randomBlocks(Array.from({ length: 40 }, (_, at) => at * 3));
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
@@ -117,7 +117,7 @@ test('a stream that is slow holds the transfer back, and none of it is lost', as
   assert.equal(received, GIB);
 });
 
-test('every kind of fault that passes heals, and the bytes are right', async (t) => {
+test('recovers from every transient fault with the right bytes', async (t) => {
   const { emulator, service } = await startService(t);
   const blocks = randomBlocks([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
@@ -161,7 +161,7 @@ test('every kind of fault that passes heals, and the bytes are right', async (t)
   );
 });
 
-test('a block whose data never match its checksum ends the download with the block, and leaves no target', async (t) => {
+test('fails on a block that never matches its checksum, names it and creates no target', async (t) => {
   const { emulator, service } = await startService(t);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 1, 2]) });
   emulator.setFaults([{ operation: 'GetSnapshotBlock', block: 1, action: { type: 'flip-bit' } }]);
@@ -176,7 +176,7 @@ test('a block whose data never match its checksum ends the download with the blo
   assert.deepEqual(readdirSync(directory), []);
 });
 
-test('a permanent refusal of one block stops the run at once', async (t) => {
+test('stops at once when the service refuses a block for good', async (t) => {
   const { emulator, service } = await startService(t);
   const snapshotId = await emulator.putSnapshot({
     volumeSizeGiB: 1,
@@ -202,7 +202,7 @@ test('a permanent refusal of one block stops the run at once', async (t) => {
   assert.ok(!existsSync(target));
 });
 
-test('expired block tokens are replaced by a new listing from that block', async (t) => {
+test('lists again from a block whose token has expired', async (t) => {
   let now = Date.now();
   const { emulator, service } = await startService(t, {
     now: () => now,
@@ -224,7 +224,7 @@ test('expired block tokens are replaced by a new listing from that block', async
   assert.equal(renewals.length, 1, 'one listing renews all tokens behind it');
 });
 
-test('nothing is requested and nothing touched for arguments that cannot be right', async (t) => {
+test('rejects invalid arguments without a request and without touching the target', async (t) => {
   const { emulator, service } = await startService(t);
   const directory = scratch(t);
   const target = join(directory, 'disk.img');
@@ -260,7 +260,7 @@ test('nothing is requested and nothing touched for arguments that cannot be righ
   assert.equal(emulator.log.length, 0);
 });
 
-test('an unknown snapshot and one that is not completed are refused by name, before the target is touched', async (t) => {
+test('names an unknown or unfinished snapshot before touching the target', async (t) => {
   const { emulator, service } = await startService(t);
   const pending = await emulator.putSnapshot({
     volumeSizeGiB: 1,
@@ -281,7 +281,7 @@ test('an unknown snapshot and one that is not completed are refused by name, bef
   assert.deepEqual(readdirSync(directory), []);
 });
 
-test('an existing file is replaced with force, and only when the new image is whole', async (t) => {
+test('replaces an existing file with force, only once the new image is whole', async (t) => {
   const { emulator, service } = await startService(t);
   const blocks = randomBlocks([0, 9]);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
@@ -297,7 +297,7 @@ test('an existing file is replaced with force, and only when the new image is wh
   assert.equal(await firstWrongBlock(target, blocks, GIB), undefined);
 });
 
-test('an abort ends the download with the reason, leaves no target, and the next run fetches only the rest', async (t) => {
+test('aborts with the reason, creates no target, and fetches only the rest in the next run', async (t) => {
   const { emulator, service } = await startService(t);
   const blocks = randomBlocks(Array.from({ length: 64 }, (_, at) => at));
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
@@ -320,7 +320,7 @@ test('an abort ends the download with the reason, leaves no target, and the next
   assert.deepEqual(readdirSync(directory), ['disk.img']);
 });
 
-test('a run that was killed after the image had its name and before the journal was gone is finished by the next', async (t) => {
+test('finishes a run that was killed between renaming the image and removing the journal', async (t) => {
   const { emulator, service } = await startService(t);
   const blocks = randomBlocks([0, 1, 2]);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
@@ -336,7 +336,7 @@ test('a run that was killed after the image had its name and before the journal 
   await assert.rejects(downloadSnapshot({ snapshotId, target, ...service }), { code: 'TARGET_EXISTS' });
 });
 
-test('a finished image that was written to since is a file like any other, whatever a journal says', async (t) => {
+test('treats a finished image that was modified later as any other file, despite a journal', async (t) => {
   const { emulator, service } = await startService(t);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0]) });
   const target = join(scratch(t), 'disk.img');

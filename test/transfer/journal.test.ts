@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { makeJournalDirectory, readJournal, writeJournal } from '../../src/transfer/journal.ts';
+import { makeJournalDirectory, readJournal, writeJournal } from '../../src/transfer/journal/file.ts';
 import { scratch } from '../support/service.ts';
 
-test('a journal whose directory was moved away does not make it again', async (t) => {
+test("does not recreate a journal's directory that was moved away", async (t) => {
   const path = join(scratch(t), 'images', 'disk.img.coldsnap-progress');
   await assert.rejects(writeJournal(path, { version: 1 }), { code: 'ENOENT' });
   assert.ok(!existsSync(dirname(path)));

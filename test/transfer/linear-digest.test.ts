@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { LinearDigest } from '../../src/transfer/linear-digest.ts';
+import { LinearDigest } from '../../src/transfer/snapshot/linear-digest.ts';
 
 const digests = Array.from({ length: 200 }, () => randomBytes(32));
 
@@ -12,7 +12,7 @@ function expected(blocks: readonly number[]): string {
   return hash.digest('hex');
 }
 
-test('the LINEAR digest is over the blocks put, ascending, in whatever order they finish, and can be gone on with from its prefix', () => {
+test('computes the LINEAR digest over blocks in ascending order, however they finish, and resumes from a prefix', () => {
   const step = fc.record({ length: fc.integer({ min: 1, max: 5 }), put: fc.boolean() });
   fc.assert(
     fc.property(
@@ -58,7 +58,7 @@ function report(linear: LinearDigest, step: { start: number; end: number; put: b
   else linear.skip(step.start, step.end);
 }
 
-test('a block too far ahead of a late one waits for room', async () => {
+test('holds back a block that is too far ahead of an unfinished one', async () => {
   const linear = new LinearDigest();
   let hasRoom = false;
   const waiting = linear.waitForWindow(16_384).then(() => {

@@ -30,7 +30,7 @@ async function start(t: TestContext, options: EmulatorOptions = {}) {
 
 const ids = (snapshots: readonly { snapshotId: string }[]) => snapshots.map(({ snapshotId }) => snapshotId);
 
-test('snapshots with the mark that are pending or failed are found, oldest first, with what is known of them', async (t) => {
+test('lists tagged snapshots in state pending or error, oldest first, with their details', async (t) => {
   let now = Date.now() - 60_000;
   const { service, put } = await start(t, { now: () => now++ });
   const first = await put({ tags: marked, description: 'disk.img', volumeSizeGiB: 8 });
@@ -52,7 +52,7 @@ test('snapshots with the mark that are pending or failed are found, oldest first
   assert.deepEqual([failed.snapshotId, failed.status, failed.abandoned], [second, 'error', true]);
 });
 
-test('a snapshot without the mark is found by its journal in the state directory', async (t) => {
+test('finds an untagged snapshot by its journal in the state directory', async (t) => {
   const { service, put, journal } = await start(t);
   const unmarked = await put({});
   const path = journal(unmarked, 0);
@@ -63,7 +63,7 @@ test('a snapshot without the mark is found by its journal in the state directory
   assert.deepEqual([found?.snapshotId, found?.journal, found?.abandoned], [unmarked, path, false]);
 });
 
-test('a pending snapshot counts as abandoned when its journal has been idle for an hour', async (t) => {
+test('counts a pending snapshot as abandoned when its journal has been idle for an hour', async (t) => {
   const { service, put, journal } = await start(t);
   const idle = await put({ tags: marked });
   journal(idle, 61);
@@ -75,7 +75,7 @@ test('a pending snapshot counts as abandoned when its journal has been idle for 
   assert.equal(found.length, 2);
 });
 
-test('what is not an upload journal is passed over: links, directories, other files, wrong IDs', async (t) => {
+test('ignores everything but upload journals: links, directories, other files, invalid IDs', async (t) => {
   const { emulator, service, directory, put, journal } = await start(t);
   const elsewhere = scratch(t);
   const real = await put({});
@@ -99,7 +99,7 @@ test('what is not an upload journal is passed over: links, directories, other fi
   );
 });
 
-test('without a state directory the marks alone are looked for, and nothing is warned of', async (t) => {
+test('searches by tag alone, without a warning, when there is no state directory', async (t) => {
   const { service, directory, put } = await start(t);
   process.env.STATE_DIRECTORY = join(directory, 'none');
   const snapshotId = await put({ tags: marked });
@@ -108,7 +108,7 @@ test('without a state directory the marks alone are looked for, and nothing is w
   assert.deepEqual(events, []);
 });
 
-test('a state directory that cannot be read is a warning', async (t) => {
+test('warns of an unreadable state directory', async (t) => {
   const { service, directory, put } = await start(t);
   process.env.STATE_DIRECTORY = join(directory, 'file');
   writeFileSync(join(directory, 'file'), '');
@@ -121,7 +121,7 @@ test('a state directory that cannot be read is a warning', async (t) => {
   );
 });
 
-test('deleting removes what is abandoned, with its journal, and keeps what may be being uploaded', async (t) => {
+test('deletes abandoned snapshots with their journals and keeps those that may be in progress', async (t) => {
   const { emulator, service, put, journal } = await start(t);
   const failed = await put({ tags: marked, status: 'error' });
   const idle = await put({ tags: marked });
@@ -140,7 +140,7 @@ test('deleting removes what is abandoned, with its journal, and keeps what may b
   assert.ok(existsSync(journalOfRunning));
 });
 
-test('with force everything that is pending goes, and nothing that is completed', async (t) => {
+test('deletes every pending snapshot with force, and no completed one', async (t) => {
   const { emulator, service, put } = await start(t);
   const running = await put({ tags: marked });
   const completed = await put({ tags: marked, status: 'completed' });
@@ -149,7 +149,7 @@ test('with force everything that is pending goes, and nothing that is completed'
   assert.ok(emulator.snapshot(completed));
 });
 
-test('a snapshot that is named is deleted, and no other', async (t) => {
+test('deletes only the named snapshot', async (t) => {
   const { emulator, service, put } = await start(t);
   const wanted = await put({ tags: marked });
   const failed = await put({ tags: marked, status: 'error' });
@@ -158,7 +158,7 @@ test('a snapshot that is named is deleted, and no other', async (t) => {
   assert.ok(emulator.snapshot(failed));
 });
 
-test('a snapshot that is named but completed, or not of this tool, or unknown is refused, and nothing is deleted', async (t) => {
+test('refuses a named snapshot that is completed, unknown or not from this tool, and deletes nothing', async (t) => {
   const { emulator, service, put } = await start(t);
   const pending = await put({ tags: marked });
   const others = [await put({ tags: marked, status: 'completed' }), await put({}), absent];
@@ -172,7 +172,7 @@ test('a snapshot that is named but completed, or not of this tool, or unknown is
   assert.equal(emulator.requests('DeleteSnapshot').length, 0);
 });
 
-test('a snapshot that completes after it was found is kept', async (t) => {
+test('keeps a snapshot that completes after it was listed', async (t) => {
   let now = Date.now();
   const { emulator, service, put } = await start(t, { now: () => now, completionDelayMs: 1_000 });
   const finishing = await put({ tags: marked });
@@ -190,14 +190,14 @@ test('a snapshot that completes after it was found is kept', async (t) => {
   assert.equal(emulator.snapshot(finishing)?.status, 'completed');
 });
 
-test('a snapshot that is gone by the time it is deleted counts as deleted', async (t) => {
+test('counts a snapshot that no longer exists as deleted', async (t) => {
   const gone = { type: 'error', status: 400, code: 'InvalidSnapshot.NotFound' } as const;
   const { service, put } = await start(t, { faults: [{ operation: 'DeleteSnapshot', action: gone }] });
   const snapshotId = await put({ tags: marked, status: 'error' });
   assert.deepEqual(ids((await deletePendingSnapshots(service)).deleted), [snapshotId]);
 });
 
-test('a journal that cannot be removed is a warning', async (t) => {
+test('warns of a journal that cannot be removed', async (t) => {
   const { service, put, journal } = await start(t);
   const snapshotId = await put({ tags: marked });
   mkdirSync(`${journal(snapshotId, 120)}.new`);
@@ -209,14 +209,14 @@ test('a journal that cannot be removed is a warning', async (t) => {
   );
 });
 
-test('without permission to delete the error names the IAM action', async (t) => {
+test('names the IAM action when deleting is denied', async (t) => {
   const denied = { type: 'error', status: 403, code: 'UnauthorizedOperation' } as const;
   const { service, put } = await start(t, { faults: [{ operation: 'DeleteSnapshot', action: denied }] });
   const snapshotId = await put({ tags: marked, status: 'error' });
   await assert.rejects(deletePendingSnapshots(service), { snapshotId, hint: /ec2:DeleteSnapshot/ });
 });
 
-test('an abort before anything is asked asks nothing', async (t) => {
+test('makes no request after an early abort', async (t) => {
   const { emulator, service } = await start(t);
   await assert.rejects(listPendingSnapshots({ ...service, signal: AbortSignal.abort() }), {
     class: 'aborted',

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { RangeSet } from '../../src/transfer/range-set.ts';
+import { RangeSet } from '../../src/transfer/engine/range-set.ts';
 
 const range = fc.tuple(fc.nat(200), fc.nat(20)).map(([start, length]) => [start, start + length] as const);
 
-test('a range set holds exactly the indexes that were added, merged and in order', () => {
+test('holds exactly the added indexes, merged and in order', () => {
   fc.assert(
     fc.property(fc.array(range, { maxLength: 40 }), (added) => {
       const set = new RangeSet(added);
@@ -23,7 +23,7 @@ test('a range set holds exactly the indexes that were added, merged and in order
   );
 });
 
-test('what is missing and what is held together make up any window', () => {
+test('covers any window with missing and held ranges together', () => {
   fc.assert(
     fc.property(fc.array(range, { maxLength: 40 }), range, (added, [start, end]) => {
       const set = new RangeSet(added);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { UploadOptions } from '../../src/transfer/options.ts';
-import { startRequest, volumeSizeFor } from '../../src/transfer/upload-request.ts';
+import { startRequest, volumeSizeFor } from '../../src/transfer/snapshot/request.ts';
 
 const GIB = 2 ** 30;
 
@@ -19,7 +19,7 @@ test("a snapshot's description is the base name of its source, cut to what the s
   assert.equal(request({ source: 'disk.img', description: '' }).description, '');
 });
 
-test('a volume is its source rounded up to GiB, at least one', () => {
+test('rounds the volume up to whole GiB, at least one', () => {
   const size = (bytes: number, volumeSizeGiB?: number) =>
     volumeSizeFor(volumeSizeGiB === undefined ? { source: '' } : { source: '', volumeSizeGiB }, bytes);
   assert.deepEqual([size(1), size(GIB), size(GIB + 1), size(65_536 * GIB), size(1, 8)], [1, 1, 2, 65_536, 8]);
@@ -27,13 +27,13 @@ test('a volume is its source rounded up to GiB, at least one', () => {
   assert.throws(() => size(65_536 * GIB + 1), { code: 'SOURCE_TOO_LARGE' });
 });
 
-test('the mark of an upload does not take the place of a tag of the user', () => {
+test("adds the marker tag only where it does not displace one of the user's", () => {
   const tags = Array.from({ length: 50 }, (_, index) => ({ key: `k${index}`, value: '' }));
   assert.deepEqual(request({ source: 'a', tags }).tags, tags);
   assert.equal(request({ source: 'a', tags: tags.slice(1) }).tags?.length, 50);
 });
 
-test('encryption is asked for with a key or without, and never said of a child', () => {
+test('requests encryption with or without a key, but never for a child', () => {
   const asked = (options: Partial<UploadOptions>) => {
     const { encrypted, kmsKeyArn, parentSnapshotId } = request({ source: 'a', ...options });
     return { encrypted, kmsKeyArn, parentSnapshotId };

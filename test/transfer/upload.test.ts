@@ -34,7 +34,7 @@ function sparseImage(
   return path;
 }
 
-test('the snapshot is announced before its first block is put, and completed with count and LINEAR checksum', async (t) => {
+test('announces the snapshot before the first put and completes it with count and LINEAR checksum', async (t) => {
   const { emulator, service } = await startService(t);
   const source = join(scratch(t), 'disk.img');
   writeFileSync(source, randomBytes(9 * BLOCK + 5));
@@ -54,7 +54,7 @@ test('the snapshot is announced before its first block is put, and completed wit
   assert.equal(emulator.snapshot(snapshotId)?.description, 'disk.img');
 });
 
-test('zero blocks are left out only on request, and then not counted', async (t) => {
+test('omits zero blocks only on request, and does not count them', async (t) => {
   const { emulator, service } = await startService(t);
   const source = sparseImage(
     join(scratch(t), 'disk.img'),
@@ -69,7 +69,7 @@ test('zero blocks are left out only on request, and then not counted', async (t)
   assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
 });
 
-test('with holes detected, only what was never written is left out; written zeros are sent', async (t) => {
+test('skips only holes with hole detection, and sends written zeros', async (t) => {
   const { emulator, service } = await startService(t);
   const source = sparseImage(
     join(scratch(t), 'disk.img'),
@@ -83,7 +83,7 @@ test('with holes detected, only what was never written is left out; written zero
   assert.deepEqual(emulator.snapshot(snapshotId)?.writtenBlocks, [3, 7]);
 });
 
-test('a stream is uploaded as it comes, and what it does not fill is not sent', async (t) => {
+test('uploads a stream as it arrives and sends nothing beyond its end', async (t) => {
   const { emulator, service } = await startService(t);
   const image = randomBytes(5 * BLOCK + 77);
   const chunks = Array.from({ length: 60 }, (_, at) => image.subarray(at * 50_000, (at + 1) * 50_000)).filter(
@@ -98,7 +98,7 @@ test('a stream is uploaded as it comes, and what it does not fill is not sent', 
   assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
 });
 
-test('for a stream that is empty, or ended before its first byte came, no snapshot is started', async (t) => {
+test('starts no snapshot for a stream that is empty or aborted before its first byte', async (t) => {
   const { emulator, service } = await startService(t);
   await assert.rejects(uploadSnapshot({ source: Readable.from([]), volumeSizeGiB: 1, ...service }), {
     code: 'SOURCE_EMPTY',
@@ -113,7 +113,7 @@ test('for a stream that is empty, or ended before its first byte came, no snapsh
   assert.deepEqual(emulator.log, []);
 });
 
-test('contradicting and impossible options are refused before anything is opened or requested', async (t) => {
+test('refuses contradictory and impossible options before opening or requesting anything', async (t) => {
   const { emulator, service } = await startService(t);
   const source = '/nonexistent/image';
   const long = 'x'.repeat(256);
@@ -149,7 +149,7 @@ test('contradicting and impossible options are refused before anything is opened
   assert.equal(emulator.log.length, 0);
 });
 
-test('a source larger than the volume, missing, empty or a directory is refused without a request', async (t) => {
+test('refuses a source that is too large, missing, empty or a directory without a request', async (t) => {
   const { emulator, service } = await startService(t);
   const directory = scratch(t);
   const large = sparseImage(join(directory, 'large'), GIB + 1, new Map());
@@ -167,7 +167,7 @@ test('a source larger than the volume, missing, empty or a directory is refused 
   assert.equal(emulator.log.length, 0);
 });
 
-test('when the account encrypts by default, omitting zeros stops before a block is put, and the snapshot is removed', async (t) => {
+test('deletes the snapshot before the first put when zeros are omitted but the account encrypts by default', async (t) => {
   const { emulator, service } = await startService(t, { encryptedByDefault: true });
   const source = sparseImage(join(scratch(t), 'disk.img'), 4 * BLOCK, new Map([[1, randomBytes(BLOCK)]]));
   await assert.rejects(uploadSnapshot({ source, omitZeroBlocks: true, ...service }), {
@@ -183,7 +183,7 @@ for (const [what, change] of [
   ['grows', (path: string) => appendFileSync(path, 'more')],
   ['is written to', (path: string) => writeFileSync(path, randomBytes(64 * BLOCK))],
 ] as const) {
-  test(`a source that ${what} during the upload is an error, and the snapshot is not completed but removed`, async (t) => {
+  test(`fails and deletes the snapshot when the source ${what} during the upload`, async (t) => {
     const { emulator, service } = await startService(t);
     const source = join(scratch(t), 'disk.img');
     writeFileSync(source, randomBytes(64 * BLOCK));
@@ -199,7 +199,7 @@ for (const [what, change] of [
   });
 }
 
-test('an interrupted upload says what is left, and the next run puts only the rest into the same snapshot', async (t) => {
+test('warns of the unfinished snapshot, and puts only the rest into it in the next run', async (t) => {
   const { emulator, service } = await startService(t);
   const directory = scratch(t);
   const source = join(directory, 'disk.img');
@@ -228,7 +228,7 @@ test('an interrupted upload says what is left, and the next run puts only the re
   assert.deepEqual(readdirSync(directory), ['disk.img']);
 });
 
-test('a journal of another version of the source is not used, and the leftover snapshot is named', async (t) => {
+test('ignores the journal of a source that changed and names its snapshot', async (t) => {
   const { emulator, service } = await startService(t);
   const source = join(scratch(t), 'disk.img');
   writeFileSync(source, randomBytes(32 * BLOCK));
@@ -250,7 +250,7 @@ test('a journal of another version of the source is not used, and the leftover s
   assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
 });
 
-test('on failure the snapshot is deleted when that was asked for', async (t) => {
+test('deletes the snapshot after a failure on request', async (t) => {
   const { emulator, service } = await startService(t);
   const directory = scratch(t);
   const source = join(directory, 'disk.img');
@@ -269,7 +269,7 @@ test('on failure the snapshot is deleted when that was asked for', async (t) => 
   assert.deepEqual(readdirSync(directory), ['disk.img']);
 });
 
-test('lost replies and passing faults of every call heal, and each block counts once', async (t) => {
+test('recovers from lost replies and transient faults of every call, and counts each block once', async (t) => {
   const { emulator, service } = await startService(t, { notVisibleMs: 200 });
   const source = join(scratch(t), 'disk.img');
   const image = randomBytes(8 * BLOCK);
@@ -310,7 +310,7 @@ test('lost replies and passing faults of every call heal, and each block counts 
   assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
 });
 
-test('without the permission to tag, an upload whose user gave no tags goes unmarked', async (t) => {
+test('uploads without the marker tag where tagging is denied and the user set no tags', async (t) => {
   const { emulator, service } = await startService(t);
   const source = join(scratch(t), 'disk.img');
   writeFileSync(source, randomBytes(BLOCK));
@@ -325,7 +325,7 @@ test('without the permission to tag, an upload whose user gave no tags goes unma
   assert.deepEqual(emulator.snapshot(snapshotId)?.tags, {});
 });
 
-test('an upload that never heard which snapshot it had started goes on with that very snapshot', async (t) => {
+test('resumes the snapshot of an upload that never received the reply to its start', async (t) => {
   const { emulator, service } = await startService(t);
   const source = join(scratch(t), 'disk.img');
   writeFileSync(source, randomBytes(2 * BLOCK));
@@ -342,7 +342,7 @@ test('an upload that never heard which snapshot it had started goes on with that
   );
 });
 
-test('a KMS key that is refused and a parent that is unknown end the upload by name, with no snapshot begun', async (t) => {
+test('names a rejected KMS key or an unknown parent and starts no snapshot', async (t) => {
   const { emulator, service } = await startService(t, {
     knownKmsKeys: ['arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000001'],
   });
@@ -363,7 +363,7 @@ test('a KMS key that is refused and a parent that is unknown end the upload by n
   assert.deepEqual(await listPendingSnapshots({ ...service }), []);
 });
 
-test('omitted zeros are warned of; holes that were asked for are not', async (t) => {
+test('warns of omitted zeros, but not of skipped holes', async (t) => {
   const { service } = await startService(t, { blockSize: SMALL });
   const source = sparseImage(
     join(scratch(t), 'disk.img'),
@@ -377,13 +377,13 @@ test('omitted zeros are warned of; holes that were asked for are not', async (t)
     return events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
   };
   const [warning, ...more] = await warnings({ omitZeroBlocks: true });
-  assert.match(warning ?? '', /zeros are left out.*encrypted, they read as noise/);
+  assert.match(warning ?? '', /zeros are omitted.*encrypted, they read as random data/);
   assert.deepEqual(more, []);
   assert.deepEqual(await warnings({ detectHoles: true }), []);
   assert.deepEqual(await warnings({}), []);
 });
 
-test('however long the run of omitted zeros, the snapshot does not run out of time', async (t) => {
+test('keeps the snapshot alive through a long run of omitted zeros', async (t) => {
   let now = Date.now();
   const blockSize = 512;
   const { emulator, service } = await startService(t, { blockSize, now: () => now });

@@ -36,11 +36,9 @@ async function wait(answers: readonly Answer[], conditions: WaitConditions = {},
   const { events, onEvent } = recorder();
   let asked = 0;
   const outcome = await waitUntil(id, { ...conditions, signal }, onEvent, {
-    states: {
-      describe: async () => {
-        const answer = answers[Math.min(asked++, answers.length - 1)];
-        return answer === undefined ? undefined : stateOf(answer);
-      },
+    describe: async () => {
+      const answer = answers[Math.min(asked++, answers.length - 1)];
+      return answer === undefined ? undefined : stateOf(answer);
     },
     listBlocks: async (request) => {
       lists.push(request);
@@ -63,19 +61,19 @@ function warnings(events: readonly TransferEvent[]): string[] {
   return events.flatMap((event) => (event.type === 'warning' ? [event.code] : []));
 }
 
-test('three answers in a row that say completed are asked for, two seconds apart, and then the block list', async () => {
+test('polls for three successes in a row, two seconds apart, and then lists blocks', async () => {
   const { result, pauses, lists } = await wait(['completed']);
   assert.deepEqual(result, { snapshotId: id, status: 'completed', attempts: 3, elapsedMs: 4_000 });
   assert.deepEqual(pauses, [2_000, 2_000]);
   assert.deepEqual(lists, [{ snapshotId: id, maxResults: 100 }]);
 });
 
-test('an answer in between that says something else starts the count again', async () => {
+test('restarts the count of successes after any other state', async () => {
   const { result } = await wait(['completed', 'completed', 'pending', 'completed']);
   assert.equal(result?.attempts, 6);
 });
 
-test('each answer is told, with the percentage that EC2 gives', async () => {
+test("reports every answer with EC2's percentage", async () => {
   const { events } = await wait([undefined, 0, 37, 'completed'], { successesRequired: 1 });
   const told = events.flatMap((event) =>
     event.type === 'status' ? [[event.attempt, event.status, event.progressPercent]] : [],
@@ -88,13 +86,13 @@ test('each answer is told, with the percentage that EC2 gives', async () => {
   ]);
 });
 
-test('without a limit it waits for as long as the snapshot takes', async () => {
+test('waits without a limit by default', async () => {
   const answers = [...Array<Answer>(50_000).fill('pending'), 'completed' as const];
   const { result } = await wait(answers, { successesRequired: 1 });
   assert.equal(result?.attempts, 50_001);
 });
 
-test('the conditions of the caller are kept: status, answers in a row, pause', async () => {
+test('honors the desired status, the successes required and the pause', async () => {
   const { result, pauses, lists } = await wait(['pending'], {
     desiredStatus: 'pending',
     successesRequired: 5,
@@ -105,12 +103,12 @@ test('the conditions of the caller are kept: status, answers in a row, pause', a
   assert.deepEqual(lists, [], 'what is pending cannot be listed');
 });
 
-test('no answer in a row needed means one', async () => {
+test('treats zero required successes as one', async () => {
   const { result } = await wait(['pending', 'completed'], { successesRequired: 0 });
   assert.equal(result?.attempts, 2);
 });
 
-test('answers that say something else end it at the limit, and the last state is named', async () => {
+test('times out after the maximum of attempts and names the last state', async () => {
   const { error, asked } = await wait([12], { maxAttempts: 90 });
   assert.equal(asked, 90);
   assert.equal(error?.class, 'gave-up');
@@ -118,65 +116,65 @@ test('answers that say something else end it at the limit, and the last state is
   assert.equal(error?.message, `${id} is still pending (12 %) after 90 attempts`);
 });
 
-test('answers that say what is wanted do not count towards the limit', async () => {
+test('does not count answers with the desired state as attempts', async () => {
   const { result } = await wait(['pending', 'completed'], { maxAttempts: 2, successesRequired: 5 });
   assert.equal(result?.attempts, 6);
 });
 
-test('a snapshot that has failed ends it at once, with the reason', async () => {
+test('fails at once for a snapshot in state error, with the reason', async () => {
   const failed = { ...stateOf('error'), stateMessage: 'The checksum does not match.' };
-  const { error, asked } = await wait([], {}, { states: { describe: async () => failed } });
+  const { error, asked } = await wait([], {}, { describe: async () => failed });
   assert.equal(asked, 0);
   assert.equal(error?.class, 'permanent');
   assert.equal(error?.code, 'SNAPSHOT_FAILED');
-  assert.equal(error?.message, `${id} has failed: The checksum does not match.`);
+  assert.equal(error?.message, `${id} is in state "error": The checksum does not match.`);
 });
 
-test('a snapshot that has failed is what was waited for, when that was asked for', async () => {
+test('succeeds for a snapshot in state error when that is the desired status', async () => {
   const { result, lists } = await wait(['pending', 'error'], { desiredStatus: 'error' });
   assert.equal(result?.status, 'error');
   assert.deepEqual(lists, []);
 });
 
-test('a snapshot in the Recycle Bin is not waited for', async () => {
+test('does not wait for a snapshot in the Recycle Bin', async () => {
   const { error } = await wait(['recoverable']);
   assert.equal(error?.code, 'SNAPSHOT_FAILED');
   assert.match(error?.message ?? '', /Recycle Bin/);
 });
 
-test('a snapshot that EC2 does not know yet is asked for, and that is warned of once', async () => {
+test('polls on while EC2 does not list a snapshot, and warns once', async () => {
   const answers = [...Array<Answer>(59).fill(undefined), 'completed' as const];
   const { result, events } = await wait(answers);
   assert.equal(result?.attempts, 62);
   assert.deepEqual(warnings(events), ['SNAPSHOT_NOT_YET_KNOWN']);
 });
 
-test('a snapshot that EC2 never knows is given up after two minutes', async () => {
+test('gives up after two minutes when EC2 never lists the snapshot', async () => {
   const { error, elapsed } = await wait([undefined]);
   assert.equal(error?.class, 'permanent');
   assert.equal(error?.code, 'SNAPSHOT_NOT_FOUND');
-  assert.equal(error?.message, `${id} does not exist: EC2 has not known it for 2 min`);
+  assert.equal(error?.message, `${id} does not exist: EC2 has not listed it for 2 min`);
   assert.match(error?.hint ?? '', /region/);
   assert.equal(elapsed, 120_000);
 });
 
-test('a snapshot that is known to one of EC2 its servers and not to another is asked for further', async () => {
+test('polls on when only some EC2 servers know the snapshot', async () => {
   const flapping = Array.from({ length: 500 }, (_, n): Answer => (n % 2 === 0 ? 'pending' : undefined));
   const { result } = await wait([...flapping, 'completed']);
   assert.equal(result?.status, 'completed');
 });
 
-test('a snapshot that is deleted in the meantime ends it after two minutes, and that is said', async () => {
+test('gives up two minutes after the snapshot was deleted, and says so', async () => {
   const { error } = await wait(['pending', undefined]);
   assert.equal(error?.code, 'SNAPSHOT_NOT_FOUND');
-  assert.match(error?.message ?? '', /was deleted while it was waited for/);
+  assert.match(error?.message ?? '', /was deleted during the wait/);
 });
 
 for (const [what, code] of [
   ['not found', 'SNAPSHOT_NOT_FOUND'],
   ['refused as not completed', 'INVALID_SNAPSHOT_ID'],
 ] as const) {
-  test(`while the block list is ${what} it is asked for again`, async () => {
+  test(`lists again while the block list is ${what}`, async () => {
     let asked = 0;
     const listBlocks = async () => {
       if (++asked <= 20) throw new ColdsnapError('permanent', code, 'no');
@@ -188,7 +186,7 @@ for (const [what, code] of [
   });
 }
 
-test('a block list that is still refused after three minutes ends it, with what the service said', async () => {
+test("gives up after three minutes without a block list, with the service's reason", async () => {
   const listBlocks = async () => {
     throw new ColdsnapError('permanent', 'SERVICE_REJECTED', 'it is archived', { requestId: 'r-1' });
   };
@@ -200,7 +198,7 @@ test('a block list that is still refused after three minutes ends it, with what 
   assert.equal(elapsed, 184_000);
 });
 
-test('a service that gives up on the block list ends it with its own error', async () => {
+test('passes on the error of a list that gave up', async () => {
   const listBlocks = async () => {
     throw new ColdsnapError('gave-up', 'SERVICE_ERROR', 'nothing succeeded for 10 min');
   };
@@ -208,10 +206,10 @@ test('a service that gives up on the block list ends it with its own error', asy
   assert.equal(error?.code, 'SERVICE_ERROR');
 });
 
-test('a deadline ends a request that hangs, and the last state is named', async () => {
+test('ends a hanging request at the deadline and names the last state', async () => {
   const stop = new AbortController();
   let asked = 0;
-  const describe: WaitServices['states']['describe'] = async (_, options) => {
+  const describe: WaitServices['describe'] = async (_, options) => {
     if (++asked <= 2) return stateOf(61);
     await new Promise((_, reject) => {
       options?.signal?.addEventListener('abort', () =>
@@ -220,17 +218,14 @@ test('a deadline ends a request that hangs, and the last state is named', async 
     });
     throw new Error('unreachable');
   };
-  const { error } = await wait([], { timeoutMs: 20 }, { states: { describe }, signal: stop.signal });
+  const { error } = await wait([], { timeoutMs: 20 }, { describe, signal: stop.signal });
   assert.equal(error?.class, 'gave-up');
   assert.equal(error?.code, 'WAIT_TIMED_OUT');
   assert.equal(error?.message, `${id} is still pending (61 %) after 20 ms`);
 });
 
 for (const [conditions, sentence] of [
-  [
-    { desiredStatus: 'complete' },
-    /^the desired status must be one of pending, completed, .*, and not complete$/,
-  ],
+  [{ desiredStatus: 'complete' }, /^the desired status must be one of pending, completed, .*, not complete$/],
   [{ successesRequired: 1.5 }, /^successesRequired must be a whole number/],
   [{ maxAttempts: 0 }, /^maxAttempts must be a whole number from 1/],
   [{ secondsBetweenAttempts: -1 }, /^secondsBetweenAttempts must be a number from 0/],
@@ -238,7 +233,7 @@ for (const [conditions, sentence] of [
   [{ timeoutMs: 2 ** 31 }, /^timeoutMs must be a number from 1 to 2147483647/],
   [{ snapshotId: 'vol-1' }, /^"vol-1" is not a snapshot ID$/],
 ] as const) {
-  test(`${JSON.stringify(conditions)} is refused before anything is asked`, async (t) => {
+  test(`rejects ${JSON.stringify(conditions)} without a request`, async (t) => {
     const { emulator, service } = await startService(t);
     await assert.rejects(
       waitForSnapshot({ ...service, snapshotId: id, ...conditions }),
@@ -254,7 +249,7 @@ for (const [conditions, sentence] of [
 
 const atOnce = { secondsBetweenAttempts: 0 };
 
-test('a completed snapshot takes three questions to EC2 and one to the EBS direct APIs', async (t) => {
+test('makes three requests to EC2 and one to the EBS direct APIs for a completed snapshot', async (t) => {
   const { emulator, service } = await startService(t);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
   const result = await waitForSnapshot({ ...service, ...atOnce, snapshotId });
@@ -265,7 +260,7 @@ test('a completed snapshot takes three questions to EC2 and one to the EBS direc
   );
 });
 
-test('a snapshot is waited for from before EC2 knows it', async (t) => {
+test('waits for a snapshot that EC2 does not list yet', async (t) => {
   const { emulator, service } = await startService(t, { notVisibleMs: 40 });
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
   const { events, onEvent } = recorder();
@@ -274,16 +269,16 @@ test('a snapshot is waited for from before EC2 knows it', async (t) => {
   assert.deepEqual(warnings(events), ['SNAPSHOT_NOT_YET_KNOWN']);
 });
 
-test('a snapshot that turns to error while it is waited for ends it with the reason of the service', async (t) => {
+test("fails with the service's reason when the snapshot changes to state error", async (t) => {
   const { emulator, service } = await startService(t, { pendingTimeoutMs: 1 });
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {}, status: 'pending' });
   await assert.rejects(waitForSnapshot({ ...service, secondsBetweenAttempts: 0.005, snapshotId }), {
     code: 'SNAPSHOT_FAILED',
-    message: /has failed: The snapshot was cancelled/,
+    message: /is in state "error": The snapshot was cancelled/,
   });
 });
 
-test('who may not list blocks has waited all the same, and is warned', async (t) => {
+test('succeeds with a warning when listing blocks is denied', async (t) => {
   const denied = { type: 'error', status: 403, code: 'AccessDeniedException' } as const;
   const { emulator, service } = await startService(t, {
     faults: [{ operation: 'ListSnapshotBlocks', action: denied }],
@@ -296,7 +291,7 @@ test('who may not list blocks has waited all the same, and is warned', async (t)
   assert.equal(emulator.requests('ListSnapshotBlocks').length, 1);
 });
 
-test('who may not describe snapshots is told so at once', async (t) => {
+test('fails at once when describing snapshots is denied', async (t) => {
   const denied = { type: 'error', status: 403, code: 'UnauthorizedOperation' } as const;
   const { emulator, service } = await startService(t, { faults: [{ action: denied }] });
   await assert.rejects(waitForSnapshot({ ...service, snapshotId: id }), {
@@ -306,7 +301,7 @@ test('who may not describe snapshots is told so at once', async (t) => {
   assert.equal(emulator.log.length, 1);
 });
 
-test('failures of the service are survived on both calls, and told', async (t) => {
+test('retries both calls and reports the retries', async (t) => {
   const action = { type: 'error', status: 500, code: 'InternalError' } as const;
   const { emulator, service } = await startService(t, {
     faults: [
@@ -321,7 +316,7 @@ test('failures of the service are survived on both calls, and told', async (t) =
   assert.deepEqual(retried, ['DescribeSnapshots', 'ListSnapshotBlocks']);
 });
 
-test('a deadline ends the waiting for a snapshot that stays pending', async (t) => {
+test('times out on a snapshot that stays pending', async (t) => {
   const { emulator, service } = await startService(t);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {}, status: 'pending' });
   await assert.rejects(waitForSnapshot({ ...service, snapshotId, timeoutMs: 100 }), {
@@ -331,7 +326,7 @@ test('a deadline ends the waiting for a snapshot that stays pending', async (t) 
   });
 });
 
-test('an abort ends it at once, also in a pause', async (t) => {
+test('aborts at once, also during a pause', async (t) => {
   const { emulator, service } = await startService(t);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {}, status: 'pending' });
   const stop = new AbortController();

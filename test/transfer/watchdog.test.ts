@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { ColdsnapError, TransferEvent } from '../../src/index.ts';
-import { Meter } from '../../src/transfer/meter.ts';
-import { Watchdog } from '../../src/transfer/watchdog.ts';
+import { Meter } from '../../src/transfer/run/meter.ts';
+import { Watchdog } from '../../src/transfer/run/watchdog.ts';
 
 function watched(t: TestContext) {
   const events: TransferEvent[] = [];
@@ -18,7 +18,7 @@ function watched(t: TestContext) {
   return { watchdog, events, failures, clock };
 }
 
-test('after a minute without movement it names what is waited for, once a minute', (t) => {
+test('names what it waits for once a minute without progress', (t) => {
   const { watchdog, events, clock } = watched(t);
   watchdog.doing(3, 'GetSnapshotBlock of block 7', 'service');
   clock.now = 59_000;
@@ -28,16 +28,13 @@ test('after a minute without movement it names what is waited for, once a minute
   watchdog.check();
   watchdog.check();
   assert.equal(events.length, 1);
-  assert.match(
-    JSON.stringify(events[0]),
-    /Nothing has moved for 61 s; waiting for GetSnapshotBlock of block 7/,
-  );
+  assert.match(JSON.stringify(events[0]), /No progress for 61 s; waiting for GetSnapshotBlock of block 7/);
   clock.now = 130_000;
   watchdog.check();
   assert.equal(events.length, 2);
 });
 
-test('as long as anything moves it is silent', (t) => {
+test('is silent while there is progress', (t) => {
   const { watchdog, events, clock } = watched(t);
   watchdog.doing(1, 'a late block', 'service');
   for (let minute = 1; minute < 60; minute++) {
@@ -49,7 +46,7 @@ test('as long as anything moves it is silent', (t) => {
   assert.equal(events.length, 0);
 });
 
-test('a service that is silent beyond the retry time ends the run, a slow disk does not', (t) => {
+test('ends the run for a service that is silent beyond the retry time, but not for a slow disk', (t) => {
   const { watchdog, failures, clock } = watched(t);
   watchdog.doing(1, 'writing block 1', 'disk');
   clock.now = 2_000_000;

@@ -1,5 +1,5 @@
 /** One request and its reply, from the queue to the end. */
-import { abortedError } from '../../errors.ts';
+import { abortedError } from '../../cancel.ts';
 import type { ReplyHead } from './reply-head.ts';
 
 export interface ExchangeOptions {

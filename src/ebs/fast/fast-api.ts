@@ -8,7 +8,7 @@
  * client would learn nothing more, and wait a second time.
  */
 import type { EBSClient } from '@aws-sdk/client-ebs';
-import { abortedError } from '../../errors.ts';
+import { abortedError } from '../../cancel.ts';
 import type {
   BlockPage,
   CallOptions,

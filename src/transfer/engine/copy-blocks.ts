@@ -1,5 +1,5 @@
 /** The only pipeline: workers carry blocks from a source to a sink. */
-import { abortedError } from '../../errors.ts';
+import { abortedError } from '../../cancel.ts';
 import type { Geometry } from '../../geometry.ts';
 import { allocateSlab } from '../../native/index.ts';
 import type { Run } from '../run/run.ts';

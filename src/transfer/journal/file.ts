@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { mkdir, open, rename, rm, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { isErrno, localError } from '../image/errno.ts';
+import { isErrno, localError } from '../../image/errno.ts';
 
 /** Ranges and samples of the largest journal stay far below this; what is larger is not one of ours. */
 const MAX_JOURNAL_BYTES = 16 * 1024 * 1024;

@@ -1,13 +1,7 @@
 /** The journal of one run: locked against other runs, replaced as the run goes on, removed after success. */
 import { warnings } from '../messages.ts';
 import type { Run } from '../run/run.ts';
-import {
-  makeJournalDirectory,
-  readJournal,
-  removeJournal,
-  setJournalAside,
-  writeJournal,
-} from './file.ts';
+import { makeJournalDirectory, readJournal, removeJournal, setJournalAside, writeJournal } from './file.ts';
 import { JournalLock, lockOf } from './lock.ts';
 
 /** Where a journal is, and what its content must name to be trusted. */

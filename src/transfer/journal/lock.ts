@@ -1,8 +1,8 @@
 /** One writer at a time: a lock beside a journal, held for as long as a run may write it. */
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, unlink } from 'node:fs/promises';
-import { tryLock } from '../native/index.ts';
-import { makeJournalDirectory } from './journal.ts';
+import { tryLock } from '../../native/index.ts';
+import { makeJournalDirectory } from './file.ts';
 
 const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 

@@ -8,11 +8,12 @@ export function isCount(value: unknown): value is number {
 export function isRanges(value: unknown): value is readonly BlockRange[] {
   return (
     Array.isArray(value) &&
-    value.every((range) => Array.isArray(range) && isCount(range[0]) && isCount(range[1]) && range[0] < range[1])
+    value.every(
+      (range) => Array.isArray(range) && isCount(range[0]) && isCount(range[1]) && range[0] < range[1],
+    )
   );
 }
 
 export function isOptional(value: unknown, type: 'string' | 'boolean'): boolean {
-  // biome-ignore lint/suspicious/useValidTypeof: the type is one of the two.
   return value === undefined || typeof value === type;
 }

@@ -1,8 +1,7 @@
 /** One call of the library: who may stop it, what it counts, what it warns of. */
 import { setMaxListeners } from 'node:events';
-import { abortable } from '../../ebs/abortable.ts';
+import { abortable, abortedError } from '../../cancel.ts';
 import type { EbsConnection, Service } from '../../ebs/service.ts';
-import { abortedError } from '../../errors.ts';
 import type { WaitingFor } from '../engine/block.ts';
 import type { TransferEvent, TransferPhase, TransferProgress } from '../events.ts';
 import type { ClientOptions } from '../options.ts';

@@ -1,5 +1,6 @@
 /** A file, block device or stream as a sink: each block is checked and written in one thread-pool call. */
-import { abortedError, ColdsnapError } from '../../errors.ts';
+import { abortedError } from '../../cancel.ts';
+import { ColdsnapError } from '../../errors.ts';
 import type { Geometry } from '../../geometry.ts';
 import { isErrno } from '../../image/errno.ts';
 import type { BlockOutcome as ImageOutcome, ImageTarget, UnverifiedBlock } from '../../image/target.ts';

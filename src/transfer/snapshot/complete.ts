@@ -3,7 +3,7 @@ import type { CompleteRequest } from '../../ebs/api.ts';
 import type { Service } from '../../ebs/service.ts';
 import { ColdsnapError } from '../../errors.ts';
 import type { Run } from '../run/run.ts';
-import { waitUntil, waitServices } from '../wait.ts';
+import { waitServices, waitUntil } from '../wait.ts';
 
 /** How long EC2 may call a completed snapshot pending before a refused completion counts as a failure. */
 const CONFIRM_MS = 300_000;

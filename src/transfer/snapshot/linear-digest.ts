@@ -3,7 +3,7 @@
  * blocks finish out of order. Holds only the digests that are ahead of the first unfinished block, and no more of them
  * than its window; at 32 bytes a block a whole volume's would be 4 GiB.
  */
-import { Sha256State } from '../native/index.ts';
+import { Sha256State } from '../../native/index.ts';
 
 /** The digest as of a block: all blocks before it are in it. Can be kept in a journal and gone on with. */
 export interface LinearPrefix {

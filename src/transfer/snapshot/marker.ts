@@ -1,4 +1,4 @@
-import type { SnapshotTag } from '../ebs/api.ts';
+import type { SnapshotTag } from '../../ebs/api.ts';
 
 /**
  * The mark of a snapshot that this tool began: every StartSnapshot carries it, so that an upload that was killed is

@@ -1,10 +1,9 @@
 /** A new snapshot as a sink: blocks are put, zeros skipped or put, and at the end the snapshot is completed. */
 import { createHash } from 'node:crypto';
-import { abortable } from '../../ebs/abortable.ts';
+import { abortable, abortedError } from '../../cancel.ts';
 import type { StartedSnapshot } from '../../ebs/api.ts';
 import type { RetryNotice } from '../../ebs/retry.ts';
 import type { EbsConnection, Service } from '../../ebs/service.ts';
-import { abortedError } from '../../errors.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
 import { RangeSet } from '../engine/range-set.ts';
 import type { Journal } from '../journal/journal.ts';
@@ -12,7 +11,6 @@ import { findUploadJournal, savedPrefix, type UploadJournal, type UploadLookup }
 import { snapshotFailed, warnings, withSnapshot } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { completeSnapshot, deleteSnapshot } from './complete.ts';
-import { LinearDigest } from './linear-digest.ts';
 import type { NewSnapshot } from './request.ts';
 import { emptySnapshot, type OpenSnapshot, startSnapshot } from './start.ts';
 

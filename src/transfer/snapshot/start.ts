@@ -3,7 +3,12 @@ import { randomUUID } from 'node:crypto';
 import type { EbsDirectApi, StartedSnapshot, StartRequest } from '../../ebs/api.ts';
 import { ColdsnapError } from '../../errors.ts';
 import { RangeSet } from '../engine/range-set.ts';
-import { restoredPrefix, type UploadJournal, type UploadLookup, type UploadToken } from '../journal/upload.ts';
+import {
+  restoredPrefix,
+  type UploadJournal,
+  type UploadLookup,
+  type UploadToken,
+} from '../journal/upload.ts';
 import { LinearDigest } from './linear-digest.ts';
 
 export interface StartOptions {

@@ -1,5 +1,5 @@
 /** A file, block device or stream as a source: its data are read and hashed, its holes read as zeros. */
-import { abortedError } from '../../errors.ts';
+import { abortedError } from '../../cancel.ts';
 import type { Geometry } from '../../geometry.ts';
 import type { ImageSource } from '../../image/source.ts';
 import type { BlockRead, BlockReadResult } from '../../native/index.ts';

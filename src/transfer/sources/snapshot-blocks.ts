@@ -1,7 +1,7 @@
 /** A snapshot as a source: what its list names is read from the service, the rest reads as zeros. */
 import type { BlockReference } from '../../ebs/api.ts';
 import type { BlockReader } from '../../ebs/block-reader.ts';
-import { type CheckedPage, listBlocks } from '../../ebs/list.ts';
+import { type CheckedPage, listBlocks } from '../../ebs/list/pages.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
 import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
@@ -20,7 +20,7 @@ export class SnapshotBlocks implements BlockSource {
   readonly #snapshotId: string;
   readonly #reader: BlockReader;
   readonly #pages: Pages;
-  #page: CheckedPage<BlockReference>;
+  readonly #first: CheckedPage<BlockReference>;
 
   private constructor(
     run: Run,
@@ -33,7 +33,7 @@ export class SnapshotBlocks implements BlockSource {
     this.#snapshotId = snapshotId;
     this.#reader = reader;
     this.#pages = pages;
-    this.#page = first;
+    this.#first = first;
     this.geometry = { volumeSize: first.volumeSize, blockSize: first.blockSize };
   }
 
@@ -54,7 +54,8 @@ export class SnapshotBlocks implements BlockSource {
   }
 
   async *#listed(): AsyncGenerator<BlockStep, void, undefined> {
-    for (let page: typeof this.#page | undefined = this.#page; page !== undefined; ) {
+    let page: CheckedPage<BlockReference> | undefined = this.#first;
+    while (page !== undefined) {
       for (const { blockIndex, blockToken } of page.entries) {
         yield { kind: 'block', index: blockIndex, token: blockToken };
       }

@@ -2,10 +2,11 @@
  * A snapshot's block list as a stream of checked pages, one page read ahead, never all in memory: as objects a list
  * costs about 149 bytes a block, which at 16 TiB is more than Node's heap.
  */
-import { ColdsnapError } from '../errors.ts';
-import type { CallOptions, EbsDirectApi, ListPage, ListPosition } from './api.ts';
-import { listAhead } from './list-ahead.ts';
-import { checkedBlockSize } from './sdk-api.ts';
+import { ColdsnapError } from '../../errors.ts';
+import { GIB, MAX_VOLUME_GIB } from '../../geometry.ts';
+import type { CallOptions, EbsDirectApi, ListPage, ListPosition } from '../api.ts';
+import { checkedBlockSize } from '../sdk-api.ts';
+import { listAhead } from './parallel.ts';
 
 /** A page whose entries are known to be ascending, unique and within the volume. */
 export interface CheckedPage<Entry> {
@@ -16,8 +17,6 @@ export interface CheckedPage<Entry> {
   readonly blockSize: number;
 }
 
-const GIB = 2 ** 30;
-const MAX_VOLUME_GIB = 65_536;
 /** Empty pages are legal, an endless run of them is not; AWS's own are a handful. */
 const MAX_EMPTY_PAGES = 1_000;
 /** The service's tokens have at most 256 characters; some room for emulators. */

@@ -2,8 +2,8 @@
  * Lists several stretches of a volume at once where the list is what everything waits for: on a huge volume of which most
  * blocks are done or missing, pages one after another take minutes at 100 ms each.
  */
-import { ColdsnapError } from '../errors.ts';
-import type { CheckedPage, Entry, ListRange } from './list.ts';
+import { ColdsnapError } from '../../errors.ts';
+import type { CheckedPage, Entry, ListRange } from './pages.ts';
 
 /** Lists one stretch, page by page. */
 export type ListStretch<E> = (range: ListRange) => AsyncGenerator<CheckedPage<E>, void, undefined>;

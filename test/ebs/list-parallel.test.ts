@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EbsDirectApi, ListBlocksRequest } from '../../src/ebs/api.ts';
-import { type ListRange, listBlocks } from '../../src/ebs/list.ts';
+import { type ListRange, listBlocks } from '../../src/ebs/list/pages.ts';
 import { ColdsnapError } from '../../src/errors.ts';
+import { GIB } from '../../src/geometry.ts';
 
 const BLOCK = 524_288;
-const GIB = 2 ** 30;
 
 /**
  * A service that lists the given blocks of a 100 GiB volume, 100 a page, each page after `delayMs`, and perhaps after an

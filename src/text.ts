@@ -1,0 +1,14 @@
+/** Formats values and foreign text for messages. */
+
+/** Text from outside the program, safe for a terminal: control characters become `?`, and it is cut at `length` characters. */
+export function sanitize(text: string, length = 300): string {
+  const plain = text.slice(0, length + 1).replace(/\p{Cc}/gu, '?');
+  return plain.length > length ? `${plain.slice(0, length)}…` : plain;
+}
+
+/** A time for messages, for example `250 ms`, `5.2 s` or `10 min`. */
+export function formatDuration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 90_000) return `${Math.round(ms / 100) / 10} s`;
+  return `${Math.round(ms / 6_000) / 10} min`;
+}
