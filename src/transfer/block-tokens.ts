@@ -1,6 +1,6 @@
 /** Fetches blocks whose tokens may have expired: a transfer that lasts longer than 7 days needs new ones. */
 import type { BlockReference, EbsDirectApi, ReceivedBlock } from '../ebs/api.ts';
-import { listBlocks } from '../ebs/list/pages.ts';
+import { listBlocks } from '../ebs/list/block-list.ts';
 import { ColdsnapError } from '../errors.ts';
 
 /** Blocks of which to keep the tokens when one has expired: those that follow have expired too. */

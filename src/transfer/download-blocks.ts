@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { abortedError } from '../cancel.ts';
 import type { BlockReference } from '../ebs/api.ts';
 import type { OpenEbs } from '../ebs/open.ts';
-import { badBlock } from '../ebs/sdk-api.ts';
+import { badBlock } from '../ebs/reply-checks.ts';
 import { ColdsnapError } from '../errors.ts';
 import type { BlockOutcome, ImageTarget, UnverifiedBlock } from '../image/target.ts';
 import { allocateSlab } from '../native/index.ts';

@@ -2,7 +2,8 @@
 import { setMaxListeners } from 'node:events';
 import { abortable, abortedError } from '../cancel.ts';
 import type { BlockReference } from '../ebs/api.ts';
-import { type CheckedPage, listBlocks } from '../ebs/list/pages.ts';
+import { listBlocks } from '../ebs/list/block-list.ts';
+import type { CheckedPage } from '../ebs/list/pages.ts';
 import { openEbs } from '../ebs/open.ts';
 import { ColdsnapError } from '../errors.ts';
 import { isErrno } from '../image/errno.ts';

@@ -1,7 +1,8 @@
 /** The table of failures: what is thrown, and what it means for the run. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { classify, iamAction } from '../../src/ebs/errors.ts';
+import { classify } from '../../src/ebs/errors.ts';
+import { iamAction } from '../../src/ebs/service-errors.ts';
 import { ColdsnapError, type ErrorClass } from '../../src/errors.ts';
 
 const context = { operation: 'GetSnapshotBlock', snapshotId: 'snap-1', block: 7 };
@@ -193,11 +194,11 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     'UNRELATED_SNAPSHOTS',
   ],
   [
-    "a 404 that is not the service's comes from another server",
+    'a 404 without an exception comes from a server that is not the service',
     exception('SyntaxError', 404, undefined, 'Unexpected token <'),
     'config',
     'WRONG_ENDPOINT',
-    /not the service's \(HTTP 404\)/,
+    /not from the service \(HTTP 404\)/,
   ],
   ['any other refusal is permanent', exception('Teapot', 418), 'permanent', 'SERVICE_REJECTED', /HTTP 418/],
   [

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EbsDirectApi, ListBlocksRequest } from '../../src/ebs/api.ts';
-import { type ListRange, listBlocks } from '../../src/ebs/list/pages.ts';
+import { listBlocks } from '../../src/ebs/list/block-list.ts';
+import type { ListRange } from '../../src/ebs/list/pages.ts';
 import { ColdsnapError } from '../../src/errors.ts';
 import { GIB } from '../../src/geometry.ts';
 

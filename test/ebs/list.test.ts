@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BlockPage, ChangedBlockPage, EbsDirectApi, ListBlocksRequest } from '../../src/ebs/api.ts';
-import { listBlocks, listChangedBlocks } from '../../src/ebs/list/pages.ts';
+import { listBlocks, listChangedBlocks } from '../../src/ebs/list/block-list.ts';
 import { ColdsnapError } from '../../src/errors.ts';
 
 const SIZES = { volumeSizeGiB: 1, blockSize: 524_288 };
@@ -95,7 +95,7 @@ test('an expired page token is replaced by the index after the last block', asyn
   assert.deepEqual(positions(asked), ['start', '1', 9, '3', 10]);
 });
 
-test('a list that starts with nothing but an expired token starts anew', async () => {
+test('an expired token after empty pages starts the list over', async () => {
   const { api, asked } = service([{ indexes: [] }, expired, { indexes: [4] }]);
   assert.deepEqual(await indexesOf(listBlocks(api, 'snap-1')), [4]);
   assert.deepEqual(positions(asked), ['start', '1', 'start']);
@@ -154,7 +154,7 @@ test('changed blocks keep the tokens of both sides', async () => {
 
 const token = 'x'.repeat(5000);
 const hostile: readonly [string, readonly Page[], RegExp][] = [
-  ['a block outside the volume', [{ indexes: [BLOCKS] }], /lists block 2048 of a volume that has 2048/],
+  ['a block outside the volume', [{ indexes: [BLOCKS] }], /lists block 2048, but the volume has 2048 blocks/],
   ['a negative index', [{ indexes: [-1] }], /block -1/],
   ['half an index', [{ indexes: [1.5] }], /block 1\.5/],
   ['an index that is no number', [{ indexes: [Number.NaN] }], /block NaN/],
@@ -164,10 +164,14 @@ const hostile: readonly [string, readonly Page[], RegExp][] = [
   ['a volume of 2^40 GiB', [{ indexes: [], volumeSizeGiB: 2 ** 40 }], /1099511627776 GiB/],
   ['a volume of nothing', [{ indexes: [], volumeSizeGiB: 0 }], /0 GiB/],
   ['a volume without a size', [{ indexes: [], volumeSizeGiB: Number.NaN }], /NaN GiB/],
-  ['blocks of nothing', [{ indexes: [], blockSize: 0 }], /block has 0 bytes/],
-  ['blocks of a GiB', [{ indexes: [], blockSize: 2 ** 30 }], /block has 1073741824 bytes/],
-  ['blocks of 1,000 bytes', [{ indexes: [], blockSize: 1000 }], /block has 1000 bytes/],
-  ['blocks that do not divide the volume', [{ indexes: [], blockSize: 512 * 3 }], /do not divide/],
+  ['blocks of nothing', [{ indexes: [], blockSize: 0 }], /block size of 0 bytes/],
+  ['blocks of a GiB', [{ indexes: [], blockSize: 2 ** 30 }], /block size of 1073741824 bytes/],
+  ['blocks of 1,000 bytes', [{ indexes: [], blockSize: 1000 }], /block size of 1000 bytes/],
+  [
+    'blocks that do not divide the volume',
+    [{ indexes: [], blockSize: 512 * 3 }],
+    /not a multiple of its block size/,
+  ],
   ['a volume that grows', [{ indexes: [1] }, { indexes: [2], volumeSizeGiB: 2 }], /changes the volume/],
   ['blocks that shrink', [{ indexes: [1] }, { indexes: [2], blockSize: 4096 }], /changes the volume/],
   ['an overlong page token', [{ indexes: [1], nextToken: token }, { indexes: [2] }], /overlong page token/],
