@@ -1,12 +1,14 @@
-/** Sizes of EBS volumes and their blocks. */
+/** Sizes that every layer speaks of. */
 
-/** Bytes in a GiB, the unit of volume sizes. */
 export const GIB = 2 ** 30;
-/** The largest EBS volume, 64 TiB. */
+
+/** Limit of the service: 64 TiB. */
 export const MAX_VOLUME_GIB = 65_536;
 
-/** A volume's size and the size of its blocks, both in bytes. */
+/** A volume as a whole number of blocks. */
 export interface Geometry {
+  /** Bytes; a multiple of the block size. */
   readonly volumeSize: number;
+  /** Bytes; 524,288 on AWS. */
   readonly blockSize: number;
 }
