@@ -54,7 +54,7 @@ const invalid: readonly [string, FaultAction, RegExp][] = [
   ],
 ];
 
-describe('blocks', { concurrency: 4 }, () => {
+describe('received and stored blocks', { concurrency: 4 }, () => {
   for (const stack of stacks) {
     const says = (sentence: string) => `${stack.name}: ${sentence}`;
 
