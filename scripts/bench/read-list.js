@@ -3,7 +3,7 @@
  * read-list.js SNAPSHOT ENDPOINT
  */
 import { setFlagsFromString } from 'node:v8';
-import { listBlocks } from '../../dist/ebs/list/pages.js';
+import { listBlocks } from '../../dist/ebs/list/block-list.js';
 import { openEbs } from '../../dist/ebs/open.js';
 
 // As the command line has it.

@@ -1,27 +1,27 @@
 /**
- * The service as the rest of the program sees it. Implementations are decorators of one another: the SDK client at the
- * bottom, then retries, pacing and logging around it. Every implementation passes the same contract tests.
+ * The EBS direct APIs as the rest of the program uses them. The SDK's implementation is wrapped in decorators for block
+ * transport, pacing and retries. Every combination passes the same contract tests.
  *
- * Every method rejects with a {@link ColdsnapError} whose class says whether asking again can help, and rejects with
- * class `aborted` when `signal` fires. Sizes are bytes unless the name says GiB.
+ * Every method rejects with a {@link ColdsnapError} whose class says whether a retry can help; the class is `aborted`
+ * when `signal` has fired. Sizes are in bytes unless the name says GiB.
  */
 
-/** Lenient, as AWS asks readers of IDs to be. */
+/** Form of a snapshot ID. Lenient, because AWS reserves the right to change the length of IDs. */
 export const SNAPSHOT_ID = /^snap-[0-9A-Za-z]{1,59}$/;
 
-/** What it takes to fetch one block. */
+/** Identifies one block of a snapshot in requests. */
 export interface BlockReference {
   readonly blockIndex: number;
-  /** Opaque, valid for 7 days, new at every listing. Never logged. */
+  /** Opaque, valid for 7 days, different in every list. Never logged. */
   readonly blockToken: string;
 }
 
 export interface ListPage {
   /** 1 … 65,536 GiB. */
   readonly volumeSizeGiB: number;
-  /** 524,288 on AWS; emulators may differ. */
+  /** Bytes. 524,288 on AWS; emulators may differ. */
   readonly blockSize: number;
-  /** Present when there is more, even when this page is empty. Valid for 60 minutes. */
+  /** Present when more pages follow, even if this one is empty. Valid for 60 minutes. */
   readonly nextToken?: string;
 }
 
@@ -29,7 +29,7 @@ export interface BlockPage extends ListPage {
   readonly blocks: readonly BlockReference[];
 }
 
-/** A block that differs between two snapshots. No `secondBlockToken`: gone in the second, so it reads as zeros there. */
+/** A block that differs between two snapshots. Without `secondBlockToken` it is absent from the second: all zeros. */
 export interface ChangedBlock {
   readonly blockIndex: number;
   readonly firstBlockToken?: string;
@@ -44,11 +44,11 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Where to start and how much to list; a page token wins over a starting index. */
+/** Where a page starts and how long it may be. A page token takes precedence over a starting index. */
 export interface ListPosition {
   readonly pageToken?: string;
   readonly startingBlockIndex?: number;
-  /** 100 … 10,000; 10,000 unless given. */
+  /** 100 … 10,000. Default 10,000. */
   readonly maxResults?: number;
 }
 
@@ -65,7 +65,7 @@ export interface GetBlockRequest extends BlockReference {
   readonly snapshotId: string;
 }
 
-/** A received block: its length was checked against headers and buffer, its checksum was not. */
+/** A received block. Its length was checked against headers and buffer; its checksum was not. */
 export interface ReceivedBlock {
   readonly dataLength: number;
   /** The service's SHA-256 of the data, 32 bytes. */
@@ -75,9 +75,9 @@ export interface ReceivedBlock {
 export interface PutBlockRequest {
   readonly snapshotId: string;
   readonly blockIndex: number;
-  /** Exactly one block. */
+  /** One whole block. */
   readonly data: Uint8Array;
-  /** SHA-256 of data, 32 bytes; both the checksum header and the signed payload hash. */
+  /** SHA-256 of `data`, 32 bytes. Sent as the checksum and as the signed payload hash. */
   readonly digest: Uint8Array;
 }
 
@@ -88,14 +88,14 @@ export interface SnapshotTag {
 
 export interface StartRequest {
   readonly volumeSizeGiB: number;
-  /** Same token and parameters: same snapshot. At most 64 ASCII characters. */
+  /** Repeating a request with the same token returns the same snapshot. At most 64 ASCII characters. */
   readonly clientToken: string;
   readonly description?: string;
   readonly tags?: readonly SnapshotTag[];
   readonly parentSnapshotId?: string;
   readonly encrypted?: boolean;
   readonly kmsKeyArn?: string;
-  /** Minutes without a put after which the service cancels the snapshot: 10 … 4,320, 60 by default. */
+  /** Minutes without a put after which the service cancels the snapshot, 10 … 4,320. Default 60. */
   readonly timeoutMinutes?: number;
 }
 
@@ -111,9 +111,9 @@ export interface StartedSnapshot {
 
 export interface CompleteRequest {
   readonly snapshotId: string;
-  /** Distinct blocks put. */
+  /** Number of different blocks put. */
   readonly changedBlocksCount: number;
-  /** SHA-256 over the raw digests of all blocks put, in ascending order of index (LINEAR), 32 bytes. */
+  /** SHA-256 of the concatenated digests of all blocks put, ascending by index (LINEAR), 32 bytes. */
   readonly linearDigest?: Uint8Array;
 }
 
@@ -121,8 +121,8 @@ export interface EbsDirectApi {
   listSnapshotBlocks(request: ListBlocksRequest, options?: CallOptions): Promise<BlockPage>;
   listChangedBlocks(request: ListChangedBlocksRequest, options?: CallOptions): Promise<ChangedBlockPage>;
   /**
-   * Receives one block into `buffer`, whose length is the snapshot's block size. Resolves once headers and length were
-   * checked and every byte has arrived; checking the digest is the caller's next step.
+   * Receives one block into `buffer`, whose length is the snapshot's block size. Resolves when all bytes have arrived and
+   * headers and length were checked; the caller must check the digest.
    */
   getSnapshotBlock(
     request: GetBlockRequest,
@@ -131,7 +131,7 @@ export interface EbsDirectApi {
   ): Promise<ReceivedBlock>;
   putSnapshotBlock(request: PutBlockRequest, options?: CallOptions): Promise<void>;
   startSnapshot(request: StartRequest, options?: CallOptions): Promise<StartedSnapshot>;
-  /** Resolves with the snapshot's state as the reply gave it (`pending`, `completed` or `error`). */
+  /** Resolves with the snapshot's state in the reply: `pending`, `completed` or `error`. */
   completeSnapshot(request: CompleteRequest, options?: CallOptions): Promise<string>;
   /** Closes idle connections. */
   close(): void;

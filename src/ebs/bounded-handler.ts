@@ -1,13 +1,13 @@
-/** The SDK's HTTP handler, with an end to what a reply may be long: the SDK itself collects whatever comes into memory. */
+/** The SDK's HTTP handler with a limit on reply size, because the SDK collects whole replies in memory. */
 import { pipeline, type Readable, Transform, type TransformCallback } from 'node:stream';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { ColdsnapError } from '../errors.ts';
 
-/** The longest honest reply, a list of 10,000 changed blocks with two tokens each, has about 6 MiB; a block has half of one. */
+/** The longest valid reply, a list of 10,000 changed blocks with two tokens each, has about 6 MiB. */
 const MAX_REPLY_BYTES = 32 * 2 ** 20;
 
 export class BoundedHandler extends NodeHttpHandler {
-  /** As the SDK's; a reply that is too long fails with class `permanent`, code `BAD_REPLY`. */
+  /** Like the SDK's, but a reply that is too long fails with class `permanent`, code `BAD_REPLY`. */
   override async handle(
     ...args: Parameters<NodeHttpHandler['handle']>
   ): ReturnType<NodeHttpHandler['handle']> {
@@ -17,7 +17,7 @@ export class BoundedHandler extends NodeHttpHandler {
     const announced = response.headers['content-length'];
     if (announced === undefined) {
       const bounded = new Bounded();
-      // Failures of either are seen by whoever reads the other.
+      // The reader of `bounded` gets the errors of both streams.
       pipeline(body, bounded, () => {});
       response.body = bounded;
     } else if (Number(announced) > MAX_REPLY_BYTES) {
@@ -44,7 +44,7 @@ function tooLong(): ColdsnapError {
     'BAD_REPLY',
     `a reply is longer than ${MAX_REPLY_BYTES / 2 ** 20} MiB`,
     {
-      hint: 'Check that the endpoint is the one of the service.',
+      hint: 'Check that the endpoint URL belongs to the service.',
     },
   );
 }

@@ -1,6 +1,6 @@
 /**
- * Makes the SDK clients: region, credentials, profile and endpoint by the SDK's own chains, its retries off, and
- * connections as a data centre needs them (proxy, private CA).
+ * Makes the SDK clients. Region, credentials, profile and endpoint come from the SDK's own chains; its retries are off;
+ * connections support proxies and private CAs.
  */
 import { readFileSync } from 'node:fs';
 import { Agent as HttpAgent } from 'node:http';
@@ -12,46 +12,47 @@ import { version } from '../version.ts';
 import { BoundedHandler } from './bounded-handler.ts';
 import { classify } from './errors.ts';
 
-/** How to reach the service. Whatever is left out comes from the SDK's chains: environment, profile files, instance role. */
+/**
+ * How to reach the services. Region, credentials and endpoints that are not given come from the SDK's chains:
+ * environment, profile files, instance role.
+ */
 export interface ServiceOptions {
   region?: string | undefined;
   profile?: string | undefined;
-  /** Endpoint URL for both services; a service's own endpoint wins. */
+  /** Endpoint URL for both services; `ebsEndpoint` and `ec2Endpoint` take precedence. */
   endpoint?: string | undefined;
   ebsEndpoint?: string | undefined;
   ec2Endpoint?: string | undefined;
+  /** Milliseconds without any success after which retrying ends. Default 600,000 (10 min). */
+  retryForMs?: number | undefined;
 }
 
-/** Deadlines are for nothing happening, never for a whole request: a slow line is slow and not broken. */
+/** Limits for the time without progress. Whole requests have no limit, because a slow network is not an error. */
 export interface Deadlines {
   /** Milliseconds to establish a connection, TLS included. */
   readonly connectMs: number;
-  /** Milliseconds without a byte moving in either direction. */
+  /** Milliseconds without data in either direction. */
   readonly idleMs: number;
 }
 
-export const defaultDeadlines: Deadlines = { connectMs: 10_000, idleMs: 60_000 };
-/** The longest time that a timer takes; what is longer would end at once. */
+const defaultDeadlines: Deadlines = { connectMs: 10_000, idleMs: 60_000 };
+/** The longest time that a timer accepts; a longer one would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * The deadlines to keep, with what is left out as it is by default.
+ * Checks deadlines and adds the default ones.
  * @throws ColdsnapError class `usage` unless both are from 1 to 2,147,483,647 ms
  */
 export function checkDeadlines(deadlines: Partial<Deadlines> = {}): Deadlines {
   const checked = { ...defaultDeadlines, ...deadlines };
   for (const [name, ms] of Object.entries(checked)) {
     if (ms >= 1 && ms <= MAX_TIMER_MS) continue;
-    throw new ColdsnapError(
-      'usage',
-      'BAD_DEADLINE',
-      `${name} must be from 1 to ${MAX_TIMER_MS}, and not ${ms}`,
-    );
+    throw new ColdsnapError('usage', 'BAD_DEADLINE', `${name} must be from 1 to ${MAX_TIMER_MS}, not ${ms}`);
   }
   return checked;
 }
 
-/** What every client of this program is configured with. */
+/** The configuration of every SDK client. */
 export async function clientConfig(
   options: ServiceOptions,
   endpoint: string | undefined,
@@ -62,7 +63,7 @@ export async function clientConfig(
     ...(options.region === undefined ? {} : { region: options.region }),
     ...(options.profile === undefined ? {} : { profile: options.profile }),
     ...(endpoint === undefined ? {} : { endpoint: checkEndpoint(endpoint) }),
-    // Our own policy retries around request, body and checks; a second one underneath would multiply the waiting.
+    // RetryPolicy retries requests together with their checks; a second policy below it would multiply the waiting.
     maxAttempts: 1,
     userAgentAppId: `coldsnap-${version}`,
     requestHandler: new BoundedHandler({
@@ -74,7 +75,7 @@ export async function clientConfig(
 }
 
 /**
- * Makes the EBS client and finds out, before any request, whether region and credentials can be had.
+ * Makes the EBS client and checks for region and credentials before any request.
  *
  * @param connections most requests in flight at once
  * @throws ColdsnapError class `config`: no region, no credentials, unreadable CA bundle; class `usage`: bad endpoint URL
@@ -91,9 +92,10 @@ export async function connectEbs(
 }
 
 /**
- * Region and credentials come from chains that can end with nothing; better to hear it before anything is touched.
+ * Checks that the SDK's chains provide a region and credentials, before anything is touched.
  *
- * @param profile the one that was named, if any: it is what was wrong then
+ * @param profile the profile that the caller chose, named in the error
+ * @throws ColdsnapError class `config`
  */
 export async function checkIdentity(
   config: { region: () => Promise<string>; credentials: () => Promise<unknown> },
@@ -117,38 +119,38 @@ function checkEndpoint(endpoint: string): string {
       hint: 'Write it in full, for example https://ebs.eu-west-1.amazonaws.com.',
     });
   }
-  // The SDK would put its own slash after a path's last one.
+  // The SDK adds its own slash after the path.
   return endpoint.replace(/\/+$/, '');
 }
 
-/** Whether HTTPS requests leave through a proxy, by the variables that curl and the AWS CLI read. */
-export function proxyInUse(): boolean {
+/** Whether a proxy is configured in the variables that curl and the AWS CLI read. */
+function proxyInUse(): boolean {
   return ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'].some(
     (name) => process.env[name],
   );
 }
 
-/** Whether requests to this URL leave through a proxy: the variables name one, and NO_PROXY does not except the host. */
+/** Whether requests to this URL use a proxy: one is configured, and NO_PROXY does not exclude the host. */
 export async function behindProxy(url: URL): Promise<boolean> {
   if (!proxyInUse()) return false;
   const { getProxyForUrl } = await import('proxy-from-env');
   return getProxyForUrl(url.href) !== '';
 }
 
-/** Made contexts, by what they were made of. */
+/** TLS contexts by the CA bundles they were made from. */
 const contexts = new Map<string, SecureContext>();
 
 /**
- * What all TLS connections share: Node's certificate authorities with NODE_EXTRA_CA_CERTS, and those of AWS_CA_BUNDLE.
- * Reading a bundle costs 50 ms, so it is done once and not for each connection.
+ * The TLS context of all connections. It trusts Node's certificate authorities and those in NODE_EXTRA_CA_CERTS and
+ * AWS_CA_BUNDLE. Made once, because reading a bundle takes 50 ms.
  * @throws ColdsnapError class `config`, code `CA_BUNDLE_UNREADABLE`
  */
 export function tlsContext(): SecureContext {
   const bundle = process.env.AWS_CA_BUNDLE ?? '';
   const extra = process.env.NODE_EXTRA_CA_CERTS ?? '';
   const key = `${bundle}\n${extra}`;
-  const made = contexts.get(key);
-  if (made !== undefined) return made;
+  const known = contexts.get(key);
+  if (known !== undefined) return known;
   const context = createSecureContext(bundle === '' ? {} : { ca: certificateAuthorities(bundle, extra) });
   contexts.set(key, context);
   return context;
@@ -156,7 +158,7 @@ export function tlsContext(): SecureContext {
 
 function certificateAuthorities(bundle: string, extra: string): string[] {
   const authorities = [...rootCertificates, readAuthorities('AWS_CA_BUNDLE', bundle)];
-  // Node adds these to its own list only, and that one is replaced here.
+  // Node adds these only to its own list, which this one replaces.
   if (extra !== '' && extra !== bundle) authorities.push(readAuthorities('NODE_EXTRA_CA_CERTS', extra));
   return authorities;
 }
@@ -178,7 +180,7 @@ async function agents(connections: number): Promise<{ httpAgent: HttpAgent; http
   const settings = {
     keepAlive: true,
     maxSockets: connections,
-    // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+    // Takes precedence over NODE_TLS_REJECT_UNAUTHORIZED.
     rejectUnauthorized: true,
     secureContext: tlsContext(),
   };
@@ -186,7 +188,7 @@ async function agents(connections: number): Promise<{ httpAgent: HttpAgent; http
   if (!proxyInUse()) return direct;
   const { ProxyAgent } = await import('proxy-agent');
   const tunnels = new ProxyAgent({ ...settings, ...direct });
-  // A proxy for plain HTTP is told the whole URL, which the agent forgets on a connection that it uses again.
+  // For plain HTTP the agent sends the proxy the full URL, but only on a new connection.
   const forwards = new ProxyAgent({ ...settings, ...direct, keepAlive: false });
   return { httpAgent: forwards as unknown as HttpAgent, httpsAgent: tunnels as unknown as HttpsAgent };
 }

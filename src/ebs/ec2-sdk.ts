@@ -7,7 +7,6 @@ import {
   EC2Client,
   type Snapshot,
 } from '@aws-sdk/client-ec2';
-import { abortedError } from '../cancel.ts';
 import { ColdsnapError } from '../errors.ts';
 import { sanitize } from '../text.ts';
 import type { CallOptions } from './api.ts';
@@ -20,21 +19,22 @@ import type {
   SnapshotStates,
   SnapshotStatus,
 } from './ec2.ts';
-import { classify, type RequestContext } from './errors.ts';
+import type { RequestContext } from './request-context.ts';
 import type { RetryPolicy } from './retry.ts';
+import { callSdk } from './sdk-call.ts';
 
-/** One question at a time, and a deletion beside it. */
+/** One for describing or listing, one for deleting. */
 const CONNECTIONS = 2;
-/** The longest description that EC2 takes. */
+/** Characters; the longest description that EC2 accepts. */
 const MAX_DESCRIPTION = 255;
-/** The largest page EC2 gives. */
+/** Snapshots in EC2's largest page. */
 const MAX_PAGE = 1_000;
-/** Empty pages are legal where filters apply; more pages than this hold more snapshots than an account has. */
+/** More pages than any account needs. Empty pages are legal when filters apply. */
 const MAX_PAGES = 1_000;
 
 /**
- * The caller's client, or one made from the options, with region and credentials known to be there.
- * @throws ColdsnapError class `config` or `usage`
+ * The caller's client, or a new one; region and credentials are checked first.
+ * @throws ColdsnapError class `config` for missing region or credentials, class `usage` for bad options
  */
 export async function connectEc2(options: OpenEc2Options): Promise<EC2Client> {
   const endpoint = options.ec2Endpoint ?? options.endpoint;
@@ -67,17 +67,19 @@ export class SdkSnapshotStates implements SnapshotStates {
 
   async delete(snapshotId: string, options?: DeleteOptions): Promise<void> {
     const context = { operation: 'DeleteSnapshot', snapshotId };
-    // A reply that was lost may have been that of a deletion; then the repetition finds nothing.
-    let mayBeGone = false;
+    // A request whose reply was lost may have deleted the snapshot; the retry then finds none.
+    let mayBeDeleted = false;
     await this.#policy.run(context, options?.signal, async () => {
       try {
-        await request(context, options, (http) => this.#client.send(deletion(snapshotId, context), http));
+        await callSdk(context, options, (http) =>
+          this.#client.send(deleteCommand(snapshotId, context), http),
+        );
       } catch (error) {
         if (!isNotFound(error)) {
-          mayBeGone ||= error instanceof ColdsnapError && error.class === 'transient';
+          mayBeDeleted ||= error instanceof ColdsnapError && error.class === 'transient';
           throw error;
         }
-        if (mayBeGone) return;
+        if (mayBeDeleted) return;
         throw options?.justStarted ? error.reclassified('not-yet-visible') : error;
       }
     });
@@ -105,7 +107,7 @@ export class SdkSnapshotStates implements SnapshotStates {
         throw new ColdsnapError(
           'permanent',
           'BAD_LIST',
-          `DescribeSnapshots has more than ${MAX_PAGES} pages, or pages with more than ${MAX_PAGE} snapshots`,
+          `DescribeSnapshots returned more than ${MAX_PAGES} pages, or more than ${MAX_PAGE} snapshots in a page`,
           { operation: 'DescribeSnapshots' },
         );
       }
@@ -121,22 +123,8 @@ export class SdkSnapshotStates implements SnapshotStates {
   ): Promise<DescribeSnapshotsResult> {
     const context = { operation: 'DescribeSnapshots', ...(snapshotId === undefined ? {} : { snapshotId }) };
     return this.#policy.run(context, options?.signal, () =>
-      request(context, options, (http) => this.#client.send(new DescribeSnapshotsCommand(input), http)),
+      callSdk(context, options, (http) => this.#client.send(new DescribeSnapshotsCommand(input), http)),
     );
-  }
-}
-
-async function request<T>(
-  context: RequestContext,
-  options: CallOptions | undefined,
-  send: (http: { abortSignal?: AbortSignal }) => Promise<T>,
-): Promise<T> {
-  const signal = options?.signal;
-  if (signal?.aborted) throw abortedError(signal);
-  try {
-    return await send(signal === undefined ? {} : { abortSignal: signal });
-  } catch (error) {
-    throw classify(error, context, signal);
   }
 }
 
@@ -145,20 +133,20 @@ interface HttpReply {
   readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
-/** EC2's reply holds nothing that the SDK gives back, so any page of a proxy or a captive portal would pass for it. */
-function deletion(snapshotId: string, context: RequestContext): DeleteSnapshotCommand {
+/** Rejects HTML replies: the SDK returns nothing from EC2's reply, so a captive portal's page would look like success. */
+function deleteCommand(snapshotId: string, context: RequestContext): DeleteSnapshotCommand {
   const command = new DeleteSnapshotCommand({ SnapshotId: snapshotId });
   command.middlewareStack.add(
     (next) => async (args) => {
       const result = await next(args);
       const { statusCode, headers } = result.response as HttpReply;
       if (statusCode < 300 && /\bhtml\b/i.test(headers['content-type'] ?? '')) {
-        const what = "DeleteSnapshot got a reply that is not the service's (a page of HTML)";
-        throw new ColdsnapError('transient', 'BAD_REPLY', what, context);
+        const message = 'DeleteSnapshot got a reply that is not from the service (an HTML page)';
+        throw new ColdsnapError('transient', 'BAD_REPLY', message, context);
       }
       return result;
     },
-    { step: 'deserialize', name: 'coldsnapExpectsNoPage' },
+    { step: 'deserialize', name: 'coldsnapRejectHtml' },
   );
   return command;
 }
@@ -172,7 +160,7 @@ function stateOf(snapshot: Snapshot): SnapshotState {
   const percent = Number.parseInt(Progress ?? '', 10);
   return {
     snapshotId: sanitize(SnapshotId ?? '', 64),
-    // Some emulators leave it out; a snapshot without a state is not ready for anything.
+    // Some emulators omit the state; without one, the snapshot is not known to be usable.
     state: sanitize(State ?? 'pending', 64) as SnapshotStatus,
     ...(StateMessage ? { stateMessage: sanitize(StateMessage) } : {}),
     ...(percent >= 0 && percent <= 100 ? { progressPercent: percent } : {}),

@@ -1,13 +1,13 @@
 /**
- * What EC2 knows of snapshots and the EBS direct APIs do not: states, deletion, and which snapshots there are. The SDK
- * client for it takes longer to load than everything else together, so it is loaded only when it is used.
+ * Snapshot operations that only EC2 has: states, deletion and lists of snapshots. Its SDK client takes longer to load than
+ * everything else together, so it is loaded on first use.
  */
 import type { EC2Client } from '@aws-sdk/client-ec2';
 import type { CallOptions } from './api.ts';
 import type { Deadlines, ServiceOptions } from './connect.ts';
 import { type RetryNotice, RetryPolicy } from './retry.ts';
 
-/** `recoverable` and `recovering`: in the Recycle Bin, and coming back from it. */
+/** EC2's states. `recoverable` is in the Recycle Bin, `recovering` is being restored from it. */
 export const snapshotStatuses = ['pending', 'completed', 'error', 'recoverable', 'recovering'] as const;
 export type SnapshotStatus = (typeof snapshotStatuses)[number];
 
@@ -16,7 +16,7 @@ export interface SnapshotState {
   readonly state: SnapshotStatus;
   /** Why the state is `error`. */
   readonly stateMessage?: string;
-  /** 0 … 100, where EC2 tells it. */
+  /** 0 … 100, if EC2 reports it. */
   readonly progressPercent?: number;
   readonly volumeSizeGiB: number;
   readonly encrypted: boolean;
@@ -27,35 +27,32 @@ export interface SnapshotState {
 }
 
 export interface SnapshotQuery {
-  /** Only snapshots with this tag, whatever its value. */
+  /** Only snapshots with this tag, with any value. */
   readonly tagKey: string;
   readonly states: readonly SnapshotStatus[];
 }
 
 export interface DeleteOptions extends CallOptions {
-  /** The snapshot was begun moments ago: EC2 may not know it yet, and is asked again for up to 2 minutes. */
+  /** The snapshot is new and EC2 may not find it yet: retry for up to 2 minutes. */
   readonly justStarted?: boolean;
 }
 
-/**
- * The EC2 side of snapshots. Every method rejects with a ColdsnapError, after retries where they can help.
- */
+/** Snapshots in EC2. Every method retries where that can help, then rejects with a ColdsnapError. */
 export interface SnapshotStates {
-  /** Resolves with undefined when EC2 does not know the snapshot, which for a new one may change within minutes. */
+  /** Resolves with undefined when EC2 does not find the snapshot; a new one may take minutes to appear. */
   describe(snapshotId: string, options?: CallOptions): Promise<SnapshotState | undefined>;
   /**
-   * Deletes a snapshot, whatever its state.
-   * @throws ColdsnapError code `SNAPSHOT_NOT_FOUND` when there is none; not when a repeated request finds it gone
+   * Deletes a snapshot in any state.
+   * @throws ColdsnapError code `SNAPSHOT_NOT_FOUND` when it does not exist, unless an earlier attempt may have deleted it
    */
   delete(snapshotId: string, options?: DeleteOptions): Promise<void>;
-  /** The account's own snapshots that answer the query, in no order. */
+  /** The account's own snapshots that match the query, in no particular order. */
   list(query: SnapshotQuery, options?: CallOptions): AsyncIterable<SnapshotState>;
 }
 
 export interface OpenEc2Options extends ServiceOptions {
-  /** Your own client, with its region, credentials and endpoint; it stays yours and open. */
+  /** The caller's client, with its region, credentials and endpoint; it is never closed. */
   ec2Client?: EC2Client | undefined;
-  retryForMs?: number | undefined;
   deadlines?: Partial<Deadlines> | undefined;
   onRetry: (notice: RetryNotice) => void;
 }
@@ -63,13 +60,13 @@ export interface OpenEc2Options extends ServiceOptions {
 /** An open connection to EC2. */
 export interface OpenEc2 {
   readonly states: SnapshotStates;
-  /** Drops idle connections; requests in flight must have ended. */
+  /** Closes idle connections; requests in flight must have ended. */
   close(): void;
 }
 
 /**
  * Connects to EC2.
- * @throws ColdsnapError class `config` when region or credentials cannot be had
+ * @throws ColdsnapError class `config` for missing region or credentials, class `usage` for bad options
  */
 export async function openEc2(options: OpenEc2Options): Promise<OpenEc2> {
   const { connectEc2, SdkSnapshotStates } = await import('./ec2-sdk.ts');

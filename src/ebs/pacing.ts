@@ -1,42 +1,44 @@
 /**
- * Keeps block requests below the service's rate and within what the line carries.
+ * Keeps block requests below the service's rate limit and the capacity of the network.
  *
- * Rate: the service allows 1,000 gets or puts a second for one snapshot; a throttle means that somebody else uses some of
- * it, so the rate is cut and grows back slowly (AIMD). Requests in flight: on a slow line many at once only make each of
- * them slower, until deadlines strike; so there are few at first, more with each block that is fast, and fewer when
- * blocks take long or stall.
+ * Rate: the service allows 1,000 gets or puts a second for one snapshot. A throttle means that another client uses part
+ * of that, so the rate is cut and then grows slowly (AIMD). Requests in flight: on a slow network, more requests only make
+ * each one slower until it times out. The number starts low, grows with each fast block, and is halved when blocks are
+ * slow or stall.
  */
 import { abortedError, pause } from '../cancel.ts';
 import { ColdsnapError } from '../errors.ts';
-import type { EbsDirectApi } from './api.ts';
+import type { CallOptions, EbsDirectApi, GetBlockRequest, PutBlockRequest, ReceivedBlock } from './api.ts';
+import { ApiDecorator } from './decorator.ts';
 
-/** A little under the quota of 1,000 gets (or puts) per second and snapshot, so that clocks need not agree. */
+/** Slightly below the quota of 1,000 gets or puts per second and snapshot, because clocks differ. */
 const MAX_REQUESTS_PER_SECOND = 980;
 const MIN_REQUESTS_PER_SECOND = 1;
-/** All requests in flight are throttled together; they count as one sign per second. */
+/** Requests in flight are throttled together, so the rate is cut at most once per interval. */
 const CUT_INTERVAL_MS = 1_000;
+/** Factor of a cut. */
 const CUT = 0.7;
 /** Requests per second added for each second without a throttle. */
 const GROWTH_PER_SECOND = 10;
-/** Requests that may go at once after a pause, in milliseconds of the rate. */
+/** Milliseconds of unused rate that may be caught up in a burst. */
 const BURST_MS = 50;
 
 /**
- * Requests in flight until the first block has come: few enough for 2 Mbit/s. One more with each fast block doubles them
- * within the time of a block, so no line that is fast is held up.
+ * Requests in flight before the first reply: few enough for 2 Mbit/s. One more per fast block doubles them in the time of
+ * one block, so a fast network is not held back.
  */
 const FIRST_IN_FLIGHT = 16;
-/** A block that takes longer than this, or than a quarter of the idle deadline, shares its line with too many others. */
+/** A block that takes longer than this, or than a quarter of the idle deadline, means too many requests in flight. */
 const SLOW_BLOCK_MS = 15_000;
-/** Blocks in less than this part of that time show that there is room for one more. */
-const FAST_PART = 1 / 3;
+/** A block that takes less than this fraction of that time allows one more request in flight. */
+const FAST_FRACTION = 1 / 3;
 
 export interface PacerOptions {
   /** Most requests in flight. */
   readonly workers: number;
-  /** Most payload bytes per second; no limit of its own unless given. */
+  /** Most payload bytes per second. Default: no limit. */
   readonly bytesPerSecond?: number | undefined;
-  /** Milliseconds after which a request that does not move fails: blocks must not come near it. */
+  /** Milliseconds without data after which a request fails. Blocks should take much less. */
   readonly idleMs: number;
   /** For tests: a clock in milliseconds and a sleep. */
   readonly now?: () => number;
@@ -52,13 +54,13 @@ export class Pacer {
   #requestsPerSecond = MAX_REQUESTS_PER_SECOND;
   #rateSetAt: number;
   #lastCut = Number.NEGATIVE_INFINITY;
-  /** When the next request may go. */
+  /** Time at which the next request may be sent. */
   #nextSlot: number;
   #inFlight = 0;
   #allowed: number;
-  #lastShrink = Number.NEGATIVE_INFINITY;
+  #lastReduction = Number.NEGATIVE_INFINITY;
   #queue: (() => void)[] = [];
-  /** Requests that went in the current and in the last second, to know the real rate when it must be cut. */
+  /** Requests sent in the current second and in the one before: the real rate, from which a cut is made. */
   #second = 0;
   #thisSecond = 0;
   #lastSecond = 0;
@@ -74,34 +76,35 @@ export class Pacer {
     this.#rateSetAt = this.#nextSlot;
   }
 
-  /** Requests per second that are allowed now. */
+  /** Requests per second currently allowed. */
   get requestsPerSecond(): number {
     const seconds = (this.#now() - this.#rateSetAt) / 1000;
     return Math.min(MAX_REQUESTS_PER_SECOND, this.#requestsPerSecond + seconds * GROWTH_PER_SECOND);
   }
 
-  /** Requests in flight that are allowed now. */
+  /** Requests in flight currently allowed. */
   get inFlightAllowed(): number {
     return this.#allowed;
   }
 
   /**
-   * Runs a request of `bytes` when its turn has come.
-   * @throws ColdsnapError class `aborted` when `signal` fires before
+   * Waits until a request of `bytes` payload bytes may be sent, then sends it.
+   * @throws ColdsnapError class `aborted` when `signal` fires first; and what `request` throws
    */
   async run<T>(bytes: number, signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
     await this.#enter(signal);
-    let begun = Number.NaN;
+    let started = Number.NaN;
     try {
       await this.#waitForSlot(bytes, signal);
-      begun = this.#now();
+      started = this.#now();
       const result = await request();
-      this.#recordLatency(this.#now() - begun);
+      this.#recordLatency(this.#now() - started);
       return result;
     } catch (error) {
-      if (error instanceof ColdsnapError && error.class === 'throttle') this.#cut();
-      if (error instanceof ColdsnapError && error.code === 'STALLED')
-        this.#reduceInFlight(this.#now() - begun);
+      if (error instanceof ColdsnapError && error.class === 'throttle') this.#cutRate();
+      if (error instanceof ColdsnapError && error.code === 'STALLED') {
+        this.#reduceInFlight(this.#now() - started);
+      }
       throw error;
     } finally {
       this.#leave();
@@ -113,7 +116,7 @@ export class Pacer {
       await new Promise<void>((resume) => this.#queue.push(resume));
     }
     if (signal?.aborted) {
-      // Whoever is behind must not wait for the place that this one does not take.
+      // The next in the queue may take the place that this request does not use.
       this.#queue.shift()?.();
       throw abortedError(signal);
     }
@@ -131,10 +134,10 @@ export class Pacer {
     this.#nextSlot = Math.max(this.#nextSlot, now - BURST_MS) + costMs;
     const wait = this.#nextSlot - costMs - now;
     if (wait > 0) await this.#sleep(wait, signal);
-    this.#count();
+    this.#countRequest();
   }
 
-  #count(): void {
+  #countRequest(): void {
     const second = Math.floor(this.#now() / 1000);
     if (second !== this.#second) {
       this.#lastSecond = second === this.#second + 1 ? this.#thisSecond : 0;
@@ -144,11 +147,11 @@ export class Pacer {
     this.#thisSecond++;
   }
 
-  #cut(): void {
+  #cutRate(): void {
     const now = this.#now();
     if (now - this.#lastCut < CUT_INTERVAL_MS) return;
     this.#lastCut = now;
-    // The rate allowed may be far above the rate used, and cutting it would change nothing.
+    // The allowed rate may be far above the real one; cutting it would change nothing.
     const used = Math.max(this.#lastSecond, this.#thisSecond);
     this.#requestsPerSecond = Math.max(MIN_REQUESTS_PER_SECOND, Math.min(this.requestsPerSecond, used) * CUT);
     this.#rateSetAt = now;
@@ -156,30 +159,45 @@ export class Pacer {
 
   #recordLatency(ms: number): void {
     if (ms > this.#slowBlockMs) this.#reduceInFlight(ms);
-    else if (ms < this.#slowBlockMs * FAST_PART && this.#allowed < this.#workers) this.#allowed++;
+    else if (ms < this.#slowBlockMs * FAST_FRACTION && this.#allowed < this.#workers) this.#allowed++;
   }
 
   /** @param ms how long the request took */
   #reduceInFlight(ms: number): void {
     const now = this.#now();
-    // Those that are in flight already were begun under the old number and say nothing about the new one.
-    if (now - this.#lastShrink < ms) return;
-    this.#lastShrink = now;
+    // Requests that started before the last reduction say nothing about its effect.
+    if (now - this.#lastReduction < ms) return;
+    this.#lastReduction = now;
     this.#allowed = Math.max(1, Math.floor(this.#allowed / 2));
   }
 }
 
-/** Decorates an API so that gets and puts keep the pace; the other calls are too few to matter. */
+/** Paces gets and puts; the other calls are too few to matter. */
 export function withPacing(api: EbsDirectApi, pacer: Pacer): EbsDirectApi {
-  return {
-    listSnapshotBlocks: (request, options) => api.listSnapshotBlocks(request, options),
-    listChangedBlocks: (request, options) => api.listChangedBlocks(request, options),
-    getSnapshotBlock: (request, buffer, options) =>
-      pacer.run(buffer.length, options?.signal, () => api.getSnapshotBlock(request, buffer, options)),
-    putSnapshotBlock: (request, options) =>
-      pacer.run(request.data.length, options?.signal, () => api.putSnapshotBlock(request, options)),
-    startSnapshot: (request, options) => api.startSnapshot(request, options),
-    completeSnapshot: (request, options) => api.completeSnapshot(request, options),
-    close: () => api.close(),
-  };
+  return new PacedApi(api, pacer);
+}
+
+class PacedApi extends ApiDecorator {
+  readonly #pacer: Pacer;
+
+  constructor(inner: EbsDirectApi, pacer: Pacer) {
+    super(inner);
+    this.#pacer = pacer;
+  }
+
+  override getSnapshotBlock(
+    request: GetBlockRequest,
+    buffer: Uint8Array,
+    options?: CallOptions,
+  ): Promise<ReceivedBlock> {
+    return this.#pacer.run(buffer.length, options?.signal, () =>
+      this.inner.getSnapshotBlock(request, buffer, options),
+    );
+  }
+
+  override putSnapshotBlock(request: PutBlockRequest, options?: CallOptions): Promise<void> {
+    return this.#pacer.run(request.data.length, options?.signal, () =>
+      this.inner.putSnapshotBlock(request, options),
+    );
+  }
 }

@@ -1,15 +1,29 @@
 /**
- * The one retry policy. It has two callers: {@link withRetries}, which wraps every call to the service, and the transfer
- * pipeline, which hands a block whose checksum was wrong back to it.
+ * The only retry policy. Two callers use it: {@link withRetries} around every call to the service, and the transfer
+ * pipeline, which fetches a block again when its checksum is wrong.
  *
- * Retrying is bounded by time without progress and not by a count: as long as anything succeeds there is hope. The
- * exceptions, each with its reason, are in {@link RetryPolicy.run}.
+ * Retries are bounded by the time without any success, not by a count. {@link RetryPolicy.run} lists the exceptions.
  */
 
 import { abortable, abortedError, pause } from '../cancel.ts';
 import { ColdsnapError } from '../errors.ts';
-import type { EbsDirectApi } from './api.ts';
-import { classify, type RequestContext } from './errors.ts';
+import type {
+  BlockPage,
+  CallOptions,
+  ChangedBlockPage,
+  CompleteRequest,
+  EbsDirectApi,
+  GetBlockRequest,
+  ListBlocksRequest,
+  ListChangedBlocksRequest,
+  PutBlockRequest,
+  ReceivedBlock,
+  StartedSnapshot,
+  StartRequest,
+} from './api.ts';
+import { ApiDecorator } from './decorator.ts';
+import { classify } from './errors.ts';
+import { blockContext, type RequestContext } from './request-context.ts';
 
 export interface RetryNotice extends RequestContext {
   readonly attempt: number;
@@ -18,26 +32,26 @@ export interface RetryNotice extends RequestContext {
 }
 
 export interface RetryPolicyOptions {
-  /** Milliseconds without any success after which a failing request is given up. Default 600,000. */
+  /** Milliseconds without any success after which retrying ends. Default 600,000. */
   retryForMs?: number | undefined;
   onRetry?: (notice: RetryNotice) => void;
-  /** Asked to renew credentials before a request refused as expired is repeated. */
+  /** Called before a request is retried that was refused for expired credentials. */
   refreshCredentials?: () => Promise<void>;
-  /** For tests: a clock in milliseconds, a source of jitter in [0, 1), and a sleep. */
+  /** For tests: a clock in milliseconds, a source of jitter from 0 to 1, and a sleep. */
   now?: () => number;
   random?: () => number;
   sleep?: (ms: number, signal?: AbortSignal) => Promise<void>;
 }
 
-/** First pause; doubled each time. The service answers in about 10 ms, so 100 ms is patient without being slow. */
+/** First pause, doubled each time. The service usually replies within 10 ms. */
 const BASE_DELAY_MS = 100;
-/** Longest pause: long enough to leave a struggling service alone, short enough to notice when it is back. */
+/** Longest pause: does not burden a failing service, and notices soon when it recovers. */
 const MAX_DELAY_MS = 20_000;
-/** A block whose data are wrong this many times is wrong at the source. With the pauses, about half a minute. */
+/** A block with wrong data this many times is wrong in the service. With the pauses, about half a minute. */
 const MAX_INTEGRITY_ATTEMPTS = 8;
-/** Before the service has answered once, an unreachable endpoint is more likely a typo than an outage. */
+/** Until the service has replied once, an unreachable endpoint is more likely a typo than an outage. */
 const FIRST_CONTACT_MS = 5_000;
-/** A snapshot that was just started may be unknown to PutSnapshotBlock for up to two minutes. */
+/** PutSnapshotBlock may not find a new snapshot for up to two minutes. */
 const NOT_VISIBLE_MS = 120_000;
 
 export class RetryPolicy {
@@ -60,17 +74,17 @@ export class RetryPolicy {
   }
 
   /**
-   * Runs `attempt` until it succeeds or there is no hope.
+   * Calls `attempt` until it succeeds or another retry is useless.
    *
-   * - permanent, config, usage, refused and local errors end it at once;
-   * - transient errors and throttles are repeated until nothing in the whole run has succeeded for `retryForMs`;
-   *   then an error of class `gave-up` carries the last one;
-   * - an endpoint that never answered is given up after 5 s;
-   * - expired credentials are refreshed and the request repeated once;
-   * - wrong data (`integrity`) are fetched at most 8 times, and for `retryForMs` at most;
-   * - a snapshot that is not yet visible is asked for during 2 minutes, or `retryForMs` if that is less.
+   * - `transient`, `throttle`: retried until no request of this policy has succeeded for `retryForMs`, then thrown as
+   *   class `gave-up` with the last error as cause
+   * - an endpoint that has never replied: 5 s, then class `config`
+   * - `expired-credentials`: credentials are refreshed and the request is retried once, then class `config`
+   * - `integrity` (wrong data): at most 8 attempts, within `retryForMs`
+   * - `not-yet-visible`: 2 minutes, or `retryForMs` if that is less, then class `permanent`
+   * - all other classes are thrown at once
    *
-   * @throws ColdsnapError of class `aborted` as soon as `signal` fires, also during a pause
+   * @throws ColdsnapError class `aborted` as soon as `signal` fires, also during a pause
    */
   async run<T>(
     context: RequestContext,
@@ -95,7 +109,7 @@ export class RetryPolicy {
           await this.#refresh(context, signal);
           continue;
         }
-        this.#giveUpIfHopeless(error, count, firstFailure);
+        this.#throwIfExhausted(error, count, firstFailure);
         const delayMs = Math.round(
           this.#random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** Math.min(count - 1, 16)),
         );
@@ -105,7 +119,7 @@ export class RetryPolicy {
     }
   }
 
-  #giveUpIfHopeless(error: ColdsnapError, attempts: number, firstFailure: number): void {
+  #throwIfExhausted(error: ColdsnapError, attempts: number, firstFailure: number): void {
     const now = this.#now();
     const failingMs = now - firstFailure;
     if (error.class === 'integrity') {
@@ -116,8 +130,8 @@ export class RetryPolicy {
       if (failingMs >= Math.min(NOT_VISIBLE_MS, this.#retryForMs)) throw error.reclassified('permanent');
       return;
     }
-    const neverReached = this.#lastProgress === undefined && error.code === 'ENDPOINT_UNREACHABLE';
-    if (neverReached && failingMs >= FIRST_CONTACT_MS) {
+    const neverReplied = this.#lastProgress === undefined && error.code === 'ENDPOINT_UNREACHABLE';
+    if (neverReplied && failingMs >= FIRST_CONTACT_MS) {
       throw error.reclassified('config');
     }
     const since = Math.max(firstFailure, this.#lastProgress ?? firstFailure);
@@ -134,13 +148,13 @@ export class RetryPolicy {
     );
   }
 
-  /** All requests in flight fail together when credentials expire; they share one refresh. */
+  /** Requests in flight all fail when credentials expire, so they share one refresh. */
   async #refresh(context: RequestContext, signal: AbortSignal | undefined): Promise<void> {
     this.#refreshing ??= this.#refreshCredentials().finally(() => {
       this.#refreshing = undefined;
     });
     try {
-      // What fetches credentials may hang, and knows of no signal.
+      // A credential provider may hang, and takes no signal.
       await (signal === undefined ? this.#refreshing : abortable(this.#refreshing, signal));
     } catch (failure) {
       throw classify(failure, context, signal);
@@ -148,60 +162,71 @@ export class RetryPolicy {
   }
 }
 
-/** Decorates an API so that each of its calls goes through `policy`. */
-export function withRetries(
-  api: EbsDirectApi,
-  policy: RetryPolicy,
-  now: () => number = () => performance.now(),
-): EbsDirectApi {
-  /** Snapshots started through this API, with the time: their puts may not be visible yet. */
-  const started = new Map<string, number>();
-  const justStarted = (snapshotId: string) =>
-    now() - (started.get(snapshotId) ?? Number.NEGATIVE_INFINITY) < NOT_VISIBLE_MS;
-  return {
-    listSnapshotBlocks: (request, options) =>
-      policy.run({ operation: 'ListSnapshotBlocks', snapshotId: request.snapshotId }, options?.signal, () =>
-        api.listSnapshotBlocks(request, options),
-      ),
-    listChangedBlocks: (request, options) =>
-      policy.run(
-        { operation: 'ListChangedBlocks', snapshotId: request.secondSnapshotId },
-        options?.signal,
-        () => api.listChangedBlocks(request, options),
-      ),
-    getSnapshotBlock: (request, buffer, options) =>
-      policy.run(
-        { operation: 'GetSnapshotBlock', snapshotId: request.snapshotId, block: request.blockIndex },
-        options?.signal,
-        () => api.getSnapshotBlock(request, buffer, options),
-      ),
-    putSnapshotBlock: (request, options) =>
-      policy.run(
-        { operation: 'PutSnapshotBlock', snapshotId: request.snapshotId, block: request.blockIndex },
-        options?.signal,
-        () =>
-          api.putSnapshotBlock(request, options).catch((error: unknown) => {
-            if (
-              error instanceof ColdsnapError &&
-              error.code === 'SNAPSHOT_NOT_FOUND' &&
-              justStarted(request.snapshotId)
-            ) {
-              throw error.reclassified('not-yet-visible');
-            }
-            throw error;
-          }),
-      ),
-    startSnapshot: async (request, options) => {
-      const snapshot = await policy.run({ operation: 'StartSnapshot' }, options?.signal, () =>
-        api.startSnapshot(request, options),
-      );
-      started.set(snapshot.snapshotId, now());
-      return snapshot;
-    },
-    completeSnapshot: (request, options) =>
-      policy.run({ operation: 'CompleteSnapshot', snapshotId: request.snapshotId }, options?.signal, () =>
-        api.completeSnapshot(request, options),
-      ),
-    close: () => api.close(),
-  };
+/** Retries every call of an API by `policy`. */
+export function withRetries(api: EbsDirectApi, policy: RetryPolicy): EbsDirectApi {
+  return new RetryingApi(api, policy);
+}
+
+class RetryingApi extends ApiDecorator {
+  readonly #policy: RetryPolicy;
+  /** Start times of the snapshots that were started through this API: PutSnapshotBlock may not know them yet. */
+  readonly #started = new Map<string, number>();
+
+  constructor(inner: EbsDirectApi, policy: RetryPolicy) {
+    super(inner);
+    this.#policy = policy;
+  }
+
+  override listSnapshotBlocks(request: ListBlocksRequest, options?: CallOptions): Promise<BlockPage> {
+    const context = { operation: 'ListSnapshotBlocks', snapshotId: request.snapshotId };
+    return this.#policy.run(context, options?.signal, () => this.inner.listSnapshotBlocks(request, options));
+  }
+
+  override listChangedBlocks(
+    request: ListChangedBlocksRequest,
+    options?: CallOptions,
+  ): Promise<ChangedBlockPage> {
+    const context = { operation: 'ListChangedBlocks', snapshotId: request.secondSnapshotId };
+    return this.#policy.run(context, options?.signal, () => this.inner.listChangedBlocks(request, options));
+  }
+
+  override getSnapshotBlock(
+    request: GetBlockRequest,
+    buffer: Uint8Array,
+    options?: CallOptions,
+  ): Promise<ReceivedBlock> {
+    return this.#policy.run(blockContext('GetSnapshotBlock', request), options?.signal, () =>
+      this.inner.getSnapshotBlock(request, buffer, options),
+    );
+  }
+
+  override putSnapshotBlock(request: PutBlockRequest, options?: CallOptions): Promise<void> {
+    return this.#policy.run(blockContext('PutSnapshotBlock', request), options?.signal, async () => {
+      try {
+        await this.inner.putSnapshotBlock(request, options);
+      } catch (error) {
+        const notFound = error instanceof ColdsnapError && error.code === 'SNAPSHOT_NOT_FOUND';
+        if (notFound && this.#isNew(request.snapshotId)) throw error.reclassified('not-yet-visible');
+        throw error;
+      }
+    });
+  }
+
+  override async startSnapshot(request: StartRequest, options?: CallOptions): Promise<StartedSnapshot> {
+    const snapshot = await this.#policy.run({ operation: 'StartSnapshot' }, options?.signal, () =>
+      this.inner.startSnapshot(request, options),
+    );
+    this.#started.set(snapshot.snapshotId, performance.now());
+    return snapshot;
+  }
+
+  override completeSnapshot(request: CompleteRequest, options?: CallOptions): Promise<string> {
+    const context = { operation: 'CompleteSnapshot', snapshotId: request.snapshotId };
+    return this.#policy.run(context, options?.signal, () => this.inner.completeSnapshot(request, options));
+  }
+
+  #isNew(snapshotId: string): boolean {
+    const started = this.#started.get(snapshotId);
+    return started !== undefined && performance.now() - started < NOT_VISIBLE_MS;
+  }
 }

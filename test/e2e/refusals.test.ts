@@ -601,7 +601,7 @@ test('refused: an endpoint that is another service', needsBuild, async (t) => {
     title: '',
     words: `--endpoint ${url} --retry-for 1s download SNAP x.img`,
     exit: 4,
-    says: /not the service's \(HTTP 404\)/,
+    says: /not from the service \(HTTP 404\)/,
     hint: /EBS direct APIs/,
   });
 });

@@ -1,11 +1,11 @@
-/** A private CA and a certificate of its making for localhost, by openssl. */
+/** Makes a private CA and a certificate for localhost with openssl. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 
-/** Why tests that need certificates are skipped; false when they are not. */
+/** Reason to skip tests that need certificates; false if openssl is installed. */
 export const noOpenssl =
   spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is needed to make certificates';
 
@@ -20,12 +20,12 @@ export interface Certificates {
 const made = new Map<string, Certificates>();
 
 /**
- * Makes them, once for a test file.
+ * Makes certificates, once per test file.
  * @param names subject alternative names, as openssl writes them
  */
 export function makeCertificates(names = 'DNS:localhost,IP:127.0.0.1'): Certificates {
-  const before = made.get(names);
-  if (before !== undefined) return before;
+  const known = made.get(names);
+  if (known !== undefined) return known;
   const directory = mkdtempSync(join(tmpdir(), 'coldsnap-ca-'));
   process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
   const path = (name: string) => join(directory, name);
@@ -47,7 +47,7 @@ export function makeCertificates(names = 'DNS:localhost,IP:127.0.0.1'): Certific
   return certificates;
 }
 
-/** Sets an environment variable, or removes it, until the test ends. */
+/** Sets or removes an environment variable until the test ends. */
 export function setVariable(t: TestContext, name: string, value: string | undefined): void {
   const before = process.env[name];
   const set = (to: string | undefined) => {

@@ -1,4 +1,4 @@
-/** What clients are made of: region, credentials, endpoints, proxies and certificate authorities. */
+/** Configuration of clients: region, credentials, endpoints, proxies and certificate authorities. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,7 +15,7 @@ import { type EmulatorOptions, startEmulator } from '../../src/emulator/index.ts
 import { makeCertificates, noOpenssl, setVariable } from './certificates.ts';
 import { ACCESS_KEY, BLOCK, connect, getsBlock, REGION, SECRET, stacks, withBlock } from './contract.ts';
 
-/** An environment with nothing of AWS in it, but for what is given. Returns its home directory. */
+/** Removes all AWS settings from the environment, except those given, and returns an empty home directory. */
 function environment(t: TestContext, variables: Record<string, string> = {}): string {
   const home = mkdtempSync(join(tmpdir(), 'coldsnap-home-'));
   t.after(() => rmSync(home, { recursive: true, force: true }));
@@ -42,12 +42,16 @@ async function connecting(t: TestContext, options: ServiceOptions) {
   return client.config;
 }
 
-test('without a region anywhere it says so, and how to name one', async (t) => {
+test('a missing region is an error that says how to set one', async (t) => {
   environment(t, keys);
-  await assert.rejects(connectEbs({}, 1), { class: 'config', code: 'NO_REGION', hint: /AWS_REGION/ });
+  await assert.rejects(connectEbs({}, 1), {
+    class: 'config',
+    code: 'NO_REGION',
+    hint: /AWS_REGION.*profile/,
+  });
 });
 
-test('without credentials anywhere it says so, and where they can come from', async (t) => {
+test('missing credentials are an error that says how to provide them', async (t) => {
   environment(t);
   await assert.rejects(connectEbs({ region: REGION }, 1), {
     class: 'config',
@@ -56,13 +60,13 @@ test('without credentials anywhere it says so, and where they can come from', as
   });
 });
 
-test('a region that is given wins over that of the environment', async (t) => {
+test('an explicit region takes precedence over the environment', async (t) => {
   environment(t, { ...keys, AWS_REGION: 'eu-west-1' });
   assert.equal(await (await connecting(t, {})).region(), 'eu-west-1');
   assert.equal(await (await connecting(t, { region: REGION })).region(), REGION);
 });
 
-test('region and credentials come from a profile that is named', async (t) => {
+test('a profile provides region and credentials, and an unknown one is named in the error', async (t) => {
   const home = environment(t);
   writeFileSync(join(home, 'config'), '[profile backup]\nregion = eu-north-1\n');
   const lines = ['[backup]', 'aws_access_key_id = AKIDBACKUP', 'aws_secret_access_key = of the profile'];
@@ -77,7 +81,7 @@ test('region and credentials come from a profile that is named', async (t) => {
 });
 
 for (const endpoint of ['ebs.eu-west-1.amazonaws.com', 'localhost:4566', 'ftp://x', '/tmp/socket', '']) {
-  test(`"${endpoint}" is no endpoint`, async (t) => {
+  test(`"${endpoint}" is rejected as endpoint URL`, async (t) => {
     environment(t, keys);
     const failure = { class: 'usage', code: 'BAD_ENDPOINT', hint: /https:/ };
     await assert.rejects(connectEbs({ region: REGION, endpoint }, 1), failure);
@@ -85,14 +89,14 @@ for (const endpoint of ['ebs.eu-west-1.amazonaws.com', 'localhost:4566', 'ftp://
   });
 }
 
-test("the EBS service's own endpoint wins over that of both", async (t) => {
+test('the endpoint for EBS takes precedence over the general one', async (t) => {
   environment(t, keys);
   const options = { region: REGION, endpoint: 'http://both.test', ebsEndpoint: 'http://ebs.test/' };
   const config = await connecting(t, options);
   assert.equal((await config.endpoint?.())?.hostname, 'ebs.test');
 });
 
-test('deadlines are whole times that a timer can take', () => {
+test('deadlines must be times that a timer accepts', () => {
   assert.deepEqual(checkDeadlines(), { connectMs: 10_000, idleMs: 60_000 });
   assert.deepEqual(checkDeadlines({ idleMs: 5 }), { connectMs: 10_000, idleMs: 5 });
   for (const idleMs of [0, -1, Number.NaN, 2 ** 31]) {
@@ -100,7 +104,7 @@ test('deadlines are whole times that a timer can take', () => {
   }
 });
 
-test('a CA bundle that cannot be read is refused, with its name', async (t) => {
+test('an unreadable CA bundle is an error with its path', async (t) => {
   environment(t, { ...keys, AWS_CA_BUNDLE: '/nonexistent/ca.pem' });
   await assert.rejects(connectEbs({ region: REGION }, 1), {
     class: 'config',
@@ -111,7 +115,7 @@ test('a CA bundle that cannot be read is refused, with its name', async (t) => {
 });
 
 for (const stack of stacks) {
-  test(`${stack.name}: authorities of NODE_EXTRA_CA_CERTS are trusted beside AWS_CA_BUNDLE`, {
+  test(`${stack.name}: NODE_EXTRA_CA_CERTS is trusted in addition to AWS_CA_BUNDLE`, {
     skip: noOpenssl,
   }, async (t) => {
     environment(t);
@@ -133,7 +137,7 @@ for (const transport of ['fast', 'sdk'] as const) {
       volumeSizeGiB: 1,
       blocks: { 0: Buffer.alloc(BLOCK, 1) },
     });
-    // Node reads the variable when it starts.
+    // Node reads the variable at startup, so this needs a new process.
     const script = `
       import { Service } from './src/ebs/service.ts';
       const options = { endpoint: '${emulator.url}', region: 'us-east-1', transport: '${transport}' };
@@ -158,7 +162,7 @@ for (const transport of ['fast', 'sdk'] as const) {
   });
 }
 
-test('a proxy is used for what its variables say, but not where NO_PROXY says no', async (t) => {
+test('a proxy is used for the URLs that its variables cover, except hosts in NO_PROXY', async (t) => {
   environment(t);
   const https = new URL('https://ebs.eu-west-1.amazonaws.com/');
   assert.equal(await behindProxy(https), false);
@@ -177,7 +181,7 @@ test('a proxy is used for what its variables say, but not where NO_PROXY says no
 for (const stack of stacks) {
   for (const scheme of ['http', 'https'] as const) {
     const skip = scheme === 'https' && noOpenssl;
-    const sentence = `behind a proxy every request goes through it over ${scheme}, save to hosts of NO_PROXY`;
+    const sentence = `every ${scheme} request goes through the proxy, except to hosts in NO_PROXY`;
     test(`${stack.name}: ${sentence}`, { skip }, async (t) => {
       environment(t);
       const { url, targets } = await startProxy(t);
@@ -203,7 +207,7 @@ for (const stack of stacks) {
   }
 }
 
-test('a client of the caller is used as it is, and stays open', async (t) => {
+test("the caller's client is used unchanged and stays open", async (t) => {
   environment(t);
   const { client, emulator } = await connect(t, stacks[0]!);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: { 0: Buffer.alloc(BLOCK) } });
@@ -218,7 +222,7 @@ test('a client of the caller is used as it is, and stays open', async (t) => {
   }
 });
 
-/** A proxy, for forwarding and for tunnels, that notes where requests go. */
+/** A proxy that forwards and tunnels, and records the hosts of requests. */
 async function startProxy(t: TestContext) {
   const targets: string[] = [];
   const server = createServer((incoming, outgoing) => {

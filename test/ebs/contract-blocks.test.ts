@@ -1,4 +1,4 @@
-/** Blocks that are not what their replies say: which are refused, and which go to the caller's own check. */
+/** Blocks that contradict their headers: which are rejected, and which are passed to the caller's own check. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { FaultAction } from '../../src/emulator/index.ts';
@@ -13,41 +13,53 @@ import {
   withPending,
 } from './contract.ts';
 
-/** Refused before the caller sees a byte, and fetched again by the stacks that retry, at most eight times. */
+/** Rejected before the caller sees a byte; stacks with retries fetch the block at most eight times. */
 const invalid: readonly [string, FaultAction, RegExp][] = [
   [
-    'a block checked by another algorithm',
+    'a block with another checksum algorithm',
     { type: 'checksum-algorithm', value: 'CRC32' },
-    /checked by CRC32 and not/,
+    /checksum algorithm CRC32, expected SHA256/,
   ],
-  ['a block checked by nothing', { type: 'checksum-algorithm', value: null }, /checked by nothing/],
+  [
+    'a block without a checksum algorithm',
+    { type: 'checksum-algorithm', value: null },
+    /no checksum algorithm/,
+  ],
   ['a block without a checksum', { type: 'checksum', value: null }, /no valid checksum/],
-  ['a block whose checksum is no SHA-256', { type: 'checksum', value: 'AAAA' }, /no valid checksum/],
-  ['a block without a length', { type: 'data-length', value: null }, /says it is/],
-  ['a block of no bytes', { type: 'data-length', value: 0 }, /says it is 0 bytes/],
-  ['a block of fewer than no bytes', { type: 'data-length', value: -1 }, /says it is/],
-  ['a block of half a byte', { type: 'data-length', value: '16383.5' }, /says it is/],
-  ['a block whose length is no number', { type: 'data-length', value: 'many' }, /says it is/],
-  ['a block that says it is larger than blocks are', { type: 'data-length', value: BLOCK + 1 }, /says it is/],
-  ['a block of 2^53 bytes', { type: 'data-length', value: 2 ** 53 }, /says it is/],
   [
-    'a block that says it is smaller than it is',
+    'a block whose checksum is too short for SHA-256',
+    { type: 'checksum', value: 'AAAA' },
+    /no valid checksum/,
+  ],
+  ['a block without a data length', { type: 'data-length', value: null }, /has no data length/],
+  ['a block with data length 0', { type: 'data-length', value: 0 }, /has data length 0,/],
+  ['a block with a negative data length', { type: 'data-length', value: -1 }, /has data length /],
+  ['a block with a fractional data length', { type: 'data-length', value: '16383.5' }, /has data length /],
+  ['a block whose data length is not a number', { type: 'data-length', value: 'many' }, /has data length /],
+  [
+    'a block with a data length above the block size',
+    { type: 'data-length', value: BLOCK + 1 },
+    /has data length /,
+  ],
+  ['a block with data length 2^53', { type: 'data-length', value: 2 ** 53 }, /has data length /],
+  [
+    'a block with more bytes than its data length',
     { type: 'data-length', value: BLOCK - 1 },
-    new RegExp(`has ${BLOCK} bytes where its header says ${BLOCK - 1}`),
+    new RegExp(`has ${BLOCK} bytes, but its header says ${BLOCK - 1}`),
   ],
   [
-    'a block that ends before its length',
+    'a block with fewer bytes than its data length',
     { type: 'short-body', contentLength: 'short' },
-    /bytes where its header says/,
+    /bytes, but its header says/,
   ],
 ];
 
-describe('blocks', { concurrency: 4 }, () => {
+describe('received and stored blocks', { concurrency: 4 }, () => {
   for (const stack of stacks) {
     const says = (sentence: string) => `${stack.name}: ${sentence}`;
 
     for (const [what, action, message] of invalid) {
-      test(says(`${what} is refused`), async (t) => {
+      test(says(`${what} is rejected`), async (t) => {
         const connected = await connect(t, stack);
         const { emulator, api, retried } = connected;
         const { block, buffer, data } = await withBlock(connected);
@@ -65,21 +77,18 @@ describe('blocks', { concurrency: 4 }, () => {
       });
     }
 
-    test(
-      says('a block with a flipped bit goes to the caller, with the digest that it should have'),
-      async (t) => {
-        const connected = await connect(t, stack);
-        const { block, buffer, data } = await withBlock(connected);
-        connected.emulator.setFaults([{ action: { type: 'flip-bit', byte: 100, bit: 3 } }]);
-        const { digest, dataLength } = await connected.api.getSnapshotBlock(block, buffer);
-        assert.deepEqual(Buffer.from(digest), sha256(data));
-        assert.equal(dataLength, BLOCK);
-        assert.equal(buffer[100], data[100]! ^ 8);
-      },
-    );
+    test(says('a block with a flipped bit is passed to the caller with the expected digest'), async (t) => {
+      const connected = await connect(t, stack);
+      const { block, buffer, data } = await withBlock(connected);
+      connected.emulator.setFaults([{ action: { type: 'flip-bit', byte: 100, bit: 3 } }]);
+      const { digest, dataLength } = await connected.api.getSnapshotBlock(block, buffer);
+      assert.deepEqual(Buffer.from(digest), sha256(data));
+      assert.equal(dataLength, BLOCK);
+      assert.equal(buffer[100], data[100]! ^ 8);
+    });
 
     test(
-      says('a block with the checksum of other data goes to the caller, with that checksum'),
+      says('a block with the checksum of other data is passed to the caller with that checksum'),
       async (t) => {
         const connected = await connect(t, stack);
         const { block, buffer, data } = await withBlock(connected);
@@ -92,14 +101,14 @@ describe('blocks', { concurrency: 4 }, () => {
       },
     );
 
-    test(says('a block sent in chunks is a block'), async (t) => {
+    test(says('a block with a chunked body is received'), async (t) => {
       const connected = await connect(t, stack);
       const fixture = await withBlock(connected);
       connected.emulator.setFaults([{ action: { type: 'chunked' } }]);
       await getsBlock(connected, fixture);
     });
 
-    test(says('a block that comes slowly, but comes, is waited for'), async (t) => {
+    test(says('a block that arrives slowly is received without a retry'), async (t) => {
       const connected = await connect(t, stack, { deadlines: { idleMs: 500 } });
       const fixture = await withBlock(connected);
       connected.emulator.setFaults([{ action: { type: 'drip', bytesPerSecond: BLOCK } }]);
@@ -109,16 +118,19 @@ describe('blocks', { concurrency: 4 }, () => {
       assert.equal(connected.retried.length, 0);
     });
 
-    test(says('a reply that is larger than the buffer is refused'), async (t) => {
-      const connected = await connect(t, stack);
-      const { block } = await withBlock(connected);
-      const slab = Buffer.alloc(BLOCK);
-      const buffer = slab.subarray(0, BLOCK / 2);
-      await assert.rejects(connected.api.getSnapshotBlock(block, buffer), { class: 'integrity' });
-      assert.ok(slab.subarray(BLOCK / 2).equals(Buffer.alloc(BLOCK / 2)));
-    });
+    test(
+      says('a block that is larger than the buffer is rejected, and nothing is written past its end'),
+      async (t) => {
+        const connected = await connect(t, stack);
+        const { block } = await withBlock(connected);
+        const slab = Buffer.alloc(BLOCK);
+        const buffer = slab.subarray(0, BLOCK / 2);
+        await assert.rejects(connected.api.getSnapshotBlock(block, buffer), { class: 'integrity' });
+        assert.ok(slab.subarray(BLOCK / 2).equals(Buffer.alloc(BLOCK / 2)));
+      },
+    );
 
-    test(says('a put whose stored checksum is another is refused'), async (t) => {
+    test(says('a put that was stored with a different checksum fails'), async (t) => {
       const connected = await connect(t, stack);
       const { block } = await withPending(connected);
       connected.emulator.setFaults([
@@ -130,7 +142,7 @@ describe('blocks', { concurrency: 4 }, () => {
       await assert.rejects(connected.api.putSnapshotBlock(block), { class: 'integrity', block: 7 });
     });
 
-    test(says('a put whose reply was lost can be made again'), async (t) => {
+    test(says('a put whose reply was lost can be repeated'), async (t) => {
       const connected = await connect(t, stack);
       const { api, emulator } = connected;
       const { block, snapshotId } = await withPending(connected);

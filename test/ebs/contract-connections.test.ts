@@ -1,4 +1,4 @@
-/** How the stacks treat connections, interruptions, addresses, certificates and credentials. */
+/** Connections, aborts, addresses, certificates and credentials, over every stack. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, request as httpRequest } from 'node:http';
@@ -12,7 +12,7 @@ import { ACCESS_KEY, BLOCK, connect, getsBlock, SECRET, stacks, withBlock, withP
 for (const stack of stacks) {
   const says = (sentence: string) => `${stack.name}: ${sentence}`;
 
-  test(says('requests one after the other share one connection'), async (t) => {
+  test(says('consecutive requests share one connection'), async (t) => {
     const connected = await connect(t, stack);
     const fixture = await withBlock(connected);
     const { block } = await withPending(connected);
@@ -25,7 +25,7 @@ for (const stack of stacks) {
     assert.equal(new Set(used.map((request) => request.connectionId)).size, 1);
   });
 
-  test(says('requests at the same time use no more connections than allowed'), async (t) => {
+  test(says('concurrent requests use no more connections than allowed'), async (t) => {
     const connected = await connect(t, stack);
     const { block, data } = await withBlock(connected);
     const buffers = Array.from({ length: 40 }, () => Buffer.alloc(data.length));
@@ -35,7 +35,7 @@ for (const stack of stacks) {
     assert.ok(used.size <= 8, `${used.size} connections`);
   });
 
-  test(says('a connection that the service closes after its reply is replaced'), async (t) => {
+  test(says('a connection that the service closes after a reply is replaced'), async (t) => {
     const connected = await connect(t, stack);
     const fixture = await withBlock(connected);
     connected.emulator.setFaults([{ action: { type: 'close' } }]);
@@ -45,7 +45,7 @@ for (const stack of stacks) {
     assert.equal(connected.retried.length, 0);
   });
 
-  test(says('an aborted signal keeps a request from being sent'), async (t) => {
+  test(says('no request is sent after an abort'), async (t) => {
     const connected = await connect(t, stack);
     const { block, buffer } = await withBlock(connected);
     const put = await withPending(connected);
@@ -57,7 +57,7 @@ for (const stack of stacks) {
 
   for (const at of ['headers', 'body'] as const) {
     test(
-      says(`an abort while the ${at} of a block are awaited ends it at once, with the reason`),
+      says(`an abort before the ${at} of a block fails the request at once with the reason`),
       async (t) => {
         const connected = await connect(t, stack);
         const { block, buffer } = await withBlock(connected);
@@ -75,7 +75,7 @@ for (const stack of stacks) {
     );
   }
 
-  test(says('an abort while a payload is not taken ends it at once'), async (t) => {
+  test(says('an abort while the service does not read a payload fails the put at once'), async (t) => {
     const connected = await connect(t, stack);
     const { block } = await withPending(connected);
     connected.emulator.setFaults([{ action: { type: 'stall', at: 'request' } }]);
@@ -101,7 +101,7 @@ for (const stack of stacks) {
     await getsBlock(connected, fixture);
   });
 
-  test(says('an address where nobody listens is unreachable'), async (t) => {
+  test(says('a port without a listener is unreachable'), async (t) => {
     const endpoint = `http://127.0.0.1:${await unusedPort()}`;
     const { api } = await connect(t, stack, { endpoint });
     const block = { snapshotId: 'snap-1', blockIndex: 0, blockToken: 'A' };
@@ -113,7 +113,7 @@ for (const stack of stacks) {
   });
 
   test(
-    says('a service that takes connections and never says a word, of TLS or of HTTP, has stalled'),
+    says('a service that accepts connections and never replies has stalled, with TLS and without'),
     async (t) => {
       const server = createTcpServer((socket) => t.after(() => socket.destroy())).listen(0, '127.0.0.1');
       t.after(() => server.close());
@@ -132,7 +132,7 @@ for (const stack of stacks) {
     },
   );
 
-  test(says('a certificate by a private CA is trusted when the CA is'), { skip: noOpenssl }, async (t) => {
+  test(says('a certificate of a trusted private CA is accepted'), { skip: noOpenssl }, async (t) => {
     const { ca, ...tls } = makeCertificates();
     setVariable(t, 'AWS_CA_BUNDLE', ca);
     const connected = await connect(t, stack, { emulator: { tls } });
@@ -141,7 +141,7 @@ for (const stack of stacks) {
     await connected.api.putSnapshotBlock(block);
   });
 
-  test(says('a certificate by an unknown CA is refused, and nothing is sent'), {
+  test(says('a certificate of an unknown CA is rejected, and nothing is sent'), {
     skip: noOpenssl,
   }, async (t) => {
     const { key, cert } = makeCertificates();
@@ -155,7 +155,7 @@ for (const stack of stacks) {
     assert.equal(emulator.log.length, 0);
   });
 
-  test(says('a certificate for another host is refused'), { skip: noOpenssl }, async (t) => {
+  test(says('a certificate for another host is rejected'), { skip: noOpenssl }, async (t) => {
     const { ca, ...tls } = makeCertificates('DNS:ebs.example.com');
     setVariable(t, 'AWS_CA_BUNDLE', ca);
     const { api, emulator } = await connect(t, stack, { emulator: { tls } });
@@ -169,8 +169,8 @@ for (const stack of stacks) {
     await getsBlock(connected, await withBlock(connected));
   });
 
-  test(says('an endpoint may have a path, which precedes every request'), async (t) => {
-    // It verifies no signatures: those are for the path with its front.
+  test(says('an endpoint may have a path, which is put before that of every request'), async (t) => {
+    // Without credentials it does not verify signatures, which cover the path with its prefix.
     const emulator = await startEmulator({ blockSize: BLOCK });
     t.after(() => emulator.close());
     const { url, paths } = await proxyUnder(t, '/ebs/v1', emulator.port);
@@ -183,7 +183,7 @@ for (const stack of stacks) {
     );
   });
 
-  test(says('expired credentials are renewed by retrying, once'), async (t) => {
+  test(says('expired credentials are refreshed once by a retry'), async (t) => {
     const keys = { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET };
     let asked = 0;
     const connected = await connect(t, stack, {
@@ -205,7 +205,7 @@ for (const stack of stacks) {
     assert.equal(asked, stack.retries ? 3 : 2);
   });
 
-  test(says("a wrong clock is corrected by the service's"), async (t) => {
+  test(says('a wrong clock is corrected by the time in the reply'), async (t) => {
     const connected = await connect(t, stack);
     const fixture = await withBlock(connected);
     const put = await withPending(connected);
@@ -222,7 +222,7 @@ for (const stack of stacks) {
   });
 }
 
-/** A port that was free a moment ago. */
+/** A port that is probably free. */
 async function unusedPort(): Promise<number> {
   const server = createTcpServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -241,7 +241,7 @@ async function noIpv6(): Promise<string | false> {
   return listening ? false : 'this machine has no IPv6';
 }
 
-/** Passes requests on to a port of this machine, without the path in front. */
+/** Forwards requests to a local port, without the prefix of their path. */
 async function proxyUnder(t: TestContext, prefix: string, port: number) {
   const paths: string[] = [];
   const server = createServer((incoming, outgoing) => {

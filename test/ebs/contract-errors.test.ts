@@ -1,4 +1,4 @@
-/** Every failure gets its class, over every stack; what may pass is healed by the stacks that retry. */
+/** Every failure has its class, over every stack; stacks with retries survive the transient ones. */
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import type { Deadlines } from '../../src/ebs/connect.ts';
@@ -9,7 +9,7 @@ import { type Connected, connect, type Stack, stacks, withBlock, withPending } f
 interface Row {
   readonly says: string;
   readonly action: FaultAction;
-  /** What befalls the same reply, too. */
+  /** A second fault of the same reply. */
   readonly and?: FaultAction;
   readonly class: ErrorClass;
   readonly code: string;
@@ -24,166 +24,166 @@ const serviceError = (status: number, code: string, reason?: string, message?: s
   ...(reason === undefined ? {} : { reason }),
   ...(message === undefined ? {} : { message }),
 });
-/** Long enough for a loaded machine to answer in, short enough to wait for. */
+/** Long enough for replies on a loaded machine, short enough for a test. */
 const soon = { idleMs: 1_000 };
 
 const rows: readonly Row[] = [
   {
-    says: 'a failure of the service may pass',
+    says: 'an internal failure of the service is transient',
     action: serviceError(500, 'InternalServerException'),
     class: 'transient',
     code: 'SERVICE_ERROR',
   },
   {
-    says: "a load balancer's page of HTML may pass",
+    says: "a load balancer's HTML page is transient",
     action: { type: 'html', status: 503 },
     class: 'transient',
     code: 'SERVICE_ERROR',
   },
   {
-    says: 'a throttle of the snapshot asks for a lower rate',
+    says: 'a throttled snapshot is a throttle',
     action: serviceError(400, 'RequestThrottledException', 'RESOURCE_LEVEL_THROTTLE'),
     class: 'throttle',
     code: 'THROTTLED',
   },
   {
-    says: 'a throttle of which half came is one by its head',
+    says: 'a throttle with half a body is recognized by its head',
     action: serviceError(400, 'RequestThrottledException'),
     and: { type: 'malformed-json' },
     class: 'throttle',
     code: 'THROTTLED',
   },
   {
-    says: 'a refusal that breaks off may be a throttle',
+    says: 'an error reply that breaks off is transient',
     action: serviceError(400, 'RequestThrottledException'),
     and: { type: 'drop', at: 'body', reset: true },
     class: 'transient',
     code: 'CONNECTION_LOST',
   },
   {
-    says: 'a refusal in HTML is none that passes',
+    says: 'an HTML page with status 400 is permanent',
     action: { type: 'html', status: 400 },
     class: 'permanent',
     code: 'SERVICE_REJECTED',
   },
   {
-    says: 'a throttle of the account asks for a lower rate',
+    says: 'a throttled account is a throttle',
     action: serviceError(400, 'ThrottlingException'),
     class: 'throttle',
     code: 'THROTTLED',
   },
   {
-    says: 'an expired block token needs a new listing',
+    says: 'an expired block token has its own class',
     action: serviceError(400, 'ValidationException', 'INVALID_BLOCK_TOKEN'),
     class: 'expired-block-token',
     code: 'BLOCK_TOKEN_EXPIRED',
     only: 'get',
   },
   {
-    says: 'a request that is wrong stays wrong',
+    says: 'an invalid request is permanent',
     action: serviceError(400, 'ValidationException', 'INVALID_SNAPSHOT_ID'),
     class: 'permanent',
     code: 'INVALID_SNAPSHOT_ID',
   },
   {
-    says: 'a snapshot that is not there is not asked for again',
+    says: 'an absent snapshot is permanent',
     action: serviceError(404, 'ResourceNotFoundException', 'SNAPSHOT_NOT_FOUND'),
     class: 'permanent',
     code: 'SNAPSHOT_NOT_FOUND',
     only: 'get',
   },
   {
-    says: 'a denied permission is not asked for again',
+    says: 'a denied permission is a configuration error',
     action: serviceError(403, 'AccessDeniedException', 'UNAUTHORIZED_ACCOUNT'),
     class: 'config',
     code: 'ACCESS_DENIED',
   },
   {
-    says: 'a denied key is not asked for again',
+    says: 'a denied key is a configuration error',
     action: serviceError(403, 'AccessDeniedException', 'DEPENDENCY_ACCESS_DENIED'),
     class: 'config',
     code: 'ACCESS_DENIED',
   },
   {
-    says: 'unknown credentials are not tried again',
+    says: 'unknown credentials are a configuration error',
     action: serviceError(403, 'UnrecognizedClientException'),
     class: 'config',
     code: 'NO_CREDENTIALS',
   },
   {
-    says: 'an exceeded quota ends it',
+    says: 'an exceeded quota is permanent',
     action: serviceError(402, 'ServiceQuotaExceededException'),
     class: 'permanent',
     code: 'QUOTA_EXCEEDED',
   },
   {
-    says: 'block data that the service failed to read may be read the next time',
+    says: 'block data that the service failed to read is transient',
     action: serviceError(400, 'ValidationException', 'INVALID_PARAMETER_VALUE', 'Failed to read block data'),
     class: 'transient',
     code: 'INVALID_PARAMETER_VALUE',
     only: 'put',
   },
   {
-    says: 'a write that took too long may be quicker the next time',
+    says: 'a write that timed out in the service is transient',
     action: serviceError(400, 'ValidationException', 'WRITE_REQUEST_TIMEOUT'),
     class: 'transient',
     code: 'WRITE_REQUEST_TIMEOUT',
     only: 'put',
   },
   {
-    says: 'two writes of one block at a time conflict only now',
+    says: 'concurrent writes of one block are transient',
     action: serviceError(400, 'ValidationException', 'CONFLICTING_BLOCK_UPDATE'),
     class: 'transient',
     code: 'CONFLICTING_BLOCK_UPDATE',
     only: 'put',
   },
   {
-    says: 'a connection that is closed instead of an answer is lost',
+    says: 'a connection closed before the reply is lost',
     action: { type: 'drop' },
     class: 'transient',
     code: 'CONNECTION_LOST',
   },
   {
-    says: 'a connection that is reset instead of an answer is lost',
+    says: 'a connection reset before the reply is lost',
     action: { type: 'drop', reset: true },
     class: 'transient',
     code: 'CONNECTION_LOST',
   },
   {
-    says: 'a connection that is closed in the middle of a block is lost',
+    says: 'a connection closed in the middle of a block is lost',
     action: { type: 'drop', at: 'body' },
     class: 'transient',
     code: 'CONNECTION_LOST',
     only: 'get',
   },
   {
-    says: 'a connection that is reset in the middle of a block is lost',
+    says: 'a connection reset in the middle of a block is lost',
     action: { type: 'drop', at: 'body', reset: true },
     class: 'transient',
     code: 'CONNECTION_LOST',
     only: 'get',
   },
   {
-    says: 'a head of 64 KiB is not read to its end',
+    says: 'a head of 64 KiB loses the connection',
     action: { type: 'huge-header' },
     class: 'transient',
     code: 'CONNECTION_LOST',
   },
   {
-    says: 'a head of ten thousand lines is not read to its end',
+    says: 'a head of ten thousand lines loses the connection',
     action: { type: 'header-flood' },
     class: 'transient',
     code: 'CONNECTION_LOST',
   },
   {
-    says: 'an answer that does not come in time has stalled',
+    says: 'a reply that does not arrive in time has stalled',
     action: { type: 'stall' },
     class: 'transient',
     code: 'STALLED',
     deadlines: soon,
   },
   {
-    says: 'a block that stops coming has stalled',
+    says: 'a block that stops arriving has stalled',
     action: { type: 'stall', at: 'body' },
     class: 'transient',
     code: 'STALLED',
@@ -191,7 +191,7 @@ const rows: readonly Row[] = [
     only: 'get',
   },
   {
-    says: 'a block of which nothing comes has stalled',
+    says: 'a block without a first byte has stalled',
     action: { type: 'stall', at: 'body', bytes: 0 },
     class: 'transient',
     code: 'STALLED',
@@ -199,7 +199,7 @@ const rows: readonly Row[] = [
     only: 'get',
   },
   {
-    says: 'a payload that is not taken has stalled',
+    says: 'a payload that the service does not read has stalled',
     action: { type: 'stall', at: 'request' },
     class: 'transient',
     code: 'STALLED',
@@ -210,7 +210,7 @@ const rows: readonly Row[] = [
 
 const passing: readonly ErrorClass[] = ['transient', 'throttle'];
 
-/** Makes the request that the fault hits. */
+/** Prepares the request that the fault applies to. */
 async function request(connected: Connected, operation: 'get' | 'put'): Promise<() => Promise<unknown>> {
   const { api } = connected;
   if (operation === 'put') {
@@ -250,17 +250,17 @@ async function check(t: TestContext, stack: Stack, row: Row, operation: 'get' | 
   );
   assert.equal(failure.block, operation === 'get' ? 5 : 7);
   assert.equal(retried.length, 0);
-  // Of a reply that is neither success nor error the fast path has the SDK ask once more. Nothing else asks oftener.
+  // The fast path repeats a request through the SDK when the reply is neither success nor error.
   const isError = row.action.type === 'error' || row.action.type === 'html';
   assert.ok(emulator.requests(name).length <= (stack.fast && !isError ? 2 : 1));
-  // Of a reply that breaks off it need not be known.
+  // A reply that breaks off may lack them.
   if (row.action.type === 'error' && row.and === undefined) {
     assert.equal(failure.httpStatus, row.action.status);
     assert.ok(failure.requestId);
   }
 }
 
-// Side by side, because stalls take their time.
+// Concurrent, because stalls take a second each.
 describe('failures of block requests', { concurrency: 8 }, () => {
   for (const stack of stacks) {
     for (const row of rows) {

@@ -1,4 +1,4 @@
-/** What each operation does when all is well, over every stack; the emulator verifies every signature. */
+/** Each operation without faults, over every stack. The emulator verifies every signature. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
@@ -17,7 +17,7 @@ import {
 for (const stack of stacks) {
   const says = (sentence: string) => `${stack.name}: ${sentence}`;
 
-  test(says('a list comes in pages, with sizes and tokens, from where it is asked to start'), async (t) => {
+  test(says('a list has pages with sizes and tokens, and starts at the requested position'), async (t) => {
     const { api, emulator } = await connect(t, stack, { emulator: { pageSize: 2 } });
     const blocks = Object.fromEntries([3, 4, 9].map((index) => [index, randomBytes(BLOCK)]));
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 2, blocks });
@@ -40,7 +40,7 @@ for (const stack of stacks) {
     assert.match(emulator.requests()[0]?.path ?? '', /maxResults=10000/);
   });
 
-  test(says('changed blocks have the tokens of the sides on which they are'), async (t) => {
+  test(says('changed blocks have tokens for the snapshots that hold them'), async (t) => {
     const { api, emulator } = await connect(t, stack);
     const [a, b, c] = [randomBytes(BLOCK), randomBytes(BLOCK), randomBytes(BLOCK)];
     const parent = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: { 1: a, 2: b } });
@@ -71,7 +71,7 @@ for (const stack of stacks) {
     assert.equal(connected.emulator.log.length, 2);
   });
 
-  test(says('a block of 512 KiB arrives and leaves like a small one'), async (t) => {
+  test(says('a block of 512 KiB is received and sent like a small one'), async (t) => {
     const size = 524_288;
     const { api, emulator } = await connect(t, stack, { emulator: { blockSize: size } });
     const data = randomBytes(size);
@@ -150,7 +150,7 @@ for (const stack of stacks) {
     await connected.api.putSnapshotBlock(block);
   });
 
-  test(says('every request says which program made it'), async (t) => {
+  test(says('every request names the program in its user agent'), async (t) => {
     const connected = await connect(t, stack);
     const { block } = await withPending(connected);
     await connected.api.putSnapshotBlock(block);
@@ -161,7 +161,7 @@ for (const stack of stacks) {
     for (const agent of agents) assert.ok(agent.split(' ').includes(`app/coldsnap-${version}`), agent);
   });
 
-  test(says('a put is signed with its payload, which is not hashed again'), async (t) => {
+  test(says('a put is signed with the digest of its payload'), async (t) => {
     const connected = await connect(t, stack);
     const { block } = await withPending(connected);
     await connected.api.putSnapshotBlock(block);

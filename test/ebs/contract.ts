@@ -1,4 +1,4 @@
-/** The stacks that every contract test runs over, and an emulator to run them against. */
+/** The stacks of decorators that every contract test runs over, and an emulator to run them against. */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import type { TestContext } from 'node:test';
@@ -28,13 +28,13 @@ export const stacks: readonly Stack[] = [
 export const REGION = 'us-east-1';
 export const ACCESS_KEY = 'AKIDEXAMPLE';
 export const SECRET = 'a secret that the emulator knows';
-/** Small blocks show the same rules faster. */
+/** Small blocks make the tests faster. */
 export const BLOCK = 16_384;
 
 export interface ConnectOptions {
   emulator?: EmulatorOptions;
   deadlines?: Partial<Deadlines>;
-  /** Instead of the emulator's own. */
+  /** Default: the emulator's. */
   endpoint?: string;
   credentials?: EBSClient['config']['credentials'];
 }
@@ -43,11 +43,11 @@ export interface Connected {
   readonly api: EbsDirectApi;
   readonly client: EBSClient;
   readonly emulator: Emulator;
-  /** What was retried. Always empty without retries. */
+  /** The retries so far. Always empty for stacks without retries. */
   readonly retried: RetryNotice[];
 }
 
-/** Starts an emulator that verifies signatures, and connects a stack to it; both end with the test. */
+/** Starts an emulator that verifies signatures and connects a stack to it, until the test ends. */
 export async function connect(
   t: TestContext,
   stack: Stack,
@@ -74,7 +74,7 @@ export async function connect(
   return { api, client, emulator, retried };
 }
 
-/** Retries whose pauses take no time, by a clock that only they move; gives up after a minute of it. */
+/** A policy whose pauses only advance its own clock. Gives up after a minute of it. */
 function quickPolicy(client: EBSClient, retried: RetryNotice[]): RetryPolicy {
   let clock = 0;
   return new RetryPolicy({
@@ -95,7 +95,7 @@ export function sha256(data: Uint8Array): Buffer {
   return createHash('sha256').update(data).digest();
 }
 
-/** A snapshot with one block of random data, and what it takes to fetch it. */
+/** A snapshot with one block of random data, and the request that fetches it. */
 export async function withBlock({ api, emulator }: Connected) {
   const data = randomBytes(BLOCK);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: { 5: data } });
@@ -105,7 +105,7 @@ export async function withBlock({ api, emulator }: Connected) {
   return { data, block, buffer: Buffer.alloc(BLOCK) };
 }
 
-/** A pending snapshot, and a block to put into it. */
+/** A pending snapshot, and the request that puts a block into it. */
 export async function withPending({ api, emulator }: Connected) {
   const { snapshotId } = await api.startSnapshot({ volumeSizeGiB: 1, clientToken: 'a token' });
   const data = randomBytes(BLOCK);
@@ -113,7 +113,7 @@ export async function withPending({ api, emulator }: Connected) {
   return { snapshotId, block: { snapshotId, blockIndex: 7, data, digest: sha256(data) } };
 }
 
-/** Fetches the block and compares it, byte for byte. */
+/** Fetches the block and compares it byte by byte. */
 export async function getsBlock(
   { api }: Connected,
   { block, data, buffer }: Awaited<ReturnType<typeof withBlock>>,
@@ -125,7 +125,7 @@ export async function getsBlock(
   assert.ok(buffer.equals(data));
 }
 
-/** What the emulator has stored of one block. */
+/** One block as the emulator stored it. */
 export async function storedBlock(emulator: Emulator, snapshotId: string, index: number): Promise<Buffer> {
   const { open } = await import('node:fs/promises');
   const image = await open(await emulator.readImage(snapshotId));

@@ -33,7 +33,7 @@ async function collect(list: AsyncIterable<SnapshotState>): Promise<string[]> {
   return ids;
 }
 
-test('a snapshot is described with everything that EC2 tells of it', async (t) => {
+test('a snapshot is described with everything that EC2 reports', async (t) => {
   const { emulator, states } = await connect(t);
   const snapshotId = await emulator.putSnapshot({
     volumeSizeGiB: 3,
@@ -58,13 +58,13 @@ test('a snapshot is described with everything that EC2 tells of it', async (t) =
   assert.match(kmsKeyId ?? '', /^arn:aws:kms:/);
 });
 
-test('a snapshot that EC2 does not know is undefined, at once and without an error', async (t) => {
+test('describing an unknown snapshot returns undefined after one request', async (t) => {
   const { emulator, states } = await connect(t);
   assert.equal(await states.describe(absent), undefined);
   assert.equal(emulator.requests('DescribeSnapshots').length, 1);
 });
 
-test('a malformed ID is refused at once, and the error carries the service its words and request ID', async (t) => {
+test("a malformed ID is refused at once, with the service's message and request ID", async (t) => {
   const { states } = await connect(t);
   await assert.rejects(states.describe('vol-1'), (error: ColdsnapError) => {
     assert.equal(error.class, 'permanent');
@@ -74,7 +74,7 @@ test('a malformed ID is refused at once, and the error carries the service its w
   });
 });
 
-test('without permission the error names the IAM action, and nothing is repeated', async (t) => {
+test('a denied permission names the IAM action and is not retried', async (t) => {
   const error = { type: 'error', status: 403, code: 'UnauthorizedOperation' } as const;
   const { emulator, states } = await connect(t, { faults: [{ action: error }] });
   await assert.rejects(states.describe(absent), {
@@ -87,14 +87,14 @@ test('without permission the error names the IAM action, and nothing is repeated
 });
 
 for (const [fault, action] of Object.entries({
-  'a failure of the service': { type: 'error', status: 500, code: 'InternalError' },
-  'a page of HTML': { type: 'html', status: 502 },
+  'an internal failure of the service': { type: 'error', status: 500, code: 'InternalError' },
+  'an HTML page': { type: 'html', status: 502 },
   'a throttle': { type: 'error', status: 503, code: 'RequestLimitExceeded' },
   'a dropped connection': { type: 'drop' },
   'a reply cut short': { type: 'drop', at: 'body' },
   'XML that does not parse': { type: 'malformed-json' },
 } as const)) {
-  test(`${fault} is survived, and reported as a retry`, async (t) => {
+  test(`${fault} is retried and reported`, async (t) => {
     const { emulator, retries, states } = await connect(t, { faults: [{ first: 1, action }] });
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
     assert.equal((await states.describe(snapshotId))?.state, 'completed');
@@ -114,14 +114,14 @@ test('an abort ends a request that hangs', async (t) => {
   await assert.rejects(describing, { class: 'aborted' });
 });
 
-test('a deleted snapshot is gone', async (t) => {
+test('a deleted snapshot no longer exists', async (t) => {
   const { emulator, states } = await connect(t);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {}, status: 'pending' });
   await states.delete(snapshotId);
   assert.equal(emulator.snapshot(snapshotId), undefined);
 });
 
-test('a deletion whose reply is lost is repeated, and that nothing is found then is success', async (t) => {
+test('a deletion is retried after a lost reply, and succeeds when the snapshot no longer exists', async (t) => {
   const { emulator, states } = await connect(t, {
     faults: [{ operation: 'DeleteSnapshot', first: 1, action: { type: 'drop', executed: true } }],
   });
@@ -133,19 +133,19 @@ test('a deletion whose reply is lost is repeated, and that nothing is found then
   );
 });
 
-test('deleting a snapshot that was never there is an error', async (t) => {
+test('deleting a snapshot that never existed is an error', async (t) => {
   const { states } = await connect(t);
   await assert.rejects(states.delete(absent), { class: 'permanent', code: 'SNAPSHOT_NOT_FOUND' });
 });
 
-test('a snapshot that was just started is deleted as soon as EC2 knows it', async (t) => {
+test('a new snapshot is deleted as soon as EC2 finds it', async (t) => {
   const { emulator, states } = await connect(t, { notVisibleMs: 60 });
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {}, status: 'pending' });
   await states.delete(snapshotId, { justStarted: true });
   assert.equal(emulator.snapshot(snapshotId), undefined);
 });
 
-test('a list holds the own snapshots that have the tag and the state, and no others', async (t) => {
+test("a list holds exactly the account's own snapshots with the tag and state", async (t) => {
   const { emulator, states } = await connect(t);
   const put = (tags: Record<string, string>, status: 'pending' | 'completed' | 'error') =>
     emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {}, tags, status });
@@ -156,7 +156,7 @@ test('a list holds the own snapshots that have the tag and the state, and no oth
   assert.deepEqual(ids.sort(), wanted.sort());
 });
 
-test('a list of several pages is read to its end', async (t) => {
+test('a list of several pages is read completely', async (t) => {
   const client = scriptedClient([
     { Snapshots: [{ SnapshotId: 'snap-1' }], NextToken: 'a' },
     { Snapshots: [], NextToken: 'b' },
@@ -167,10 +167,10 @@ test('a list of several pages is read to its end', async (t) => {
 });
 
 for (const [what, page] of [
-  ['empty pages without end', { NextToken: 'again' }],
-  ['pages without end', { Snapshots: [{ SnapshotId: 'snap-1' }], NextToken: 'again' }],
+  ['endless empty pages', { NextToken: 'again' }],
+  ['endless pages', { Snapshots: [{ SnapshotId: 'snap-1' }], NextToken: 'again' }],
   [
-    'a page longer than pages are',
+    'a page above the maximum size',
     { Snapshots: Array.from({ length: 1_001 }, () => ({ SnapshotId: 'snap-1' })) },
   ],
 ] as const) {
@@ -180,7 +180,7 @@ for (const [what, page] of [
   });
 }
 
-test('what EC2 says of a snapshot is cut to size, and no terminal obeys it', async (t) => {
+test('text from EC2 is cut to size and has no control characters', async (t) => {
   const evil = `\u001b]0;x\u0007${'x'.repeat(10_000)}`;
   const Snapshots = [{ SnapshotId: absent, State: evil, StateMessage: evil, Description: evil }];
   const { states } = await connect(t, {}, { ec2Client: scriptedClient([{ Snapshots }]) });
@@ -190,14 +190,14 @@ test('what EC2 says of a snapshot is cut to size, and no terminal obeys it', asy
   assert.equal(state?.description.length, 255);
 });
 
-test('the general endpoint serves where EC2 has none of its own', async (t) => {
+test('the general endpoint is used for EC2 when it has no endpoint of its own', async (t) => {
   const { service } = await startService(t);
   const ec2 = await openEc2({ ...service, onRetry: () => {} });
   t.after(() => ec2.close());
   assert.equal(await ec2.states.describe(absent), undefined);
 });
 
-test("the caller's own client is used as it is and stays open", async (t) => {
+test("the caller's client is used unchanged and stays open", async (t) => {
   const { emulator } = await startService(t);
   const client = new EC2Client({
     region: 'us-east-1',
@@ -214,7 +214,7 @@ test("the caller's own client is used as it is and stays open", async (t) => {
   client.destroy();
 });
 
-/** A client that answers every request with the next of these, and the last of them for ever. */
+/** A client that gets these replies in order, and then the last one repeatedly. */
 function scriptedClient(replies: readonly object[]): EC2Client {
   const client = new EC2Client({
     region: 'us-east-1',

@@ -1,7 +1,8 @@
-/** The table of failures: what is thrown, and what it means for the run. */
+/** The table of failures: what a request throws, and the class and code it gets. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { classify, iamAction } from '../../src/ebs/errors.ts';
+import { classify } from '../../src/ebs/errors.ts';
+import { iamAction } from '../../src/ebs/service-errors.ts';
 import { ColdsnapError, type ErrorClass } from '../../src/errors.ts';
 
 const context = { operation: 'GetSnapshotBlock', snapshotId: 'snap-1', block: 7 };
@@ -19,19 +20,14 @@ function network(code: string, message = `connect ${code}`, name = 'Error') {
 
 const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
   [
-    'an internal failure may pass',
+    'an internal failure is transient',
     exception('InternalServerException', 500),
     'transient',
     'SERVICE_ERROR',
     /HTTP 500/,
   ],
-  ['a bad gateway may pass', exception('Unknown', 502), 'transient', 'SERVICE_ERROR'],
-  [
-    'an unavailable service may come back',
-    exception('ServiceUnavailable', 503),
-    'transient',
-    'SERVICE_ERROR',
-  ],
+  ['a bad gateway is transient', exception('Unknown', 502), 'transient', 'SERVICE_ERROR'],
+  ['an unavailable service is transient', exception('ServiceUnavailable', 503), 'transient', 'SERVICE_ERROR'],
   [
     'a throttled account is throttled',
     exception('ThrottlingException', 400, 'ACCOUNT_THROTTLED'),
@@ -52,19 +48,19 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     'THROTTLED',
   ],
   [
-    'too many pending snapshots are waited for',
+    'too many pending snapshots are a throttle',
     exception('ConcurrentLimitExceededException', 400),
     'throttle',
     'THROTTLED',
   ],
   [
-    'a refusal that breaks off before it says why may be a throttle',
+    'an error reply that breaks off is a lost connection',
     Object.assign(network('ECONNRESET', 'aborted'), { $metadata: { httpStatusCode: 400 } }),
     'transient',
     'CONNECTION_LOST',
   ],
   [
-    'a throttle whose text cannot be read has its name in the head',
+    'a throttle whose body cannot be parsed is recognized by its header',
     Object.assign(exception('SyntaxError', 400), {
       $response: { headers: { 'x-amzn-errortype': 'com.amazonaws#ThrottlingException:http://a.example/' } },
     }),
@@ -72,39 +68,39 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     'THROTTLED',
   ],
   [
-    'a refusal by a server that is not the service is none that passes',
+    'a status 400 from a server that is not the service is permanent',
     Object.assign(exception('SyntaxError', 400), { $response: { headers: { 'content-type': 'text/html' } } }),
     'permanent',
     'SERVICE_REJECTED',
   ],
   ["EC2's limit is a throttle", exception('RequestLimitExceeded', 503), 'throttle', 'THROTTLED'],
-  ['a status of too many requests is a throttle', exception('Unknown', 429), 'throttle', 'THROTTLED'],
+  ['status 429 is a throttle', exception('Unknown', 429), 'throttle', 'THROTTLED'],
   [
-    'an expired token is renewed',
+    'an expired token is a matter of expired credentials',
     exception('ExpiredTokenException', 403),
     'expired-credentials',
     'CREDENTIALS_EXPIRED',
   ],
   [
-    "EC2's expired token is renewed",
+    "EC2's expired token is a matter of expired credentials",
     exception('RequestExpired', 400),
     'expired-credentials',
     'CREDENTIALS_EXPIRED',
   ],
   [
-    'a signature of a wrong clock is made again',
+    'a signature with a wrong time is a matter of expired credentials',
     exception('InvalidSignatureException', 403),
     'expired-credentials',
     'CREDENTIALS_EXPIRED',
   ],
   [
-    'credentials that nobody knows are a matter of configuration',
+    'unknown credentials are a configuration error',
     exception('UnrecognizedClientException', 403),
     'config',
     'NO_CREDENTIALS',
   ],
   [
-    'no credentials at all are a matter of configuration',
+    'missing credentials are a configuration error',
     Object.assign(new Error('Could not load credentials from any providers'), {
       name: 'CredentialsProviderError',
     }),
@@ -113,18 +109,23 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     /Could not load/,
   ],
   [
-    'a denied permission is a matter of configuration',
+    'a denied permission is a configuration error',
     exception('AccessDeniedException', 403, 'UNAUTHORIZED_ACCOUNT'),
     'config',
     'ACCESS_DENIED',
   ],
   [
-    "EC2's denied permission is a matter of configuration",
+    "EC2's denied permission is a configuration error",
     exception('UnauthorizedOperation', 403),
     'config',
     'ACCESS_DENIED',
   ],
-  ['a refusal without a name is a denied permission', exception('Unknown', 403), 'config', 'ACCESS_DENIED'],
+  [
+    'status 403 without an exception is a denied permission',
+    exception('Unknown', 403),
+    'config',
+    'ACCESS_DENIED',
+  ],
   [
     'an exceeded quota is permanent',
     exception('ServiceQuotaExceededException', 402),
@@ -132,7 +133,7 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     'QUOTA_EXCEEDED',
   ],
   [
-    'a client token used for something else is permanent',
+    'a client token of another request is permanent',
     exception('ConflictException', 409),
     'permanent',
     'CONFLICT',
@@ -150,64 +151,70 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     'SNAPSHOT_NOT_FOUND',
   ],
   [
-    'an expired block token needs a new list',
+    'an expired block token has its own class',
     exception('ValidationException', 400, 'INVALID_BLOCK_TOKEN'),
     'expired-block-token',
     'BLOCK_TOKEN_EXPIRED',
   ],
   [
-    'an expired page token needs a new list',
+    'an expired page token has its own class',
     exception('ValidationException', 400, 'INVALID_PAGE_TOKEN'),
     'expired-page-token',
     'PAGE_TOKEN_EXPIRED',
   ],
   [
-    'data that could not be read may be read the next time',
+    'block data that the service failed to read is transient',
     exception('ValidationException', 400, undefined, 'Failed to read block data'),
     'transient',
     'BLOCK_DATA_NOT_READ',
   ],
   [
-    'a write that took too long may be quicker',
+    'a write that timed out in the service is transient',
     exception('ValidationException', 400, 'WRITE_REQUEST_TIMEOUT'),
     'transient',
     'WRITE_REQUEST_TIMEOUT',
   ],
   [
-    'conflicting writes of one block pass',
+    'conflicting writes of one block are transient',
     exception('ValidationException', 400, 'CONFLICTING_BLOCK_UPDATE'),
     'transient',
     'CONFLICTING_BLOCK_UPDATE',
   ],
   [
-    'an invalid block index stays invalid',
+    'an invalid block index is permanent',
     exception('ValidationException', 400, 'INVALID_BLOCK'),
     'permanent',
     'INVALID_BLOCK',
     /\(INVALID_BLOCK\)/,
   ],
   [
-    'snapshots of two lineages stay unrelated',
+    'unrelated snapshots are permanent',
     exception('ValidationException', 400, 'UNRELATED_SNAPSHOTS'),
     'permanent',
     'UNRELATED_SNAPSHOTS',
   ],
   [
-    "a 404 that is not the service's comes from another server",
+    'a 404 without an exception comes from a server that is not the service',
     exception('SyntaxError', 404, undefined, 'Unexpected token <'),
     'config',
     'WRONG_ENDPOINT',
-    /not the service's \(HTTP 404\)/,
+    /not from the service \(HTTP 404\)/,
   ],
-  ['any other refusal is permanent', exception('Teapot', 418), 'permanent', 'SERVICE_REJECTED', /HTTP 418/],
   [
-    'a reply that is no reply of the service may be a passing proxy',
+    'any other status from 400 is permanent',
+    exception('Teapot', 418),
+    'permanent',
+    'SERVICE_REJECTED',
+    /HTTP 418/,
+  ],
+  [
+    'a success that cannot be parsed is transient',
     exception('SyntaxError', 200, undefined, 'Unexpected token <'),
     'transient',
     'BAD_REPLY',
     /Unexpected token/,
   ],
-  ['a redirect is no reply of the service', exception('Unknown', 302), 'transient', 'BAD_REPLY'],
+  ['a redirect is transient', exception('Unknown', 302), 'transient', 'BAD_REPLY'],
   [
     'a reset connection is lost',
     network('ECONNRESET', 'read ECONNRESET'),
@@ -216,12 +223,17 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     /read ECONNRESET/,
   ],
   [
-    "a reset connection is lost, whatever the SDK's handler calls it",
+    "a reset connection is lost even if the SDK's handler calls it a timeout",
     network('ECONNRESET', 'socket hang up', 'TimeoutError'),
     'transient',
     'CONNECTION_LOST',
   ],
-  ['a broken pipe is lost', network('EPIPE', 'write EPIPE', 'TimeoutError'), 'transient', 'CONNECTION_LOST'],
+  [
+    'a broken pipe is a lost connection',
+    network('EPIPE', 'write EPIPE', 'TimeoutError'),
+    'transient',
+    'CONNECTION_LOST',
+  ],
   [
     'a silent connection has stalled',
     Object.assign(new Error('no byte moved'), { name: 'TimeoutError' }),
@@ -230,16 +242,21 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     /no byte moved/,
   ],
   ["the kernel's timeout is a stall", network('ETIMEDOUT'), 'transient', 'STALLED'],
-  ['a refused connection reaches nobody', network('ECONNREFUSED'), 'transient', 'ENDPOINT_UNREACHABLE'],
   [
-    'an unknown host name reaches nobody',
+    'a refused connection is an unreachable endpoint',
+    network('ECONNREFUSED'),
+    'transient',
+    'ENDPOINT_UNREACHABLE',
+  ],
+  [
+    'an unknown host name is an unreachable endpoint',
     network('ENOTFOUND', 'getaddrinfo ENOTFOUND ebs.x'),
     'transient',
     'ENDPOINT_UNREACHABLE',
     /ebs\.x/,
   ],
   [
-    'a host of which no address answers reaches nobody, and says why',
+    'a host without a reachable address is an unreachable endpoint, with the first cause',
     Object.assign(new AggregateError([network('ECONNREFUSED', 'connect ECONNREFUSED ::1:443')], ''), {
       code: 'ECONNREFUSED',
     }),
@@ -248,13 +265,13 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     /ECONNREFUSED ::1:443/,
   ],
   [
-    'a certificate by nobody known is not trusted',
+    'a certificate of an unknown CA is not trusted',
     network('UNABLE_TO_VERIFY_LEAF_SIGNATURE'),
     'config',
     'TLS_UNTRUSTED',
   ],
   [
-    'a certificate by itself is not trusted',
+    'a self-signed certificate is not trusted',
     network('DEPTH_ZERO_SELF_SIGNED_CERT'),
     'config',
     'TLS_UNTRUSTED',
@@ -266,29 +283,29 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     'config',
     'TLS_UNTRUSTED',
   ],
-  ['a missing region is a matter of configuration', new Error('Region is missing'), 'config', 'NO_REGION'],
+  ['a missing region is a configuration error', new Error('Region is missing'), 'config', 'NO_REGION'],
   [
-    'an abort of the SDK is an abort',
+    "the SDK's abort is an abort",
     Object.assign(new Error('Request aborted'), { name: 'AbortError' }),
     'aborted',
     'ABORTED',
   ],
   [
-    'a mistake of this program is not repeated',
+    'a programming error is permanent',
     new TypeError('x is not a function'),
     'permanent',
     'INTERNAL_ERROR',
     /x is not a function/,
   ],
   [
-    'anything without a reply is a lost connection',
+    'an unknown error without a reply is a lost connection',
     new Error('what?'),
     'transient',
     'CONNECTION_LOST',
     /what\?/,
   ],
   ['a thrown string is a lost connection', 'oops', 'transient', 'CONNECTION_LOST', /oops/],
-  ['a thrown nothing is a lost connection', undefined, 'transient', 'CONNECTION_LOST'],
+  ['a thrown undefined is a lost connection', undefined, 'transient', 'CONNECTION_LOST'],
 ];
 
 for (const [sentence, thrown, errorClass, code, message = /./] of rows) {
@@ -310,18 +327,18 @@ test('a failure with a reply carries its status and request ID', () => {
   assert.deepEqual([unreadable.httpStatus, unreadable.requestId], [200, 'another']);
 });
 
-test('a failure that was judged stays as it was judged', () => {
-  const judged = new ColdsnapError('local', 'ENOSPC', 'the disk is full');
-  assert.equal(classify(judged, context), judged);
+test('a ColdsnapError is returned unchanged', () => {
+  const classified = new ColdsnapError('local', 'ENOSPC', 'the disk is full');
+  assert.equal(classify(classified, context), classified);
 });
 
-test('whatever fails after an abort is the abort, with its reason', () => {
+test('any failure after an abort is the abort, with its reason', () => {
   const reason = new ColdsnapError('aborted', 'INTERRUPTED', 'enough');
   assert.equal(classify(network('ECONNRESET'), context, AbortSignal.abort(reason)), reason);
   assert.equal(classify(new Error('x'), context, AbortSignal.abort()).class, 'aborted');
 });
 
-test('a denied permission names the action to allow, and a denied key those of KMS', () => {
+test('a denied permission names the IAM action, and a denied key those of KMS', () => {
   const hint = (reason: string) =>
     classify(exception('AccessDeniedException', 403, reason), context).hint ?? '';
   assert.match(hint('UNAUTHORIZED_ACCOUNT'), /ebs:GetSnapshotBlock/);
@@ -329,21 +346,21 @@ test('a denied permission names the action to allow, and a denied key those of K
   assert.equal(iamAction('DescribeSnapshots'), 'ec2:DescribeSnapshots');
 });
 
-test('a page of HTML as message is cut to one sentence', () => {
+test('an HTML page as message is cut to one line', () => {
   const html = exception('Unknown', 400, undefined, `<html>${'x'.repeat(1000)}\n<body>`);
   const { message } = classify(html, context);
   assert.ok(message.length < 400);
   assert.ok(!message.includes('\n'));
 });
 
-test('only what may pass is retryable', () => {
+test('only transient classes are retryable', () => {
   const retryable = new Set(['transient', 'throttle', 'expired-credentials', 'not-yet-visible', 'integrity']);
   for (const [sentence, thrown, errorClass] of rows) {
     assert.equal(classify(thrown, context).retryable, retryable.has(errorClass), sentence);
   }
 });
 
-test('what a service says reaches no terminal as a command, and no reason is longer than reasons are', () => {
+test('text from the service has no control characters, and overlong reasons are ignored', () => {
   const command = '\u001b[2J\u009b2J';
   const thrown = {
     name: 'ValidationException',
@@ -364,7 +381,7 @@ test('what a service says reaches no terminal as a command, and no reason is lon
   assert.doesNotMatch(named.message + named.requestId, /\p{Cc}/u);
 });
 
-test('an error reply that breaks off may have been any; one that came whole is what its status says', () => {
+test('an error reply that breaks off is a network failure, and a complete one has the class of its status', () => {
   const reply = { $metadata: { httpStatusCode: 400 } };
   const lost = Object.assign(new Error('aborted'), reply, { code: 'ECONNRESET' });
   assert.equal(classify(lost, { operation: 'x' }).code, 'CONNECTION_LOST');

@@ -1,4 +1,4 @@
-/** Connections of the fast block API: kept, queued for, replaced, given up. */
+/** Connections of the fast block API: reuse, queueing, replacement and timeouts. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ import { closed, data, fastApi, headOf, listen, type Received, SIZE } from './fa
 const block = Buffer.concat([Buffer.from(headOf()), data]);
 const created = 'HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}';
 
-test('a connection that was closed while it was free is replaced without a word', async (t) => {
+test('a connection that was closed while it was free is replaced silently', async (t) => {
   const { url, sockets } = await listen(t, ({ socket }) => socket.write(block));
   const { get, buffer } = fastApi(t, url);
   await get();
@@ -30,7 +30,7 @@ for (const how of ['closed', 'reset'] as const) {
     else socket.resetAndDestroy();
   };
 
-  test(`a request on a kept connection that is ${how} before the reply is made again, on a new one`, async (t) => {
+  test(`a get is repeated on a new connection when a reused one is ${how} before the reply`, async (t) => {
     const stale = new Set([2]);
     const { url, sockets } = await listen(t, ({ socket, request }) => {
       if (stale.has(request)) end(socket);
@@ -44,7 +44,7 @@ for (const how of ['closed', 'reset'] as const) {
     assert.deepEqual([sockets.length, asked], [2, []]);
   });
 
-  test(`a put on a kept connection that is ${how} before the reply is made again, with all its data`, async (t) => {
+  test(`a put is repeated with all its data when a reused connection is ${how} before the reply`, async (t) => {
     const { url, sockets, heads } = await listen(t, ({ socket, request }) => {
       if (request === 2) end(socket);
       else socket.write(created);
@@ -55,7 +55,7 @@ for (const how of ['closed', 'reset'] as const) {
     assert.deepEqual([sockets.length, heads.length, asked], [2, 3, []]);
   });
 
-  test(`a request on a new connection that is ${how} before the reply is not made again`, async (t) => {
+  test(`a request is not repeated when a new connection is ${how} before the reply`, async (t) => {
     const { url, sockets } = await listen(t, ({ socket }) => end(socket));
     const { get, asked } = fastApi(t, url);
     await assert.rejects(get(), { class: 'transient', code: 'CONNECTION_LOST' });
@@ -63,7 +63,7 @@ for (const how of ['closed', 'reset'] as const) {
   });
 }
 
-test('a request is made again once and not more often', async (t) => {
+test('a request is repeated only once', async (t) => {
   const { url, sockets } = await listen(t, ({ socket, request }) => {
     if (request === 1) socket.write(block);
     else socket.end();
@@ -74,7 +74,7 @@ test('a request is made again once and not more often', async (t) => {
   assert.equal(sockets.length, 2);
 });
 
-test('bytes that nobody asked for close the connection', async (t) => {
+test('unexpected data closes the connection', async (t) => {
   const { url, sockets } = await listen(t, ({ socket }) => socket.write(block));
   const { get } = fastApi(t, url);
   await get();
@@ -84,7 +84,7 @@ test('bytes that nobody asked for close the connection', async (t) => {
   assert.equal(sockets.length, 2);
 });
 
-test('a connection that was free for long, or is old, is not used again', async (t) => {
+test('a connection that is old or was free for long is not used again', async (t) => {
   const { url, sockets } = await listen(t, ({ socket }) => socket.write(block));
   const { get } = fastApi(t, url);
   const start = performance.now();
@@ -98,7 +98,7 @@ test('a connection that was free for long, or is old, is not used again', async 
   await get();
   assert.equal(sockets.length, 2);
   await closed(sockets[0]);
-  // Used all the time, but since five minutes.
+  // In use all the time, but older than five minutes.
   for (let minute = 0; minute < 32; minute++) {
     now += 10_000;
     await get();
@@ -106,7 +106,7 @@ test('a connection that was free for long, or is old, is not used again', async 
   assert.equal(sockets.length, 3);
 });
 
-test('requests beyond the allowed connections wait, and are served in order', async (t) => {
+test('requests above the limit of connections wait and are sent in order', async (t) => {
   const waiting: Received[] = [];
   const { url, sockets, heads } = await listen(t, (received) => waiting.push(received));
   const { api } = fastApi(t, url, { connections: 1 });
@@ -133,7 +133,7 @@ test('requests beyond the allowed connections wait, and are served in order', as
   assert.equal(sockets.length, 1);
 });
 
-test('when a connection is lost, those who wait for it get another', async (t) => {
+test('a request that waits for a connection gets a new one when that is lost', async (t) => {
   const { url } = await listen(t, ({ socket, request }) => {
     if (request === 1) socket.destroy();
     else socket.write(block);
@@ -158,7 +158,7 @@ test('a TLS session is resumed on the next connection', { skip: noOpenssl }, asy
 });
 
 test('a connection that is not established in time has stalled', async (t) => {
-  // It accepts, and never says a word of TLS.
+  // The server accepts connections and never starts TLS.
   const { url } = await listen(t, () => {});
   const { get } = fastApi(t, url.replace('http:', 'https:'), { deadlines: { connectMs: 100 } });
   await assert.rejects(get(), {
@@ -168,7 +168,7 @@ test('a connection that is not established in time has stalled', async (t) => {
   });
 });
 
-test('a host with several addresses is reached at the one that answers', async (t) => {
+test('a host with several addresses is reached at the one that listens', async (t) => {
   const server = createServer((_request, response) => response.socket?.write(block));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -181,7 +181,7 @@ test('a host with several addresses is reached at the one that answers', async (
   assert.ok(buffer.equals(data));
 });
 
-test('closing ends the connections that are free', async (t) => {
+test('close() closes free connections', async (t) => {
   const { url, sockets } = await listen(t, ({ socket }) => socket.write(block));
   const { get, api } = fastApi(t, url);
   await get();
@@ -189,7 +189,7 @@ test('closing ends the connections that are free', async (t) => {
   await closed(sockets[0]);
 });
 
-test('a process ends although connections are free', async (t) => {
+test('free connections do not keep the process alive', async (t) => {
   const { url } = await listen(t, ({ socket }) => socket.write(block));
   const script = `
     import { fastApi } from './test/ebs/fast-server.ts';
@@ -200,7 +200,7 @@ test('a process ends although connections are free', async (t) => {
   assert.deepEqual(await once(child, 'exit'), [0, null]);
 });
 
-test('credentials that cannot be sent as they are, or are none, are not sent', async (t) => {
+test('credentials and snapshot IDs that need escaping are passed to the SDK, and missing credentials are an error', async (t) => {
   const { url, heads } = await listen(t, ({ socket }) => socket.write(block));
   const keys = { accessKeyId: 'AKID', secretAccessKey: 'x' };
   const injecting = fastApi(t, url, { credentials: async () => ({ ...keys, sessionToken: 'a\r\nhost: b' }) });

@@ -1,4 +1,4 @@
-/** Until when the fast block API touches its caller's memory, and what counts as a sign of life meanwhile. */
+/** How long the fast block API uses its caller's memory, and what counts as progress of a payload. */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
@@ -29,7 +29,7 @@ for (const tls of [false, true]) {
     const ended = assert.rejects(get(abort.signal), { class: 'aborted' });
     while (buffer[SIZE / 2 - 1] !== data[SIZE / 2 - 1] || buffer[0] !== data[0])
       await new Promise(setImmediate);
-    // The rest is on its way when the abort comes.
+    // The rest is in flight when the abort comes.
     rest?.();
     abort.abort();
     buffer.fill(0xee);
@@ -38,7 +38,7 @@ for (const tls of [false, true]) {
     assert.ok(buffer.equals(Buffer.alloc(SIZE, 0xee)));
   });
 
-  test(`a payload may be overwritten once its put is done, over ${over}`, {
+  test(`a payload may be overwritten as soon as its put resolves, over ${over}`, {
     skip: tls && noOpenssl,
   }, async (t) => {
     const payload = randomBytes(2 ** 23);
@@ -50,7 +50,7 @@ for (const tls of [false, true]) {
       tls,
       onSocket: (socket) => {
         socket.on('data', (chunk: Buffer) => {
-          // Answered at once, long before the payload is there.
+          // Replies at once, long before the payload has arrived.
           if (!seenHead) socket.write(created);
           const start = seenHead ? 0 : chunk.indexOf('\r\n\r\n') + 4;
           seenHead = true;
@@ -69,7 +69,7 @@ for (const tls of [false, true]) {
     assert.deepEqual(asked, []);
   });
 
-  test(`a payload that leaves slowly, but leaves, is no stall, over ${over}`, {
+  test(`a payload that is sent slowly does not stall, over ${over}`, {
     skip: tls && noOpenssl,
   }, async (t) => {
     const payload = Buffer.alloc(2 ** 24);
@@ -80,7 +80,7 @@ for (const tls of [false, true]) {
         socket.on('data', (chunk: Buffer) => {
           body += chunk.length;
           if (body > payload.length) socket.write(created);
-          // What the kernel holds at the end leaves unseen, and must not take long.
+          // The end of the payload, in the kernel's buffers, shows no progress and must be read fast.
           if (body > payload.length / 2) return;
           socket.pause();
           setTimeout(() => socket.resume(), (3 * chunk.length) / 16_384);

@@ -1,4 +1,4 @@
-/** Which replies the fast block API understands, and that it leaves all others to the SDK. */
+/** Replies that the fast block API understands, and those that it passes to the SDK. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseReplyHead } from '../../src/ebs/fast/reply-head.ts';
@@ -11,14 +11,14 @@ const reply = Buffer.concat([headBytes(headOf()), data]);
 const deliveries: readonly [string, (send: (bytes: Buffer) => Promise<void>) => Promise<void>][] = [
   ['in one piece', (send) => send(reply)],
   [
-    'head and body apart',
+    'with head and body in two pieces',
     async (send) => {
       await send(headBytes(headOf()));
       await send(data);
     },
   ],
   [
-    'with a head that comes byte by byte',
+    'with a head that arrives byte by byte',
     async (send) => {
       for (const byte of headBytes(headOf())) await send(Buffer.of(byte));
       await send(data);
@@ -31,7 +31,7 @@ const deliveries: readonly [string, (send: (bytes: Buffer) => Promise<void>) => 
     },
   ],
   [
-    'with one last byte that comes late',
+    'with a late last byte',
     async (send) => {
       await send(reply.subarray(0, -1));
       await send(reply.subarray(-1));
@@ -42,11 +42,11 @@ const deliveries: readonly [string, (send: (bytes: Buffer) => Promise<void>) => 
 for (const tls of [false, true]) {
   for (const [how, deliver] of deliveries) {
     const skip = tls && noOpenssl;
-    test(`a block is received ${how}, over ${tls ? 'TLS' : 'TCP'}, again and again`, { skip }, async (t) => {
+    test(`blocks are received ${how}, over ${tls ? 'TLS' : 'TCP'}`, { skip }, async (t) => {
       const { url, sockets } = await listen(
         t,
         ({ socket }) => {
-          // Each piece arrives on its own, because the next one is sent in another turn of the event loop.
+          // Pieces arrive separately, because each is sent in its own turn of the event loop.
           const send = (bytes: Buffer) =>
             new Promise<void>((resolve) => {
               socket.write(bytes, () => setImmediate(resolve));
@@ -97,13 +97,13 @@ const strange: readonly [string, string | Buffer][] = [
   ['a head of 9 KiB', changed({ 'x-amz-huge': 'x'.repeat(9_216) })],
   ['a head without an end', `HTTP/1.1 200 OK\r\n${'x-amz-flood: x\r\n'.repeat(5_000)}`],
   [
-    'more body than announced',
+    'more body than its length',
     Buffer.concat([headBytes(changed({ 'Content-Length': '4', 'x-amz-Data-Length': '4' })), Buffer.alloc(9)]),
   ],
 ];
 
 for (const [what, bytes] of strange) {
-  test(`a reply with ${what} is left to the SDK, and its connection closed`, async (t) => {
+  test(`after a reply with ${what} the SDK repeats the request, and the connection is closed`, async (t) => {
     const { url, sockets, heads } = await listen(t, ({ socket }) => {
       socket.write(bytes, 'latin1');
     });
@@ -115,7 +115,7 @@ for (const [what, bytes] of strange) {
   });
 }
 
-test('a put that is answered with anything but 201 is left to the SDK', async (t) => {
+test('the SDK repeats a put whose reply is not status 201', async (t) => {
   const { url, sockets } = await listen(t, ({ socket }) => {
     socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}');
   });
@@ -128,7 +128,7 @@ test('a put that is answered with anything but 201 is left to the SDK', async (t
 const refusal = (body: string, fields = '') =>
   `HTTP/1.1 400 Bad Request\r\nx-amzn-RequestId: an-id\r\n${fields}Content-Length: ${body.length}\r\n\r\n${body}`;
 
-test('an error is named by the SDK from the one reply, and its connection is used again', async (t) => {
+test('the SDK parses an error reply without a second request, and the connection is reused', async (t) => {
   const throttle = JSON.stringify({
     __type: 'RequestThrottledException',
     Reason: 'RESOURCE_LEVEL_THROTTLE',
@@ -150,7 +150,7 @@ test('an error is named by the SDK from the one reply, and its connection is use
   assert.deepEqual([sockets.length, heads.length, asked.length], [1, 3, 0]);
 });
 
-test('an error is what its header says, too, and whatever else it is, it has a class', async (t) => {
+test('an error has the class of its header or status, whatever its body', async (t) => {
   const bodies: [string, string, string][] = [
     ['{}', 'x-amzn-ErrorType: AccessDeniedException:http://x\r\n', 'ACCESS_DENIED'],
     ['', '', 'SERVICE_REJECTED'],
@@ -169,7 +169,7 @@ test('an error is what its header says, too, and whatever else it is, it has a c
   assert.deepEqual([heads.length, asked.length], [bodies.length, 0]);
 });
 
-test('an error that is long or does not say how long it is is left to the SDK; one that is cut has no reply', async (t) => {
+test('the SDK repeats requests with long or chunked error replies, and a cut one is a lost connection', async (t) => {
   const replies = [
     refusal('x'.repeat(8_193)),
     'HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n',
@@ -183,7 +183,7 @@ test('an error that is long or does not say how long it is is left to the SDK; o
   assert.deepEqual(asked, ['get', 'get']);
 });
 
-test('a put that is refused before it was read has failed at once, and its connection is closed', async (t) => {
+test('a put that is refused before its payload was read fails at once and closes its connection', async (t) => {
   const { url, sockets } = await listen(
     t,
     ({ socket }) => socket.write(refusal('{"__type":"ConflictException"}')),
@@ -199,7 +199,7 @@ test('a put that is refused before it was read has failed at once, and its conne
   await closed(sockets[0]);
 });
 
-test('the body of a reply to a put is skipped, whatever it is', async (t) => {
+test('the body of a reply to a put is ignored', async (t) => {
   const bodies = ['{}', '', ' '.repeat(8_000), '{"a": 1}'];
   const { url, sockets } = await listen(t, ({ socket, request }) => {
     const body = bodies[request - 1] ?? '';
@@ -211,7 +211,7 @@ test('the body of a reply to a put is skipped, whatever it is', async (t) => {
   assert.equal(sockets.length, 1);
 });
 
-test('what is not about blocks is left to the SDK', async (t) => {
+test('calls that do not transfer blocks are passed to the SDK', async (t) => {
   const { api, asked } = fastApi(t, 'http://127.0.0.1:1');
   await api.listSnapshotBlocks({ snapshotId: 'snap-1' });
   await api.listChangedBlocks({ secondSnapshotId: 'snap-1' });
@@ -221,7 +221,7 @@ test('what is not about blocks is left to the SDK', async (t) => {
   assert.deepEqual(asked, ['list', 'changed', 'start', 'complete', 'close']);
 });
 
-test('of a head, the fields that matter are read in any case and order', () => {
+test('the fields of a head are read in any case and order', () => {
   const head = parseReplyHead(
     'HTTP/1.1 201\r\nCONNECTION: Keep-Alive\r\nx-other: \xe9\tx\r\nX-Amz-Checksum:AAAA\r\ncontent-length:  12 ',
   );

@@ -1,4 +1,4 @@
-/** Where the fast block API sends requests, and how it signs them: as the SDK would. */
+/** The fast block API sends requests to the same endpoints as the SDK, with the same signatures. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
@@ -15,8 +15,8 @@ process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
 
 const keys = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' };
 
-/** An environment whose only endpoint settings are these. */
-function settings(t: TestContext, variables: Record<string, string>): void {
+/** Sets these variables and removes all other endpoint settings. */
+function setEndpointVariables(t: TestContext, variables: Record<string, string>): void {
   const cleared = [
     'AWS_ENDPOINT_URL',
     'AWS_ENDPOINT_URL_EBS',
@@ -31,7 +31,7 @@ function settings(t: TestContext, variables: Record<string, string>): void {
   }
 }
 
-/** Where the SDK itself would send a request for a block. */
+/** The URL of the SDK's own request for a block. */
 async function destinationOfSdk(client: EBSClient): Promise<string> {
   let destination = '';
   const caught = new Error('seen enough');
@@ -98,8 +98,8 @@ const destinations: readonly [string, EBSClientConfig, Record<string, string>, s
 ];
 
 for (const [what, config, variables, expected] of destinations) {
-  test(`requests go where the SDK's go: ${what}`, async (t) => {
-    settings(t, variables);
+  test(`requests go to the SDK's endpoint: ${what}`, async (t) => {
+    setEndpointVariables(t, variables);
     const client = new EBSClient({ credentials: keys, ...config });
     const origin = await directOrigin(client);
     assert.ok(origin);
@@ -109,8 +109,8 @@ for (const [what, config, variables, expected] of destinations) {
   });
 }
 
-test('an IPv6 address is connected to without its brackets', async (t) => {
-  settings(t, {});
+test('the host of an IPv6 endpoint has no brackets', async (t) => {
+  setEndpointVariables(t, {});
   const client = new EBSClient({ region: 'us-east-1', endpoint: 'http://[::1]', credentials: keys });
   assert.deepEqual(await directOrigin(client), {
     secure: false,
@@ -122,20 +122,20 @@ test('an IPv6 address is connected to without its brackets', async (t) => {
 });
 
 for (const endpoint of ['https://h.test/a%20b', 'https://h.test/a/', 'https://h.test//a']) {
-  test(`an endpoint like ${endpoint} is left to the SDK`, async (t) => {
-    settings(t, {});
+  test(`only the SDK uses an endpoint like ${endpoint}`, async (t) => {
+    setEndpointVariables(t, {});
     const client = new EBSClient({ region: 'us-east-1', endpoint, credentials: keys });
     assert.equal(await directOrigin(client), undefined);
   });
 }
 
-test('an endpoint behind a proxy is left to the SDK', async (t) => {
-  settings(t, { HTTPS_PROXY: 'http://proxy.test:3128' });
+test('only the SDK uses an endpoint behind a proxy', async (t) => {
+  setEndpointVariables(t, { HTTPS_PROXY: 'http://proxy.test:3128' });
   const client = new EBSClient({ region: 'us-east-1', credentials: keys });
   assert.equal(await directOrigin(client), undefined);
 });
 
-/** Reads a head back into what SignatureV4 signs, and what was signed. */
+/** Parses a head into a request for SignatureV4 and its own signature. */
 function parse(head: string) {
   const lines = head.split('\r\n');
   assert.deepEqual(lines.splice(-2), ['', '']);
@@ -170,7 +170,7 @@ const credentials = fc.record({
   sessionToken: fc.option(fc.stringMatching(/^[A-Za-z0-9+/=]{1,200}$/), { nil: undefined }),
 });
 
-test('every signature is the one that @smithy/signature-v4 makes', async () => {
+test('every signature equals that of @smithy/signature-v4', async () => {
   const cases = fc.asyncProperty(
     credentials,
     fc.constantFrom('us-east-1', 'eu-central-2', 'cn-north-1'),
@@ -192,7 +192,7 @@ test('every signature is the one that @smithy/signature-v4 makes', async () => {
       const heads = [
         await requests.get({ ...reference, blockToken }),
         await requests.put({ ...reference, data, digest }, digest.toString('base64')),
-        // The key of the first is used again.
+        // Reuses the key of the first.
         await requests.get({ ...reference, blockToken }),
       ];
       const signer = new SignatureV4({ service: 'ebs', region, credentials: identity, sha256: Sha256 });
@@ -212,7 +212,7 @@ test('every signature is the one that @smithy/signature-v4 makes', async () => {
   await fc.assert(cases, { numRuns: 200 });
 });
 
-test('new credentials and a new day are signed with a new key', async () => {
+test('new credentials and a new day get a new signing key', async () => {
   let current = { ...keys, sessionToken: 'first' };
   const client = new EBSClient({ region: 'us-east-1', credentials: async () => current });
   const origin = { secure: true, host: 'h', port: 443, authority: 'h', pathPrefix: '' };

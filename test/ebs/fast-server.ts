@@ -1,4 +1,4 @@
-/** A server that says exactly the bytes it is told to, and the fast block API connected to it. */
+/** A server that sends raw bytes, and the fast block API connected to it. */
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
@@ -17,7 +17,7 @@ export const SIZE = 65_536;
 export const data = randomBytes(SIZE);
 export const digest = createHash('sha256').update(data).digest();
 
-/** A block's head as the service sends it, with changes: `undefined` leaves a line out. */
+/** A block's head as the service sends it, with changes; `undefined` removes a field. */
 export function headOf(changes: Record<string, string | undefined> = {}, status = '200 OK'): string {
   const fields: Record<string, string | undefined> = {
     'x-amzn-RequestId': 'an-id',
@@ -34,11 +34,11 @@ export function headOf(changes: Record<string, string | undefined> = {}, status 
   return `HTTP/1.1 ${[status, ...lines].join('\r\n')}\r\n\r\n`;
 }
 
-/** A request as the server got it. */
+/** A request as the server received it. */
 export interface Received {
   readonly head: string;
   readonly socket: Socket;
-  /** Connections and requests so far, this one included. */
+  /** Connections and requests so far, including this one. */
   readonly connection: number;
   readonly request: number;
 }
@@ -49,7 +49,7 @@ export interface RawServer {
   readonly heads: string[];
 }
 
-/** Listens until the test ends; `answer` is called with each request, once its head and payload are there. */
+/** Listens until the test ends; calls `answer` for each request when its head and payload have arrived. */
 export async function listen(
   t: TestContext,
   answer: (received: Received) => void,
@@ -97,7 +97,7 @@ export async function listen(
   return { url: `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`, sockets, heads };
 }
 
-/** Resolves when a connection is closed, by an error or not. */
+/** Resolves when a connection is closed, with or without an error. */
 export function closed(socket: Socket | undefined): Promise<void> {
   return new Promise((resolve) => {
     if (socket === undefined || socket.closed) resolve();
@@ -105,8 +105,8 @@ export function closed(socket: Socket | undefined): Promise<void> {
   });
 }
 
-/** Stands in for the SDK: notes what it is asked, and does it. */
-function noting(asked: string[]): EbsDirectApi {
+/** Replaces the SDK's API: records the calls, which all succeed. */
+function recording(asked: string[]): EbsDirectApi {
   const note = (operation: string) => async () => {
     asked.push(operation);
   };
@@ -133,7 +133,7 @@ export interface FastOptions {
   credentials?: EBSClient['config']['credentials'];
 }
 
-/** The fast API for an endpoint; `asked` is what it left to the SDK. */
+/** The fast API for an endpoint; `asked` has the calls that it passed to the SDK. */
 export function fastApi(t: TestContext, endpoint: string, options: FastOptions = {}) {
   const client = new EBSClient({
     endpoint,
@@ -143,7 +143,7 @@ export function fastApi(t: TestContext, endpoint: string, options: FastOptions =
   const asked: string[] = [];
   const { connections = 4 } = options;
   const deadlines = checkDeadlines(options.deadlines);
-  const api = new FastBlockApi(noting(asked), client, { connections, deadlines });
+  const api = new FastBlockApi(recording(asked), client, { connections, deadlines });
   t.after(() => api.close());
   const buffer = Buffer.alloc(SIZE);
   const get = (signal?: AbortSignal) => {

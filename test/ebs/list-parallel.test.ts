@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EbsDirectApi, ListBlocksRequest } from '../../src/ebs/api.ts';
-import { type ListRange, listBlocks } from '../../src/ebs/list/pages.ts';
+import { listBlocks } from '../../src/ebs/list/block-list.ts';
+import type { ListRange } from '../../src/ebs/list/pages.ts';
 import { ColdsnapError } from '../../src/errors.ts';
 import { GIB } from '../../src/geometry.ts';
 
 const BLOCK = 524_288;
 
 /**
- * A service that lists the given blocks of a 100 GiB volume, 100 a page, each page after `delayMs`, and perhaps after an
- * empty page.
+ * A service that lists these blocks of a 100 GiB volume, 100 per page, each page after `delayMs`.
+ * @param emptyPages send an empty page before each
  */
 function service(indexes: readonly number[], delayMs: number, emptyPages = false) {
   const requests: ListBlocksRequest[] = [];
@@ -57,18 +58,18 @@ const every = (step: number, from = 0, to = 204_800) =>
 
 for (const [what, indexes] of [
   ['evenly spread', every(50)],
-  ['dense at first and then thin', [...every(3, 0, 6_000), ...every(120, 6_000)]],
-  ['thin at first and then dense', [...every(400, 0, 150_000), ...every(7, 150_000, 170_000)]],
-  ['with nothing at its end', every(9, 0, 30_000)],
+  ['dense at first and then sparse', [...every(3, 0, 6_000), ...every(120, 6_000)]],
+  ['sparse at first and then dense', [...every(400, 0, 150_000), ...every(7, 150_000, 170_000)]],
+  ['empty at its end', every(9, 0, 30_000)],
 ] as const) {
-  test(`a list that everything waits for, ${what}, is read in several places at once and comes out in order`, async () => {
+  test(`a list that is the bottleneck, ${what}, is read in parallel segments and yielded in order`, async () => {
     const { api, open } = service(indexes, 55);
     assert.deepEqual(await indexesOf(api), indexes);
     assert.ok(open.most >= 2 && open.most <= 8, `${open.most} at once`);
   });
 }
 
-test('several parts at once take hardly more requests than one after another', async () => {
+test('parallel segments take hardly more requests than consecutive pages', async () => {
   for (const step of [1, 7]) {
     const indexes = every(step, 0, 10_000 * step);
     const { api, requests, open } = service(indexes, 55);
@@ -78,16 +79,16 @@ test('several parts at once take hardly more requests than one after another', a
   }
 });
 
-test('empty pages do not make the parts smaller and smaller', async () => {
+test('empty pages do not shrink the segments', async () => {
   const indexes = every(10, 0, 40_000);
   const { api, requests } = service(indexes, 55, true);
   assert.deepEqual(await indexesOf(api), indexes);
-  // 40 pages, each after an empty one, and some for parts that were too small, too large, or have nothing.
+  // 40 pages, each after an empty one, and some for segments that are too small, too large or empty.
   assert.ok(requests.length < 200, `${requests.length} requests`);
 });
 
-test('parts that are too small grow again', async () => {
-  // One block a page, at first; then a wide gap.
+test('segments that are too small grow again', async () => {
+  // One block per page at first, then a wide gap.
   const indexes = [...every(1, 0, 16), 200_000];
   const { api, requests } = service(indexes, 55);
   const onePerPage: EbsDirectApi = {
@@ -104,7 +105,7 @@ test('parts that are too small grow again', async () => {
   assert.ok(requests.length < 300, `${requests.length} requests`);
 });
 
-test('for a consumer that is slower than the list, one page is read ahead and no more', async () => {
+test('for a consumer that is slower than the list, exactly one page is read ahead', async () => {
   const indexes = every(100);
   const { api, requests, open } = service(indexes, 2);
   const slow = () => new Promise<void>((resolve) => setTimeout(resolve, 12));
@@ -113,18 +114,18 @@ test('for a consumer that is slower than the list, one page is read ahead and no
   assert.equal(open.most, 1);
 });
 
-test('a service that answers fast is not asked more often than its quota allows', async () => {
+test('a service that replies fast is not listed in parallel, which would exceed its quota', async () => {
   const { api, open } = service(every(100), 5);
   await indexesOf(api);
   assert.equal(open.most, 1);
 });
 
-test('a range is kept to', async () => {
+test('a parallel list covers exactly its range', async () => {
   const { api } = service(every(10), 55);
   assert.deepEqual(await indexesOf(api, { from: 5_000, below: 60_005 }), every(10, 5_000, 60_005));
 });
 
-test('a failure in a part ahead is reported when its turn comes, and nothing after it is given', async () => {
+test('a failure in a later segment is thrown in its turn, and no page after it is yielded', async () => {
   const indexes = every(50);
   const { api } = service(indexes, 55);
   const failing: EbsDirectApi = {
@@ -144,7 +145,7 @@ test('a failure in a part ahead is reported when its turn comes, and nothing aft
   assert.ok(seen.length > 1_000);
 });
 
-test('a consumer that stops early leaves no request behind that fails unheard', async () => {
+test('no request is in flight after a consumer stops early', async () => {
   const { api, open } = service(every(50), 55);
   let pages = 0;
   for await (const _ of listBlocks(api, 'snap-1')) if (++pages === 12) break;

@@ -1,8 +1,8 @@
-/** Lists as streams of checked pages. */
+/** Lists are streams of checked pages. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BlockPage, ChangedBlockPage, EbsDirectApi, ListBlocksRequest } from '../../src/ebs/api.ts';
-import { listBlocks, listChangedBlocks } from '../../src/ebs/list/pages.ts';
+import { listBlocks, listChangedBlocks } from '../../src/ebs/list/block-list.ts';
 import { ColdsnapError } from '../../src/errors.ts';
 
 const SIZES = { volumeSizeGiB: 1, blockSize: 524_288 };
@@ -10,13 +10,13 @@ const BLOCKS = 2048;
 
 type Page = Partial<BlockPage> & { readonly indexes: readonly number[] };
 
-/** A service with these pages; page tokens are their numbers. What is no page is thrown. */
+/** A service that returns these pages, whose tokens are their numbers, and throws these errors. */
 function service(pages: readonly (Page | Error)[]) {
   const asked: ListBlocksRequest[] = [];
   const answer = async (request: ListBlocksRequest): Promise<BlockPage> => {
     asked.push(request);
     const page = pages[asked.length - 1];
-    if (page === undefined) throw new Error(`a page too many: ${JSON.stringify(request)}`);
+    if (page === undefined) throw new Error(`more requests than pages: ${JSON.stringify(request)}`);
     if (page instanceof Error) throw page;
     const { indexes, ...rest } = page;
     const blocks = indexes.map((blockIndex) => ({ blockIndex, blockToken: `t${blockIndex}` }));
@@ -38,7 +38,7 @@ const positions = (asked: readonly ListBlocksRequest[]) =>
 
 const expired = new ColdsnapError('expired-page-token', 'PAGE_TOKEN_EXPIRED', 'too late');
 
-test('a list is all its pages, with the sizes in bytes', async () => {
+test('a list yields all its pages, with sizes in bytes', async () => {
   const { api, asked } = service([{ indexes: [0, 5] }, { indexes: [6] }, { indexes: [2047] }]);
   const sizes = new Set<string>();
   const pages: number[][] = [];
@@ -51,7 +51,7 @@ test('a list is all its pages, with the sizes in bytes', async () => {
   assert.deepEqual(positions(asked), ['start', '1', '2']);
 });
 
-test('one page is read ahead, and not more', async () => {
+test('exactly one page is read ahead', async () => {
   const { api, asked } = service([{ indexes: [1] }, { indexes: [2] }, { indexes: [3] }, { indexes: [4] }]);
   const pages = listBlocks(api, 'snap-1');
   assert.equal(asked.length, 0);
@@ -63,7 +63,7 @@ test('one page is read ahead, and not more', async () => {
   assert.equal((await pages.next()).done, true);
 });
 
-test('empty pages in between are no end', async () => {
+test('empty pages do not end a list', async () => {
   const { api } = service([
     { indexes: [] },
     { indexes: [] },
@@ -95,25 +95,25 @@ test('an expired page token is replaced by the index after the last block', asyn
   assert.deepEqual(positions(asked), ['start', '1', 9, '3', 10]);
 });
 
-test('a list that starts with nothing but an expired token starts anew', async () => {
+test('an expired token after empty pages starts the list over', async () => {
   const { api, asked } = service([{ indexes: [] }, expired, { indexes: [4] }]);
   assert.deepEqual(await indexesOf(listBlocks(api, 'snap-1')), [4]);
   assert.deepEqual(positions(asked), ['start', '1', 'start']);
 });
 
-test('a list can begin at an index and end below another', async () => {
+test('a list can start at one index and end below another', async () => {
   const { api, asked } = service([{ indexes: [100, 101] }, { indexes: [150, 200, 201] }, { indexes: [300] }]);
   assert.deepEqual(await indexesOf(listBlocks(api, 'snap-1', { from: 100, below: 200 })), [100, 101, 150]);
   assert.deepEqual(positions(asked), [100, '1']);
 });
 
-test('a list ends with the last block of the volume, whatever token it has', async () => {
+test('a list ends with the last block of the volume, even with a page token', async () => {
   const { api, asked } = service([{ indexes: [BLOCKS - 1], nextToken: 'more' }, { indexes: [] }]);
   assert.deepEqual(await indexesOf(listBlocks(api, 'snap-1')), [BLOCKS - 1]);
   assert.equal(asked.length, 1);
 });
 
-test('a failure of the page read ahead comes in its turn', async () => {
+test('a failure of the page read ahead is thrown in its turn', async () => {
   const failure = new ColdsnapError('permanent', 'X', 'no');
   const { api } = service([{ indexes: [1] }, failure]);
   const pages = listBlocks(api, 'snap-1');
@@ -122,7 +122,7 @@ test('a failure of the page read ahead comes in its turn', async () => {
   await assert.rejects(pages.next(), (error) => error === failure);
 });
 
-test('the signal goes to every request', async () => {
+test('the signal is passed to every request', async () => {
   const { signal } = new AbortController();
   const seen: unknown[] = [];
   const { api, asked } = service([{ indexes: [1] }, { indexes: [2] }]);
@@ -154,27 +154,31 @@ test('changed blocks keep the tokens of both sides', async () => {
 
 const token = 'x'.repeat(5000);
 const hostile: readonly [string, readonly Page[], RegExp][] = [
-  ['a block outside the volume', [{ indexes: [BLOCKS] }], /lists block 2048 of a volume that has 2048/],
+  ['a block outside the volume', [{ indexes: [BLOCKS] }], /lists block 2048, but the volume has 2048 blocks/],
   ['a negative index', [{ indexes: [-1] }], /block -1/],
-  ['half an index', [{ indexes: [1.5] }], /block 1\.5/],
-  ['an index that is no number', [{ indexes: [Number.NaN] }], /block NaN/],
+  ['a fractional index', [{ indexes: [1.5] }], /block 1\.5/],
+  ['an index that is not a number', [{ indexes: [Number.NaN] }], /block NaN/],
   ['a descending page', [{ indexes: [5, 4] }], /block 4 out of order/],
   ['a block twice', [{ indexes: [5, 5] }], /block 5 out of order/],
   ['a block of an earlier page', [{ indexes: [5, 6] }, { indexes: [6] }], /block 6 out of order/],
   ['a volume of 2^40 GiB', [{ indexes: [], volumeSizeGiB: 2 ** 40 }], /1099511627776 GiB/],
-  ['a volume of nothing', [{ indexes: [], volumeSizeGiB: 0 }], /0 GiB/],
+  ['a volume of 0 GiB', [{ indexes: [], volumeSizeGiB: 0 }], /0 GiB/],
   ['a volume without a size', [{ indexes: [], volumeSizeGiB: Number.NaN }], /NaN GiB/],
-  ['blocks of nothing', [{ indexes: [], blockSize: 0 }], /block has 0 bytes/],
-  ['blocks of a GiB', [{ indexes: [], blockSize: 2 ** 30 }], /block has 1073741824 bytes/],
-  ['blocks of 1,000 bytes', [{ indexes: [], blockSize: 1000 }], /block has 1000 bytes/],
-  ['blocks that do not divide the volume', [{ indexes: [], blockSize: 512 * 3 }], /do not divide/],
+  ['blocks of 0 bytes', [{ indexes: [], blockSize: 0 }], /block size of 0 bytes/],
+  ['blocks of a GiB', [{ indexes: [], blockSize: 2 ** 30 }], /block size of 1073741824 bytes/],
+  ['blocks of 1,000 bytes', [{ indexes: [], blockSize: 1000 }], /block size of 1000 bytes/],
+  [
+    'blocks that do not divide the volume',
+    [{ indexes: [], blockSize: 512 * 3 }],
+    /not a multiple of its block size/,
+  ],
   ['a volume that grows', [{ indexes: [1] }, { indexes: [2], volumeSizeGiB: 2 }], /changes the volume/],
   ['blocks that shrink', [{ indexes: [1] }, { indexes: [2], blockSize: 4096 }], /changes the volume/],
   ['an overlong page token', [{ indexes: [1], nextToken: token }, { indexes: [2] }], /overlong page token/],
 ];
 
 for (const [what, pages, message] of hostile) {
-  test(`a list with ${what} is refused`, async () => {
+  test(`a list with ${what} is rejected`, async () => {
     const { api } = service(pages);
     await assert.rejects(indexesOf(listBlocks(api, 'snap-1')), {
       class: 'permanent',
@@ -188,7 +192,7 @@ for (const [what, blockToken] of [
   ['an overlong token', token],
   ['no token', ''],
 ] as const) {
-  test(`a list with a block that has ${what} is refused`, async () => {
+  test(`a list with a block that has ${what} is rejected`, async () => {
     const page = { indexes: [], blocks: [{ blockIndex: 1, blockToken }] };
     await assert.rejects(indexesOf(listBlocks(service([page]).api, 'snap-1')), { code: 'BAD_LIST' });
   });
@@ -196,9 +200,9 @@ for (const [what, blockToken] of [
 
 for (const [what, nextToken] of [
   ['always the same', () => 'same'],
-  ['always another', (count: number) => `t${count}`],
+  ['always different', (count: number) => `t${count}`],
 ] as const) {
-  test(`empty pages without end are refused, their token ${what}`, async () => {
+  test(`endless empty pages are rejected, with a token that is ${what}`, async () => {
     let count = 0;
     const listSnapshotBlocks = async () => ({ ...SIZES, blocks: [], nextToken: nextToken(count++) });
     const api = { listSnapshotBlocks } as unknown as EbsDirectApi;

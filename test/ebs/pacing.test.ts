@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Pacer, type PacerOptions } from '../../src/ebs/pacing.ts';
 import { ColdsnapError } from '../../src/errors.ts';
 
-/** A pacer whose clock moves only when it sleeps or a request takes its time. */
+/** A pacer with a clock that advances only while it sleeps and in the test's requests. */
 function paced(options: Partial<PacerOptions> = {}) {
   const clock = { now: 0 };
   const pacer = new Pacer({
@@ -20,21 +20,21 @@ function paced(options: Partial<PacerOptions> = {}) {
 
 const throttle = () => Promise.reject(new ColdsnapError('throttle', 'THROTTLED', 'slow down'));
 
-test('requests stay a little under 1,000 a second', async () => {
+test('requests stay slightly below 1,000 per second', async () => {
   const { pacer, clock } = paced();
   for (let count = 0; count < 2_000; count++) await pacer.run(524_288, undefined, async () => {});
   const perSecond = 2_000 / (clock.now / 1000);
   assert.ok(perSecond > 950 && perSecond <= 1_030, `${perSecond}`);
 });
 
-test('a byte rate is kept', async () => {
+test('bytesPerSecond limits the payload rate', async () => {
   const { pacer, clock } = paced({ bytesPerSecond: 10 * 2 ** 20 });
   for (let count = 0; count < 100; count++) await pacer.run(524_288, undefined, async () => {});
   const rate = (100 * 524_288) / (clock.now / 1000) / 2 ** 20;
   assert.ok(rate > 9.5 && rate < 10.5, `${rate} MiB/s`);
 });
 
-test('a throttle cuts the rate that was really used, once a second, and it grows back by 10 a second', async () => {
+test('a throttle cuts the real rate, at most once a second, and it recovers by 10 per second', async () => {
   const { pacer, clock } = paced();
   for (let count = 0; count < 200; count++) {
     await pacer.run(1, undefined, async () => {
@@ -45,14 +45,14 @@ test('a throttle cuts the rate that was really used, once a second, and it grows
   const cut = pacer.requestsPerSecond;
   assert.ok(cut > 60 && cut < 75, `cut to ${cut} from 100 used`);
   await assert.rejects(pacer.run(1, undefined, throttle));
-  assert.ok(pacer.requestsPerSecond >= cut, 'a second throttle within the second is the same sign');
+  assert.ok(pacer.requestsPerSecond >= cut, 'a second throttle in the same second cuts nothing');
   clock.now += 10_000;
   assert.ok(Math.abs(pacer.requestsPerSecond - cut - 100) < 1);
   clock.now += 1_000_000;
   assert.equal(pacer.requestsPerSecond, 980);
 });
 
-test('the rate never falls to nothing', async () => {
+test('the rate never falls below 1 per second', async () => {
   const { pacer, clock } = paced();
   for (let count = 0; count < 50; count++) {
     clock.now += 1_001;
@@ -61,7 +61,7 @@ test('the rate never falls to nothing', async () => {
   assert.ok(pacer.requestsPerSecond >= 1);
 });
 
-test('a few are in flight at first, and with each block that is fast one more, up to all workers', async () => {
+test('16 requests are in flight at first, and one more per fast block, up to all workers', async () => {
   const { pacer } = paced();
   assert.equal(pacer.inFlightAllowed, 16);
   await pacer.run(1, undefined, async () => {});
@@ -76,14 +76,14 @@ for (const [idleMs, slowMs, middlingMs] of [
   [2_000, 600, 300],
   [2 ** 31 - 1, 20_000, 10_000],
 ] as const) {
-  test(`while blocks take ${slowMs} ms of an idle deadline of ${idleMs}, or stall, fewer are in flight`, async () => {
+  test(`slow blocks (${slowMs} ms with an idle deadline of ${idleMs} ms) and stalls halve the requests in flight`, async () => {
     const { pacer, clock } = paced({ idleMs });
     const taking = (ms: number) => async () => {
       clock.now += ms;
     };
     const stall = async () => {
       clock.now += 1;
-      throw new ColdsnapError('transient', 'STALLED', 'no byte moved');
+      throw new ColdsnapError('transient', 'STALLED', 'no data received');
     };
     await pacer.run(1, undefined, taking(slowMs));
     assert.equal(pacer.inFlightAllowed, 8);
@@ -96,7 +96,7 @@ for (const [idleMs, slowMs, middlingMs] of [
   });
 }
 
-test('what stalls together counts as one sign', async () => {
+test('concurrent stalls halve the requests in flight only once', async () => {
   const { pacer, clock } = paced();
   let stall: (error: Error) => void = () => {};
   const stalled = new Promise<void>((_resolve, reject) => {
@@ -105,12 +105,12 @@ test('what stalls together counts as one sign', async () => {
   const requests = Array.from({ length: 16 }, () => assert.rejects(pacer.run(1, undefined, () => stalled)));
   await new Promise(setImmediate);
   clock.now += 60_000;
-  stall(new ColdsnapError('transient', 'STALLED', 'no byte moved'));
+  stall(new ColdsnapError('transient', 'STALLED', 'no data received'));
   await Promise.all(requests);
   assert.equal(pacer.inFlightAllowed, 8);
 });
 
-test('no more than the allowed number are in flight, and an abort lets those that wait go', async () => {
+test('no more requests are in flight than allowed, and an abort rejects those that wait', async () => {
   const pacer = new Pacer({ workers: 2, idleMs: 60_000 });
   const controller = new AbortController();
   let finish: () => void = () => {};

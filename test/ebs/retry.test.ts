@@ -5,7 +5,7 @@ import { ColdsnapError, type ErrorClass } from '../../src/errors.ts';
 
 const context = { operation: 'GetSnapshotBlock', snapshotId: 'snap-1', block: 7 };
 
-/** A policy whose clock moves only when it sleeps, with jitter at its top. */
+/** A policy with maximum jitter and a clock that advances only while it sleeps. */
 function policyWithClock(options: RetryPolicyOptions = {}) {
   const clock = { now: 0, sleeps: [] as number[] };
   const policy = new RetryPolicy({
@@ -35,14 +35,14 @@ function failing(times: number, error: ColdsnapError) {
   return { attempt, calls };
 }
 
-test('a transient failure is repeated, with pauses that double up to 20 s', async () => {
+test('a transient failure is retried after pauses that double up to 20 s', async () => {
   const { policy, clock } = policyWithClock();
   const { attempt } = failing(10, failure('transient'));
   assert.equal(await policy.run(context, undefined, attempt), 'ok');
   assert.deepEqual(clock.sleeps, [100, 200, 400, 800, 1600, 3200, 6400, 12800, 20000, 20000]);
 });
 
-test('jitter is full: a pause can be anything down to nothing', async () => {
+test('jitter is full: a pause can be as short as 0 ms', async () => {
   const { policy, clock } = policyWithClock({ random: () => 0 });
   await policy.run(context, undefined, failing(3, failure('throttle')).attempt);
   assert.deepEqual(clock.sleeps, [0, 0, 0]);
@@ -57,7 +57,7 @@ for (const errorClass of [
   'gave-up',
   'expired-block-token',
 ] as const) {
-  test(`a failure of class ${errorClass} ends it at once`, async () => {
+  test(`a failure of class ${errorClass} is not retried`, async () => {
     const { policy, clock } = policyWithClock();
     const { attempt, calls } = failing(9, failure(errorClass));
     await assert.rejects(policy.run(context, undefined, attempt), { class: errorClass });
@@ -66,7 +66,7 @@ for (const errorClass of [
   });
 }
 
-test('without any success for the retry time it gives up, and says for how long nothing worked', async () => {
+test('retries end after the retry time without success, with the time in the message', async () => {
   const { policy, clock } = policyWithClock({ retryForMs: 60_000 });
   const running = policy.run(context, undefined, failing(1e6, failure('transient')).attempt);
   await assert.rejects(running, (error: ColdsnapError) => {
@@ -77,13 +77,13 @@ test('without any success for the retry time it gives up, and says for how long 
   assert.ok(clock.now >= 60_000 && clock.now < 90_000);
 });
 
-test('as long as other requests succeed there is hope', async () => {
+test('retries go on while other requests succeed', async () => {
   const { policy, clock } = policyWithClock({ retryForMs: 60_000 });
   let calls = 0;
   const result = await policy.run(context, undefined, async () => {
     calls++;
     if (clock.now > 300_000) return 'ok';
-    // Another request of the run succeeds in the meantime.
+    // Another request with the same policy succeeds.
     await policy.run({ operation: 'Other' }, undefined, async () => 'fine');
     throw failure('transient');
   });
@@ -91,7 +91,7 @@ test('as long as other requests succeed there is hope', async () => {
   assert.ok(calls > 10);
 });
 
-test('an endpoint that never answered is given up after 5 s as wrong configuration', async () => {
+test('an endpoint that never replied is a configuration error after 5 s', async () => {
   const { policy, clock } = policyWithClock();
   const { attempt } = failing(1e6, failure('transient', 'ENDPOINT_UNREACHABLE'));
   await assert.rejects(policy.run(context, undefined, attempt), {
@@ -101,7 +101,7 @@ test('an endpoint that never answered is given up after 5 s as wrong configurati
   assert.ok(clock.now < 15_000);
 });
 
-test('an endpoint that answered once and is gone now is an outage, waited for like any other', async () => {
+test('an endpoint that has replied before is retried for the full retry time', async () => {
   const { policy, clock } = policyWithClock({ retryForMs: 60_000 });
   await policy.run(context, undefined, async () => 'ok');
   const { attempt } = failing(1e6, failure('transient', 'ENDPOINT_UNREACHABLE'));
@@ -109,14 +109,14 @@ test('an endpoint that answered once and is gone now is an outage, waited for li
   assert.ok(clock.now >= 60_000);
 });
 
-test('wrong data are fetched eight times and no more, and stay an integrity failure', async () => {
+test('wrong data is fetched at most eight times and remains an integrity failure', async () => {
   const { policy } = policyWithClock();
   const { attempt, calls } = failing(1e6, failure('integrity'));
   await assert.rejects(policy.run(context, undefined, attempt), { class: 'integrity' });
   assert.equal(calls.count, 8);
 });
 
-test('expired credentials are refreshed once by all requests together, and refused as configuration the second time', async () => {
+test('concurrent requests share one refresh of expired credentials, and a second expiry is a configuration error', async () => {
   let refreshes = 0;
   const { policy } = policyWithClock({
     refreshCredentials: async () => {
@@ -133,7 +133,7 @@ test('expired credentials are refreshed once by all requests together, and refus
   assert.equal(calls.count, 2);
 });
 
-test('an abort ends a pause at once and is not retried', async () => {
+test('an abort during a pause ends it at once', async () => {
   const controller = new AbortController();
   const policy = new RetryPolicy({ random: () => 1, onRetry: () => controller.abort() });
   const { attempt, calls } = failing(1e6, failure('transient'));
@@ -141,7 +141,7 @@ test('an abort ends a pause at once and is not retried', async () => {
   assert.equal(calls.count, 1);
 });
 
-test('each repetition is reported with what failed, where, and the pause that follows', async () => {
+test('every retry is reported with operation, block, attempt and pause', async () => {
   const notices: unknown[] = [];
   const { policy } = policyWithClock({
     onRetry: ({ operation, block, attempt, delayMs }) => notices.push([operation, block, attempt, delayMs]),

@@ -1,4 +1,4 @@
-/** What the SDK's way checks beyond the contract: replies that no honest service gives. */
+/** Invalid replies that the contract tests do not cover, over the SDK. */
 import assert from 'node:assert/strict';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -8,7 +8,7 @@ import { checkDeadlines, clientConfig } from '../../src/ebs/connect.ts';
 import { SdkEbsApi } from '../../src/ebs/sdk-api.ts';
 import { ACCESS_KEY, connect, REGION, SECRET, stacks, withBlock } from './contract.ts';
 
-/** The SDK's way to a server that answers as told. */
+/** The SDK's API connected to a server with this listener. */
 async function answeredBy(t: TestContext, listener: RequestListener) {
   const server = createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -27,7 +27,7 @@ async function answeredBy(t: TestContext, listener: RequestListener) {
   return api;
 }
 
-/** The SDK's way to a service whose replies are this JSON. */
+/** The SDK's API connected to a service that always replies with this JSON. */
 function answering(t: TestContext, status: number, body: unknown) {
   return answeredBy(t, (_request, response) => {
     response.writeHead(status, { 'content-type': 'application/json', 'x-amzn-RequestId': 'the-id' });
@@ -37,7 +37,7 @@ function answering(t: TestContext, status: number, body: unknown) {
 
 const start = { volumeSizeGiB: 1, clientToken: 'x' };
 
-test('a snapshot cannot have an ID that is a path, has control characters, or has no end', async (t) => {
+test('a new snapshot with an ID that is a path, has control characters or is too long is rejected', async (t) => {
   for (const SnapshotId of [
     '../x',
     'snap-1/../../x',
@@ -51,19 +51,19 @@ test('a snapshot cannot have an ID that is a path, has control characters, or ha
   }
 });
 
-test('a snapshot that was started must have an ID', async (t) => {
+test('a new snapshot without an ID is rejected', async (t) => {
   const api = await answering(t, 201, { Status: 'pending', BlockSize: 524_288, VolumeSize: 1 });
   await assert.rejects(api.startSnapshot(start), { class: 'transient', code: 'BAD_REPLY' });
 });
 
 for (const blockSize of [undefined, 0, -512, 511, 1000, 2 ** 30]) {
-  test(`a snapshot that was started cannot have blocks of ${blockSize} bytes`, async (t) => {
+  test(`a new snapshot with blocks of ${blockSize} bytes is rejected`, async (t) => {
     const api = await answering(t, 201, { SnapshotId: 'snap-1', VolumeSize: 1, BlockSize: blockSize });
     await assert.rejects(api.startSnapshot(start), { class: 'permanent', code: 'BAD_REPLY' });
   });
 }
 
-test('a page of HTML as list is not taken for one', async (t) => {
+test('an HTML page is not accepted as a list', async (t) => {
   const api = await answeredBy(t, (_request, response) => response.end('<html>Please log in</html>'));
   await assert.rejects(api.listSnapshotBlocks({ snapshotId: 'snap-1' }), {
     class: 'transient',
@@ -71,7 +71,7 @@ test('a page of HTML as list is not taken for one', async (t) => {
   });
 });
 
-test('a page cut in the middle is not taken for a page', async (t) => {
+test('a truncated page is not accepted as a list', async (t) => {
   const connected = await connect(t, stacks[0]!);
   const { block } = await withBlock(connected);
   connected.emulator.setFaults([{ action: { type: 'malformed-json' } }]);
@@ -79,13 +79,13 @@ test('a page cut in the middle is not taken for a page', async (t) => {
   await assert.rejects(connected.api.listSnapshotBlocks({ snapshotId }), { class: 'transient' });
 });
 
-test('a list without entries and sizes is passed on as it is, for the check of lists', async (t) => {
+test('a list without entries and sizes is passed on to the checks of pages', async (t) => {
   const api = await answering(t, 200, {});
   const page = await api.listSnapshotBlocks({ snapshotId: 'snap-1' });
   assert.deepEqual(page, { blocks: [], volumeSizeGiB: Number.NaN, blockSize: Number.NaN });
 });
 
-test('a list without end stops being read', async (t) => {
+test('an endless list is not read beyond 32 MiB', async (t) => {
   let sent = 0;
   const api = await answeredBy(t, (_request, response) => {
     const chunk = Buffer.alloc(2 ** 20, ' ');
@@ -102,7 +102,7 @@ test('a list without end stops being read', async (t) => {
   assert.ok(sent < 100 * 2 ** 20, `${sent} bytes were read`);
 });
 
-test('a list that announces a GiB is not read at all', async (t) => {
+test('a list with a Content-Length of 1 GiB is not read', async (t) => {
   const api = await answeredBy(t, (_request, response) => {
     response.writeHead(200, { 'content-length': 2 ** 30 });
     response.write('{');
@@ -110,7 +110,7 @@ test('a list that announces a GiB is not read at all', async (t) => {
   await assert.rejects(api.listSnapshotBlocks({ snapshotId: 'snap-1' }), { code: 'BAD_REPLY' });
 });
 
-test('an abort of a list ends it', async (t) => {
+test('an abort ends a list request', async (t) => {
   const { api, emulator } = await connect(t, stacks[0]!);
   emulator.setFaults([{ action: { type: 'stall' } }]);
   const abort = new AbortController();
@@ -122,7 +122,7 @@ test('an abort of a list ends it', async (t) => {
   await ended;
 });
 
-test('a borrowed client stays usable when the API is closed, an own one does not keep its connections', async (t) => {
+test('a borrowed client stays usable when the API is closed', async (t) => {
   const { client, emulator } = await connect(t, stacks[0]!);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
   const borrowed = new SdkEbsApi(client, { borrowed: true });

@@ -9,7 +9,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { exitCodeOf } from '../../src/cli/exit-codes.ts';
-import { listChangedBlocks } from '../../src/ebs/list/pages.ts';
+import { listChangedBlocks } from '../../src/ebs/list/block-list.ts';
 import { Service } from '../../src/ebs/service.ts';
 import type { Emulator, FaultAction, FaultRule } from '../../src/emulator/index.ts';
 import {

@@ -1,4 +1,4 @@
-/** Writes the heads of the two block requests, signed with the SDK client's credentials, region and clock. */
+/** Builds the heads of the two block requests, signed with the SDK client's credentials, region and clock. */
 import type { EBSClient } from '@aws-sdk/client-ebs';
 import { escapeUri } from '@smithy/core/protocols';
 import { version } from '../../version.ts';
@@ -8,7 +8,8 @@ import { UnsupportedReply } from './reply-head.ts';
 import { RequestSigner } from './request-signer.ts';
 
 const EMPTY_SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
-const SNAPSHOT_ID = /^[\w-]+$/;
+/** IDs that need no escaping in a path. */
+const PLAIN_ID = /^[\w-]+$/;
 
 export class BlockRequests {
   readonly #signer: RequestSigner;
@@ -23,8 +24,8 @@ export class BlockRequests {
   }
 
   /**
-   * The head of GetSnapshotBlock, down to the empty line.
-   * @throws UnsupportedReply for a snapshot ID or credentials that cannot be sent as they are
+   * The head of GetSnapshotBlock, with the empty line.
+   * @throws UnsupportedReply for a snapshot ID or credentials that need escaping
    */
   async get(request: GetBlockRequest): Promise<string> {
     const path = this.#path(request);
@@ -41,7 +42,7 @@ export class BlockRequests {
   }
 
   /**
-   * The head of PutSnapshotBlock, down to the empty line. The payload's hash is signed, and not computed here.
+   * The head of PutSnapshotBlock, with the empty line. The payload's digest is signed as its hash.
    * @param checksum the digest in base64
    * @throws UnsupportedReply as `get` does
    */
@@ -65,7 +66,7 @@ export class BlockRequests {
   }
 
   #path({ snapshotId, blockIndex }: { snapshotId: string; blockIndex: number }): string {
-    if (!SNAPSHOT_ID.test(snapshotId)) throw new UnsupportedReply('the snapshot ID needs escaping');
+    if (!PLAIN_ID.test(snapshotId)) throw new UnsupportedReply('the snapshot ID needs escaping');
     return `${this.#pathPrefix}/snapshots/${snapshotId}/blocks/${blockIndex}`;
   }
 }

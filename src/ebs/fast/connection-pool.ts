@@ -1,12 +1,13 @@
-/** At most so many connections to one origin, the most recently used first, and a queue for requests beyond. */
+/** A limited number of connections to one origin, and a queue for requests that wait for one. */
 import { type Deadlines, tlsContext } from '../connect.ts';
-import { Connection, type ConnectionOwner, type TlsSettings } from './connection.ts';
+import { Connection, type ConnectionOwner } from './connection.ts';
 import { Exchange, type ExchangeOptions } from './exchange.ts';
 import type { Origin } from './origin.ts';
+import type { TlsSettings } from './socket.ts';
 
-/** A connection that was free for longer may be gone without a word (NAT, load balancers): a new one is cheaper. */
+/** NAT and load balancers drop connections that were free for longer, without notice; a new one is cheaper. */
 const MAX_FREE_MS = 15_000;
-/** A connection this old is not used again, so that changes of DNS are followed. */
+/** A connection this old is not used again, so that DNS changes take effect. */
 const MAX_AGE_MS = 300_000;
 
 export class ConnectionPool implements ConnectionOwner {
@@ -15,7 +16,7 @@ export class ConnectionPool implements ConnectionOwner {
   readonly #deadlines: Deadlines;
   readonly #tls: TlsSettings | undefined;
   readonly #open = new Set<Connection>();
-  /** The last one was free most recently. */
+  /** In the order in which they became free. */
   readonly #free: Connection[] = [];
   readonly #queue: Exchange[] = [];
   #idleTimer: NodeJS.Timeout | undefined;
@@ -30,13 +31,13 @@ export class ConnectionPool implements ConnectionOwner {
 
   /**
    * Makes one request. Rejects with UnsupportedReply, what `accept` threw, the network's error, or class `aborted`.
-   * A request on a connection that turns out to have been closed meanwhile is made again, once.
+   * A request is repeated once when its connection turns out to have been closed while it was free.
    */
   request(options: ExchangeOptions): Promise<void> {
     return new Promise((resolve, reject) => this.#start(new Exchange(options, resolve, reject)));
   }
 
-  /** Closes the free connections; those in use close when their reply is complete. */
+  /** Closes the free connections only. */
   close(): void {
     for (const connection of [...this.#free]) connection.destroy();
   }
@@ -48,9 +49,9 @@ export class ConnectionPool implements ConnectionOwner {
     }
     const next = this.#queue.shift();
     if (next !== undefined) {
-      connection.begin(next);
+      connection.start(next);
     } else {
-      connection.rest();
+      connection.release();
       this.#free.push(connection);
     }
   }
@@ -61,7 +62,7 @@ export class ConnectionPool implements ConnectionOwner {
     if (at >= 0) this.#free.splice(at, 1);
     if (exchange !== undefined) {
       if (connection.wasStale && !exchange.repeated && error.name !== 'TimeoutError') {
-        // The others were left alone for as long, or longer.
+        // The other connections have been free for at least as long.
         this.close();
         exchange.repeated = true;
         this.#start(exchange);
@@ -77,7 +78,7 @@ export class ConnectionPool implements ConnectionOwner {
   #start(exchange: Exchange): void {
     const connection = this.#takeFree() ?? this.#connect();
     if (connection !== undefined) {
-      connection.begin(exchange);
+      connection.start(exchange);
     } else {
       this.#queue.push(exchange);
       exchange.cancel = () => {
@@ -94,7 +95,7 @@ export class ConnectionPool implements ConnectionOwner {
       connection.destroy();
       return undefined;
     }
-    connection.wake();
+    connection.acquire();
     return connection;
   }
 
@@ -106,7 +107,7 @@ export class ConnectionPool implements ConnectionOwner {
     return connection;
   }
 
-  /** One timer for all: a timer of each socket's own would be touched by every chunk. */
+  /** One timer for all connections: timers of single sockets would be reset by every chunk. */
   #startIdleChecks(): void {
     const { idleMs } = this.#deadlines;
     this.#idleTimer ??= setInterval(() => {

@@ -1,58 +1,51 @@
 /**
- * One HTTP/1.1 keep-alive connection, carrying one request at a time. Node hands received bytes straight into the memory
- * that `onread` names, so a block's body lands in the caller's buffer without streams, chunks and copies.
+ * One HTTP/1.1 keep-alive connection that carries one request at a time. Node writes received bytes directly into the
+ * memory that `onread` names, so a block's body reaches the caller's buffer without streams or copies.
  */
-import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
-import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls';
+import type { OnReadOpts, Socket } from 'node:net';
 import type { Deadlines } from '../connect.ts';
 import { isError } from './error-reply.ts';
 import type { Exchange } from './exchange.ts';
 import type { Origin } from './origin.ts';
 import { MAX_HEAD_BYTES, parseReplyHead, UnsupportedReply } from './reply-head.ts';
+import { openSocket, type TlsSettings } from './socket.ts';
 
 /**
- * Bytes of payload given to the socket at a time: a third of the usual block. All at once would need as much memory again for
- * each connection, since Node encrypts at once what it is given; 64 KiB would cost a third more CPU.
+ * Bytes of payload per write, a third of the usual block. Node encrypts a whole write at once, so writing all of it would
+ * need as much memory again per connection; 64 KiB would cost a third more CPU.
  */
 const PIECE_BYTES = 176 * 1024;
-/** On a slow line, each piece that has left is a sign of life, and must come before the idle deadline does. */
+/** On a slow network, each written piece counts as progress and must fit in the idle deadline. */
 const SLOW_PIECE_BYTES = 32 * 1024;
-/** A line that takes longer for a request is slow. At the deadline of a minute, half a KiB a second is enough. */
+/** A request that takes longer means a slow network. With the default deadline, 0.5 KiB/s is still enough. */
 const SLOW_MS = 5_000;
 
 const END_OF_HEAD = Buffer.from('\r\n\r\n');
 
-/** TLS settings that all connections share: making a context costs more than a handshake. */
-export interface TlsSettings {
-  readonly context: SecureContext;
-  /** Of an earlier connection, to resume. */
-  session: Buffer | undefined;
-}
-
-/** Who is told what becomes of a connection. */
+/** Receives a connection's events. */
 export interface ConnectionOwner {
-  /** A reply is complete and the connection can take the next request. */
+  /** A reply is complete, and the connection can take the next request. */
   free(connection: Connection): void;
-  /** The connection is destroyed; `exchange` was on it. */
+  /** The connection was destroyed while it carried `exchange`, if any. */
   lost(connection: Connection, exchange: Exchange | undefined, error: Error): void;
 }
 
 export class Connection {
-  /** `performance.now()` when it was opened, and when it last became free. */
+  /** `performance.now()` when the connection was opened, and when it last became free. */
   readonly openedAt = performance.now();
   freeSince = 0;
-  /** Requests that were answered in full. */
+  /** Complete replies received. */
   answered = 0;
   readonly #owner: ConnectionOwner;
   readonly #socket: Socket;
   readonly #connectTimer: NodeJS.Timeout;
-  /** Takes the heads of replies, and whatever comes when nothing should. */
+  /** Receives heads of replies and unexpected data. */
   readonly #head = Buffer.allocUnsafeSlow(MAX_HEAD_BYTES);
   #headLength = 0;
   #connected = false;
   #destroyed = false;
   #exchange: Exchange | undefined;
-  /** Where the body goes, once the head was accepted. */
+  /** Receives the body, once the head was accepted. */
   #body: Uint8Array | undefined;
   #bodyLength = 0;
   #isError = false;
@@ -61,10 +54,10 @@ export class Connection {
   #sentAt = 0;
   #pieceBytes = SLOW_PIECE_BYTES;
   #keepAlive = true;
-  /** Counts what moves, in either direction. */
-  #moves = 0;
-  #movesSeen = 0;
-  #movedAt = 0;
+  /** Reads and writes so far, and what the last idle check saw. */
+  #transfers = 0;
+  #transfersSeen = 0;
+  #progressAt = 0;
 
   constructor(origin: Origin, tls: TlsSettings | undefined, deadlines: Deadlines, owner: ConnectionOwner) {
     this.#owner = owner;
@@ -75,38 +68,19 @@ export class Connection {
         return true;
       },
     };
-    const where = { host: origin.host, port: origin.port, noDelay: true, onread };
-    if (tls === undefined) {
-      this.#socket = connectTcp(where, () => this.#ready());
-    } else {
-      const socket: TLSSocket = connectTls(
-        {
-          ...where,
-          secureContext: tls.context,
-          rejectUnauthorized: true,
-          ALPNProtocols: ['http/1.1'],
-          ...(isIP(origin.host) === 0 ? { servername: origin.host } : {}),
-          ...(tls.session === undefined ? {} : { session: tls.session }),
-        },
-        () => this.#ready(),
-      );
-      socket.on('session', (session: Buffer) => {
-        tls.session = session;
-      });
-      this.#socket = socket;
-    }
+    this.#socket = openSocket(origin, tls, onread, () => this.#ready());
     this.#socket.on('error', (error) => this.#fail(error));
     this.#socket.on('end', () => this.#fail(new Error('the service closed the connection')));
     this.#socket.on('close', () => this.#fail(new Error('the connection was closed')));
     const { connectMs } = deadlines;
     this.#connectTimer = setTimeout(
-      () => this.#fail(deadlineError(`no connection within ${connectMs / 1000} s`)),
+      () => this.#fail(timeoutError(`no connection within ${connectMs / 1000} s`)),
       connectMs,
     );
   }
 
-  /** Carries out an exchange; only for a connection that is new or free. Sent when the connection is established. */
-  begin(exchange: Exchange): void {
+  /** Carries out an exchange on a new or free connection. It is sent as soon as the connection is established. */
+  start(exchange: Exchange): void {
     this.#exchange = exchange;
     exchange.cancel = () => {
       this.#exchange = undefined;
@@ -115,34 +89,35 @@ export class Connection {
     if (this.#connected) this.#send(exchange);
   }
 
-  /** Whether an exchange failed here only because the connection was already closed at the other end. */
+  /** Whether a kept connection failed before any byte of the reply: the service had probably closed it already. */
   get wasStale(): boolean {
     return this.answered > 0 && this.#headLength === 0 && this.#body === undefined;
   }
 
-  /** Destroys the connection if its exchange has not moved a byte for `idleMs`. */
+  /** Destroys the connection if its exchange has made no progress for `idleMs`. */
   checkIdle(now: number, idleMs: number): void {
     if (this.#exchange === undefined || !this.#connected) return;
-    if (this.#moves !== this.#movesSeen) {
-      this.#movesSeen = this.#moves;
-      this.#movedAt = now;
-    } else if (now - this.#movedAt >= idleMs) {
-      this.#fail(deadlineError(`no byte moved for ${idleMs / 1000} s`));
+    if (this.#transfers !== this.#transfersSeen) {
+      this.#transfersSeen = this.#transfers;
+      this.#progressAt = now;
+    } else if (now - this.#progressAt >= idleMs) {
+      this.#fail(timeoutError(`no data sent or received for ${idleMs / 1000} s`));
     }
   }
 
-  /** A free connection does not keep the process alive. */
-  rest(): void {
+  /** Marks the connection as free; it does not keep the process alive. */
+  release(): void {
     this.freeSince = performance.now();
     this.#socket.unref();
   }
 
-  wake(): void {
+  /** Takes a free connection into use. */
+  acquire(): void {
     this.#socket.ref();
   }
 
   destroy(): void {
-    this.#fail(new Error('the connection was given up'));
+    this.#fail(new Error('the connection was discarded'));
   }
 
   #ready(): void {
@@ -153,11 +128,11 @@ export class Connection {
 
   #send(exchange: Exchange): void {
     this.#sentAt = performance.now();
-    this.#movedAt = this.#sentAt;
-    this.#movesSeen = this.#moves;
+    this.#progressAt = this.#sentAt;
+    this.#transfersSeen = this.#transfers;
     this.#socket.write(exchange.head, 'latin1');
     if (exchange.payload === undefined) return;
-    // Not corked: for TLS, Node would copy head and payload together first.
+    // Not corked: with TLS, Node would first copy head and payload together.
     this.#payloadSent = 0;
     this.#payloadWritten = false;
     this.#sendPiece(exchange.payload);
@@ -168,9 +143,9 @@ export class Connection {
     const end = Math.min(start + this.#pieceBytes, payload.length);
     this.#payloadSent = end;
     this.#socket.write(payload.subarray(start, end), () => {
-      // After a failure the callback still comes; there is nothing more to do then.
+      // The callback also comes after a failure.
       if (this.#destroyed) return;
-      this.#moves++;
+      this.#transfers++;
       if (end < payload.length) {
         this.#sendPiece(payload);
       } else {
@@ -181,8 +156,8 @@ export class Connection {
   }
 
   /**
-   * Asked after each callback, and before the first: where the next bytes go. Never empty memory, which would make Node's
-   * TLS try for ever; and never a caller's once the connection is destroyed.
+   * The memory for the next bytes, requested before each read. Never empty, which would make Node's TLS loop endlessly,
+   * and never the caller's once the connection is destroyed.
    */
   #nextBuffer(): Uint8Array {
     if (this.#destroyed) return this.#head;
@@ -190,17 +165,17 @@ export class Connection {
     if (body === undefined)
       return this.#headLength === 0 ? this.#head : this.#head.subarray(this.#headLength);
     const missing = body.length - this.#bodyLength;
-    // For each 16 KiB of TLS; on a Buffer, subarray would cost twice as much.
+    // Runs for each 16 KiB of TLS data; Buffer.subarray would cost twice as much.
     return missing > 0
       ? new Uint8Array(body.buffer, body.byteOffset + this.#bodyLength, missing)
       : this.#head;
   }
 
   #receive(length: number): void {
-    this.#moves++;
+    this.#transfers++;
     const body = this.#body;
     if (this.#exchange === undefined || this.#bodyLength === body?.length) {
-      this.#fail(new Error('the service sent what nobody asked for'));
+      this.#fail(new Error('the service sent unexpected data'));
     } else if (body !== undefined) {
       this.#bodyLength += length;
       this.#finishIfComplete();
@@ -258,8 +233,8 @@ export class Connection {
   }
 }
 
-/** Named as the SDK's own timeouts are, so that both are judged alike. */
-function deadlineError(message: string): Error {
+/** An error with the name of the SDK's timeouts, so that both get the same class. */
+function timeoutError(message: string): Error {
   const error = new Error(message);
   error.name = 'TimeoutError';
   return error;

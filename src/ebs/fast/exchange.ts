@@ -3,11 +3,11 @@ import { abortedError } from '../../cancel.ts';
 import type { ReplyHead } from './reply-head.ts';
 
 export interface ExchangeOptions {
-  /** Request line and header fields, down to the empty line. */
+  /** Request line and header fields, with the empty line. */
   readonly head: string;
   readonly payload?: Uint8Array;
   /**
-   * Judges the reply by its head, and says where the body goes: memory of exactly its length. What it throws fails the
+   * Checks the head of the reply and returns memory of exactly the body's length. An error that it throws fails the
    * exchange.
    */
   readonly accept: (head: ReplyHead) => Uint8Array;
@@ -15,16 +15,16 @@ export interface ExchangeOptions {
 }
 
 /**
- * Settles exactly once. When it rejects, the connection it was on has been destroyed before: nothing is written into
- * the body's memory any more, nor read from the payload's.
+ * Settles exactly once. Before it rejects, its connection is destroyed, so nothing more is written into the body's memory
+ * or read from the payload's.
  */
 export class Exchange {
   readonly head: string;
   readonly payload: Uint8Array | undefined;
   readonly accept: (head: ReplyHead) => Uint8Array;
-  /** Whether it was already made a second time, because a connection had gone stale. */
+  /** Whether it has been repeated because its first connection was stale. */
   repeated = false;
-  /** Called when the signal fires, to take it out of the queue or off its connection. */
+  /** Called when the signal fires: removes it from the queue or destroys its connection. */
   cancel: (() => void) | undefined;
   readonly #signal: AbortSignal | undefined;
   readonly #resolve: () => void;
@@ -37,7 +37,7 @@ export class Exchange {
     this.#signal = options.signal;
     this.#resolve = resolve;
     this.#reject = reject;
-    // The exchange is its own listener: no closure for each request.
+    // The exchange is its own listener, which saves a closure per request.
     this.#signal?.addEventListener('abort', this);
   }
 

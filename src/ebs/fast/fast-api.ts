@@ -1,31 +1,20 @@
 /**
- * Block data without the SDK's HTTP handler, whose stream bodies cost more than TLS does. It understands exactly one thing,
- * a block sent or taken as it should be. An error that arrives whole is given to the SDK to be parsed and named; any other
- * reply closes the connection, and the request is made again through the SDK. Everything that is not about blocks goes to
- * the SDK anyway.
+ * Block data over our own connections: the SDK's HTTP handler turns bodies into streams, which cost more than TLS. This
+ * code understands only successful block replies. The SDK parses error replies that arrive complete. After any other
+ * reply the connection is closed and the request repeated through the SDK. All other calls go to the SDK.
  *
- * Failures that have no reply to parse (no connection, connection lost, nothing moving) are not repeated there: another
- * client would learn nothing more, and wait a second time.
+ * A failure without a reply (no connection, lost, stalled) is not repeated through the SDK: a second client would wait
+ * again and learn nothing more.
  */
 import type { EBSClient } from '@aws-sdk/client-ebs';
 import { abortedError } from '../../cancel.ts';
-import type {
-  BlockPage,
-  CallOptions,
-  ChangedBlockPage,
-  CompleteRequest,
-  EbsDirectApi,
-  GetBlockRequest,
-  ListBlocksRequest,
-  ListChangedBlocksRequest,
-  PutBlockRequest,
-  ReceivedBlock,
-  StartedSnapshot,
-  StartRequest,
-} from '../api.ts';
+import type { CallOptions, EbsDirectApi, GetBlockRequest, PutBlockRequest, ReceivedBlock } from '../api.ts';
 import type { Deadlines } from '../connect.ts';
-import { classify, withoutToken } from '../errors.ts';
-import { badBlock, checkBlockHeaders } from '../sdk-api.ts';
+import { ApiDecorator } from '../decorator.ts';
+import { classify } from '../errors.ts';
+import { withoutToken } from '../failure.ts';
+import { checkBlockHeaders, checkBodyLength, checkStoredChecksum } from '../reply-checks.ts';
+import { blockContext } from '../request-context.ts';
 import { BlockRequests } from './block-requests.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { type ErrorReply, errorReply, throwError } from './error-reply.ts';
@@ -34,46 +23,42 @@ import { directOrigin } from './origin.ts';
 import { MAX_HEAD_BYTES, type ReplyHead, UnsupportedReply } from './reply-head.ts';
 
 export interface FastBlockOptions {
-  /** Most connections at a time; requests beyond wait. */
+  /** Most connections at a time; further requests wait for one. */
   readonly connections: number;
   readonly deadlines: Deadlines;
 }
 
+/** Signed requests and connections for one endpoint. */
 interface Route {
   readonly requests: BlockRequests;
   readonly pool: ConnectionPool;
 }
 
-export class FastBlockApi implements EbsDirectApi {
-  readonly #fallback: EbsDirectApi;
+export class FastBlockApi extends ApiDecorator {
   readonly #client: EBSClient;
   readonly #options: FastBlockOptions;
   #route: Promise<Route | undefined> | undefined;
 
   /**
-   * @param fallback serves everything else; closed together with this
-   * @param client whose endpoint, region, credentials and clock are used
+   * @param sdk serves all other calls, and repeats requests whose replies are not understood here
+   * @param client source of the endpoint, region, credentials and clock
    */
-  constructor(fallback: EbsDirectApi, client: EBSClient, options: FastBlockOptions) {
-    this.#fallback = fallback;
+  constructor(sdk: EbsDirectApi, client: EBSClient, options: FastBlockOptions) {
+    super(sdk);
     this.#client = client;
     this.#options = options;
   }
 
-  async getSnapshotBlock(
+  override async getSnapshotBlock(
     request: GetBlockRequest,
     buffer: Uint8Array,
     options?: CallOptions,
   ): Promise<ReceivedBlock> {
-    const context = {
-      operation: 'GetSnapshotBlock',
-      snapshotId: request.snapshotId,
-      block: request.blockIndex,
-    };
+    const context = blockContext('GetSnapshotBlock', request);
     const signal = options?.signal;
     if (signal?.aborted) throw abortedError(signal);
     try {
-      const route = await this.#ready();
+      const route = await this.#findRoute();
       if (route !== undefined) {
         const head = await route.requests.get(request);
         if (signal?.aborted) throw abortedError(signal);
@@ -84,13 +69,7 @@ export class FastBlockApi implements EbsDirectApi {
             throw new UnsupportedReply(`HTTP ${status} with ${contentLength} bytes`);
           }
           received = checkBlockHeaders(context, buffer.length, reply);
-          if (contentLength !== received.dataLength) {
-            throw badBlock(
-              context,
-              `has ${contentLength} bytes where its header says ${received.dataLength}`,
-              requestId,
-            );
-          }
+          checkBodyLength(context, contentLength, received, requestId);
           return contentLength === buffer.length ? buffer : buffer.subarray(0, contentLength);
         };
         await this.#exchange(route, { head, signal, accept });
@@ -101,32 +80,26 @@ export class FastBlockApi implements EbsDirectApi {
         throw classify(withoutToken(error, request.blockToken), context, signal);
       }
     }
-    return this.#fallback.getSnapshotBlock(request, buffer, options);
+    return super.getSnapshotBlock(request, buffer, options);
   }
 
-  async putSnapshotBlock(request: PutBlockRequest, options?: CallOptions): Promise<void> {
-    const context = {
-      operation: 'PutSnapshotBlock',
-      snapshotId: request.snapshotId,
-      block: request.blockIndex,
-    };
+  override async putSnapshotBlock(request: PutBlockRequest, options?: CallOptions): Promise<void> {
+    const context = blockContext('PutSnapshotBlock', request);
     const signal = options?.signal;
     if (signal?.aborted) throw abortedError(signal);
     try {
-      const route = await this.#ready();
+      const route = await this.#findRoute();
       if (route !== undefined) {
         const { digest, data } = request;
         const checksum = Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString('base64');
         const head = await route.requests.put(request, checksum);
         if (signal?.aborted) throw abortedError(signal);
         const accept = ({ status, contentLength, checksum: stored, requestId }: ReplyHead) => {
-          if (status !== 201 || contentLength > sink.length) {
+          if (status !== 201 || contentLength > ignoredBody.length) {
             throw new UnsupportedReply(`HTTP ${status} with ${contentLength} bytes`);
           }
-          if (stored !== undefined && stored !== checksum) {
-            throw badBlock(context, 'was stored with another checksum', requestId);
-          }
-          return sink.subarray(0, contentLength);
+          checkStoredChecksum(context, checksum, stored, requestId);
+          return ignoredBody.subarray(0, contentLength);
         };
         await this.#exchange(route, { head, payload: data, signal, accept });
         return;
@@ -134,34 +107,18 @@ export class FastBlockApi implements EbsDirectApi {
     } catch (error) {
       if (!(error instanceof UnsupportedReply)) throw classify(error, context, signal);
     }
-    return this.#fallback.putSnapshotBlock(request, options);
+    return super.putSnapshotBlock(request, options);
   }
 
-  listSnapshotBlocks(request: ListBlocksRequest, options?: CallOptions): Promise<BlockPage> {
-    return this.#fallback.listSnapshotBlocks(request, options);
-  }
-
-  listChangedBlocks(request: ListChangedBlocksRequest, options?: CallOptions): Promise<ChangedBlockPage> {
-    return this.#fallback.listChangedBlocks(request, options);
-  }
-
-  startSnapshot(request: StartRequest, options?: CallOptions): Promise<StartedSnapshot> {
-    return this.#fallback.startSnapshot(request, options);
-  }
-
-  completeSnapshot(request: CompleteRequest, options?: CallOptions): Promise<string> {
-    return this.#fallback.completeSnapshot(request, options);
-  }
-
-  close(): void {
+  override close(): void {
     this.#route?.then(
       (route) => route?.pool.close(),
       () => {},
     );
-    this.#fallback.close();
+    super.close();
   }
 
-  /** Makes a request; has the SDK throw the error that comes as its reply. */
+  /** Sends a request; an error reply is thrown as the SDK's exception. */
   async #exchange({ pool }: Route, options: ExchangeOptions): Promise<void> {
     let error: ErrorReply | undefined;
     const accept = (reply: ReplyHead) => {
@@ -172,16 +129,16 @@ export class FastBlockApi implements EbsDirectApi {
     if (error !== undefined) await throwError(this.#client, error);
   }
 
-  /** Where requests go and how they are signed; undefined when only the SDK can reach the endpoint. */
-  #ready(): Promise<Route | undefined> {
-    this.#route ??= this.#findRoute().catch((error: unknown) => {
+  /** The route, made on first use; undefined when only the SDK can reach the endpoint. */
+  #findRoute(): Promise<Route | undefined> {
+    this.#route ??= this.#makeRoute().catch((error: unknown) => {
       this.#route = undefined;
       throw error;
     });
     return this.#route;
   }
 
-  async #findRoute(): Promise<Route | undefined> {
+  async #makeRoute(): Promise<Route | undefined> {
     const origin = await directOrigin(this.#client);
     if (origin === undefined) return undefined;
     const { connections, deadlines } = this.#options;
@@ -192,5 +149,5 @@ export class FastBlockApi implements EbsDirectApi {
   }
 }
 
-/** Bodies of replies that say nothing more than their heads, `{}`, go where nobody looks. */
-const sink = Buffer.allocUnsafe(MAX_HEAD_BYTES);
+/** Receives the bodies of replies to puts, which are not used. */
+const ignoredBody = Buffer.allocUnsafe(MAX_HEAD_BYTES);

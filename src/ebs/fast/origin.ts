@@ -1,27 +1,27 @@
-/** Where block requests go: the endpoint as the SDK resolves it, if it can be reached without the SDK's help. */
+/** The endpoint of block requests, as the SDK resolves it, if it can be reached without the SDK. */
 import { type EBSClient, GetSnapshotBlockCommand } from '@aws-sdk/client-ebs';
 import { getEndpointFromInstructions } from '@smithy/core/endpoints';
 import { behindProxy } from '../connect.ts';
 
 export interface Origin {
   readonly secure: boolean;
-  /** Host name or address, an IPv6 one without brackets. */
+  /** Host name or address; IPv6 addresses without brackets. */
   readonly host: string;
   readonly port: number;
   /** Value of the Host header. */
   readonly authority: string;
-  /** Path that precedes every request's, without a slash at its end; mostly empty. */
+  /** Path before that of every request, without a trailing slash; usually empty. */
   readonly pathPrefix: string;
 }
 
-/** Segments that read the same escaped and unescaped, as signing does. */
+/** Paths that escaping, and therefore signing, does not change. */
 const PLAIN_PATH = /^\/$|^(\/[\w.~-]+)+$/;
 
 /**
  * Resolves the endpoint with the client's own region, FIPS, dual-stack and endpoint settings.
  *
- * @returns undefined when only the SDK's way leads there: through a proxy, with settings of the endpoint's own, or
- *   under a path that needs escaping
+ * @returns undefined when only the SDK can reach the endpoint: through a proxy, with headers or authentication of its
+ *   own, or under a path that needs escaping
  */
 export async function directOrigin(client: EBSClient): Promise<Origin | undefined> {
   const endpoint = await getEndpointFromInstructions({}, GetSnapshotBlockCommand, { ...client.config });

@@ -1,12 +1,9 @@
-/**
- * Reads the head of a reply, strictly: what is not exactly the one kind of reply that the block path understands, is not
- * understood at all.
- */
+/** Parses the head of a reply, strictly: anything unusual is unsupported and handled by the SDK. */
 
-/** Longest head that is read; the service's own have about 400 bytes. */
+/** The longest head accepted; the service's have about 400 bytes. */
 export const MAX_HEAD_BYTES = 8_192;
 
-/** The head of a reply whose body has a known length. Header values as they came. */
+/** The head of a reply whose body has a known length. Header values are not checked. */
 export interface ReplyHead {
   readonly status: number;
   /** Bytes of body that follow. */
@@ -17,22 +14,22 @@ export interface ReplyHead {
   readonly checksum: string | undefined;
   readonly algorithm: string | undefined;
   readonly requestId: string | undefined;
-  /** All fields of an error, for the SDK to read; their names in lower case. */
+  /** All fields of an error reply, names in lower case, for the SDK. */
   readonly errorFields?: Readonly<Record<string, string>>;
 }
 
-/** The reply is not of the kind that is understood here; another client may be able to say what it is. */
+/** The fast path cannot handle a request or its reply; the SDK may. */
 export class UnsupportedReply extends Error {}
 
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** No control characters, so nothing that another reader of the same bytes could take for the end of a line. */
+/** No control characters, so that no other parser can see the end of a line in a value. */
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const DECIMAL = /^\d{1,15}$/;
 
 /**
  * Parses status line and header fields.
  *
- * @param text the head without the empty line that ends it, bytes as Latin-1
+ * @param text the head without its final empty line, bytes as Latin-1
  * @throws UnsupportedReply for another protocol version, a malformed line, a transfer coding, or no single Content-Length
  */
 export function parseReplyHead(text: string): ReplyHead {
@@ -80,10 +77,11 @@ export function parseReplyHead(text: string): ReplyHead {
       case 'transfer-encoding':
       case 'content-encoding':
       case 'upgrade':
-        throw new UnsupportedReply(`the body has another form (${name})`);
+        throw new UnsupportedReply(`the body is encoded (${name})`);
     }
   }
-  if (length === undefined || !DECIMAL.test(length)) throw new UnsupportedReply('there is no Content-Length');
+  if (length === undefined || !DECIMAL.test(length))
+    throw new UnsupportedReply('the head has no valid Content-Length');
   return {
     status,
     contentLength: Number(length),
@@ -102,12 +100,12 @@ function parseStatusLine(text: string, end: number): number {
   return Number(line.slice(9, 12));
 }
 
-function once(before: string | undefined, value: string): string {
-  if (before !== undefined) throw new UnsupportedReply('a header is there twice');
+function once(previous: string | undefined, value: string): string {
+  if (previous !== undefined) throw new UnsupportedReply('a header occurs twice');
   return value;
 }
 
-/** NaN for what is not a plain number, which no check of a length passes. */
+/** NaN for anything but a plain number; every check of a length rejects it. */
 function decimal(value: string): number {
   return DECIMAL.test(value) ? Number(value) : Number.NaN;
 }

@@ -1,79 +1,43 @@
-/**
- * A snapshot's block list as a stream of checked pages, one page read ahead, never all in memory: as objects a list
- * costs about 149 bytes a block, which at 16 TiB is more than Node's heap.
- */
+/** Pages of a list, each checked against the volume and the pages before it. */
 import { ColdsnapError } from '../../errors.ts';
-import { GIB, MAX_VOLUME_GIB } from '../../geometry.ts';
-import type { CallOptions, EbsDirectApi, ListPage, ListPosition } from '../api.ts';
-import { checkedBlockSize } from '../sdk-api.ts';
-import { listAhead } from './parallel.ts';
+import { type Geometry, GIB, MAX_VOLUME_GIB } from '../../geometry.ts';
+import type { CallOptions, ListPage, ListPosition } from '../api.ts';
+import { checkBlockSize } from '../reply-checks.ts';
 
-/** A page whose entries are known to be ascending, unique and within the volume. */
-export interface CheckedPage<Entry> {
-  readonly entries: readonly Entry[];
-  /** Bytes. */
-  readonly volumeSize: number;
-  /** Bytes. */
-  readonly blockSize: number;
+/** A page whose entries are ascending, unique and inside the volume. */
+export interface CheckedPage<E> extends Geometry {
+  readonly entries: readonly E[];
 }
 
-/** Empty pages are legal, an endless run of them is not; AWS's own are a handful. */
-const MAX_EMPTY_PAGES = 1_000;
-/** The service's tokens have at most 256 characters; some room for emulators. */
-const MAX_TOKEN_LENGTH = 4_096;
-
-/** One block as any list has it: an index, and tokens that are at most as long as tokens are. */
-export interface Entry {
+/** One block of any list: an index and at least one token. */
+export interface ListEntry {
   readonly blockIndex: number;
   readonly blockToken?: string;
   readonly firstBlockToken?: string;
   readonly secondBlockToken?: string;
 }
 
+export interface ListRange extends CallOptions {
+  /** First block index to list. Default 0. */
+  readonly from?: number;
+  /** List only blocks below this index. Default: to the end of the volume. */
+  readonly below?: number;
+}
+
 interface RawPage<E> extends ListPage {
   readonly entries: readonly E[];
 }
 
-export interface ListRange extends CallOptions {
-  /** First block index to list; 0 unless given. */
-  readonly from?: number;
-  /** List only blocks below this index; to the end unless given. */
-  readonly below?: number;
-}
+/** Empty pages are legal, but an endless run of them is not. AWS sends a handful. */
+const MAX_EMPTY_PAGES = 1_000;
+/** Characters. The service's tokens have at most 256; emulators may use more. */
+const MAX_TOKEN_LENGTH = 4_096;
 
 /**
- * Streams the blocks that a snapshot holds, from several parts of it at once where that is faster.
- *
- * @throws ColdsnapError code `BAD_LIST` for a list that cannot be true (index outside the volume, descending,
- *   sizes that change, pages without end)
+ * Streams one range of a list, one page read ahead. An expired page token is replaced by the index of the next block.
+ * @throws ColdsnapError class `permanent`, code `BAD_LIST` for a list that cannot be true; and what `fetchPage` throws
  */
-export function listBlocks(
-  api: Pick<EbsDirectApi, 'listSnapshotBlocks'>,
-  snapshotId: string,
-  range: ListRange = {},
-) {
-  const list = (part: ListRange) =>
-    checkedPages('ListSnapshotBlocks', snapshotId, part, async (position) => {
-      const page = await api.listSnapshotBlocks({ snapshotId, ...position }, range);
-      return { ...page, entries: page.blocks };
-    });
-  return listAhead(list, range);
-}
-
-/** Streams the blocks that differ between two snapshots of one lineage. Same checks as {@link listBlocks}. */
-export function listChangedBlocks(
-  api: EbsDirectApi,
-  firstSnapshotId: string,
-  secondSnapshotId: string,
-  range: ListRange = {},
-) {
-  return checkedPages('ListChangedBlocks', secondSnapshotId, range, async (position) => {
-    const page = await api.listChangedBlocks({ firstSnapshotId, secondSnapshotId, ...position }, range);
-    return { ...page, entries: page.changedBlocks };
-  });
-}
-
-async function* checkedPages<E extends Entry>(
+export async function* checkedPages<E extends ListEntry>(
   operation: string,
   snapshotId: string,
   range: ListRange,
@@ -81,7 +45,7 @@ async function* checkedPages<E extends Entry>(
 ): AsyncGenerator<CheckedPage<E>, void, undefined> {
   const check = new PageChecker(operation, snapshotId, range);
   let ahead = fetchPage(check.startPosition());
-  // A page read ahead can fail while nobody is waiting for it; it is awaited, and reported, in its turn.
+  // A failure of the page read ahead is thrown when that page is awaited, not before.
   ahead.catch(() => {});
   try {
     for (;;) {
@@ -90,7 +54,7 @@ async function* checkedPages<E extends Entry>(
         page = await ahead;
       } catch (error) {
         if (!(error instanceof ColdsnapError) || error.class !== 'expired-page-token') throw error;
-        // Page tokens live 60 minutes; a slow transfer outlives them. Indexes do not expire.
+        // Page tokens expire after 60 minutes, which a slow transfer exceeds. Indexes do not expire.
         page = await fetchPage(check.startPosition());
       }
       const checked = check.page(page);
@@ -107,13 +71,13 @@ async function* checkedPages<E extends Entry>(
   }
 }
 
-/** Remembers where the list is, and refuses what cannot follow. */
+/** Keeps the position in a list and rejects pages that cannot follow. */
 class PageChecker {
   finished = false;
   readonly #operation: string;
   readonly #snapshotId: string;
   readonly #below: number;
-  /** Index that the next entry must at least have. */
+  /** Lowest index that the next entry may have. */
   #next: number;
   #volumeSize = 0;
   #blockSize = 0;
@@ -127,11 +91,12 @@ class PageChecker {
     this.#below = range.below ?? Number.POSITIVE_INFINITY;
   }
 
+  /** Where to continue without a page token. */
   startPosition(): ListPosition {
     return this.#next === 0 ? {} : { startingBlockIndex: this.#next };
   }
 
-  page<E extends Entry>(page: RawPage<E>): CheckedPage<E> {
+  page<E extends ListEntry>(page: RawPage<E>): CheckedPage<E> {
     this.#checkGeometry(page);
     const blockCount = this.#volumeSize / this.#blockSize;
     let entries = page.entries;
@@ -142,7 +107,7 @@ class PageChecker {
         break;
       }
       if (!Number.isInteger(entry.blockIndex) || entry.blockIndex < 0 || entry.blockIndex >= blockCount) {
-        throw this.#bad(`lists block ${entry.blockIndex} of a volume that has ${blockCount}`);
+        throw this.#bad(`lists block ${entry.blockIndex}, but the volume has ${blockCount} blocks`);
       }
       if (entry.blockIndex < this.#next) throw this.#bad(`lists block ${entry.blockIndex} out of order`);
       if (!hasTokens(entry)) throw this.#bad(`has no usable token for block ${entry.blockIndex}`);
@@ -155,44 +120,54 @@ class PageChecker {
 
   #checkGeometry(page: ListPage): void {
     const context = { operation: this.#operation, snapshotId: this.#snapshotId };
-    const blockSize = checkedBlockSize(page.blockSize, context);
+    const blockSize = checkBlockSize(context, page.blockSize);
     const gib = page.volumeSizeGiB;
-    if (!Number.isInteger(gib) || gib < 1 || gib > MAX_VOLUME_GIB)
-      throw this.#bad(`says that the volume has ${gib} GiB`);
-    if ((gib * GIB) % blockSize !== 0)
-      throw this.#bad(`has blocks of ${blockSize} bytes, which do not divide the volume`);
+    if (!Number.isInteger(gib) || gib < 1 || gib > MAX_VOLUME_GIB) {
+      throw this.#bad(`reports a volume size of ${gib} GiB`);
+    }
+    if ((gib * GIB) % blockSize !== 0) {
+      throw this.#bad(`reports a volume size that is not a multiple of its block size, ${blockSize} bytes`);
+    }
     const changed =
       this.#volumeSize !== 0 && (this.#volumeSize !== gib * GIB || this.#blockSize !== blockSize);
-    if (changed) throw this.#bad('changes the volume or block size from one page to the next');
+    if (changed) throw this.#bad('changes the volume size or block size between pages');
     this.#volumeSize = gib * GIB;
     this.#blockSize = blockSize;
   }
 
-  #checkToken(page: RawPage<Entry>): void {
+  #checkToken(page: RawPage<ListEntry>): void {
     this.#emptyPages = page.entries.length === 0 ? this.#emptyPages + 1 : 0;
     if (page.nextToken === undefined) return;
     if (page.nextToken.length > MAX_TOKEN_LENGTH) throw this.#bad('has an overlong page token');
-    if (this.#emptyPages > MAX_EMPTY_PAGES)
+    if (this.#emptyPages > MAX_EMPTY_PAGES) {
       throw this.#bad(`has more than ${MAX_EMPTY_PAGES} empty pages in a row`);
-    if (this.#emptyPages > 1 && page.nextToken === this.#lastToken) throw this.#bad('goes round in circles');
+    }
+    if (this.#emptyPages > 1 && page.nextToken === this.#lastToken) {
+      throw this.#bad('repeats the same page token');
+    }
     this.#lastToken = page.nextToken;
   }
 
-  #bad(what: string): ColdsnapError {
-    return new ColdsnapError('permanent', 'BAD_LIST', `${this.#operation} of ${this.#snapshotId} ${what}`, {
-      operation: this.#operation,
-      snapshotId: this.#snapshotId,
-      hint: 'Nothing from this list is used; check that the endpoint is the EBS service.',
-    });
+  #bad(problem: string): ColdsnapError {
+    return new ColdsnapError(
+      'permanent',
+      'BAD_LIST',
+      `${this.#operation} of ${this.#snapshotId} ${problem}`,
+      {
+        operation: this.#operation,
+        snapshotId: this.#snapshotId,
+        hint: 'The list was discarded; check that the endpoint is the EBS service.',
+      },
+    );
   }
 }
 
-/** Whether there is a token, and none that is empty or overlong. */
-function hasTokens({ blockToken, firstBlockToken, secondBlockToken }: Entry): boolean {
-  const some = blockToken ?? firstBlockToken ?? secondBlockToken;
-  const sound =
+/** Whether the entry has a token, and none that is empty or overlong. */
+function hasTokens({ blockToken, firstBlockToken, secondBlockToken }: ListEntry): boolean {
+  const any = blockToken ?? firstBlockToken ?? secondBlockToken;
+  const valid =
     isTokenOrAbsent(blockToken) && isTokenOrAbsent(firstBlockToken) && isTokenOrAbsent(secondBlockToken);
-  return some !== undefined && sound;
+  return any !== undefined && valid;
 }
 
 function isTokenOrAbsent(token: string | undefined): boolean {

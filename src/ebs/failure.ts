@@ -1,0 +1,92 @@
+/** Reads whatever a request can throw: the SDK's exceptions, Node's network errors, anything else. */
+import { sanitize } from '../text.ts';
+
+/** A failure in one shape. All text is safe for a terminal. */
+export interface Failure {
+  readonly thrown: unknown;
+  /** Name of the exception, for example `ValidationException`. */
+  readonly name: string;
+  /** First line of the message; may be empty. */
+  readonly message: string;
+  /** The service's reason, for example `INVALID_BLOCK_TOKEN`. */
+  readonly reason: string | undefined;
+  /** Node's error code, for example `ECONNRESET`; may be empty. */
+  readonly code: string;
+  readonly httpStatus: number | undefined;
+  readonly requestId: string | undefined;
+}
+
+/** Fields of the SDK's exceptions and Node's network errors; all optional because anything can be thrown. */
+interface ThrownFields {
+  name?: string;
+  message?: string;
+  code?: string;
+  Code?: string;
+  Reason?: string;
+  $metadata?: { httpStatusCode?: number; requestId?: string };
+  $response?: { statusCode?: number; headers?: Record<string, string> };
+  /** Of an AggregateError, which Node throws without a message when no address of a host could be reached. */
+  errors?: readonly { message?: string }[];
+}
+
+/** Exceptions that ask for a lower rate. */
+export const throttleNames: ReadonlySet<string> = new Set([
+  'ThrottlingException',
+  'Throttling',
+  'RequestThrottledException',
+  'RequestThrottled',
+  'RequestLimitExceeded',
+  'ConcurrentLimitExceededException',
+  'TooManyRequestsException',
+]);
+
+/** The form of reasons; other text in their place is ignored. */
+const REASON = /^\w{1,100}$/;
+/** Shorter tokens could occur in ordinary words; the service's are several times as long. */
+const MIN_TOKEN_LENGTH = 16;
+
+/** @param thrown a value that a request threw */
+export function readFailure(thrown: unknown): Failure {
+  const fields = (
+    typeof thrown === 'object' && thrown !== null ? thrown : { message: String(thrown) }
+  ) as ThrownFields;
+  const { $metadata, $response } = fields;
+  const requestId = $metadata?.requestId ?? $response?.headers?.['x-amzn-requestid'];
+  return {
+    thrown,
+    name: sanitize(throttleInHeader(fields) ?? fields.name ?? fields.Code ?? 'Error'),
+    message: firstLine(fields.message || (fields.errors?.[0]?.message ?? '')),
+    reason: REASON.test(fields.Reason ?? '') ? fields.Reason : undefined,
+    code: fields.code ?? '',
+    httpStatus: $metadata?.httpStatusCode ?? $response?.statusCode,
+    requestId: requestId === undefined ? undefined : sanitize(requestId),
+  };
+}
+
+/**
+ * Replaces a token in every text of a thrown value, in place, and returns the value: the service repeats values that it
+ * refuses, and logs are read by others.
+ */
+export function withoutToken(thrown: unknown, token = ''): unknown {
+  if (token.length < MIN_TOKEN_LENGTH || typeof thrown !== 'object' || thrown === null) return thrown;
+  const fields = thrown as Record<string, unknown>;
+  // An error's message and stack are not enumerable.
+  for (const name of Object.getOwnPropertyNames(fields)) {
+    const value = fields[name];
+    if (typeof value !== 'string') continue;
+    const clean = value.replaceAll(token, '[redacted]').replaceAll(encodeURIComponent(token), '[redacted]');
+    if (clean !== value) fields[name] = clean;
+  }
+  return thrown;
+}
+
+/** The name of a throttle whose body could not be parsed; the header has it too. */
+function throttleInHeader({ name, $response }: ThrownFields): string | undefined {
+  const type = $response?.headers?.['x-amzn-errortype']?.split(':', 1)[0]?.split('#').at(-1);
+  return name === 'SyntaxError' && type !== undefined && throttleNames.has(type) ? type : undefined;
+}
+
+/** Messages can be whole HTML pages. */
+function firstLine(text: string): string {
+  return sanitize(text.split('\n', 1)[0] ?? '');
+}

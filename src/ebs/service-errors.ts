@@ -1,0 +1,150 @@
+/** Error replies of the EBS direct APIs and EC2, by the name of the exception or else by HTTP status. */
+import type { ColdsnapError } from '../errors.ts';
+import type { MakeError } from './errors.ts';
+import { type Failure, throttleNames } from './failure.ts';
+
+/** Refused for its time or the age of the credentials: new credentials or a corrected clock may help, once. */
+const expiredNames = new Set([
+  'ExpiredToken',
+  'ExpiredTokenException',
+  'RequestExpired',
+  'RequestTimeTooSkewed',
+  'RequestInTheFuture',
+  'InvalidSignatureException',
+  'SignatureDoesNotMatch',
+]);
+
+const credentialNames = new Set([
+  'CredentialsProviderError',
+  'TokenProviderError',
+  'UnrecognizedClientException',
+  'InvalidClientTokenId',
+  'MissingAuthenticationTokenException',
+  'MissingAuthenticationToken',
+  'AuthFailure',
+  'OptInRequired',
+]);
+
+const deniedNames = new Set(['AccessDeniedException', 'AccessDenied', 'UnauthorizedOperation']);
+
+/** Reasons of validation errors that may not occur the next time. */
+const transientReasons = new Set(['WRITE_REQUEST_TIMEOUT', 'CONFLICTING_BLOCK_UPDATE']);
+
+/** Hints for reasons that the service's own message does not explain. */
+const hintsByReason: Readonly<Record<string, string>> = {
+  INVALID_CUSTOMER_KEY:
+    'Check that the key exists in this region, is enabled and symmetric, and that this identity may use it.',
+  INVALID_SNAPSHOT_ID:
+    'Check the snapshot ID; only a completed snapshot can be read or used as parent ("coldsnap wait" waits for it).',
+};
+
+/** The class of an exception that is known by name; undefined for any other. */
+export function classifyException(
+  failure: Failure,
+  operation: string,
+  make: MakeError,
+): ColdsnapError | undefined {
+  const { name, message, reason } = failure;
+  if (throttleNames.has(name)) {
+    return make('throttle', 'THROTTLED', `was throttled (${name}${reason ? `, ${reason}` : ''})`);
+  }
+  if (expiredNames.has(name)) {
+    return make(
+      'expired-credentials',
+      'CREDENTIALS_EXPIRED',
+      `was refused: ${message || name}`,
+      'Renew the credentials (for example with "aws sso login") and check the clock of this machine.',
+    );
+  }
+  if (credentialNames.has(name)) {
+    return make(
+      'config',
+      'NO_CREDENTIALS',
+      `found no usable credentials: ${message || name}`,
+      'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile, or attach an instance role.',
+    );
+  }
+  if (deniedNames.has(name)) {
+    const hint =
+      reason === 'DEPENDENCY_ACCESS_DENIED'
+        ? 'Allow this identity to use the KMS key that encrypts the snapshot (kms:Decrypt, kms:GenerateDataKeyWithoutPlaintext, kms:DescribeKey).'
+        : `Allow the IAM action ${iamAction(operation)} on this snapshot.`;
+    return make('config', 'ACCESS_DENIED', `was denied: ${message || name}`, hint);
+  }
+  if (name === 'ServiceQuotaExceededException') {
+    return make(
+      'permanent',
+      'QUOTA_EXCEEDED',
+      `exceeded a service quota: ${message}`,
+      'Raise the quota in Service Quotas (Amazon EBS).',
+    );
+  }
+  if (name === 'ConflictException') return make('permanent', 'CONFLICT', `was refused: ${message}`);
+  if (name === 'ResourceNotFoundException' || name === 'InvalidSnapshot.NotFound') {
+    return make(
+      'permanent',
+      'SNAPSHOT_NOT_FOUND',
+      `was refused: ${message || 'the snapshot does not exist'}`,
+      'Check the snapshot ID, the region and the account.',
+    );
+  }
+  if (name === 'ValidationException') return classifyValidation(message, reason, make);
+  return undefined;
+}
+
+function classifyValidation(message: string, reason: string | undefined, make: MakeError): ColdsnapError {
+  if (reason === 'INVALID_BLOCK_TOKEN') {
+    return make('expired-block-token', 'BLOCK_TOKEN_EXPIRED', 'needs a new block token');
+  }
+  if (reason === 'INVALID_PAGE_TOKEN') {
+    return make('expired-page-token', 'PAGE_TOKEN_EXPIRED', 'needs a new page token');
+  }
+  if (/failed to read block data/i.test(message) || transientReasons.has(reason ?? '')) {
+    return make('transient', reason ?? 'BLOCK_DATA_NOT_READ', `failed: ${message}`);
+  }
+  return make(
+    'permanent',
+    reason ?? 'SERVICE_REJECTED',
+    `was refused: ${message}${reason ? ` (${reason})` : ''}`,
+    hintsByReason[reason ?? ''],
+  );
+}
+
+/** The class of a reply without a known exception. */
+export function classifyStatus(
+  { name, message }: Failure,
+  httpStatus: number,
+  make: MakeError,
+): ColdsnapError {
+  if (httpStatus >= 500) {
+    return make('transient', 'SERVICE_ERROR', `failed in the service (HTTP ${httpStatus})`);
+  }
+  if (httpStatus === 429) return make('throttle', 'THROTTLED', 'was throttled (HTTP 429)');
+  if (httpStatus === 403 || httpStatus === 401) {
+    return make('config', 'ACCESS_DENIED', `was denied: ${message || name}`);
+  }
+  // A success or redirect that could not be parsed: a proxy answered, or the reply was damaged.
+  if (httpStatus < 400) {
+    return make(
+      'transient',
+      'BAD_REPLY',
+      `got a reply that is not from the service (HTTP ${httpStatus}: ${message})`,
+    );
+  }
+  // The service names everything that it does not find.
+  if (httpStatus === 404) {
+    return make(
+      'config',
+      'WRONG_ENDPOINT',
+      'got a reply that is not from the service (HTTP 404)',
+      'Check that the endpoint URL belongs to the EBS direct APIs, or to EC2 for EC2 operations.',
+    );
+  }
+  return make('permanent', 'SERVICE_REJECTED', `was refused (HTTP ${httpStatus}): ${message || name}`);
+}
+
+/** The IAM action that allows an operation. */
+export function iamAction(operation: string): string {
+  const ec2 = ['DescribeSnapshots', 'DeleteSnapshot', 'CreateTags'];
+  return `${ec2.includes(operation) ? 'ec2' : 'ebs'}:${operation}`;
+}
