@@ -1,7 +1,7 @@
-// Builds the addon in the current directory with node-gyp, whose arguments it takes (default: rebuild).
+// Builds the addon in the current directory with node-gyp. Arguments are node-gyp's; the default is `rebuild`.
 //
-// node-gyp downloads Node's headers unless it is told where they are (npm's setting `nodedir`). Most installations of Node
-// come with them, in ../include/node beside the program; those are used, so that a build needs no network.
+// node-gyp downloads Node's headers unless npm's setting `nodedir` is given. Most installations of Node include them, in
+// ../include/node relative to the program; these are used, so that a build needs no network.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -1,8 +1,7 @@
 /**
- * Puts the compiled command line, with all that it uses, into a few files: loading many small modules is most of what a
- * short command takes (0.2 s of processor time for the AWS SDK alone). What is used now and then is in files of its own,
- * loaded then. The library beside it stays as it is, for those who import it. Without this step everything works, only
- * more slowly.
+ * Bundles the compiled command line and its dependencies into a few files, because loading many small modules dominates
+ * the run time of short commands (0.2 s of CPU time for the AWS SDK alone). Rarely used modules are in separate files,
+ * loaded on demand. The library is not changed. The step is optional: everything works without it, but starts more slowly.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -10,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const project = fileURLToPath(new URL('..', import.meta.url));
-/** Another directory than dist/ for tests. */
+/** Tests use another directory than dist/. */
 const cli = resolve(process.argv[2] ?? join(project, 'dist'), 'cli');
 
 for (const name of readdirSync(cli)) {
@@ -23,27 +22,27 @@ const { metafile } = await build({
   splitting: true,
   format: 'esm',
   platform: 'node',
-  // The ES modules of packages that have both: what is not used is left out.
+  // Prefer ES modules, from which unused code can be removed.
   mainFields: ['module', 'main'],
   conditions: ['module'],
   target: 'node20',
   outdir: cli,
-  // Not by their modules' names: the library's would be a hidden file.
+  // Not named after their modules: the library's would be a hidden file.
   chunkNames: 'chunk-[hash]',
   allowOverwrite: true,
-  // Readable names in stack traces are worth more than the last few kilobytes.
+  // Names are kept for readable stack traces.
   minifyWhitespace: true,
   minifySyntax: true,
   metafile: true,
   logLevel: 'warning',
   nodePaths: [join(project, 'node_modules')],
-  // CommonJS modules among them ask for Node's own modules by require.
+  // Bundled CommonJS modules load Node's modules with require.
   banner: {
     js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",
   },
 });
 
-// What is in the bundle now need not lie beside it.
+// Remove the modules that are now in the bundle.
 const written = new Set(Object.keys(metafile.outputs));
 const inputs = Object.keys(metafile.inputs);
 for (const input of inputs) {
@@ -51,7 +50,7 @@ for (const input of inputs) {
 }
 writeFileSync(join(cli, 'THIRD-PARTY-LICENSES'), licensesOf(inputs));
 
-/** The licences of the packages that went into the bundle, as they ask. */
+/** The licences of the bundled packages, which require their inclusion. */
 function licensesOf(files) {
   const packages = new Set();
   for (const file of files) {

@@ -1,6 +1,6 @@
 /**
- * Kills transfers at every request and at every system call that changes something, one after the other, and runs them
- * again; see test/faults/kill.ts for what must hold. Half of them are killed once more on the way.
+ * Kills transfers at each request and at each system call that writes, in turn, and runs them again. Half of them are
+ * killed a second time. See test/faults/kill.ts for the checks.
  * Usage: npm run test:kill -- [--kind file|device|upload] [--every N] [--call NAME] [--from N]
  */
 import { test } from 'node:test';
@@ -14,18 +14,19 @@ const { values } = parseArgs({
   options: {
     kind: { type: 'string' },
     every: { type: 'string', default: '1' },
-    /** Only at calls of this name, `request` for requests. */
+    /** Only at calls of this name; `request` for requests. */
     call: { type: 'string' },
     from: { type: 'string', default: '1' },
   },
 });
 const [every, from] = [values.every, values.from].map((text) => {
   const number = Number(text);
-  if (!Number.isInteger(number) || number < 1) throw new Error('--every and --from are whole numbers from 1');
+  if (!Number.isInteger(number) || number < 1)
+    throw new Error('--every and --from must be whole numbers from 1');
   return number;
 }) as [number, number];
 
-/** By what targets, journals and locks are changed. */
+/** The system calls that change targets, journals and locks. */
 const calls = [
   'pwrite64',
   'write',
@@ -53,7 +54,7 @@ for (const kind of ['file', 'device', 'upload'] as const) {
         const more: Moment[] = tries % 2 === 0 ? [] : [{ request: 1 + (number % 7) }];
         const killed = await victim.killAndRunAgain(moment(number), ...more);
         await victim.emulator.close();
-        // It may have ended before the second time.
+        // The transfer may end before it is killed a second time.
         if (!killed && more.length === 0) {
           process.stdout.write(`${kind}: killed ${tries} times, up to ${inWords(moment(number))}\n`);
           return;

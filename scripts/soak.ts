@@ -1,5 +1,6 @@
 /**
- * Transfers under faults for half an hour in one process; see test/faults/soak.ts. Memory and descriptors must not grow.
+ * Runs transfers under faults in one process for half an hour and checks that memory and descriptors do not grow. See
+ * test/faults/soak.ts.
  * Usage: npm run test:soak -- [--minutes N]
  */
 import { test } from 'node:test';
@@ -9,18 +10,18 @@ import { Scratch } from '../test/support/loop.ts';
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '30' } } });
 const minutes = Number(values.minutes);
-/** After so long everything has been compiled, and the heap has its size. */
+/** Samples before this are ignored: code is still being compiled and the heap is growing. */
 const WARM_SECONDS = 60;
-if (!(minutes >= 2)) throw new Error('--minutes is 2 or more: the first is for warming up');
+if (!(minutes >= 2)) throw new Error('--minutes must be at least 2: the first minute is warm-up');
 
-test(`${minutes} minutes of transfers under faults leave memory and descriptors as they were`, async (t) => {
+test(`${minutes} minutes of transfers under faults do not grow memory or descriptors`, async (t) => {
   const scratch = await Scratch.for(t);
-  let said = 0;
+  let nextReport = 0;
   const result = await soak(scratch, {
     milliseconds: minutes * 60_000,
     told: (sample) => {
-      if (sample.seconds < said) return;
-      said = sample.seconds + 30;
+      if (sample.seconds < nextReport) return;
+      nextReport = sample.seconds + 30;
       process.stdout.write(`${inWords(sample)}\n`);
     },
   });

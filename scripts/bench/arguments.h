@@ -1,4 +1,4 @@
-// `--name value` arguments, for programs that only the bench starts.
+// Parses `--name value` arguments.
 #pragma once
 
 #include <cstdlib>

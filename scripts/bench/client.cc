@@ -1,13 +1,10 @@
-// The reference client, the floor to compare with: one thread, epoll, OpenSSL, one SHA-256 stream, O_DIRECT and fsync. It does
-// what a transfer cannot do without (list, move, check, store) and nothing else: no signatures, no retries, no journal.
+// The reference client, a lower bound for comparison: one thread, epoll, OpenSSL, one SHA-256 stream, O_DIRECT and fsync. It
+// only lists, moves, checks and stores blocks: no signatures, no retries, no journal.
 //
 //   client download|upload --port N --snapshot ID --file F [--ca F] [--workers N] [--blocks N]
 //
-// --blocks: how many blocks the source of an upload has.
+// --blocks: the number of blocks in the source of an upload.
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <signal.h>
 
 #include <cstdio>
@@ -15,22 +12,12 @@
 #include <vector>
 
 #include "arguments.h"
+#include "calls.h"
 #include "contents.h"
 #include "wire.h"
 
 namespace bench {
 namespace {
-
-struct Block {
-  uint64_t index;
-  std::string token;
-};
-
-// What a signed request carries, so that as many bytes travel.
-constexpr char kHeaders[] =
-    "Host: 127.0.0.1\r\nx-amz-date: 20260101T000000Z\r\nauthorization: AWS4-HMAC-SHA256 "
-    "Credential=AKIDEXAMPLE/20260101/us-east-1/ebs/aws4_request, SignedHeaders=host;x-amz-date, "
-    "Signature=0000000000000000000000000000000000000000000000000000000000000000\r\n";
 
 struct Connection {
   std::unique_ptr<Wire> wire;
@@ -39,7 +26,7 @@ struct Connection {
   size_t current = 0;
   std::string request;
   size_t sent = 0, toSend = 0;
-  // The reply: its head, then the bytes of its body that have come.
+  // The reply: its head, then the bytes of its body received.
   std::string head;
   bool inBody = false;
   uint64_t received = 0, expected = 0;
@@ -51,15 +38,10 @@ class Client {
   int run();
 
  private:
-  std::unique_ptr<Wire> connect();
-  // One request and its whole reply body, waiting: for the calls around the transfer.
-  std::string call(Wire& wire, const std::string& method, const std::string& path, const std::string& headers = "",
-                   const std::string& body = "");
-  void listBlocks(Wire& wire);
   void transfer();
-  // Gives the connection its next block; false when none is left.
+  // Assigns the connection its next block; false if there is none.
   bool begin(Connection& c);
-  // Sends and receives until the socket has no more to give; false when all blocks are taken.
+  // Sends and receives until the socket would block; false once all blocks are assigned.
   bool advance(Connection& c);
   ssize_t receive(Connection& c);
   void finish(Connection& c);
@@ -86,82 +68,13 @@ Client::Client(const Arguments& arguments, bool upload)
       file_(open(arguments.text("file").c_str(), (upload ? O_RDONLY : O_RDWR | O_CREAT) | O_DIRECT | O_CLOEXEC, 0600)),
       epoll_(epoll_create1(EPOLL_CLOEXEC)) {
   require(file_ >= 0, "cannot open the file");
-  require(epoll_ >= 0 && sha_ != nullptr && algorithm_ != nullptr, "cannot begin");
+  require(epoll_ >= 0 && sha_ != nullptr && algorithm_ != nullptr, "cannot initialize");
   const std::string ca = arguments.text("ca");
   if (ca.empty()) return;
   tls_ = SSL_CTX_new(TLS_client_method());
   require(tls_ != nullptr && SSL_CTX_load_verify_locations(tls_, ca.c_str(), nullptr) == 1, "cannot use the CA");
   SSL_CTX_set_verify(tls_, SSL_VERIFY_PEER, nullptr);
   SSL_CTX_set_mode(tls_, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-}
-
-std::unique_ptr<Wire> Client::connect() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(static_cast<uint16_t>(port_));
-  const int one = 1;
-  require(fd >= 0 && ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
-              setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0,
-          "cannot connect");
-  // The handshake still waits; everything after it does not.
-  auto wire = std::make_unique<Wire>(fd, tls_, Wire::Role::client);
-  if (tls_ != nullptr) require(SSL_set1_host(wire->ssl(), "localhost") == 1 && wire->handshake() == 1, "no TLS");
-  require(fcntl(fd, F_SETFL, O_NONBLOCK) == 0, "fcntl");
-  return wire;
-}
-
-std::string Client::call(Wire& wire, const std::string& method, const std::string& path, const std::string& headers,
-                         const std::string& body) {
-  std::string out = method + " " + path + " HTTP/1.1\r\n" + kHeaders + headers +
-                    "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-  std::string in;
-  std::vector<char> chunk(65536);
-  const auto wait = [&wire] {
-    pollfd waiting{wire.fd(), static_cast<short>(wire.wants() == EPOLLOUT ? POLLOUT : POLLIN), 0};
-    require(poll(&waiting, 1, 10000) > 0, "the server does not answer");
-  };
-  while (!out.empty()) {
-    const ssize_t sent = wire.write(out.data(), out.size());
-    require(sent != kClosed, "the connection broke");
-    if (sent == kAgain) wait();
-    else out.erase(0, static_cast<size_t>(sent));
-  }
-  for (;;) {
-    const size_t end = in.find("\r\n\r\n");
-    if (end != std::string::npos && in.size() >= end + 4 + numberOf(headerOf(in.substr(0, end), "content-length"))) {
-      require(in.compare(9, 1, "2") == 0, "the server refused a call");
-      return in.substr(end + 4);
-    }
-    const ssize_t got = wire.read(chunk.data(), chunk.size());
-    require(got != kClosed, "the connection broke");
-    if (got == kAgain) wait();
-    else in.append(chunk.data(), static_cast<size_t>(got));
-  }
-}
-
-void Client::listBlocks(Wire& wire) {
-  constexpr char index[] = "\"BlockIndex\":", token[] = "\"BlockToken\":\"", next[] = "\"NextToken\":\"";
-  std::string position;
-  for (;;) {
-    const std::string page = call(wire, "GET", "/snapshots/" + snapshot_ + "/blocks?maxResults=10000" + position);
-    for (size_t at = page.find(index); at != std::string::npos; at = page.find(index, at)) {
-      at += sizeof index - 1;
-      const size_t from = page.find(token, at) + sizeof token - 1;
-      std::string escaped;
-      for (size_t i = from; page[i] != '"'; i++) {
-        if (page[i] == '+') escaped += "%2B";
-        else if (page[i] == '/') escaped += "%2F";
-        else escaped += page[i];
-      }
-      blocks_.push_back({numberOf(std::string_view(page).substr(at, 20)), std::move(escaped)});
-    }
-    const size_t more = page.find(next);
-    if (more == std::string::npos) return;
-    const size_t from = more + sizeof next - 1;
-    position = "&pageToken=" + page.substr(from, page.find('"', from) - from);
-  }
 }
 
 Digest Client::hash(const uint8_t* data, size_t length) {
@@ -194,7 +107,7 @@ bool Client::begin(Connection& c) {
   return true;
 }
 
-// Bytes moved (> 0), kAgain or kClosed; the reply is whole when `received` has reached `expected`.
+// Bytes moved (> 0), kAgain or kClosed; the reply is complete when `received` equals `expected`.
 ssize_t Client::receive(Connection& c) {
   if (c.inBody) {
     const ssize_t got = c.wire->read(c.data + c.received, c.expected - c.received);
@@ -207,10 +120,10 @@ ssize_t Client::receive(Connection& c) {
   c.head.append(start, static_cast<size_t>(got));
   const size_t end = c.head.find("\r\n\r\n");
   if (end == std::string::npos) return got;
-  require(c.head.compare(9, 2, "20") == 0, "the server refused a block");
+  require(c.head.compare(9, 2, "20") == 0, "the server rejected a block request");
   c.expected = numberOf(headerOf(std::string_view(c.head).substr(0, end), "content-length"));
   c.received = c.head.size() - end - 4;
-  require(c.expected <= kBlockSize && c.received <= c.expected, "not a block");
+  require(c.expected <= kBlockSize && c.received <= c.expected, "the reply is not a block");
   std::memcpy(c.data, c.head.data() + end + 4, c.received);
   c.head.resize(end);
   c.inBody = true;
@@ -222,7 +135,7 @@ void Client::finish(Connection& c) {
   if (upload_) return;
   const Digest digest = hash(c.data, c.received);
   require(c.received == kBlockSize && headerOf(c.head, "x-amz-checksum") == base64(digest.data(), digest.size()),
-          "a block does not have its checksum");
+          "a block has a wrong checksum");
   require(pwrite(file_, c.data, kBlockSize, static_cast<off_t>(blocks_[c.current].index * kBlockSize)) == kBlockSize,
           "cannot write");
 }
@@ -233,7 +146,7 @@ bool Client::advance(Connection& c) {
     if (c.sent < c.request.size()) step = c.wire->write(c.request.data() + c.sent, c.request.size() - c.sent, upload_);
     else if (c.sent < c.toSend) step = c.wire->write(c.data + (c.sent - c.request.size()), c.toSend - c.sent);
     else step = receive(c);
-    require(step != kClosed, "the connection broke");
+    require(step != kClosed, "the connection was closed");
     if (step == kAgain) return true;
     if (c.sent < c.toSend) {
       c.sent += static_cast<size_t>(step);
@@ -249,13 +162,13 @@ void Client::transfer() {
   size_t active = 0;
   for (Connection& c : connections) {
     void* memory;
-    require(posix_memalign(&memory, 4096, kBlockSize) == 0, "no memory");
+    require(posix_memalign(&memory, 4096, kBlockSize) == 0, "out of memory");
     c.data = static_cast<uint8_t*>(memory);
-    c.wire = connect();
+    c.wire = connectTo(port_, tls_);
     if (!begin(c)) continue;
     active++;
     epoll_event event{};
-    // Edge-triggered: every step goes on until the socket says that there is no more.
+    // Edge-triggered: advance() continues until the socket would block.
     event.events = EPOLLIN | EPOLLOUT | EPOLLET;
     event.data.ptr = &c;
     require(epoll_ctl(epoll_, EPOLL_CTL_ADD, c.wire->fd(), &event) == 0, "epoll_ctl");
@@ -263,7 +176,7 @@ void Client::transfer() {
   epoll_event events[64];
   while (active > 0) {
     const int count = epoll_wait(epoll_, events, 64, 10000);
-    require(count > 0, "the server does not answer");
+    require(count > 0, "no reply from the server");
     for (int i = 0; i < count; i++) {
       Connection& c = *static_cast<Connection*>(events[i].data.ptr);
       if (c.sent == c.toSend && c.inBody && c.received == c.expected) continue;
@@ -274,7 +187,7 @@ void Client::transfer() {
 }
 
 int Client::run() {
-  const std::unique_ptr<Wire> control = connect();
+  const std::unique_ptr<Wire> control = connectTo(port_, tls_);
   if (upload_) {
     const uint64_t count = arguments_.number("blocks", kBlocksPerGib);
     for (uint64_t i = 0; i < count; i++) blocks_.push_back({i, ""});
@@ -282,10 +195,10 @@ int Client::run() {
     const uint64_t gib = (count + kBlocksPerGib - 1) / kBlocksPerGib;
     const std::string started = call(*control, "POST", "/snapshots", "", "{\"VolumeSize\":" + std::to_string(gib) + "}");
     const size_t id = started.find("snap-");
-    require(id != std::string::npos, "no snapshot");
+    require(id != std::string::npos, "the reply has no snapshot ID");
     snapshot_ = started.substr(id, started.find('"', id) - id);
   } else {
-    listBlocks(*control);
+    blocks_ = listBlocks(*control, snapshot_);
   }
   transfer();
   require(finished_ == blocks_.size(), "blocks are missing");

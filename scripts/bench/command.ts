@@ -1,4 +1,4 @@
-/** How both commands end: the failure in one line, and the exit code. */
+/** Error output and exit codes of both commands. */
 import { UsageError } from './options.ts';
 import { Interrupted, say } from './workbench.ts';
 

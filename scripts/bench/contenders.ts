@@ -1,4 +1,4 @@
-/** Who takes part, and the command line of each. */
+/** The programs measured, and their command lines. */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { LoadServer } from './load-server.ts';
@@ -8,7 +8,7 @@ import { programPath, SOURCES } from './programs.ts';
 export interface Job {
   direction: 'download' | 'upload';
   server: LoadServer;
-  /** CA to trust, where the server has TLS. */
+  /** CA to trust if the server uses TLS. */
   ca: string | undefined;
   snapshotId: string;
   /** Target or source. */
@@ -59,7 +59,7 @@ function reference(job: Job): string[] {
   ];
 }
 
-/** Those asked for that are there; says on stderr which are not. @throws Error when none is, or the peer is missing */
+/** The requested contenders that are available; warns about the others. @throws Error if none is, or the peer is missing */
 export function chooseContenders(options: Pick<BenchOptions, 'contenders' | 'peer'>): Contender[] {
   const chosen: Contender[] = [];
   for (const key of options.contenders) {
@@ -76,9 +76,9 @@ export function chooseContenders(options: Pick<BenchOptions, 'contenders' | 'pee
           title: key === 'fast' ? 'coldsnap' : 'coldsnap --transport sdk',
           command: transport(key),
         });
-      else process.stderr.write(`bench: without ${key}: coldsnap is not built (npm run build)\n`);
+      else process.stderr.write(`bench: skipping ${key}: coldsnap is not built (npm run build)\n`);
     }
   }
-  if (chosen.length === 0) throw new Error('nobody to measure');
+  if (chosen.length === 0) throw new Error('no program to measure');
   return chosen;
 }

@@ -1,8 +1,8 @@
-// What the bench's snapshots contain, known to the load server and to the image checker alike.
+// The contents of the bench's snapshots, shared by the load server and the image checker.
 //
 // A block is one of a few random bodies and a 64-byte trailer that names its snapshot and its index. So every block is
-// unique, a block in the wrong place or left over from an earlier run is noticed, and yet its SHA-256 costs only the last
-// compression: the body's hash state is kept.
+// unique, misplaced and stale blocks are detected, and its SHA-256 takes one compression, because the body's hash state is
+// cached.
 #pragma once
 
 #include <openssl/evp.h>
@@ -27,7 +27,7 @@ constexpr unsigned kBodies = 64;
 
 using Digest = std::array<uint8_t, 32>;
 
-// splitmix64: enough to look random to zero tests and compressors, and fast.
+// splitmix64: fast, and random enough to defeat zero tests and compression.
 inline uint64_t mix(uint64_t x) {
   x += 0x9e3779b97f4a7c15u;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -46,7 +46,7 @@ inline uint64_t seedOf(const std::string& snapshotId) {
   return std::strtoull(snapshotId.c_str() + from, nullptr, 16);
 }
 
-// Which blocks a snapshot lists: every `every`th of the first `blocks`; `zerosPercent` of those are all zeros.
+// The blocks that a snapshot lists: every `every`th of the first `blocks`; `zerosPercent` of those are all zeros.
 struct Layout {
   uint64_t blocks = kBlocksPerGib;
   uint64_t every = 1;

@@ -1,4 +1,4 @@
-/** What a download leaves in the page cache, and how often it writes each byte. Not timed: watching it costs. */
+/** Measures the page cache used by a download and how often it writes each byte. Not timed, because measuring adds load. */
 import { closeSync, openSync } from 'node:fs';
 import type { Contender } from './contenders.ts';
 import { layoutOf, SOURCE_SNAPSHOT } from './layout.ts';
@@ -11,7 +11,7 @@ export interface DiskResult {
   contender: ContenderKey;
   contenderTitle: string;
   cachedMib: number;
-  /** Undefined where the target is a file: the kernel counts per device. */
+  /** Undefined if the target is a file: the kernel counts per device. */
   writtenRatio: number | undefined;
   problems: string[];
 }
@@ -22,7 +22,7 @@ export async function runDisk(
   gib: number,
   workers: number,
 ): Promise<DiskResult[]> {
-  // Whole GiB: zeroing the rest of a larger volume is needed too, and the kernel counts it as written.
+  // Whole GiB, because the kernel also counts the zeroing of the rest of a larger volume.
   const layout = layoutOf(Math.ceil(gib));
   const server = await bench.startServer('tls', { layout });
   const volume = bench.createVolume('disk.img', layout.volumeGib * 2 ** 30);
@@ -30,7 +30,7 @@ export async function runDisk(
   const results: DiskResult[] = [];
   for (const contender of contenders) {
     const before = volume.bytesWritten();
-    // The last close of a device writes back and empties its page cache; this descriptor outlives the run.
+    // The last close of a device empties its page cache, so this descriptor stays open until after the run.
     const holder = openSync(volume.path, 'r');
     const cachedBefore = volume.cachedBytes();
     let cached = 0;
@@ -64,5 +64,5 @@ export function diskTable(results: DiskResult[]): string {
     figure(one.cachedMib, 0),
     one.problems.length === 0 ? 'right' : 'WRONG',
   ]);
-  return markdownTable(['tool', 'written ÷ needed', 'page cache left, MiB', 'contents'], rows);
+  return markdownTable(['tool', 'written ÷ needed', 'page cache, MiB', 'contents'], rows);
 }

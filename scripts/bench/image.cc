@@ -2,9 +2,9 @@
 //
 //   image write FILE  --snapshot ID [--blocks N] [--every K] [--zeros-percent P]
 //   image check FILE  the same, with [--volume-gib N]; prints {"wrong":N,"first":BLOCK}, exits 1 unless N is 0
-//   image cached FILE prints how many bytes of it the page cache holds
+//   image cached FILE prints the number of bytes of it in the page cache
 //
-// A check reads past the cache where it can, and takes the holes of sparse files for the zeros they are.
+// A check bypasses the cache if possible and does not read the holes of sparse files.
 #include <fcntl.h>
 #include <sys/syscall.h>
 
@@ -38,13 +38,13 @@ class Image {
   void write(uint64_t block) {
     require(pwrite(fd_, buffer_, kBlockSize, offset(block)) == static_cast<ssize_t>(kBlockSize), "cannot write the image");
   }
-  // False when the image ends before the block does.
+  // False if the image ends before the block does.
   bool read(uint64_t block) {
     const ssize_t got = pread(fd_, buffer_, kBlockSize, offset(block));
     require(got >= 0, "cannot read the image");
     return got == static_cast<ssize_t>(kBlockSize);
   }
-  // The next block at or after this one that a sparse file has data in; the same block for anything else.
+  // The next block of a sparse file, from this one, that has data; for other files the same block.
   uint64_t nextData(uint64_t block) const {
     const off_t data = lseek(fd_, offset(block), SEEK_DATA);
     if (data >= 0) return std::max(block, static_cast<uint64_t>(data) / kBlockSize);

@@ -1,21 +1,21 @@
-/** The shape of a bench snapshot; what is in its blocks follows from its ID (see contents.h). */
+/** The layout of a bench snapshot. The contents of its blocks follow from its ID (see contents.h). */
 
 export const BLOCK_SIZE = 524_288;
 export const BLOCKS_PER_GIB = 2048;
-/** The contents that every upload is expected to have. */
+/** The seed of the contents that every upload must have. */
 export const SOURCE_SNAPSHOT = snapshotId(1);
 
 export interface Layout {
   volumeGib: number;
-  /** Blocks from the start of the volume that can be listed; the rest is not. */
+  /** Number of blocks from the start of the volume that can be listed. */
   blocks: number;
-  /** Every which of those is listed. */
+  /** Every n-th of those is listed. */
   every: number;
-  /** How many of the listed are all zeros, percent. */
+  /** Percentage of listed blocks that are all zeros. */
   zerosPercent: number;
 }
 
-/** A full snapshot of `gib` GiB (a fraction is allowed), unless `change` says otherwise. */
+/** A full snapshot of `gib` GiB (a fraction is allowed), with `change` applied. */
 export function layoutOf(gib: number, change: Partial<Layout> = {}): Layout {
   return {
     volumeGib: Math.ceil(gib),
@@ -34,7 +34,7 @@ export function snapshotId(number: number): string {
   return `snap-${number.toString(16).padStart(17, '0')}`;
 }
 
-/** As the C++ programs take it. */
+/** The layout as arguments of the C++ programs. */
 export function layoutArguments(layout: Layout): string[] {
   return [
     ...['--volume-gib', String(layout.volumeGib), '--blocks', String(layout.blocks)],

@@ -1,4 +1,4 @@
-/** `npm run bench:list`: what the list of a huge snapshot costs (see docs/performance.md). */
+/** `npm run bench:list`: measures listing a huge snapshot (see docs/performance.md). */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -29,7 +29,7 @@ the whole list, read as a download reads it, and the first seconds of a download
   --workers N      requests in flight (default 64)
 `;
 
-/** Slow enough that the blocks that arrive before the end fit into memory. */
+/** Slow enough that the blocks received before the stop fit into memory. */
 const BLOCKS_PER_SECOND = 100;
 const TARGET_DIRECTORY = '/dev/shm';
 const LIST_READER = fileURLToPath(new URL('read-list.js', import.meta.url));
@@ -41,7 +41,7 @@ interface ListResult {
   wallS: number;
   cpuS: number;
   peakMib: number;
-  /** Undefined where no block was asked for. */
+  /** Undefined if no block was requested. */
   firstBlockS: number | undefined;
   problem: string | undefined;
 }
@@ -84,7 +84,7 @@ async function wholeList(bench: Workbench, gib: number): Promise<ListResult> {
   return resultOf("coldsnap's lister, the whole list", gib, measured, stats, problem);
 }
 
-/** The download is stopped after `seconds`, so it fails on purpose. */
+/** Stops the download after `seconds`, so it is expected to fail. */
 async function firstBlocks(
   bench: Workbench,
   contender: Contender,
@@ -101,7 +101,7 @@ async function firstBlocks(
     });
     const measured = await bench.measure(command, { stopAfterS: options.seconds });
     const stats = await server.takeStats();
-    const problem = stats.gets === 0 ? (failureOf(measured) ?? 'no block was asked for') : undefined;
+    const problem = stats.gets === 0 ? (failureOf(measured) ?? 'no block was requested') : undefined;
     return resultOf(`${contender.title}, ${options.seconds} s of a download`, gib, measured, stats, problem);
   } finally {
     await server.stop();
@@ -137,7 +137,7 @@ function parseOptions(args: string[]): ListOptions | undefined {
   const whole = (name: 'gib' | 'seconds' | 'peer-gib' | 'workers') => {
     const value = Number(values[name]);
     if (Number.isInteger(value) && value >= 1) return value;
-    throw new UsageError(`--${name} ${values[name]}: not a whole number from 1 on`);
+    throw new UsageError(`--${name} ${values[name]}: not a whole number from 1`);
   };
   const { peer } = values;
   const sizes = { gib: whole('gib'), peerGib: whole('peer-gib') };
@@ -170,7 +170,7 @@ async function main(): Promise<number> {
     return 0;
   }
   if (!existsSync(TARGET_DIRECTORY))
-    throw new Error(`needs ${TARGET_DIRECTORY}, where sparse files of 64 TiB can be`);
+    throw new Error(`${TARGET_DIRECTORY} is required, for sparse files of 64 TiB`);
   const results = await Workbench.use({ useLoop: false }, (bench) => runList(bench, options));
   const machine = describeMachine(options.peer);
   const json = join(OUTPUT, 'bench-list.json');

@@ -1,4 +1,4 @@
-// What the load server listens with: a loopback socket and, where asked for, TLS.
+// The load server's listening socket on the loopback interface, with optional TLS.
 #pragma once
 
 #include <netinet/in.h>
@@ -26,7 +26,7 @@ inline int listenOnLoopback(bool paced) {
   const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   require(listener >= 0, "socket");
   if (paced) {
-    // Paced puts: a small window, so that the client is held back and not the kernel's buffers filled.
+    // A small window for paced puts, so that the client is slowed down instead of filling the kernel's buffers.
     const int window = 65536;
     require(setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &window, sizeof window) == 0, "SO_RCVBUF");
   }

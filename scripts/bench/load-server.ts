@@ -1,4 +1,4 @@
-/** Starts the load server and asks for its counters. */
+/** Starts the load server and reads its counters. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -9,19 +9,19 @@ import { type Certificates, programPath } from './programs.ts';
 
 export interface ServerOptions {
   layout: Layout;
-  /** Serves TLS with these. */
+  /** Serve TLS with these. */
   certificates?: Certificates | undefined;
   /** Bytes a second on each connection. */
   pace?: number;
   /** Milliseconds before the first byte of each reply. */
   delayMs?: number;
-  /** Blocks a second, all connections together. */
+  /** Blocks a second over all connections. */
   rate?: number;
-  /** Hash the data of puts too; without it only their checksum header is compared. */
+  /** Hash the data of puts; without it only their checksum header is compared. */
   checkBodies?: boolean;
 }
 
-/** Since the last time they were taken. Times in seconds since the epoch, 0 for never. */
+/** Counters since the last reading. Times are in seconds since the epoch, 0 for never. */
 export interface ServerStats {
   lists: number;
   gets: number;
@@ -31,9 +31,9 @@ export interface ServerStats {
   refused: number;
   connections: number;
   wrongPuts: number;
-  /** When the first block was asked for. */
+  /** When the first block was requested. */
   firstBlockAt: number;
-  /** When the reply to the last block was out. */
+  /** When the last block's reply was sent. */
   lastBlockAt: number;
   countRight: boolean;
   linearRight: boolean;

@@ -1,4 +1,4 @@
-/** What the figures were measured on and with. */
+/** Describes the machine and the versions measured. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
@@ -9,13 +9,13 @@ export interface Machine {
   date: string;
   cpu: string;
   cores: number;
-  /** Instruction sets that matter here. */
+  /** Instruction sets relevant to hashing. */
   features: string[];
   memoryGib: number;
   kernel: string;
   node: string;
   openssl: string;
-  /** The C++ programs' OpenSSL and compiler. */
+  /** OpenSSL and compiler of the C++ programs. */
   referenceOpenssl: string;
   compiler: string;
   coldsnap: string;

@@ -1,8 +1,8 @@
-// Runs a command and writes what the whole process cost, children it waited for included, as JSON to descriptor 3.
+// Runs a command and writes its resource usage, including that of its awaited children, as JSON to descriptor 3.
 //
-//   measure SECONDS command [arguments]      SECONDS: stop it with SIGTERM after that time; 0 for never
+//   measure SECONDS command [arguments]      SECONDS: send SIGTERM after this time; 0 for never
 //
-// A program of its own because a child's peak memory starts at that of the process it was forked from: this one is small.
+// A separate small program, because a child's peak memory starts at that of the process that forked it.
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

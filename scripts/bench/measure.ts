@@ -1,11 +1,11 @@
-/** Runs a command under the meter (measure.cc): what the whole process cost, as the kernel counts it. */
+/** Runs a command under the meter (measure.cc), which reports the kernel's resource counters of the whole process. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { programPath } from './programs.ts';
 
 export interface Measurement {
-  /** -1 when a signal ended it. */
+  /** -1 if a signal ended it. */
   exitCode: number;
   /** 0 for none. */
   signal: number;
@@ -36,7 +36,7 @@ async function textOf(stream: Readable | null | undefined): Promise<string> {
   return text;
 }
 
-/** Resolves whatever the command's exit status; rejects when it could not be measured. */
+/** Resolves for any exit status of the command; rejects if it could not be measured. */
 export async function measure(command: string[], options: MeasureOptions): Promise<Measurement> {
   const child = spawn(programPath('measure'), [String(options.stopAfterS ?? 0), ...command], {
     env: options.env,

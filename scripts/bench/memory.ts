@@ -1,4 +1,4 @@
-/** Peak memory against the size of the volume: sparse volumes of 1 GiB … 64 TiB with equally many blocks to fetch. */
+/** Peak memory by volume size: sparse volumes of 1 GiB … 64 TiB with the same number of blocks to fetch. */
 import { existsSync, rmSync } from 'node:fs';
 import type { Contender } from './contenders.ts';
 import { BLOCKS_PER_GIB, layoutOf } from './layout.ts';
@@ -9,7 +9,7 @@ import { Volume } from './volume.ts';
 import { say, type Workbench } from './workbench.ts';
 
 export const SIZES_GIB = [1, 64, 1024, 16_384, 65_536];
-/** The one file system that everywhere takes a sparse file of 64 TiB (ext4: 16). */
+/** tmpfs, because it allows sparse files of 64 TiB (ext4: 16). */
 const TMPFS = '/dev/shm';
 
 export interface MemoryResult {
@@ -27,8 +27,8 @@ export async function runMemory(
   workers: number,
 ): Promise<MemoryResult[]> {
   const results: MemoryResult[] = [];
-  if (!existsSync(TMPFS)) throw new Error(`the memory scenario needs ${TMPFS}`);
-  // No larger than the smallest volume.
+  if (!existsSync(TMPFS)) throw new Error(`the memory scenario requires ${TMPFS}`);
+  // At most the smallest volume.
   const listed = Math.min(BLOCKS_PER_GIB, Math.round(gib * BLOCKS_PER_GIB));
   for (const volumeGib of SIZES_GIB) {
     const layout = layoutOf(volumeGib, { every: Math.floor((volumeGib * BLOCKS_PER_GIB) / listed) });

@@ -21,13 +21,13 @@ export interface BenchOptions {
   peer: string | undefined;
   contenders: ContenderKey[];
   scenarios: ScenarioName[];
-  /** Data moved by a run, GiB; a fraction is allowed. */
+  /** Data per run, GiB; may be a fraction. */
   gib: number;
   rounds: number;
   workers: number;
   /** Each scenario over TLS, plain HTTP, or both. */
   wires: ('tls' | 'plain')[];
-  /** Where the images live; a new directory under the system's temporary one unless given. */
+  /** Directory for the images. Default: a new temporary directory. */
   directory: string | undefined;
   useLoop: boolean;
   json: string | undefined;
@@ -57,7 +57,7 @@ export class UsageError extends Error {}
 function positive(name: string, text: string, least = 1): number {
   const value = Number(text);
   if (!Number.isFinite(value) || value < least)
-    throw new UsageError(`--${name} ${text}: not a number from ${least} on`);
+    throw new UsageError(`--${name} ${text}: not a number from ${least}`);
   return value;
 }
 
@@ -75,13 +75,13 @@ function listOf<T extends string>(name: string, text: string, allowed: readonly 
   });
 }
 
-/** @returns undefined when help was asked for. @throws UsageError */
+/** @returns undefined for --help. @throws UsageError */
 export function parseOptions(argv: string[]): BenchOptions | undefined {
   const { values } = parse(argv);
   if (values.help) return undefined;
   const contenders = listOf('contenders', values.contenders ?? CONTENDERS.join(','), CONTENDERS);
   if (values.contenders?.includes('peer') && values.peer === undefined)
-    throw new UsageError('peer: needs --peer PATH');
+    throw new UsageError('peer: requires --peer PATH');
   const scenarios = listOf('scenarios', values.scenarios ?? 'download,upload', SCENARIOS);
   if (values.sweep && !scenarios.includes('sweep')) scenarios.push('sweep');
   const wire = values.wire ?? 'tls';

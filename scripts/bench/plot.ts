@@ -18,7 +18,7 @@ const TICKS = 5;
 
 const escaped = (text: string) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 
-/** The least 1, 2 or 5 times a power of ten that reaches `value` in TICKS steps. */
+/** The smallest step of 1, 2 or 5 times a power of ten that reaches `value` in TICKS steps. */
 export function tickStep(value: number): number {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value / TICKS));
@@ -63,7 +63,7 @@ function panelSvg(panel: Panel, originX: number, xLabel: string): string {
   return out.join('\n');
 }
 
-/** The whole picture. Panels should have the same series: one legend below serves all. */
+/** Renders the plot. Panels should have the same series, because they share one legend. */
 export function plotSvg(panels: Panel[], xLabel: string): string {
   const width = panels.length * PANEL.width;
   const height = PANEL.height + 28;

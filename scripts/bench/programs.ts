@@ -1,16 +1,16 @@
-/** Builds what the bench runs besides coldsnap: the C++ programs, and certificates for its TLS. */
+/** Builds the bench's C++ programs and its TLS certificates. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Where sources are. */
+/** Directory of the sources. */
 export const SOURCES = import.meta.dirname;
-/** Where programs, certificates and figures go; not under build/, which node-gyp empties. */
+/** Directory of programs, certificates and figures; not build/, because node-gyp empties it. */
 export const OUTPUT = join(SOURCES, 'build');
 
 const PROGRAMS = {
-  server: ['server.cc', 'service.cc'],
-  client: ['client.cc'],
+  server: ['server.cc', 'exchange.cc', 'service.cc'],
+  client: ['client.cc', 'calls.cc'],
   image: ['image.cc'],
   measure: ['measure.cc'],
 } as const;
@@ -20,7 +20,7 @@ export function programPath(name: ProgramName): string {
   return join(OUTPUT, name);
 }
 
-/** Compiles the programs that are missing or older than any source. @throws Error that says what is missing */
+/** Compiles the programs that are missing or older than any source. @throws Error naming a missing tool */
 export function buildPrograms(): void {
   mkdirSync(OUTPUT, { recursive: true });
   const newest = Math.max(
@@ -33,15 +33,15 @@ export function buildPrograms(): void {
     if (existsSync(program) && statSync(program).mtimeMs > newest) continue;
     const sources = PROGRAMS[name].map((file) => join(SOURCES, file));
     const flags = ['-std=c++17', '-O2', '-Wall', '-Wextra', '-Werror'];
-    // Moved into place when whole: another bench may be starting it.
+    // Renamed into place, because another bench may be starting the program.
     const fresh = `${program}.${process.pid}`;
     const result = spawnSync('g++', [...flags, '-o', fresh, ...sources, '-lssl', '-lcrypto'], {
       encoding: 'utf8',
     });
     if (result.error)
-      throw new Error(`the bench needs g++ (Debian: apt install g++): ${result.error.message}`);
+      throw new Error(`the bench requires g++ (Debian: apt install g++): ${result.error.message}`);
     if (/openssl\/\w+\.h|cannot find -l(ssl|crypto)/.test(result.stderr)) {
-      throw new Error('the bench needs the OpenSSL headers (Debian: apt install libssl-dev)');
+      throw new Error('the bench requires the OpenSSL headers (Debian: apt install libssl-dev)');
     }
     if (result.status !== 0) throw new Error(`cannot compile ${name}:\n${result.stderr}`);
     renameSync(fresh, program);
@@ -55,7 +55,7 @@ export interface Certificates {
   key: string;
 }
 
-/** Makes a CA and a certificate for localhost and 127.0.0.1 in `directory`, valid for a day. */
+/** Creates a CA and a certificate for localhost and 127.0.0.1 in `directory`, valid for one day. */
 export function makeCertificates(directory: string): Certificates {
   const file = (name: string) => join(directory, name);
   const openssl = (...args: string[]) =>

@@ -1,27 +1,27 @@
-/** Tables of the figures, in Markdown. */
+/** Formats the figures as Markdown tables. */
 import type { ContenderKey } from './options.ts';
 import type { TransferResult } from './scenarios.ts';
 import { median, pairedRatio } from './statistics.ts';
 import type { TransferRun } from './transfer.ts';
 
-/** @param words how many of the first columns hold words and not figures */
+/** @param words number of leading columns that hold words */
 export function markdownTable(head: string[], rows: string[][], words = 1): string {
   const line = (cells: string[]) => `| ${cells.join(' | ')} |`;
   const rule = head.map((_, column) => (column < words ? '---' : '---:'));
   return [line(head), line(rule), ...rows.map(line)].join('\n');
 }
 
-/** A figure, or a dash for none. */
+/** A figure, or a dash. */
 export function figure(value: number | undefined, digits: number): string {
   return value === undefined || !Number.isFinite(value) ? '–' : value.toFixed(digits);
 }
 
-/** Figures come only from runs that did their work. */
+/** The runs without problems: only these give figures. */
 export function goodRuns(result: TransferResult): TransferRun[] {
   return result.runs.filter((run) => run.problems.length === 0);
 }
 
-/** CPU s/GiB of each round; undefined where the run failed. */
+/** CPU s/GiB of each round; undefined for a failed run. */
 function cpuByRound(result: TransferResult): (number | undefined)[] {
   return result.runs.map((run) => (run.problems.length === 0 ? run.cpuS / result.gib : undefined));
 }
@@ -99,7 +99,7 @@ export function transferTable(results: TransferResult[]): string {
   );
 }
 
-/** CPU of the zero cases over that of the same tool's full download; undefined when they were not run. */
+/** CPU of the zero cases relative to the same tool's full download; undefined if they were not run. */
 export function zerosTable(results: TransferResult[]): string | undefined {
   const rows: string[][] = [];
   for (const result of results) {
@@ -111,7 +111,7 @@ export function zerosTable(results: TransferResult[]): string | undefined {
   return rows.length === 0 ? undefined : markdownTable(['', 'tool', 'CPU ÷ full download'], rows, 2);
 }
 
-/** Cores used while the service's ceiling is held; undefined when it was not run. */
+/** Cores used at the service's ceiling; undefined if it was not run. */
 export function ceilingTable(results: TransferResult[]): string | undefined {
   const rows: string[][] = [];
   for (const result of results) {
@@ -124,7 +124,7 @@ export function ceilingTable(results: TransferResult[]): string | undefined {
   return rows.length === 0 ? undefined : markdownTable(['', 'tool', 'blocks/s', 'cores'], rows, 2);
 }
 
-/** One line for each run that did not do its work. */
+/** One line for each failed run. */
 export function problemList(results: TransferResult[]): string | undefined {
   const lines = results.flatMap((result) =>
     result.runs.flatMap((run, round) =>

@@ -1,4 +1,4 @@
-/** `npm run bench`: measures coldsnap against its peers, interleaved, and prints tables (see docs/performance.md). */
+/** `npm run bench`: measures coldsnap and its peers in interleaved runs and prints tables (see docs/performance.md). */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCommand } from './command.ts';
@@ -50,7 +50,7 @@ async function main(argv: string[]): Promise<number> {
   const results = await Workbench.use(options, (bench) => runBench(bench, contenders, options));
   const machine = describeMachine(options.peer);
   const json = options.json ?? join(OUTPUT, 'bench.json');
-  // Paths say nothing to a reader elsewhere.
+  // Local paths are omitted from the published figures.
   const { directory, json: _, svg: __, peer: ___, ...shown } = options;
   writeFileSync(json, `${JSON.stringify({ machine, options: shown, ...results }, undefined, 1)}\n`);
   const picture = sweepPlot(results.transfers);

@@ -1,4 +1,4 @@
-/** The transfers that are measured against one another, round by round. */
+/** The transfers that are compared, round by round. */
 import type { Contender } from './contenders.ts';
 import { BLOCK_SIZE, type Layout, layoutOf, SOURCE_SNAPSHOT } from './layout.ts';
 import type { BenchOptions, ContenderKey } from './options.ts';
@@ -6,11 +6,11 @@ import { runTransfer, type TransferPlan, type TransferRun } from './transfer.ts'
 import type { Volume } from './volume.ts';
 import { say, type Wire, type Workbench } from './workbench.ts';
 
-/** A connection to the service as AWS gives one: 8 MB/s and 10 ms to the first byte. */
+/** A connection like one to AWS: 8 MB/s and 10 ms to the first byte. */
 const PACED = { pace: 8_000_000, delayMs: 10 };
 /** The service's ceiling for one snapshot. */
 const CEILING = { rate: 1000, delayMs: 10 };
-/** Latency alone, so that few workers are slow and many are not. */
+/** Latency only, so that throughput grows with the number of workers. */
 const DISTANT = { delayMs: 10 };
 export const SWEEP_WORKERS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
@@ -21,9 +21,9 @@ export interface TransferResult {
   workers: number;
   contender: ContenderKey;
   contenderTitle: string;
-  /** GiB of volume that a run covers. */
+  /** GiB of the volume that a run covers. */
   gib: number;
-  /** One a round. */
+  /** One for each round. */
   runs: TransferRun[];
 }
 
@@ -32,18 +32,18 @@ interface Case {
   title: string;
   direction: 'download' | 'upload';
   change?: Partial<Layout>;
-  /** Fill the target with other data before each run: what one tool zeroed, the next must zero itself. */
+  /** Fill the target with other data before each run, so that no run profits from zeros of the one before. */
   refill?: boolean;
   serving?: { pace?: number; delayMs?: number; rate?: number };
   workers?: number;
-  /** Who takes no part: the reference client zeroes no gaps. */
+  /** Contenders to skip: the reference client does not zero gaps. */
   without?: ContenderKey[];
 }
 
 function casesOf(options: BenchOptions): Case[] {
   const wanted = new Set(options.scenarios);
   const cases: Case[] = [];
-  // The full download is also what the zeros are compared with.
+  // The full download is also the baseline of the zero cases.
   if (wanted.has('download') || wanted.has('zeros90')) {
     cases.push({ scenario: 'download', title: 'download', direction: 'download' });
   }
@@ -83,7 +83,7 @@ function casesOf(options: BenchOptions): Case[] {
   return cases;
 }
 
-/** Two images for all cases: one that downloads write to, and one that uploads read. */
+/** The two images of all cases: the target of downloads and the source of uploads. */
 class Volumes {
   readonly #bench: Workbench;
   readonly #full: Layout;
@@ -118,7 +118,7 @@ class Volumes {
 
 interface Group {
   plan: TransferPlan;
-  /** Called before each run, not counted. */
+  /** Called before each run; not measured. */
   prepare: () => void;
   entries: { contender: Contender; result: TransferResult }[];
 }
@@ -150,8 +150,8 @@ async function groupsOf(bench: Workbench, contenders: Contender[], options: Benc
 }
 
 /**
- * Rounds outside, cases inside, and in a case the contenders one after the other, each round in another order: so the machine's
- * moods hit all alike.
+ * Runs all cases in each round, with the contenders in a different order each time, so that changes in the machine's load
+ * affect all of them.
  */
 export async function runTransfers(
   bench: Workbench,

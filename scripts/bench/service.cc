@@ -18,7 +18,7 @@ double now() {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
 }
 
-// A Date header, made anew once a second: clients correct their clocks by it.
+// A Date header, updated once a second, because clients correct their clocks by it.
 const std::string& dateHeader() {
   static time_t made = 0;
   static std::string header;
@@ -64,7 +64,7 @@ std::string_view parameter(std::string_view query, std::string_view name) {
   return {};
 }
 
-// 64 characters of the base64 alphabet, as long as real ones.
+// 64 characters of the base64 alphabet, the length of real ones.
 void appendToken(std::string& out, uint64_t block) {
   char token[64] = {'A', 'A', 'A', 'B'};
   uint64_t state = block;
@@ -111,7 +111,7 @@ Reply Service::list(const Request& request) {
   stats_.lists++;
   const uint64_t most = std::min(numberOf(parameter(request.query, "maxResults"), 100), kMaxPage);
   const std::string_view page = parameter(request.query, "pageToken");
-  // A page token is `P` and the index to go on from; it wins over a starting index.
+  // A page token is `P` and the next index; it takes precedence over a starting index.
   const uint64_t from = page.empty() ? numberOf(parameter(request.query, "startingBlockIndex")) : numberOf(page.substr(1));
   uint64_t block = (from + layout_.every - 1) / layout_.every * layout_.every;
   std::string body;

@@ -1,4 +1,4 @@
-// What the load server answers: the block calls of the EBS direct APIs and DescribeSnapshots, without authentication.
+// The load server's operations: the EBS direct APIs and DescribeSnapshots, without authentication.
 #pragma once
 
 #include <cstdint>
@@ -19,21 +19,21 @@ struct Request {
   std::string_view query;
   uint64_t bodyLength = 0;
 
-  // False when the request line cannot be read.
+  // False if the request line is malformed.
   bool parse(std::string_view text);
   bool isBlockPut() const { return method == "PUT"; }
 };
 
-// Sent in this order: head, then (for a block) kBulk bytes of a pooled body, then the tail.
+// Sent in this order: head, kBulk bytes of a pooled body (for a block), tail.
 struct Reply {
   std::string head;
   std::optional<unsigned> body;
   std::string tail;
-  // Counts against --rate.
+  // Limited by --rate.
   bool isBlock = false;
 };
 
-// The rest of a block goes out with its trailer as one TLS record.
+// The rest of a block is sent with its trailer as one TLS record.
 constexpr size_t kTailSize = 16384;
 constexpr size_t kBulk = kBlockSize - kTailSize;
 
@@ -41,21 +41,21 @@ struct Stats {
   uint64_t lists = 0, gets = 0, puts = 0, starts = 0, completes = 0, refused = 0, connections = 0;
   // Puts whose checksum is not that of the source's block, and bodies that do not have their checksum.
   uint64_t wrongPuts = 0;
-  // When the first block was asked for and the reply to the last was out, seconds since the epoch; 0 for never.
+  // When the first block was requested and the last block's reply was sent, in seconds since the epoch; 0 for never.
   double firstBlockAt = 0, lastBlockAt = 0;
 };
 
 class Service {
  public:
-  // Uploads are expected to hold the contents of `sourceSeed`.
+  // Uploads must have the contents of `sourceSeed`.
   Service(const Layout& layout, uint64_t volumeGib, uint64_t sourceSeed)
       : layout_(layout), volumeGib_(volumeGib), sourceSeed_(sourceSeed) {}
 
   const Contents& contents() const { return contents_; }
-  // `body`: what a POST carried. `bodyDigest`: the SHA-256 of a put's data, where the server was told to look.
+  // `body` is that of a POST; `bodyDigest` is the SHA-256 of a put's data if the server checks bodies.
   Reply answer(const Request& request, const std::string& body, const std::optional<Digest>& bodyDigest);
   void countConnection() { stats_.connections++; }
-  // Called when a block's reply has gone out whole.
+  // Called when a block's reply has been sent.
   void countBlockSent();
   // Counters since the last call, as JSON.
   std::string takeStats();
@@ -75,10 +75,10 @@ class Service {
   uint64_t volumeGib_;
   uint64_t sourceSeed_;
   uint64_t snapshotsStarted_ = 0;
-  // Digests of the newest upload by block; `present_` says which were put.
+  // Digests of the newest upload by block; `present_` marks the blocks that were put.
   std::vector<Digest> digests_;
   std::vector<bool> present_;
-  // What the newest CompleteSnapshot said was right: count and LINEAR checksum.
+  // Whether count and LINEAR checksum of the newest CompleteSnapshot were right.
   bool countRight_ = false, linearRight_ = false, linearGiven_ = false;
   Stats stats_;
 };

@@ -1,4 +1,4 @@
-/** How long it takes to say the version and the help. */
+/** Measures the start-up time of --version and --help. */
 import { type Contender, ours } from './contenders.ts';
 import type { Measurement } from './measure.ts';
 import { figure, markdownTable } from './report.ts';
@@ -13,7 +13,7 @@ export interface StartupResult {
   runs: Measurement[];
 }
 
-/** `node -e 0` is measured along with them: what no program on Node gets below. */
+/** Includes `node -e 0`, the lower bound for any program on Node. */
 export async function runStartup(
   bench: Workbench,
   contenders: Contender[],

@@ -1,6 +1,6 @@
-/** What is made of repeated measurements. */
+/** Statistics over repeated measurements. */
 
-/** The middle value; the mean of the middle two. NaN of nothing. */
+/** The middle value, or the mean of the middle two; NaN for no values. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const half = Math.floor(sorted.length / 2);
@@ -9,8 +9,8 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * The median of the ratios of the same rounds: what is slow in one round is so for both, and drops out. A round that one of
- * them has no value for is left out; undefined when none is left.
+ * The median of the ratios within each round, so that a slow round affects both sides alike. Rounds without both values
+ * are skipped; undefined if none remains.
  */
 export function pairedRatio(
   values: readonly (number | undefined)[],

@@ -1,13 +1,13 @@
-/** The sweep over workers as a plot. */
+/** Plots the sweep over the number of workers. */
 import { type Panel, plotSvg, type Series } from './plot.ts';
 import { goodRuns } from './report.ts';
 import type { TransferResult } from './scenarios.ts';
 import { median } from './statistics.ts';
 import type { TransferRun } from './transfer.ts';
 
-/** CPU and throughput of each contender against its workers; undefined when no sweep was run. */
+/** CPU and throughput of each contender by number of workers; undefined if no sweep was run. */
 export function sweepPlot(results: TransferResult[]): string | undefined {
-  // One wire is enough for a picture: the first.
+  // Only the first wire is plotted.
   const sweep = results.filter((one) => one.scenario === 'sweep' && one.wire === results[0]?.wire);
   if (sweep.length === 0) return undefined;
   const titles = [...new Set(sweep.map((one) => one.contenderTitle))];

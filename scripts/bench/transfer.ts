@@ -1,4 +1,4 @@
-/** One measured transfer, and the proof that it did its work. */
+/** One measured transfer, with a check of its result. */
 import type { Contender } from './contenders.ts';
 import { BLOCK_SIZE, type Layout, listedBlocks, SOURCE_SNAPSHOT } from './layout.ts';
 import type { LoadServer, ServerStats } from './load-server.ts';
@@ -14,7 +14,7 @@ export interface TransferPlan {
   /** Target or source. */
   volume: Volume;
   workers: number;
-  /** Called when the process has ended and the checks have not begun. */
+  /** Called after the process has ended, before the checks. */
   afterRun?: () => void;
 }
 
@@ -29,7 +29,7 @@ export interface TransferRun {
   firstBlockS: number;
   /** Blocks a second between the first block request and the last block's reply. */
   blocksPerS: number;
-  /** What the run got wrong; empty for a good one. */
+  /** Errors in the result; empty if it is right. */
   problems: string[];
 }
 
@@ -44,7 +44,7 @@ export function runOf(measured: Measurement, stats: ServerStats, problems: strin
   };
 }
 
-/** How a command failed, or undefined. */
+/** Describes a command's failure; undefined if it succeeded. */
 export function failureOf(measured: Measurement): string | undefined {
   if (measured.exitCode === 0) return undefined;
   const how = measured.signal ? `ended by signal ${measured.signal}` : `exit ${measured.exitCode}`;
@@ -60,7 +60,7 @@ function uploadProblems(stats: ServerStats, expected: number): string[] {
   return problems;
 }
 
-/** Runs one contender through `plan`; the checks come after the clock has stopped. */
+/** Runs one contender through `plan`; the checks are not timed. */
 export async function runTransfer(
   bench: Workbench,
   contender: Contender,
@@ -87,7 +87,7 @@ export async function runTransfer(
   return runOf(measured, stats, problems);
 }
 
-/** Bytes that a transfer of this layout moves, GiB. */
+/** Data that a transfer of this layout moves, GiB. */
 export function gibMoved(layout: Layout): number {
   return (listedBlocks(layout) * BLOCK_SIZE) / 2 ** 30;
 }

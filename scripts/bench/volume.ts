@@ -1,4 +1,4 @@
-/** The images that runs write to and read from: a loop device over a file where possible, else the file. */
+/** The images that runs write or read: a loop device over a file if possible, else the file. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, fsyncSync, openSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -10,7 +10,7 @@ const SECTOR = 512;
 const SECTORS_WRITTEN = 6;
 
 export class Volume {
-  /** What a command is given. */
+  /** The path passed to commands. */
   readonly path: string;
   readonly file: string;
   readonly isDevice: boolean;
@@ -31,16 +31,18 @@ export class Volume {
     const volume = new Volume(file, device);
     if (spawnSync('losetup', ['--direct-io=on', device], { stdio: 'ignore' }).status === 0) return volume;
     volume.remove();
-    throw new Error(`${directory} is on a file system without direct I/O: choose another place with --dir`);
+    throw new Error(
+      `${directory} is on a file system without direct I/O: choose another directory with --dir`,
+    );
   }
 
-  /** Fills it with a snapshot's contents, and so also allocates its blocks, as a disk in use has them. */
+  /** Writes a snapshot's contents, which also allocates the blocks, as on a disk in use. */
   fill(snapshotId: string, layout: Layout): void {
     const args = ['write', this.path, '--snapshot', snapshotId, ...layoutArguments(layout)];
     execFileSync(programPath('image'), args, { stdio: ['ignore', 'ignore', 'inherit'] });
   }
 
-  /** What is wrong with the contents, or undefined. */
+  /** Describes wrong contents; undefined if they are right. */
   check(snapshotId: string, layout: Layout): string | undefined {
     const args = ['check', this.path, '--snapshot', snapshotId, ...layoutArguments(layout)];
     const result = spawnSync(programPath('image'), args, { encoding: 'utf8' });
@@ -50,7 +52,7 @@ export class Volume {
     return `wrong blocks: ${wrong}, the first is ${first}`;
   }
 
-  /** Bytes written to the device since it was made; undefined for a file. Everything is on the disk when it returns. */
+  /** Bytes written to the device since its creation; undefined for a file. Syncs first. */
   bytesWritten(): number | undefined {
     if (!this.isDevice) return undefined;
     const fd = openSync(this.path, 'r+');
@@ -62,7 +64,7 @@ export class Volume {
     return Number(fields[SECTORS_WRITTEN]) * SECTOR;
   }
 
-  /** Bytes that the page cache holds of it, backing file included. */
+  /** Bytes of it in the page cache, including the backing file. */
   cachedBytes(): number {
     const paths = this.isDevice ? [this.path, this.file] : [this.file];
     const cached = (path: string) =>

@@ -1,4 +1,4 @@
-// The bytes of one non-blocking TCP connection, with or without TLS, and the little HTTP that both sides need.
+// A non-blocking TCP connection with optional TLS, and the HTTP parsing that client and server share.
 #pragma once
 
 #include <errno.h>
@@ -23,7 +23,7 @@ class Wire {
  public:
   enum class Role { client, server };
 
-  // Takes over `fd`; `tls` may be null.
+  // Takes ownership of `fd`; `tls` may be null.
   Wire(int fd, SSL_CTX* tls, Role role) : fd_(fd) {
     if (tls == nullptr) return;
     ssl_ = SSL_new(tls);
@@ -40,7 +40,7 @@ class Wire {
 
   int fd() const { return fd_; }
   SSL* ssl() const { return ssl_; }
-  // What epoll should wait for after a call gave kAgain.
+  // The event to wait for after a call has returned kAgain.
   uint32_t wants() const { return wants_; }
 
   // 1 when done, else kAgain or kClosed.
@@ -56,7 +56,7 @@ class Wire {
     return ofSystem(send(fd_, data, length, MSG_NOSIGNAL | (more ? MSG_MORE : 0)), EPOLLOUT);
   }
 
-  // Reads the result of a system call on fd() as read() and write() do.
+  // Converts the result of a system call on fd(), as read() and write() do.
   ssize_t ofSystem(ssize_t result, uint32_t wants) {
     if (result > 0) return result;
     if (result < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -74,7 +74,7 @@ class Wire {
       wants_ = error == SSL_ERROR_WANT_READ ? EPOLLIN : EPOLLOUT;
       return kAgain;
     }
-    // The queue is per thread, so a failure left in it would be taken for the next connection's.
+    // The queue is per thread; an error that stayed in it would be attributed to the next connection.
     ERR_clear_error();
     return kClosed;
   }
@@ -84,7 +84,7 @@ class Wire {
   uint32_t wants_ = EPOLLIN;
 };
 
-// The value of a header in a message head (names are caseless), empty when there is none.
+// The value of a header in a message head (case-insensitive), empty if it is missing.
 inline std::string_view headerOf(std::string_view head, std::string_view name) {
   size_t line = head.find("\r\n");
   while (line != std::string_view::npos && line + 2 < head.size()) {

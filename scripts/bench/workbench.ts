@@ -1,4 +1,4 @@
-/** What every measurement needs: a directory, certificates, fresh snapshot IDs, a clean environment; and tidying up after. */
+/** Shared resources of all measurements: a directory, certificates, snapshot IDs, a clean environment, and their clean-up. */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { type Measurement, measure } from './measure.ts';
 import { buildPrograms, type Certificates, makeCertificates } from './programs.ts';
 import { Volume } from './volume.ts';
 
-/** Ended by a signal, everything tidied up. */
+/** Thrown after the clean-up that follows a signal. */
 export class Interrupted extends Error {
   readonly exitCode: number;
 
@@ -37,7 +37,7 @@ export class Workbench {
     this.certificates = makeCertificates(directory);
   }
 
-  /** Runs `work` with a workbench, and removes its servers, devices and files whatever happens. */
+  /** Runs `work` with a workbench, then always removes its servers, devices and files. */
   static async use<T>(
     options: { directory?: string | undefined; useLoop: boolean },
     work: (bench: Workbench) => Promise<T>,
@@ -65,7 +65,7 @@ export class Workbench {
     for (const volume of this.#volumes) volume.remove();
   }
 
-  /** An ID no run has had, so that what an earlier run left on a target cannot pass for this one's work. */
+  /** An unused ID, so that an earlier run's data on a target cannot count as this run's. */
   nextSnapshotId(): string {
     this.#snapshots += 1;
     return snapshotId(this.#snapshots);
@@ -89,10 +89,10 @@ export class Workbench {
   }
 
   /**
-   * Measures one command in a home of its own, so that no journal or configuration of another run is found.
+   * Measures one command in an empty home directory, so that it finds no journal or configuration of another run.
    * @param options.stopAfterS seconds after which it is stopped
-   * @param options.connects whether it must trust the server. Node reads a CA's certificate as it starts, with all the
-   *   others that it knows, which takes as long as everything else that it does then
+   * @param options.connects whether it must trust the server. Loading CA certificates doubles Node's start-up time, so it
+   *   is skipped where possible
    */
   async measure(command: string[], { stopAfterS = 0, connects = true } = {}): Promise<Measurement> {
     this.#interrupted.throwIfAborted();
@@ -107,7 +107,7 @@ export class Workbench {
       AWS_SECRET_ACCESS_KEY: 'bench',
       AWS_REGION: 'us-east-1',
       AWS_EC2_METADATA_DISABLED: 'true',
-      // The CA, as Node and as Rust take it.
+      // The CA, for Node and for Rust.
       ...(connects && { NODE_EXTRA_CA_CERTS: this.certificates.ca, SSL_CERT_FILE: this.certificates.ca }),
     };
     try {

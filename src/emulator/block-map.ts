@@ -1,4 +1,4 @@
-/** A set of block indexes: a bitmap that keeps only the parts with bits in them. */
+/** A set of block indexes: a bitmap whose empty chunks take no memory. */
 
 const CHUNK_BYTES = 4096;
 const CHUNK_BLOCKS = CHUNK_BYTES * 8;
@@ -19,7 +19,7 @@ export class BlockMap {
     return ((chunk[bit >> 3] as number) & (1 << (bit & 7))) !== 0;
   }
 
-  /** Adds a block; returns false when it was there already. */
+  /** Adds a block; returns false if it was already in the set. */
   add(block: number): boolean {
     const number = Math.floor(block / CHUNK_BLOCKS);
     let chunk = this.#chunks[number];
@@ -58,13 +58,13 @@ export class BlockMap {
     for (let block = this.next(0); block !== -1; block = this.next(block + 1)) yield block;
   }
 
-  /** The byte of the bitmap that holds `block` (bit `block & 7` of byte `block >> 3`), for writing it to a file. */
+  /** The byte of the bitmap that holds `block` (bit `block & 7` of byte `block >> 3`), as stored in a file. */
   byteOf(block: number): number {
     const chunk = this.#chunks[Math.floor(block / CHUNK_BLOCKS)];
     return chunk?.[(block % CHUNK_BLOCKS) >> 3] ?? 0;
   }
 
-  /** Adds a piece of bitmap that starts at block `firstChunk` × 32,768. */
+  /** Adds the bits of a bitmap that starts at block `firstChunk` × 32,768. */
   addBitmap(firstChunk: number, bytes: Uint8Array): void {
     for (let offset = 0; offset < bytes.length; offset += CHUNK_BYTES) {
       const piece = bytes.subarray(offset, offset + CHUNK_BYTES);

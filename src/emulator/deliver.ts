@@ -1,4 +1,4 @@
-/** Sends a reply, as it should be or with the faults of transport. */
+/** Sends a reply, with transport faults where the plan asks for them. */
 
 import type { ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
@@ -7,19 +7,19 @@ import type { Reply } from './reply.ts';
 
 const RESET_DELAY_MS = 20;
 
-/** How a reply is sent, where that differs from normal. */
+/** Deviations from sending a reply normally. */
 export interface Delivery {
   chunked?: boolean;
-  /** Close the connection afterwards. */
+  /** Close the connection after the reply, with or without a `Connection: close` header. */
   close?: 'announced' | 'silent';
   bytesPerSecond?: number;
-  /** End the connection after so many bytes of the body. */
+  /** End the connection after this many bytes of the body. */
   cut?: { after: number; reset: boolean };
-  /** Pause after so many bytes of the body: for so long, or for ever. */
+  /** Pause after this many bytes of the body; indefinitely if `ms` is undefined. */
   pause?: { after: number; ms: number | undefined };
 }
 
-/** Ends a connection at once, with a reset if wanted (and possible: TLS has none of its own). */
+/** Closes a connection immediately. `reset` sends an RST where possible; a TLS socket is closed. */
 export function endConnection(response: ServerResponse, reset: boolean): void {
   const { socket } = response;
   if (socket === null) return;
@@ -27,7 +27,7 @@ export function endConnection(response: ServerResponse, reset: boolean): void {
   else socket.destroy();
 }
 
-/** Sends headers and body; resolves when there is nothing more to do. Rejects when `signal` fires. */
+/** Sends headers and body; resolves when the reply is complete. Rejects when `signal` fires. */
 export async function deliver(
   response: ServerResponse,
   reply: Reply,
@@ -41,7 +41,7 @@ export async function deliver(
   response.writeHead(reply.status, headers);
   const { cut, pause, bytesPerSecond } = delivery;
   if (delivery.close === 'silent') {
-    const { socket } = response; // by the time of 'finish' the response has let go of it
+    const { socket } = response; // 'finish' comes after the response has detached it
     response.once('finish', () => socket?.destroySoon());
   }
   if (cut === undefined && pause === undefined && bytesPerSecond === undefined) {
@@ -61,19 +61,19 @@ export async function deliver(
     response.end();
     return;
   }
-  // A reset overtakes bytes that the client has not read yet, and these are to arrive.
+  // A reset discards bytes that the client has not read yet, so give it time to read them.
   if (cut.reset) await sleep(RESET_DELAY_MS, undefined, { signal });
   endConnection(response, cut.reset);
 }
 
-/** Resolves when the bytes are with the kernel. */
+/** Resolves when the kernel has accepted the bytes. */
 async function send(
   response: ServerResponse,
   bytes: Buffer,
   bytesPerSecond: number | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  const tick = 20; // ms between pieces of a slow drip
+  const tick = 20; // ms between writes when bytesPerSecond is set
   const step =
     bytesPerSecond === undefined ? bytes.length : Math.max(1, Math.round((bytesPerSecond * tick) / 1000));
   const pause = bytesPerSecond === undefined ? 0 : (step / bytesPerSecond) * 1000;

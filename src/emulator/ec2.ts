@@ -1,4 +1,4 @@
-/** The three EC2 calls that go with snapshots: query protocol in, XML out. API version 2016-11-15. */
+/** The EC2 operations on snapshots: query protocol in, XML out. API version 2016-11-15. */
 
 import { ServiceError } from './errors.ts';
 import { checkTags } from './operations/start-input.ts';
@@ -10,7 +10,7 @@ import { element, textElement, xmlDocument } from './xml.ts';
 const VERSION = '2016-11-15';
 const NAMESPACE = `http://ec2.amazonaws.com/doc/${VERSION}/`;
 
-/** Carries out the form's Action. @throws ServiceError */
+/** Executes the form's Action. @throws ServiceError */
 export function ec2Operation(service: Service, form: URLSearchParams, requestId: string): Reply {
   const action = form.get('Action');
   const operation = action === null ? undefined : operations[action];
@@ -25,13 +25,13 @@ export function ec2Operation(service: Service, form: URLSearchParams, requestId:
   return xmlReply(200, xmlDocument(root, NAMESPACE, textElement('requestId', requestId), ...children));
 }
 
-/** The Action of a form, for routing; `Unknown` when there is no such operation here. */
+/** The Action of a form, for routing; `Unknown` if it is not implemented. */
 export function ec2Action(form: URLSearchParams): string {
   const action = form.get('Action') ?? '';
   return Object.hasOwn(operations, action) ? action : 'Unknown';
 }
 
-/** The snapshot a form is about, for logging and faults. */
+/** The snapshot that a form names first, for the log and for faults. */
 export function ec2SnapshotId(form: URLSearchParams): string | undefined {
   return form.get('SnapshotId') ?? form.get('SnapshotId.1') ?? form.get('ResourceId.1') ?? undefined;
 }
@@ -173,7 +173,7 @@ function filterOf(form: URLSearchParams): (snapshot: Snapshot) => boolean {
   return (snapshot) => filters.every((filter) => filter(snapshot));
 }
 
-/** What a filter looks at. */
+/** The values that a filter compares with its patterns. */
 function filterValues(name: string): (snapshot: Snapshot) => string[] {
   if (name.startsWith('tag:')) {
     const wanted = name.slice('tag:'.length);
@@ -193,7 +193,7 @@ function filterValues(name: string): (snapshot: Snapshot) => string[] {
   }
 }
 
-/** `*` and `?` as EC2's filters know them. */
+/** EC2's filter wildcards `*` and `?` as a regular expression. */
 function wildcard(text: string): RegExp {
   const source = text
     .replace(/[.+^${}()|[\]\\]/g, '\\$&')
@@ -217,7 +217,7 @@ function readNextToken(service: Service, form: URLSearchParams): number {
   return position.nextBlock;
 }
 
-/** `Name.1`, `Name.2` … */
+/** The values of `Name.1`, `Name.2` … */
 function members(form: URLSearchParams, name: string): string[] {
   const values: string[] = [];
   for (let n = 1; form.has(`${name}.${n}`); n++) values.push(form.get(`${name}.${n}`) as string);

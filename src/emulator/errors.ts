@@ -1,8 +1,8 @@
-/** Errors as the service gives them: an HTTP status, a type, and for some types a reason. */
+/** Errors of the service: an HTTP status, a type, and for some types a reason. */
 
 export class ServiceError extends Error {
   readonly status: number;
-  /** `ValidationException` …, or an EC2 code like `InvalidSnapshot.NotFound`. */
+  /** For example `ValidationException`, or for EC2 `InvalidSnapshot.NotFound`. */
   readonly code: string;
   readonly reason: string | undefined;
 

@@ -1,12 +1,12 @@
-/** Reads fault rules from JSON, naming what is wrong and where. */
+/** Parses and validates fault rules. */
 
 import { ColdsnapError } from '../errors.ts';
 import type { FaultAction, FaultRule } from './faults.ts';
 
-/** Says what is wrong with a value, or returns undefined. */
+/** Returns why a value is invalid, or undefined. */
 type Check = (value: unknown) => string | undefined;
 
-const text: Check = (value) => (typeof value === 'string' && value !== '' ? undefined : 'must be a text');
+const string: Check = (value) => (typeof value === 'string' && value !== '' ? undefined : 'must be a string');
 const flag: Check = (value) => (typeof value === 'boolean' ? undefined : 'must be true or false');
 const share: Check = (value) =>
   typeof value === 'number' && value >= 0 && value <= 1 ? undefined : 'must be a number from 0 to 1';
@@ -25,17 +25,17 @@ const oneOf =
 const headerValue: Check = (value) =>
   value === null || typeof value === 'string' || typeof value === 'number'
     ? undefined
-    : 'must be a text, a number or null';
+    : 'must be a string, a number or null';
 const blocks: Check = (value) => {
   const list = Array.isArray(value) ? value : [value];
   return list.length > 0 && list.every((block) => whole(0)(block) === undefined)
     ? undefined
-    : 'must be a block index or a list of them';
+    : 'must be a block index or an array of them';
 };
 
-/** What each kind of action may say; a name ending in `!` is required. */
+/** The members of each type of action; a name ending in `!` is required. */
 const actions: Record<FaultAction['type'], Record<string, Check>> = {
-  error: { 'status!': whole(100, 599), 'code!': text, reason: text, message: text, executed: flag },
+  error: { 'status!': whole(100, 599), 'code!': string, reason: string, message: string, executed: flag },
   drop: { at: oneOf('headers', 'body'), bytes: whole(0), executed: flag, reset: flag },
   stall: { at: oneOf('request', 'headers', 'body'), bytes: whole(0), ms: whole(0), executed: flag },
   'short-body': { bytes: whole(0), contentLength: oneOf('full', 'short') },
@@ -57,7 +57,7 @@ const actions: Record<FaultAction['type'], Record<string, Check>> = {
   delay: { 'ms!': whole(0) },
 };
 
-/** The calls that rules can name. */
+/** The operations that rules can name. */
 const operations = [
   'StartSnapshot',
   'PutSnapshotBlock',
@@ -72,7 +72,7 @@ const operations = [
 
 const conditions: Record<string, Check> = {
   operation: oneOf(...operations),
-  snapshotId: text,
+  snapshotId: string,
   block: blocks,
   nth: whole(1),
   first: whole(1),
@@ -82,9 +82,9 @@ const conditions: Record<string, Check> = {
 };
 
 /**
- * Checks fault rules: `json` is a list of rules, or the text of one.
+ * Validates fault rules, given as an array or as JSON text.
  *
- * @throws ColdsnapError (`usage`, `BAD_FAULTS`) that says which member of which rule is wrong
+ * @throws ColdsnapError (`usage`, `BAD_FAULTS`) naming the first invalid rule and member
  */
 export function parseFaults(json: unknown): FaultRule[] {
   let value = json;
@@ -95,7 +95,7 @@ export function parseFaults(json: unknown): FaultRule[] {
       throw refusal(`the faults are not JSON: ${(error as Error).message}`);
     }
   }
-  if (!Array.isArray(value)) throw refusal('the faults must be a list of rules');
+  if (!Array.isArray(value)) throw refusal('the faults must be an array of rules');
   value.forEach((rule: unknown, index) => {
     checkRule(rule, `rule ${index + 1}`);
   });
@@ -125,8 +125,8 @@ function checkMembers(members: Record<string, unknown>, checks: Record<string, C
     if (value === undefined) continue;
     const check = Object.hasOwn(checks, name) ? checks[name] : checks[`${name}!`];
     if (check === undefined) {
-      const known = names.length === 0 ? 'it has no members' : `it can have ${names.join(', ')}`;
-      throw refusal(`${where}: '${name}' is not known; ${known}`);
+      const known = names.length === 0 ? 'no members are allowed' : `allowed: ${names.join(', ')}`;
+      throw refusal(`${where}: '${name}' is unknown; ${known}`);
     }
     const fault = check(value);
     if (fault !== undefined) throw refusal(`${where}: '${name}' ${fault}`);

@@ -1,4 +1,4 @@
-/** What the faults of one call amount to: what happens before the operation, to its reply, and while that is sent. */
+/** Combines the faults of one call: before the operation, in its reply, and while the reply is sent. */
 
 import { createHash } from 'node:crypto';
 import type { Delivery } from './deliver.ts';
@@ -7,26 +7,26 @@ import type { DropFault, FaultAction, ListFault, StallFault } from './faults.ts'
 import { alterListing } from './hostile-lists.ts';
 import { errorReply, type Protocol, type Reply } from './reply.ts';
 
-/** What takes the place of the operation's own reply. */
-export type Instead =
+/** Replaces the operation's own reply. */
+export type Replacement =
   | { kind: 'reply'; make: (protocol: Protocol, requestId: string) => Reply; executed: boolean }
   | { kind: 'drop'; fault: DropFault; executed: boolean }
   | { kind: 'stall'; fault: StallFault; executed: boolean };
 
 export interface FaultPlan {
   delayMs: number;
-  instead: Instead | undefined;
-  /** A listing is to be made as if it had no page token: the token may be one that a fault made up. */
+  replacement: Replacement | undefined;
+  /** Ignore a listing's page token: an earlier fault may have invented it. */
   ignorePageToken: boolean;
   alter: (reply: Reply) => void;
   delivery: Delivery;
 }
 
-/** Sorts the actions; of several that replace the reply, the first counts. */
+/** Combines the actions; of several that replace the reply, the first applies. */
 export function planFaults(actions: readonly FaultAction[]): FaultPlan {
   const plan: FaultPlan = {
     delayMs: 0,
-    instead: undefined,
+    replacement: undefined,
     ignorePageToken: actions.some((action) => action.type === 'list' && action.contents === 'endless'),
     alter: () => {},
     delivery: {},
@@ -36,8 +36,8 @@ export function planFaults(actions: readonly FaultAction[]): FaultPlan {
     if (action.type === 'delay') plan.delayMs += action.ms;
     else if (action.type === 'close') plan.delivery.close = action.silent === true ? 'silent' : 'announced';
     else {
-      const instead = insteadOf(action);
-      if (instead !== undefined) plan.instead ??= instead;
+      const replacement = replacementFor(action);
+      if (replacement !== undefined) plan.replacement ??= replacement;
       else alterations.push((reply) => alterReply(action, reply, plan.delivery));
     }
   }
@@ -47,7 +47,7 @@ export function planFaults(actions: readonly FaultAction[]): FaultPlan {
   return plan;
 }
 
-function insteadOf(action: FaultAction): Instead | undefined {
+function replacementFor(action: FaultAction): Replacement | undefined {
   switch (action.type) {
     case 'error': {
       const { status, code, reason } = action;
@@ -129,15 +129,15 @@ function setHeader(
   reply: Reply,
   name: string,
   value: string | number | null | undefined,
-  otherwise: string | number,
-) {
+  fallback: string | number,
+): void {
   if (value === null) delete reply.headers[name];
-  else reply.headers[name] = String(value ?? otherwise);
+  else reply.headers[name] = String(value ?? fallback);
 }
 
-/** The checksum of something else. */
+/** The checksum of other data. */
 function wrongChecksum(reply: Reply): string {
-  return createHash('sha256').update(reply.body).update('something else').digest('base64');
+  return createHash('sha256').update(reply.body).update('other data').digest('base64');
 }
 
 function flipBit(reply: Reply, byte: number, bit: number): void {

@@ -1,72 +1,72 @@
 /**
- * Faults by rule. A rule says which calls it is about and what happens to them; every rule that matches a call is
- * applied, in the order of the list. Rules are plain JSON.
+ * Fault rules. A rule selects calls and names a fault; all rules that match a call are applied, in order. Rules are
+ * plain JSON.
  */
 
 import { createHash } from 'node:crypto';
 
-/** A reply with an error, in the shape of the protocol (JSON for EBS, XML for EC2). */
+/** An error reply, in the format of the protocol (JSON for EBS, XML for EC2). */
 export interface ErrorFault {
   type: 'error';
   status: number;
   code: string;
   reason?: string;
   message?: string;
-  /** Carry the operation out first; not carried out unless given. */
+  /** Execute the operation before replying. Default: false. */
   executed?: boolean;
 }
 
-/** The connection ends. */
+/** The connection is closed. */
 export interface DropFault {
   type: 'drop';
-  /** `headers` (default): before any byte of the reply. `body`: in the middle of it. */
+  /** `headers` (default): before the reply. `body`: within its body. */
   at?: 'headers' | 'body';
-  /** With `body`: after so many bytes; half of it unless given. */
+  /** With `body`: close after this many bytes. Default: half of the body. */
   bytes?: number;
-  /** With `headers`: carry the operation out first (a lost reply); not carried out unless given. */
+  /** With `headers`: execute the operation first (a lost reply). Default: false. */
   executed?: boolean;
-  /** Reset the connection (RST) instead of closing it. */
+  /** Reset the connection (RST) instead of closing it. Default: false. */
   reset?: boolean;
 }
 
-/** The reply stops coming. */
+/** The reply stalls. */
 export interface StallFault {
   type: 'stall';
-  /** `request`: the request's body is never read. `headers` (default): nothing is answered. `body`: in the middle of the body. */
+  /** `request`: the request's body is not read. `headers` (default): no reply is sent. `body`: the body stops. */
   at?: 'request' | 'headers' | 'body';
-  /** With `body`: after so many bytes (0: after the headers); half of it unless given. */
+  /** With `body`: stall after this many bytes (0: after the headers). Default: half of the body. */
   bytes?: number;
-  /** Go on after so long; for ever unless given. */
+  /** Continue after this many milliseconds. Default: never. */
   ms?: number;
-  /** With `headers` and no `ms`: carry the operation out first; not carried out unless given. */
+  /** With `headers` and no `ms`: execute the operation first. Default: false. */
   executed?: boolean;
 }
 
-/** Fewer bytes than the headers say. */
+/** The body is shorter than the headers announce. */
 export interface ShortBodyFault {
   type: 'short-body';
-  /** So many bytes are sent; half of the body unless given. */
+  /** Bytes sent. Default: half of the body. */
   bytes?: number;
   /**
-   * `full` (default): Content-Length promises the whole body, and the connection ends early.
-   * `short`: Content-Length is what is sent, and only x-amz-Data-Length promises more.
+   * `full` (default): Content-Length announces the whole body, and the connection closes early.
+   * `short`: Content-Length matches the bytes sent; only x-amz-Data-Length announces more.
    */
   contentLength?: 'full' | 'short';
 }
 
-/** One bit of the body is another. */
+/** One bit of the body is flipped. */
 export interface FlipBitFault {
   type: 'flip-bit';
-  /** 0 unless given. */
+  /** Default: 0. */
   byte?: number;
-  /** 0 … 7; 0 unless given. */
+  /** 0 … 7. Default: 0. */
   bit?: number;
 }
 
-/** A header says something else: `null` leaves it out. */
+/** A header has another value; `null` omits it. */
 export interface HeaderFault {
   type: 'checksum' | 'checksum-algorithm' | 'data-length';
-  /** Unless given: the checksum of other data, `CRC32`, and the length plus one. */
+  /** Default: the checksum of other data, `CRC32`, or the length plus one. */
   value?: string | number | null;
 }
 
@@ -75,57 +75,60 @@ export interface ChunkedFault {
   type: 'chunked';
 }
 
-/** A page of HTML, as load balancers send it. */
+/** An HTML page, as load balancers send it. */
 export interface HtmlFault {
   type: 'html';
-  /** 500 unless given. */
+  /** Default: 500. */
   status?: number;
+  /** Execute the operation before replying. Default: false. */
   executed?: boolean;
 }
 
-/** The body comes slowly. */
+/** The body is sent slowly. */
 export interface DripFault {
   type: 'drip';
   bytesPerSecond: number;
 }
 
-/** The connection is closed after the reply, which says so. */
+/** The connection is closed after the reply, which has a `Connection: close` header. */
 export interface CloseFault {
   type: 'close';
-  /** Close without saying so in a `Connection: close` header. */
+  /** Omit the `Connection: close` header. Default: false. */
   silent?: boolean;
 }
 
-/** One header of so many bytes (65,536 unless given). */
+/** One very long header. */
 export interface HugeHeaderFault {
   type: 'huge-header';
+  /** Default: 65,536. */
   bytes?: number;
 }
 
-/** So many headers more (10,000 unless given). */
+/** Many additional headers. */
 export interface HeaderFloodFault {
   type: 'header-flood';
+  /** Default: 10,000. */
   count?: number;
 }
 
-/** The body is cut in half, so that JSON or XML does not parse, with a Content-Length that fits. */
+/** The body is cut in half, so that JSON or XML does not parse; Content-Length matches. */
 export interface MalformedFault {
   type: 'malformed-json';
 }
 
-/** A listing that no honest service gives. */
+/** An invalid listing. */
 export interface ListFault {
   type: 'list';
   /**
-   * `outside`: an index one past the volume. `negative`: index -1. `descending`: the page in reverse. `duplicate`: each entry twice.
-   * `huge-volume`: VolumeSize of 2^40 GiB. `endless`: an empty page with a NextToken, again and again.
+   * `outside`: an index one past the volume. `negative`: index -1. `descending`: the page in reverse order. `duplicate`:
+   * each entry twice. `huge-volume`: a VolumeSize of 2^40 GiB. `endless`: always an empty page with a NextToken.
    */
   contents: 'outside' | 'negative' | 'descending' | 'duplicate' | 'huge-volume' | 'endless';
-  /** With `endless`: the same token each time, or (default) another. */
+  /** With `endless`: repeat the same token. Default: false, a new one on each page. */
   sameToken?: boolean;
 }
 
-/** The request waits before it is looked at. */
+/** The request waits before it is processed. */
 export interface DelayFault {
   type: 'delay';
   ms: number;
@@ -148,27 +151,27 @@ export type FaultAction =
   | ListFault
   | DelayFault;
 
-/** Which calls, and what happens to them. All conditions given must hold. */
+/** Selects calls, by conditions that must all hold, and names a fault. */
 export interface FaultRule {
-  /** `GetSnapshotBlock`, `DescribeSnapshots` …; any unless given. */
+  /** For example `GetSnapshotBlock` or `DescribeSnapshots`. Default: any. */
   operation?: string;
   snapshotId?: string;
-  /** Block index or indexes. */
+  /** One block index or several. */
   block?: number | readonly number[];
   /** Only the n-th matching call, from 1. */
   nth?: number;
   /** Only the first n matching calls. */
   first?: number;
-  /** Count `nth` and `first` for each block by itself. */
+  /** Count `nth` and `first` separately for each block. */
   perBlock?: boolean;
-  /** 0 … 1; decided by `seed`, operation, block and the number of the call, so it does not depend on the order of blocks. */
+  /** 0 … 1; drawn from `seed`, operation, block and call number, so the result does not depend on the order of blocks. */
   probability?: number;
-  /** 0 unless given. */
+  /** Default: 0. */
   seed?: number;
   action: FaultAction;
 }
 
-/** What a rule sees of a call. */
+/** The properties of a call that rules match. */
 export interface FaultCall {
   operation: string;
   snapshotId?: string | undefined;
@@ -209,7 +212,7 @@ export class FaultRules {
   }
 }
 
-/** 0 ≤ number < 1, the same for the same arguments. */
+/** A number ≥ 0 and < 1, the same for the same arguments. */
 function draw(seed: number, key: string, number: number): number {
   return createHash('sha256').update(`${seed} ${key} ${number}`).digest().readUInt32BE(0) / 2 ** 32;
 }

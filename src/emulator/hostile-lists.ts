@@ -1,4 +1,4 @@
-/** Listings that no honest service gives. */
+/** Invalid listings. */
 
 import { randomBytes } from 'node:crypto';
 import type { ListFault } from './faults.ts';
@@ -12,7 +12,7 @@ interface Listing {
   NextToken: string | null;
 }
 
-/** Rewrites the body of a listing; any other reply is left alone. */
+/** Rewrites the body of a listing; does not change other replies. */
 export function alterListing(fault: ListFault, reply: Reply): void {
   if (reply.status !== 200 || reply.headers['Content-Type'] !== 'application/json') return;
   const listing = JSON.parse(reply.body.toString()) as Listing;

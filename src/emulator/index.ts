@@ -1,6 +1,6 @@
 /**
- * A strict local EBS direct API, and the EC2 calls that go with it, on one port: for testing whatever reads and writes
- * snapshots. See docs/emulator.md.
+ * A strict local EBS direct API with the EC2 operations on snapshots, on one port, for testing programs that read or
+ * write snapshots. See docs/emulator.md.
  */
 
 import { setMaxListeners } from 'node:events';
@@ -33,13 +33,14 @@ export type {
 } from './options.ts';
 export { parseFaults };
 
-/** An idle connection is kept for so long. */
+/** How long an idle connection stays open. */
 const KEEP_ALIVE_MS = 60_000;
 
 /**
  * Starts an emulator; resolves when it is listening.
  *
- * @throws RangeError for an option out of range, ColdsnapError (`usage`) for a rule that is none, or the error of a system call (port in use, directory not writable)
+ * @throws RangeError for an option out of range, ColdsnapError (`usage`) for an invalid fault rule, or a system call's
+ *   error (port in use, directory not writable)
  */
 export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
   const settings = resolveSettings(options);
@@ -50,7 +51,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   const quotas = new Quotas(settings.quotas, settings.now);
   const log = new RequestLog();
   const closing = new AbortController();
-  // Every request that a fault holds back listens to it.
+  // Every request that a fault delays adds a listener.
   setMaxListeners(0, closing.signal);
   const service = { settings, store, tokens, quotas };
   const handler = new Handler(service, log, faults, closing.signal);
@@ -116,7 +117,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     },
     readImage: async (id) => {
       const snapshot = store.get(id);
-      if (snapshot === undefined) throw new Error(`there is no snapshot ${id}`);
+      if (snapshot === undefined) throw new Error(`snapshot ${id} does not exist`);
       return readImage(snapshot);
     },
     deleteSnapshot: (id) => store.delete(id),

@@ -1,4 +1,4 @@
-/** A snapshot's contents as a reader sees them: its own blocks over its parent's, and so on up. */
+/** A snapshot's contents as a reader sees them: its own blocks over those of its ancestors. */
 
 import type { Snapshot } from './snapshot.ts';
 
@@ -10,7 +10,7 @@ export function lineage(snapshot: Snapshot): Snapshot[] {
   return layers;
 }
 
-/** The layer that provides a block, or undefined when the snapshot does not have it. */
+/** The layer that provides a block, or undefined if the snapshot does not have it. */
 export function providerOf(layers: readonly Snapshot[], block: number): Snapshot | undefined {
   for (const layer of layers) {
     if (layer.written.has(block)) return layer;
@@ -38,7 +38,7 @@ function nearer(a: number, b: number): number {
   return b === -1 ? a : Math.min(a, b);
 }
 
-/** Whether one of the two is an ancestor of the other, or they are the same. */
+/** Whether the two are the same, or one is an ancestor of the other. */
 export function related(first: readonly Snapshot[], second: readonly Snapshot[]): boolean {
   return second.includes(first[0] as Snapshot) || first.includes(second[0] as Snapshot);
 }
@@ -50,8 +50,8 @@ export interface Difference {
 }
 
 /**
- * The first block ≥ `from` that differs between two related snapshots, that is to say, that another layer provides.
- * A block put again with the same contents differs: the service compares what was written, not bytes.
+ * The first block ≥ `from` that different layers provide to two related snapshots. A block put again with the same
+ * contents differs: the service compares writes, not bytes.
  */
 export function nextDifference(
   first: readonly Snapshot[],

@@ -1,4 +1,4 @@
-/** What the emulator can be told, and what it shows of itself. */
+/** The emulator's public types: its options and its interface. */
 
 import type { FaultRule } from './faults.ts';
 
@@ -8,7 +8,7 @@ export interface EmulatorSecret {
   sessionToken?: string;
 }
 
-/** Requests per second; each is off unless given. */
+/** Limits in requests per second. Default: none. */
 export interface EmulatorQuotas {
   /** GetSnapshotBlock, per snapshot and per account. */
   getPerSecond?: number;
@@ -18,80 +18,80 @@ export interface EmulatorQuotas {
   listPerSecond?: number;
   /** StartSnapshot, and separately CompleteSnapshot, per account. */
   startPerSecond?: number;
-  /** Pending snapshots per account at any time. */
+  /** Pending snapshots per account. */
   maxPending?: number;
 }
 
 export interface EmulatorOptions {
-  /** 0 = any free port (default). */
+  /** Default: 0, any free port. */
   port?: number;
-  /** 127.0.0.1 unless given. */
+  /** Default: 127.0.0.1. */
   host?: string;
-  /** Where snapshots persist; a temporary directory, removed by `close()`, unless given. */
+  /** Where snapshots are stored. Default: a temporary directory that `close()` removes. */
   dataDirectory?: string;
   faults?: readonly FaultRule[];
-  /** us-east-1 unless given; when given, signatures must be scoped to it. */
+  /** Default: us-east-1. If given, signatures must be scoped to it. */
   region?: string;
-  /** 111122223333 unless given. */
+  /** Default: 111122223333. */
   accountId?: string;
-  /** By access key ID. When given, SigV4 signatures are verified; else they only have to be there and well-formed. */
+  /** By access key ID. If given, signatures are verified; otherwise they only have to be present and well-formed. */
   credentials?: Readonly<Record<string, EmulatorSecret>>;
-  /** Bytes, a power of two from 512; 524,288 unless given. */
+  /** Bytes: a power of two from 512 to 67,108,864. Default: 524,288. */
   blockSize?: number;
-  /** At most so many entries on a page, whatever the request asks for. */
+  /** Upper limit of entries on a page, in addition to the request's. Default: 10,000. */
   pageSize?: number;
-  /** So many empty pages (with a NextToken) before every page with entries; `true` is 1. */
+  /** Number of empty pages, each with a NextToken, before every page with entries; `true` is 1. Default: 0. */
   emptyPages?: number | boolean;
-  /** How long a completed snapshot stays pending; 0 unless given. */
+  /** How long a snapshot stays pending after CompleteSnapshot. Default: 0. */
   completionDelayMs?: number;
-  /** Replaces the request's Timeout (minutes), for tests. */
+  /** Overrides the request's Timeout. */
   pendingTimeoutMs?: number;
-  /** 7 days unless given. */
+  /** Default: 7 days. */
   blockTokenLifeMs?: number;
-  /** 60 minutes unless given. */
+  /** Default: 60 minutes. */
   pageTokenLifeMs?: number;
-  /** For so long, puts and DescribeSnapshots after a start, and lists after completion, say "not found". */
+  /** How long puts and DescribeSnapshots after a start, and lists after a completion, return "not found". Default: 0. */
   notVisibleMs?: number;
-  /** The account's "encryption by default". */
+  /** The account's setting "encryption by default". Default: false. */
   encryptedByDefault?: boolean;
-  /** Key ARNs the account has; any well-formed ARN will do unless given. */
+  /** The account's key ARNs. Default: any well-formed ARN is accepted. */
   knownKmsKeys?: readonly string[];
   quotas?: EmulatorQuotas;
-  /** PEM texts; serve https. */
+  /** Key and certificate in PEM; enables HTTPS. */
   tls?: { key: string; cert: string };
-  /** Milliseconds since 1970; `Date.now` unless given. */
+  /** The clock: milliseconds since 1970. Default: `Date.now`. */
   now?: () => number;
 }
 
-/** One request as it arrived, and what became of it. Secrets and tokens are left out. */
+/** One request and its outcome, without secrets and tokens. */
 export interface RequestRecord {
   /** 1, 2, 3 … in order of arrival. */
   readonly seq: number;
-  /** Milliseconds since 1970, by the emulator's clock. */
+  /** Arrival, in milliseconds since 1970 by the emulator's clock. */
   readonly time: number;
-  /** `GetSnapshotBlock`, `DescribeSnapshots` …; `Unknown` when no operation has that address. */
+  /** For example `GetSnapshotBlock` or `DescribeSnapshots`; `Unknown` if no operation matches. */
   readonly operation: string;
   readonly snapshotId?: string;
   readonly blockIndex?: number;
   readonly method: string;
-  /** With the query, block and page tokens blotted out. */
+  /** Path and query; block and page tokens are replaced by `***`. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** Requests on the same connection have the same number. */
+  /** The same for all requests on one connection. */
   readonly connectionId: number;
-  /** 0 until the reply is decided, and for good when there was none. */
+  /** HTTP status; 0 before the reply, and if none is sent. */
   readonly status: number;
-  /** `ValidationException` … when the reply was an error. */
+  /** Type of the error, for example `ValidationException`. */
   readonly errorType?: string;
   /** The `Reason` member of the error. */
   readonly errorReason?: string;
-  /** Types of the faults applied, joined by `+`. */
+  /** Types of the injected faults, joined by `+`. */
   readonly fault?: string;
 }
 
 export type SnapshotStatus = 'pending' | 'completed' | 'error';
 
-/** A snapshot, seen without the wire. */
+/** A snapshot's state. */
 export interface SnapshotView {
   readonly id: string;
   readonly status: SnapshotStatus;
@@ -99,7 +99,7 @@ export interface SnapshotView {
   readonly statusMessage?: string;
   readonly volumeSizeGiB: number;
   readonly blockSize: number;
-  /** Blocks put into this snapshot itself, ascending; its parent's are not among them. */
+  /** Blocks put into this snapshot, ascending, without those of its parent. */
   readonly writtenBlocks: number[];
   readonly tags: Readonly<Record<string, string>>;
   readonly description: string;
@@ -108,23 +108,23 @@ export interface SnapshotView {
   readonly kmsKeyArn?: string;
 }
 
-/** A snapshot to be there without having been uploaded. */
+/** A snapshot to create without requests. */
 export interface PutSnapshotOptions {
-  /** A new one unless given. */
+  /** Default: a new ID. */
   id?: string;
   /** 1 … 65,536. */
   volumeSizeGiB: number;
   /**
-   * The blocks by index, each of the block size, or the path of an image file, of which every block that is not all zeros
-   * is written (a hole and written zeros cannot be told apart here).
+   * The blocks by index, each of the block size; or the path of an image file, of which every block that is not all
+   * zeros is written, so that written zeros count as holes.
    */
   blocks: ReadonlyMap<number, Uint8Array> | Readonly<Record<number, Uint8Array>> | string;
-  /** Blocks not given keep this snapshot's contents. */
+  /** The parent snapshot, which provides the blocks not given here. */
   parent?: string;
-  /** Blocks of the parent that this snapshot no longer has. */
+  /** Blocks of the parent that are absent from this snapshot. */
   gone?: readonly number[];
   encrypted?: boolean;
-  /** `completed` unless given. */
+  /** Default: `completed`. */
   status?: SnapshotStatus;
   tags?: Readonly<Record<string, string>>;
   description?: string;
@@ -134,22 +134,22 @@ export interface PutSnapshotOptions {
 export interface Emulator {
   readonly url: string;
   readonly port: number;
-  /** The latest requests (at least 100,000 are kept), in order of arrival. */
+  /** The latest requests, at least 100,000, in order of arrival. */
   readonly log: readonly RequestRecord[];
-  /** The logged requests, of one operation when it is named. */
+  /** The logged requests, optionally of one operation only. */
   requests(operation?: string): RequestRecord[];
   clearLog(): void;
-  /** Replaces all fault rules; their counters start again. @throws ColdsnapError (`usage`) for a rule that is none */
+  /** Replaces all fault rules and resets their counters. @throws ColdsnapError (`usage`) for an invalid rule */
   setFaults(rules: readonly FaultRule[]): void;
   /**
-   * Resolves with the `count`-th (1 unless given) request for which `predicate` holds, among those already logged and those to come.
-   * The predicate sees a record when it arrives and again when its reply is decided. Rejects when the emulator closes.
+   * Resolves with the `count`-th request (default: the first) for which `predicate` holds, logged requests included.
+   * The predicate is called when a request arrives and again when its status is known. Rejects when the emulator closes.
    */
   waitForRequest(predicate: (record: RequestRecord) => boolean, count?: number): Promise<RequestRecord>;
-  /** Resolves with the snapshot's ID. */
+  /** Creates a snapshot without requests and resolves with its ID. */
   putSnapshot(options: PutSnapshotOptions): Promise<string>;
   snapshot(id: string): SnapshotView | undefined;
-  /** Path of a sparse image of the snapshot's volume, its parent's contents included. Not to be written to. */
+  /** Path of a sparse image of the snapshot's volume, including its ancestors' blocks. Do not write to it. */
   readImage(id: string): Promise<string>;
   deleteSnapshot(id: string): void;
   close(): Promise<void>;

@@ -1,4 +1,4 @@
-/** Snapshots made without the wire. */
+/** Creates and reads snapshots without requests. */
 
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -10,7 +10,7 @@ import { isSnapshotId } from './service.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { Store } from './store.ts';
 
-/** @throws Error when the ID is taken, the parent missing, or a block outside the volume or of the wrong size */
+/** @throws Error if the ID is taken, the parent does not exist, or a block is outside the volume or of the wrong size */
 export async function putSnapshot(
   store: Store,
   settings: Settings,
@@ -22,10 +22,10 @@ export async function putSnapshot(
   if (!Number.isInteger(volumeSizeGiB) || volumeSizeGiB < 1 || volumeSizeGiB > 65_536) {
     throw new Error(`volumeSizeGiB must be a whole number from 1 to 65536, not ${volumeSizeGiB}`);
   }
-  if (store.isTaken(id)) throw new Error(`there is a snapshot ${id} already`);
+  if (store.isTaken(id)) throw new Error(`snapshot ${id} already exists`);
   const parent = options.parent === undefined ? undefined : store.get(options.parent);
   if (options.parent !== undefined && parent === undefined)
-    throw new Error(`there is no snapshot ${options.parent}`);
+    throw new Error(`snapshot ${options.parent} does not exist`);
   if (parent !== undefined && parent.metadata.blockSize !== settings.blockSize) {
     throw new Error(
       `snapshot ${parent.id} has blocks of ${parent.metadata.blockSize} bytes, not ${settings.blockSize}`,
@@ -55,7 +55,7 @@ export async function putSnapshot(
     throw error;
   }
   snapshot.metadata.status = options.status ?? 'completed';
-  // A snapshot put here was complete long ago: lists see it at once.
+  // Its completion lies in the past, so that lists find it immediately.
   if (snapshot.metadata.status === 'completed') snapshot.metadata.completedAt = now - settings.notVisibleMs;
   snapshot.save();
   return id;
@@ -79,7 +79,7 @@ async function putBlock(snapshot: Snapshot, block: number, data: Uint8Array): Pr
   await snapshot.writeBlock(block, data, createHash('sha256').update(data).digest(), isZero(data));
 }
 
-/** Puts every block of an image that is not all zeros. */
+/** Writes every block of an image that is not all zeros. */
 async function putImage(snapshot: Snapshot, path: string): Promise<void> {
   const image = await open(path);
   try {
@@ -95,7 +95,7 @@ async function putImage(snapshot: Snapshot, path: string): Promise<void> {
   }
 }
 
-/** Fills the buffer as far as the file goes. */
+/** Fills the buffer, or as much of it as the file has data for. */
 async function readFully(file: FileHandle, buffer: Buffer, offset: number): Promise<void> {
   for (let done = 0; done < buffer.length; ) {
     const { bytesRead } = await file.read(buffer, done, buffer.length - done, offset + done);
@@ -114,7 +114,7 @@ function isZero(data: Uint8Array): boolean {
   return true;
 }
 
-/** A snapshot's image with its parent's contents; made when it is not a file already. */
+/** Path of a snapshot's image, including its ancestors' blocks; written if no single file has them. */
 export async function readImage(snapshot: Snapshot): Promise<string> {
   if (snapshot.wholeImage !== undefined) return snapshot.wholeImage;
   const path = join(snapshot.directory, 'merged-image');

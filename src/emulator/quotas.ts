@@ -1,4 +1,4 @@
-/** The service's request quotas as token buckets. */
+/** Request quotas, as token buckets. */
 
 import { ServiceError } from './errors.ts';
 import type { EmulatorQuotas } from './options.ts';
@@ -35,7 +35,7 @@ export class Quotas {
     this.#now = now;
   }
 
-  /** Counts a request. @throws ServiceError when it is one too many */
+  /** Counts a request. @throws ServiceError if it exceeds a quota */
   check(operation: string, snapshotId: string | undefined): void {
     const { getPerSecond, putPerSecond, listPerSecond, startPerSecond } = this.#quotas;
     switch (operation) {
@@ -60,7 +60,7 @@ export class Quotas {
     }
   }
 
-  /** @throws ServiceError when another pending snapshot would be one too many */
+  /** @throws ServiceError if another pending snapshot would exceed the quota */
   checkPending(pending: number): void {
     const { maxPending } = this.#quotas;
     if (maxPending === undefined || pending < maxPending) return;

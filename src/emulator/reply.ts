@@ -1,4 +1,4 @@
-/** A reply on its way to the client, and how errors look in each protocol. */
+/** Replies, and the format of errors in each protocol. */
 
 import type { ServiceError } from './errors.ts';
 import { element, textElement, xmlDocument } from './xml.ts';
@@ -7,14 +7,14 @@ export type Protocol = 'ebs' | 'ec2';
 
 export interface Reply {
   status: number;
-  /** Without Content-Length and the request ID, which are added when it is sent. */
+  /** Without Content-Length and the request ID, which `deliver` adds. */
   headers: Record<string, string | string[]>;
   body: Buffer;
   errorType?: string;
   errorReason?: string;
 }
 
-/** A reply with a JSON body; `body` may be JSON text already. */
+/** A reply with a JSON body; a string is sent as it is. */
 export function jsonReply(status: number, body: unknown, headers: Record<string, string> = {}): Reply {
   return {
     status,

@@ -1,17 +1,18 @@
-/** The requests that came, and tests that wait for one. */
+/** Records requests and resolves waits for them. */
 
 import type { IncomingHttpHeaders } from 'node:http';
 import type { RequestRecord } from './options.ts';
 
+/** Records kept; twice as many before the older half is discarded. */
 const KEEP = 100_000;
 const SECRET_HEADERS = new Set(['authorization', 'x-amz-security-token']);
 
-/** A record that can still change. */
+/** A record that is still being filled in. */
 export type OpenRecord = { -readonly [Name in keyof RequestRecord]: RequestRecord[Name] };
 
 interface Waiter {
   predicate: (record: RequestRecord) => boolean;
-  missing: number;
+  remaining: number;
   counted: Set<number>;
   resolve: (record: RequestRecord) => void;
   reject: (error: Error) => void;
@@ -32,14 +33,14 @@ export class RequestLog {
     this.changed(record);
   }
 
-  /** To be called when something about a record has changed. */
+  /** Reports that a record has changed. */
   changed(record: RequestRecord): void {
     for (const waiter of this.#waiters) this.#offer(waiter, record);
   }
 
   wait(predicate: (record: RequestRecord) => boolean, count = 1): Promise<RequestRecord> {
     return new Promise((resolve, reject) => {
-      const waiter: Waiter = { predicate, missing: count, counted: new Set(), resolve, reject };
+      const waiter: Waiter = { predicate, remaining: count, counted: new Set(), resolve, reject };
       this.#waiters.add(waiter);
       for (const record of this.records) this.#offer(waiter, record);
     });
@@ -47,20 +48,20 @@ export class RequestLog {
 
   close(): void {
     for (const { reject } of this.#waiters)
-      reject(new Error('the emulator was closed before such a request came'));
+      reject(new Error('the emulator was closed before a matching request arrived'));
     this.#waiters.clear();
   }
 
   #offer(waiter: Waiter, record: RequestRecord): void {
-    if (waiter.missing === 0 || waiter.counted.has(record.seq) || !waiter.predicate(record)) return;
+    if (waiter.remaining === 0 || waiter.counted.has(record.seq) || !waiter.predicate(record)) return;
     waiter.counted.add(record.seq);
-    if (--waiter.missing > 0) return;
+    if (--waiter.remaining > 0) return;
     this.#waiters.delete(waiter);
     waiter.resolve(record);
   }
 }
 
-/** The headers without the secret ones. */
+/** The headers without secrets. */
 export function publicHeaders(headers: IncomingHttpHeaders): Record<string, string> {
   const kept: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {

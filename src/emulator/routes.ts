@@ -1,4 +1,4 @@
-/** Which operation a method and a path stand for. */
+/** Maps a method and a path to an operation. */
 
 export interface Route {
   operation: string;
@@ -6,7 +6,7 @@ export interface Route {
   blockIndex?: number;
 }
 
-/** The EBS operation at an address; `Unknown` when there is none, and undefined when the address is EC2's. */
+/** The EBS operation for a request; `Unknown` if there is none, undefined if the request is for EC2. */
 export function routeOf(method: string, path: string): Route | undefined {
   if (path === '/') return undefined;
   const parts = path.split('/').slice(1).map(decode);

@@ -1,4 +1,4 @@
-/** HTTP in, operations, faults, HTTP out. */
+/** Handles HTTP requests: routing, faults, operations, replies. */
 
 import { createHash, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -16,10 +16,10 @@ import { type Route, routeOf } from './routes.ts';
 import type { Service } from './service.ts';
 import { checkSignature } from './sigv4.ts';
 
-/** No body but a block's may be longer. */
-const MOST_BODY_BYTES = 2 ** 20;
+/** Limit of a request body that is not a block. */
+const MAX_BODY_BYTES = 2 ** 20;
 
-/** An exchange: one request and what becomes of it. */
+/** One request and the state of its reply. */
 interface Exchange {
   request: IncomingMessage;
   response: ServerResponse;
@@ -46,9 +46,9 @@ export class Handler {
     this.#signal = signal;
   }
 
-  /** Deals with one request; never rejects. */
+  /** Handles one request; never rejects. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    // A client that goes away is no failure of the emulator.
+    // A client that disconnects is not a failure of the emulator.
     response.on('error', () => {});
     request.on('error', () => {});
     try {
@@ -67,7 +67,7 @@ export class Handler {
     const query = new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1));
     const ebsRoute = routeOf(request.method ?? '', path);
     const protocol: Protocol = ebsRoute === undefined ? 'ec2' : 'ebs';
-    // An EC2 request says only in its body what it wants.
+    // An EC2 request names its operation in its body.
     let body = ebsRoute === undefined ? await this.#readBody(request) : undefined;
     const route = ebsRoute ?? ec2Route(body as Buffer);
     const exchange: Exchange = {
@@ -87,10 +87,10 @@ export class Handler {
     const plan = planFaults(actions);
     if (plan.ignorePageToken) query.delete('pageToken');
     if (plan.delayMs > 0) await sleep(plan.delayMs, undefined, { signal: this.#signal });
-    if (plan.instead?.kind === 'stall' && plan.instead.fault.at === 'request') {
-      if (plan.instead.fault.ms === undefined) return;
-      await sleep(plan.instead.fault.ms, undefined, { signal: this.#signal });
-      plan.instead = undefined;
+    if (plan.replacement?.kind === 'stall' && plan.replacement.fault.at === 'request') {
+      if (plan.replacement.fault.ms === undefined) return;
+      await sleep(plan.replacement.fault.ms, undefined, { signal: this.#signal });
+      plan.replacement = undefined;
     }
     body ??= await this.#readBody(request);
     await this.#answer(exchange, body, plan);
@@ -98,20 +98,20 @@ export class Handler {
 
   async #answer(exchange: Exchange, body: Buffer, plan: FaultPlan): Promise<void> {
     const { response, requestId, record, protocol } = exchange;
-    const { instead } = plan;
-    if (instead?.kind === 'stall' && instead.fault.ms !== undefined) {
-      await sleep(instead.fault.ms, undefined, { signal: this.#signal });
-    } else if (instead !== undefined && instead.kind !== 'reply') {
-      if (instead.executed) await this.#perform(exchange, body);
-      if (instead.kind === 'drop') endConnection(response, instead.fault.reset === true);
+    const { replacement } = plan;
+    if (replacement?.kind === 'stall' && replacement.fault.ms !== undefined) {
+      await sleep(replacement.fault.ms, undefined, { signal: this.#signal });
+    } else if (replacement !== undefined && replacement.kind !== 'reply') {
+      if (replacement.executed) await this.#execute(exchange, body);
+      if (replacement.kind === 'drop') endConnection(response, replacement.fault.reset === true);
       return;
     }
     let reply: Reply;
-    if (instead?.kind === 'reply') {
-      if (instead.executed) await this.#perform(exchange, body);
-      reply = instead.make(protocol, requestId);
+    if (replacement?.kind === 'reply') {
+      if (replacement.executed) await this.#execute(exchange, body);
+      reply = replacement.make(protocol, requestId);
     } else {
-      reply = await this.#perform(exchange, body);
+      reply = await this.#execute(exchange, body);
     }
     plan.alter(reply);
     record.status = reply.status;
@@ -121,8 +121,8 @@ export class Handler {
     await deliver(response, reply, requestId, plan.delivery, this.#signal);
   }
 
-  /** Carries the operation out; a refusal is a reply too. */
-  async #perform(exchange: Exchange, body: Buffer): Promise<Reply> {
+  /** Executes the operation; a ServiceError becomes an error reply. */
+  async #execute(exchange: Exchange, body: Buffer): Promise<Reply> {
     const { request, requestId, protocol, route, target, query } = exchange;
     try {
       checkSignature(this.#service.settings, {
@@ -133,8 +133,8 @@ export class Handler {
         headers: request.headers,
         bodyHash: () => createHash('sha256').update(body).digest('hex'),
       });
-      if (body.length > MOST_BODY_BYTES)
-        throw new ServiceError(413, 'RequestEntityTooLargeException', 'Too large.');
+      if (body.length > MAX_BODY_BYTES)
+        throw new ServiceError(413, 'RequestEntityTooLargeException', 'The request body is too large.');
       if (protocol === 'ec2')
         return ec2Operation(this.#service, new URLSearchParams(body.toString()), requestId);
       return await ebsOperation(this.#service, {
@@ -149,25 +149,25 @@ export class Handler {
     } catch (error) {
       if (error instanceof ServiceError) return errorReply(protocol, error, requestId);
       process.emitWarning(error instanceof Error ? error : String(error));
-      const failure = new ServiceError(500, 'InternalServerException', `The emulator failed: ${error}`);
+      const failure = new ServiceError(500, 'InternalServerException', `Emulator failure: ${error}`);
       return errorReply(protocol, failure, requestId);
     }
   }
 
-  /** The whole body; of one that is far too long, only as much as shows that. */
+  /** Reads the whole body; discards what exceeds the limit. */
   async #readBody(request: IncomingMessage): Promise<Buffer> {
     const pieces: Buffer[] = [];
     let length = 0;
     for await (const piece of request as AsyncIterable<Buffer>) {
-      if (length > this.#mostBodyBytes) continue;
+      if (length > this.#maxBodyBytes) continue;
       pieces.push(piece);
       length += piece.length;
     }
     return Buffer.concat(pieces, length);
   }
 
-  get #mostBodyBytes(): number {
-    return Math.max(MOST_BODY_BYTES, this.#service.settings.blockSize);
+  get #maxBodyBytes(): number {
+    return Math.max(MAX_BODY_BYTES, this.#service.settings.blockSize);
   }
 
   #record(request: IncomingMessage, target: string, route: Route): OpenRecord {

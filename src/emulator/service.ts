@@ -1,4 +1,4 @@
-/** What every operation works with. */
+/** State and checks that the operations share. */
 
 import { invalidParameter, snapshotNotFound, validation } from './errors.ts';
 import type { Settings } from './options.ts';
@@ -14,12 +14,12 @@ export interface Service {
   readonly quotas: Quotas;
 }
 
-/** A request that has arrived whole and whose operation is known. */
+/** A complete request with its operation. */
 export interface ApiRequest {
   readonly operation: string;
-  /** As in the path; empty where the operation has none. */
+  /** From the path; empty if the operation has none. */
   readonly snapshotId: string;
-  /** As in the path; -1 where the operation has none. */
+  /** From the path; -1 if the operation has none. */
   readonly blockIndex: number;
   readonly query: URLSearchParams;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -27,7 +27,7 @@ export interface ApiRequest {
   readonly requestId: string;
 }
 
-/** A header's value, or undefined. @throws ServiceError when it was sent more than once */
+/** A header's value, or undefined. @throws ServiceError if it was sent more than once */
 export function header(request: ApiRequest, name: string): string | undefined {
   const value = request.headers[name.toLowerCase()];
   if (Array.isArray(value)) throw invalidParameter(`The header ${name} was sent more than once.`);
@@ -38,14 +38,14 @@ export function isSnapshotId(id: string): boolean {
   return /^snap-[0-9a-f]+$/.test(id) && id.length <= 64;
 }
 
-/** @throws ServiceError when the ID is malformed */
+/** @throws ServiceError if the ID is malformed */
 export function checkSnapshotId(id: string): void {
   if (!isSnapshotId(id)) {
     throw validation('INVALID_SNAPSHOT_ID', `The snapshot ID '${id}' is not valid.`);
   }
 }
 
-/** A whole number from a header or query parameter. @throws ServiceError when it is not one within the range */
+/** Parses a header or query parameter. @throws ServiceError if it is not a whole number within the range */
 export function wholeNumber(name: string, text: string, least: number, most: number): number {
   const value = Number(text);
   if (!/^-?\d+$/.test(text) || value < least || value > most) {
@@ -54,7 +54,7 @@ export function wholeNumber(name: string, text: string, least: number, most: num
   return value;
 }
 
-/** A snapshot that can be listed and read. @throws ServiceError when there is none */
+/** A snapshot that can be listed and read. @throws ServiceError if it does not exist or is not completed */
 export function readableSnapshot(service: Service, id: string): Snapshot {
   checkSnapshotId(id);
   const snapshot = service.store.get(id);
@@ -68,7 +68,7 @@ export function readableSnapshot(service: Service, id: string): Snapshot {
   return snapshot;
 }
 
-/** A snapshot that blocks can be put into. @throws ServiceError when there is none */
+/** A snapshot that accepts blocks. @throws ServiceError if it does not exist or is not pending */
 export function pendingSnapshot(service: Service, id: string): Snapshot {
   checkSnapshotId(id);
   const snapshot = service.store.get(id);

@@ -1,4 +1,4 @@
-/** Signature Version 4, the checking side. */
+/** Verifies Signature Version 4. */
 
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
@@ -13,7 +13,7 @@ export interface SignedRequest {
   protocol: Protocol;
   operation: string;
   method: string;
-  /** Path and query as they came. */
+  /** Path and query as received. */
   target: string;
   headers: IncomingHttpHeaders;
   /** Hex SHA-256 of the body. */
@@ -22,14 +22,14 @@ export interface SignedRequest {
 
 interface Authorization {
   accessKeyId: string;
-  /** `20260101`. */
+  /** YYYYMMDD. */
   date: string;
   region: string;
   signedHeaders: string[];
   signature: string;
 }
 
-/** @throws ServiceError when the signature is missing, malformed, or (with known credentials) wrong */
+/** @throws ServiceError if the signature is missing, malformed, or (with known credentials) wrong */
 export function checkSignature(settings: Settings, request: SignedRequest): void {
   const authorization = readAuthorization(settings, request);
   const timestamp = request.headers['x-amz-date'];
@@ -41,13 +41,13 @@ export function checkSignature(settings: Settings, request: SignedRequest): void
     throw refusal(
       request.protocol,
       'incomplete',
-      'x-amz-date is missing, malformed, or not of the date of the scope.',
+      'x-amz-date is missing, malformed, or not on the date of the credential scope.',
     );
   }
-  const toBeSigned = Object.keys(request.headers).filter(
+  const mustBeSigned = Object.keys(request.headers).filter(
     (name) => name === 'host' || name.startsWith('x-amz-'),
   );
-  for (const name of toBeSigned) {
+  for (const name of mustBeSigned) {
     if (!authorization.signedHeaders.includes(name)) {
       throw refusal(request.protocol, 'incomplete', `The header '${name}' must be signed.`);
     }
@@ -112,7 +112,7 @@ function readAuthorization(settings: Settings, request: SignedRequest): Authoriz
   };
 }
 
-/** The payload hash that was signed. */
+/** Checks and returns the signed payload hash. */
 function checkPayloadHash(settings: Settings, request: SignedRequest): string {
   const claimed = request.headers['x-amz-content-sha256'];
   if (claimed === undefined) return settings.credentials === undefined ? '' : request.bodyHash();

@@ -1,9 +1,9 @@
 /**
  * One snapshot on disk: `metadata.json` (replaced atomically), `written` (a bitmap of blocks put), `gone` (a bitmap of
- * the parent's blocks that it does not have), `digests` (32 bytes a block) and `image`, `image.1` … (the data). All but
- * the first are sparse, so that the apparent size is that of the volume and the real one that of the blocks.
+ * the parent's blocks that are absent), `digests` (32 bytes a block) and `image`, `image.1` … (the data). All but the
+ * first are sparse.
  *
- * What was acknowledged survives the end of the process; it is not synced against a power cut.
+ * Acknowledged blocks survive the end of the process, but are not synced against a power cut.
  */
 
 import {
@@ -30,7 +30,7 @@ import type { SnapshotStatus } from './options.ts';
 const readAsync = promisify(read);
 const writeAsync = promisify(write);
 
-/** Files of ext4 end at 16 TiB; volumes go to 64. */
+/** A file on ext4 is limited to 16 TiB; volumes go up to 64 TiB. */
 const SEGMENT_BYTES = 2 ** 43;
 
 export interface SnapshotMetadata {
@@ -47,31 +47,31 @@ export interface SnapshotMetadata {
   readonly kmsKeyArn?: string;
   readonly timeoutMs: number;
   readonly clientToken?: string;
-  /** The start request's parameters, to tell a repeated request from another with the same token. */
+  /** The start request's parameters, to distinguish a repeated request from one that reuses the token. */
   readonly fingerprint?: string;
   tags: { key: string; value: string }[];
   status: SnapshotStatus;
   statusMessage?: string;
   completedAt?: number;
-  /** Present from CompleteSnapshot on. */
+  /** Set by CompleteSnapshot. */
   completion?: { changedBlocksCount: number; checksum?: string; requestedAt: number };
-  /** Deleted, but kept because another snapshot builds on it. */
+  /** Deleted, but kept because a child needs its blocks. */
   deleted?: boolean;
 }
 
 export class Snapshot {
   readonly metadata: SnapshotMetadata;
   readonly directory: string;
-  /** The snapshot this one builds on. */
+  /** The parent, which provides the blocks that this snapshot does not have. */
   readonly parent: Snapshot | undefined;
   readonly written: BlockMap;
   readonly gone: BlockMap;
-  /** When the last block was put, or the snapshot started. */
+  /** Time of the last put, or of the start. */
   lastActivity: number;
-  /** Blocks being written at this moment. */
+  /** Blocks being written. */
   readonly busyBlocks = new Set<number>();
-  /** What checking count and checksum after CompleteSnapshot has found; undefined while it is still going on. */
-  verdict: { error?: string } | undefined;
+  /** Outcome of checking count and checksum after CompleteSnapshot; undefined until the check has ended. */
+  completionOutcome: { error?: string } | undefined;
   readonly #files = new Map<string, number>();
 
   constructor(directory: string, metadata: SnapshotMetadata, parent: Snapshot | undefined) {
@@ -87,12 +87,12 @@ export class Snapshot {
     mkdirSync(directory, { recursive: true });
     const snapshot = new Snapshot(directory, metadata, parent);
     if (snapshot.volumeBytes <= SEGMENT_BYTES) ftruncateSync(snapshot.#file('image'), snapshot.volumeBytes);
-    snapshot.#file('digests'); // its time says after a restart when the last block came
+    snapshot.#file('digests'); // its mtime gives the time of the last put after a restart
     snapshot.save();
     return snapshot;
   }
 
-  /** Reads a snapshot back. @throws when a file cannot be read */
+  /** Loads a snapshot from disk. @throws if a file cannot be read */
   static load(directory: string, metadata: SnapshotMetadata, parent: Snapshot | undefined): Snapshot {
     const snapshot = new Snapshot(directory, metadata, parent);
     snapshot.#loadMap('written', snapshot.written);
@@ -120,9 +120,9 @@ export class Snapshot {
     renameSync(`${path}.new`, path);
   }
 
-  /** Stores a block; `zero` tells that it is all zeros, which a hole can stand for. */
+  /** Stores a block; one that is all zeros (`zero`) may be stored as a hole. */
   async writeBlock(block: number, data: Uint8Array, digest: Uint8Array, zero: boolean): Promise<void> {
-    // A block that is not on record may still hold data: of a put that was cut off.
+    // A block that is not recorded may still hold data of an interrupted put.
     if (!zero || !(await this.#readData(block)).equals(data)) {
       const { file, offset } = this.#locate(block);
       const { bytesWritten } = await writeAsync(file, data, 0, data.length, offset);
@@ -131,7 +131,7 @@ export class Snapshot {
     this.recordBlock(block, digest);
   }
 
-  /** Digest and bit are written at once and in order, so that requests cannot overtake one another in a byte of the map. */
+  /** Writes digest and bit synchronously, so that concurrent puts cannot reorder writes to a byte of the bitmap. */
   recordBlock(block: number, digest: Uint8Array): void {
     writeSync(this.#file('digests'), digest, 0, 32, block * 32);
     if (this.written.add(block)) this.#saveBit('written', this.written, block);
@@ -141,19 +141,19 @@ export class Snapshot {
     if (this.gone.add(block)) this.#saveBit('gone', this.gone, block);
   }
 
-  /** Data and digest of a block that this snapshot itself has. */
+  /** Data and digest of a block that was put into this snapshot. */
   async readBlock(block: number): Promise<{ data: Buffer; digest: Buffer }> {
     return { data: await this.#readData(block), digest: this.readDigests(block, 1) };
   }
 
-  /** Digests of `count` blocks in a row, 32 bytes each. */
+  /** Digests of `count` consecutive blocks, 32 bytes each. */
   readDigests(first: number, count: number): Buffer {
     const digests = Buffer.alloc(count * 32);
     readSync(this.#file('digests'), digests, 0, digests.length, first * 32);
     return digests;
   }
 
-  /** Path of the image when it is one file that holds all there is, else undefined. */
+  /** Path of the image if one file has all blocks, else undefined. */
   get wholeImage(): string | undefined {
     return this.parent === undefined && this.volumeBytes <= SEGMENT_BYTES
       ? join(this.directory, 'image')
@@ -176,7 +176,7 @@ export class Snapshot {
     writeSync(this.#file(name), Uint8Array.of(map.byteOf(block)), 0, 1, Math.floor(block / 8));
   }
 
-  /** Without keeping the file open: there may be thousands of snapshots. */
+  /** Does not keep the file open: there may be thousands of snapshots. */
   #loadMap(name: string, map: BlockMap): void {
     const path = join(this.directory, name);
     if (existsSync(path)) map.addBitmap(0, readFileSync(path));

@@ -1,11 +1,11 @@
-/** All snapshots of a data directory, and how their states change with time. */
+/** The snapshots of a data directory and their states. */
 
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Snapshot, type SnapshotMetadata } from './snapshot.ts';
 
-/** Hashing yields to requests after so many digests. */
+/** Hashing yields to requests after this many digests. */
 const DIGESTS_AT_ONCE = 8192;
 
 export class Store {
@@ -17,7 +17,7 @@ export class Store {
   readonly #verifications = new Set<Promise<void>>();
   #closed = false;
 
-  /** Opens the directory, creating it if need be, with all snapshots that are in it. */
+  /** Opens the directory, creating it if necessary, and loads its snapshots. */
   constructor(directory: string, now: () => number, completionDelayMs: number) {
     this.#directory = directory;
     this.#now = now;
@@ -26,7 +26,7 @@ export class Store {
     this.#loadAll();
   }
 
-  /** The key for tokens, made at first use. */
+  /** The key for tokens, created on first use. */
   tokenKey(): Buffer {
     const path = join(this.#directory, 'token-key');
     if (!existsSync(path)) writeFileSync(path, randomBytes(32), { mode: 0o600 });
@@ -37,7 +37,7 @@ export class Store {
     return `snap-${randomBytes(9).toString('hex').slice(0, 17)}`;
   }
 
-  /** Whether there is, or was, a snapshot of that ID whose files are still needed. */
+  /** Whether files of a snapshot with this ID exist, a deleted one's included. */
   isTaken(id: string): boolean {
     return this.#snapshots.has(id);
   }
@@ -49,7 +49,7 @@ export class Store {
     return snapshot;
   }
 
-  /** Every snapshot that was not deleted, oldest first. */
+  /** All snapshots that are not deleted, oldest first. */
   all(): Snapshot[] {
     const snapshots = [...this.#snapshots.values()].filter((snapshot) => snapshot.metadata.deleted !== true);
     for (const snapshot of snapshots) this.#advance(snapshot);
@@ -68,7 +68,7 @@ export class Store {
     return snapshot;
   }
 
-  /** From now on the snapshot is complete, as soon as its delay is over and its count and checksum are found right. */
+  /** Starts completion: the snapshot completes after the delay if its count and checksum are right. */
   beginCompletion(snapshot: Snapshot, changedBlocksCount: number, checksum: string | undefined): void {
     const requestedAt = this.#now();
     snapshot.metadata.completion =
@@ -79,7 +79,7 @@ export class Store {
     this.#verify(snapshot);
   }
 
-  /** Removes a snapshot; its files stay for as long as another snapshot builds on them. */
+  /** Deletes a snapshot; keeps its files while a child needs them. */
   delete(id: string): void {
     const snapshot = this.#snapshots.get(id);
     if (snapshot === undefined) return;
@@ -140,7 +140,7 @@ export class Store {
     }
   }
 
-  /** Brings the state up to the clock: no timers, so a test's clock decides. */
+  /** Updates the state by the clock. There are no timers, so that a test's clock decides. */
   #advance(snapshot: Snapshot): void {
     const { metadata } = snapshot;
     if (metadata.status !== 'pending') return;
@@ -149,12 +149,16 @@ export class Store {
       if (now - snapshot.lastActivity < metadata.timeoutMs) return;
       metadata.status = 'error';
       metadata.statusMessage =
-        'The snapshot was cancelled: no block was written, or it was not completed, in time.';
+        'The snapshot was cancelled: no block was written, or it was not completed, within its timeout.';
     } else {
-      if (now - metadata.completion.requestedAt < this.#completionDelayMs || snapshot.verdict === undefined)
+      if (
+        now - metadata.completion.requestedAt < this.#completionDelayMs ||
+        snapshot.completionOutcome === undefined
+      )
         return;
-      metadata.status = snapshot.verdict.error === undefined ? 'completed' : 'error';
-      if (snapshot.verdict.error !== undefined) metadata.statusMessage = snapshot.verdict.error;
+      metadata.status = snapshot.completionOutcome.error === undefined ? 'completed' : 'error';
+      if (snapshot.completionOutcome.error !== undefined)
+        metadata.statusMessage = snapshot.completionOutcome.error;
       metadata.completedAt = metadata.completion.requestedAt + this.#completionDelayMs;
     }
     snapshot.save();
@@ -168,16 +172,16 @@ export class Store {
   async #checkCompletion(snapshot: Snapshot): Promise<void> {
     const { changedBlocksCount, checksum } = snapshot.metadata.completion!;
     if (changedBlocksCount !== snapshot.written.count) {
-      snapshot.verdict = {
+      snapshot.completionOutcome = {
         error: `ChangedBlocksCount is ${changedBlocksCount}, but ${snapshot.written.count} blocks were written.`,
       };
       return;
     }
     const right = checksum === undefined || checksum === (await this.#linearChecksum(snapshot));
-    snapshot.verdict = right ? {} : { error: 'The checksum does not match the blocks written.' };
+    snapshot.completionOutcome = right ? {} : { error: 'The checksum does not match the blocks written.' };
   }
 
-  /** SHA-256 over the raw digests of all written blocks, ascending. */
+  /** SHA-256 over the raw digests of all written blocks in ascending order. */
   async #linearChecksum(snapshot: Snapshot): Promise<string> {
     const hash = createHash('sha256');
     for (let block = snapshot.written.next(0); block !== -1; block = snapshot.written.next(block)) {

@@ -1,6 +1,6 @@
 /**
- * Block tokens and page tokens. Both are ciphertext under a key that stays in the data directory, so that tokens survive
- * a restart and say nothing to whoever holds them.
+ * Block tokens and page tokens. Both are encrypted with a key in the data directory, so that tokens are opaque and
+ * survive a restart.
  */
 
 import {
@@ -14,18 +14,18 @@ import {
 
 const PREFIX = 'AAAB';
 const TOKEN_BYTES = 32;
-/** Nonce, ciphertext, tag. */
+/** Nonce, ciphertext and tag. */
 const PAGE_TOKEN_BYTES = 12 + 32 + 16;
 const TOKEN_PATTERN = /^AAAB[A-Za-z0-9+/]{43}=$/;
 
-export type TokenVerdict = 'valid' | 'expired' | 'invalid';
+export type TokenStatus = 'valid' | 'expired' | 'invalid';
 
-/** Where a listing goes on. */
+/** Where a listing continues. */
 export interface PagePosition {
-  /** Operation and snapshots the token belongs to. */
+  /** Operation and snapshots that the token is for. */
   scope: string;
   nextBlock: number;
-  /** Empty pages still to come before the next entries. */
+  /** Empty pages before the next entries. */
   emptyPages: number;
 }
 
@@ -37,8 +37,8 @@ export class Tokens {
   }
 
   /**
-   * One token for each of `blocks`, never the same for two listings. All of a page are one pass of the cipher: a listing
-   * of millions should not cost an HMAC each.
+   * Creates one token for each of `blocks`, different in each listing. One pass of the cipher makes all tokens of a page,
+   * because one HMAC each would slow down long listings.
    */
   mintBlockTokens(snapshotId: string, blocks: readonly number[], expiresAt: number): string[] {
     const plain = Buffer.alloc(blocks.length * TOKEN_BYTES);
@@ -60,7 +60,7 @@ export class Tokens {
     );
   }
 
-  checkBlockToken(token: string, snapshotId: string, block: number, now: number): TokenVerdict {
+  checkBlockToken(token: string, snapshotId: string, block: number, now: number): TokenStatus {
     if (!TOKEN_PATTERN.test(token)) return 'invalid';
     const decipher = createDecipheriv('aes-256-ecb', this.#key, null).setAutoPadding(false);
     const plain = Buffer.concat([
@@ -83,7 +83,7 @@ export class Tokens {
     return Buffer.concat([iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]).toString('base64');
   }
 
-  /** Where the token's listing goes on, or why the token will not do. */
+  /** The position in the token's listing, or why the token is rejected. */
   readPageToken(token: string, scope: string, now: number): PagePosition | 'expired' | 'invalid' {
     const bytes = Buffer.from(token, 'base64');
     if (bytes.length !== PAGE_TOKEN_BYTES || bytes.toString('base64') !== token) return 'invalid';
@@ -103,7 +103,7 @@ export class Tokens {
 
 let lastScope: { scope: string; digest: Buffer } | undefined;
 
-/** SHA-256 of what a token belongs to; the last one is remembered, because a download asks for one over and over. */
+/** SHA-256 of a token's scope. The last one is cached, because a download uses the same scope for every block. */
 function scopeDigest(scope: string): Buffer {
   if (lastScope?.scope !== scope) {
     lastScope = { scope, digest: createHash('sha256').update(scope).digest() };

@@ -1,4 +1,4 @@
-/** What the bench makes of its measurements, and what it refuses. */
+/** Statistics, reports and option checks of the bench. */
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
 import { parseOptions, UsageError } from '../../scripts/bench/options.ts';
@@ -24,24 +24,24 @@ test('The median of an even number of values is the mean of the middle two', () 
   assert.ok(Number.isNaN(median([])));
 });
 
-test('A ratio is the median of the rounds, so a slow round of both does not move it', () => {
+test('A ratio is the median over the rounds, so a round that is slow for both does not change it', () => {
   assert.equal(pairedRatio([1, 10, 1], [2, 20, 2]), 0.5);
   assert.equal(pairedRatio([1, undefined, 3], [2, 20, undefined]), 0.5);
   assert.equal(pairedRatio([1], undefined), undefined);
 });
 
-test('A run that did not do its work gives no figure and is named', () => {
+test('A failed run gives no figure and is listed', () => {
   const results = [result('fast', [run(1), run(9, ['7 blocks wrong'])]), result('peer', [run(2), run(2)])];
   const [, , fast] = transferTable(results).split('\n');
   assert.match(fast ?? '', /\*\*1\.00\*\* .* 0\.50 .* 1 of 2 WRONG/);
   assert.match(problemList(results) ?? '', /fast, round 2: 7 blocks wrong/);
 });
 
-test('A table of failed runs only has no figures', () => {
+test('A table of failed runs has no figures', () => {
   assert.match(transferTable([result('sdk', [run(1, ['exit 1'])])]), /\| sdk \| – \|/);
 });
 
-test('The plot has one line and one legend entry a series, and its text is escaped', () => {
+test('The plot has one line and one legend entry for each series, and its text is escaped', () => {
   const series = (name: string) => ({ name, points: [1, 2, 256].map((x): [number, number] => [x, x]) });
   const svg = plotSvg([{ title: 'a < b', series: [series('one'), series('two')] }], 'workers');
   assert.equal(svg.match(/fill="none"/g)?.length, 2);
@@ -57,12 +57,12 @@ test('Axis steps are round and reach the largest value', () => {
   assert.equal(tickStep(0), 1);
 });
 
-test('A bad option is refused and named', () => {
+test('An invalid option is rejected by name', () => {
   for (const [argv, name] of [
     [['--gib', '0'], /--gib 0/],
     [['--rounds', '1.5'], /--rounds 1\.5/],
     [['--scenarios', 'downlod'], /downlod: not one of/],
-    [['--contenders', 'peer'], /needs --peer/],
+    [['--contenders', 'peer'], /requires --peer/],
     [['--colour'], /--colour/],
   ] as const) {
     assert.throws(
@@ -72,7 +72,7 @@ test('A bad option is refused and named', () => {
   }
 });
 
-test('Without a peer the others take part, and quick runs are small', () => {
+test('Without a peer the others are measured, and quick runs are small', () => {
   const options = parseOptions(['--quick', '--sweep', '--wire', 'both']);
   assert.deepEqual(options?.contenders, ['fast', 'sdk', 'reference']);
   assert.deepEqual(options?.scenarios, ['download', 'upload', 'sweep']);

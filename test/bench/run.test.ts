@@ -1,4 +1,4 @@
-/** The bench as a command, on files and with the reference client alone. */
+/** The bench as a command, on files and with the reference client only. */
 import { strict as assert } from 'node:assert';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -28,7 +28,7 @@ describe('npm run bench', { skip: missing() }, () => {
 
   const images = () => readdirSync(directory).filter((name) => name.startsWith('coldsnap-bench-'));
 
-  test('prints a table, writes the figures and the plot, and leaves no image behind', async () => {
+  test('prints a table, writes the figures and the plot, and removes its images', async () => {
     const [json, svg] = [join(directory, 'figures.json'), join(directory, 'plot.svg')];
     const small = ['--gib', '0.01', '--rounds', '1', '--scenarios', 'download,upload', '--sweep'];
     const child = start(...small, '--json', json, '--svg', svg);
@@ -51,7 +51,7 @@ describe('npm run bench', { skip: missing() }, () => {
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const) {
-    test(`ends tidily on ${signal}`, async () => {
+    test(`cleans up on ${signal}`, async () => {
       const child = start('--gib', '0.01', '--rounds', '1000');
       const text = textOf(child);
       const ended = once(child, 'close');
@@ -66,14 +66,14 @@ describe('npm run bench', { skip: missing() }, () => {
     });
   }
 
-  test('answers a wrong flag with exit code 2 and the usage', async () => {
+  test('exits with code 2 and prints the usage for an invalid flag', async () => {
     const child = start('--rounds', 'many');
     const text = textOf(child);
     assert.deepEqual(await once(child, 'close'), [2, null]);
     assert.match(text.stderr, /--rounds many: not a number[\s\S]*usage: npm run bench/);
   });
 
-  test('says that a peer is missing before it begins', async () => {
+  test('reports a missing peer before the first run', async () => {
     const child = start('--contenders', 'peer', '--peer', '/nonexistent/coldsnap');
     const text = textOf(child);
     assert.deepEqual(await once(child, 'close'), [1, null]);

@@ -1,7 +1,7 @@
-/** What these tests need beyond Node. */
+/** Requirements of these tests beyond Node. */
 import { spawnSync } from 'node:child_process';
 
-/** Why the bench's programs cannot be built here, or false. */
+/** Why the bench's programs cannot be built, or false. */
 export function missing(): string | false {
   if (spawnSync('g++', ['--version']).error) return 'needs g++';
   const header = spawnSync('g++', ['-E', '-x', 'c++', '-'], { input: '#include <openssl/ssl.h>\n' });

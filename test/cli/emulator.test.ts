@@ -9,7 +9,7 @@ import { makeWorld, type World } from './support.ts';
 const temporary = mkdtempSync(join(tmpdir(), 'coldsnap-emulator-command-'));
 after(() => rmSync(temporary, { recursive: true, force: true }));
 
-/** Runs the command until it has printed its URL, then stops it by a signal. */
+/** Runs the command until it has printed its URL, then stops it with a signal. */
 async function runAndStop(world: World, line: string): Promise<number> {
   const running = world.run(line);
   while (world.stdout.text === '') await new Promise(setImmediate);
@@ -19,25 +19,25 @@ async function runAndStop(world: World, line: string): Promise<number> {
 }
 
 describe('coldsnap emulator', () => {
-  test('prints its URL on stdout and how to use it on stderr, and ends well by a signal', async () => {
+  test('prints its URL on stdout and a guide on stderr, and exits with 0 on a signal', async () => {
     const world = makeWorld();
     assert.equal(await runAndStop(world, 'emulator'), 0);
     assert.equal(world.stdout.text, 'http://127.0.0.1:4590\n');
     assert.match(world.stderr.text, /AWS_SECRET_ACCESS_KEY=test/);
     assert.match(world.stderr.text, /coldsnap --endpoint http:\/\/127\.0\.0\.1:4590 upload disk\.img/);
-    assert.match(world.stderr.text, /forgotten at the end/);
+    assert.match(world.stderr.text, /deleted on exit/);
     assert.deepEqual(world.emulators, [{}]);
     assert.deepEqual(world.signals.eventNames(), []);
     assert.equal(world.clock.running, 0);
   });
 
-  test('with --quiet prints its URL alone', async () => {
+  test('prints only its URL with --quiet', async () => {
     const world = makeWorld();
     assert.equal(await runAndStop(world, '--quiet emulator'), 0);
     assert.equal(world.stderr.text, '');
   });
 
-  test('gives its options to the emulator', async () => {
+  test('passes its options to the emulator', async () => {
     const rules = [{ operation: 'GetSnapshotBlock', nth: 3, action: { type: 'drop' } }];
     const faults = join(temporary, 'faults.json');
     writeFileSync(faults, JSON.stringify(rules));
@@ -52,7 +52,7 @@ describe('coldsnap emulator', () => {
     assert.match(world.stderr.text, /kept in .*\/d\./);
   });
 
-  test('refuses a file that holds no fault rules', async () => {
+  test('rejects a file without fault rules', async () => {
     const file = join(temporary, 'bad.json');
     for (const [text, message] of [
       ['{', /bad\.json is not JSON/],
@@ -71,7 +71,7 @@ describe('coldsnap emulator', () => {
     assert.match(world.stderr.text, /none\.json does not exist/);
   });
 
-  test('is the real one, and says when its port is taken', async () => {
+  test('serves requests, and reports a port that is in use', async () => {
     const emulator = await startEmulator({});
     try {
       const world = makeWorld();

@@ -1,4 +1,4 @@
-/** The demo does what it says, and leaves nothing behind. */
+/** The demo works and removes everything that it created. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,9 +10,9 @@ import { test } from 'node:test';
 import { noLoopDevices } from '../support/loop.ts';
 import { project } from './markdown.ts';
 
-/** The demo builds what is older than its sources; beside other tests it must not, and they would not test that either. */
-function whyNot(): string | undefined {
-  if (spawnSync('mkfs.ext4', ['-V']).error !== undefined) return 'there is no mkfs.ext4 (e2fsprogs)';
+/** Why the demo cannot run, or undefined. It would rebuild outdated products, which must not happen while other tests use them. */
+function skipReason(): string | undefined {
+  if (spawnSync('mkfs.ext4', ['-V']).error !== undefined) return 'mkfs.ext4 (e2fsprogs) is missing';
   const { bavail, bsize } = statfsSync(tmpdir());
   if (bavail * bsize < 3 * 2 ** 30) return `${tmpdir()} has less than 3 GiB free`;
   const built = [
@@ -30,11 +30,13 @@ function whyNot(): string | undefined {
   return undefined;
 }
 
-const reason = whyNot();
+const reason = skipReason();
 const skip = reason === undefined ? {} : { skip: reason };
 
-/** Runs the demo with a temporary directory of its own, and interrupts it when a line matches. */
-async function demo(interruptAt?: RegExp): Promise<{ exit: number | null; text: string; left: string[] }> {
+/** Runs the demo with an empty temporary directory and interrupts it at a matching line. */
+async function demo(
+  interruptAt?: RegExp,
+): Promise<{ exit: number | null; text: string; leftover: string[] }> {
   const directory = mkdtempSync(join(tmpdir(), 'coldsnap-test-demo-'));
   try {
     const child = spawn(join(project, 'scripts/demo'), {
@@ -46,13 +48,13 @@ async function demo(interruptAt?: RegExp): Promise<{ exit: number | null; text: 
     let text = '';
     for await (const line of createInterface({ input: child.stdout })) {
       text += `${line}\n`;
-      // As a terminal does it: to the whole process group.
+      // To the whole process group, as a terminal does.
       if (interruptAt?.test(line)) process.kill(-child.pid!, 'SIGINT');
     }
     if (child.exitCode === null) await once(child, 'exit');
-    const left = readdirSync(directory);
+    const leftover = readdirSync(directory);
     if (noLoopDevices === undefined) {
-      left.push(
+      leftover.push(
         ...execFileSync('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE'], { encoding: 'utf8' })
           .split('\n')
           .filter((file) => file.startsWith(directory)),
@@ -66,24 +68,24 @@ async function demo(interruptAt?: RegExp): Promise<{ exit: number | null; text: 
         () => false,
       ))
     )
-      left.push(url);
-    return { exit: child.exitCode, text, left };
+      leftover.push(url);
+    return { exit: child.exitCode, text, leftover };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
-test('the demo restores what it uploaded, and leaves nothing behind', skip, async () => {
-  const { exit, text, left } = await demo();
+test('the demo restores what it uploaded and cleans up', skip, async () => {
+  const { exit, text, leftover } = await demo();
   assert.equal(exit, 0, text);
-  assert.match(text, /^Done\. All that was restored is identical/m);
-  if (noLoopDevices === undefined) assert.match(text, /^ {2}\d{2,} files are as they were$/m);
+  assert.match(text, /^Done\. Everything restored is identical/m);
+  if (noLoopDevices === undefined) assert.match(text, /^ {2}\d{2,} files are unchanged$/m);
   else assert.match(text, /^ {2}skipped: /m);
-  assert.deepEqual(left, []);
+  assert.deepEqual(leftover, []);
 });
 
-test('the demo leaves nothing behind when it is interrupted', skip, async () => {
-  const { exit, text, left } = await demo(/^snapshot snap-\w+ is begun$/);
+test('the demo cleans up when it is interrupted', skip, async () => {
+  const { exit, text, leftover } = await demo(/\bsnapshot snap-\w+/);
   assert.equal(exit, 130, text);
-  assert.deepEqual(left, []);
+  assert.deepEqual(leftover, []);
 });

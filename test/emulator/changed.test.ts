@@ -24,7 +24,7 @@ async function changed(client: EBSClient, first: string, second: string): Promis
   return found;
 }
 
-/** Index, and which of the two tokens there are. */
+/** Index, and whether each of the two tokens is present. */
 function shape(changes: ChangedBlock[]): [number, boolean, boolean][] {
   return changes.map((change) => [
     change.BlockIndex!,
@@ -33,7 +33,7 @@ function shape(changes: ChangedBlock[]): [number, boolean, boolean][] {
   ]);
 }
 
-test("a child has its parent's blocks under its own, in the listing, in the data and in the image", async (t) => {
+test("a child inherits its parent's blocks, in listings, data and image", async (t) => {
   const { emulator, ebs } = await run(t);
   const parent = await upload(
     emulator,
@@ -66,12 +66,12 @@ test("a child has its parent's blocks under its own, in the listing, in the data
     assert.deepEqual(buffer, data);
   }
   await image.close();
-  // Deleting the parent leaves the child whole.
+  // The child keeps its blocks when its parent is deleted.
   emulator.deleteSnapshot(parent);
   assert.deepEqual([...(await download(ebs, child))], expected);
 });
 
-test('changed blocks have a token for each snapshot that has the block', async (t) => {
+test('ListChangedBlocks returns a token for each snapshot that has the block', async (t) => {
   const { emulator, ebs } = await run(t);
   const first = await emulator.putSnapshot({
     volumeSizeGiB: 1,
@@ -103,7 +103,7 @@ test('changed blocks have a token for each snapshot that has the block', async (
   assert.deepEqual([...(await download(ebs, second)).keys()], [0, 1, 5]);
 });
 
-test('changes add up over generations, and a block put again with the same data counts as changed', async (t) => {
+test('changes accumulate over generations, and a block put again with the same data counts as changed', async (t) => {
   const { emulator, ebs } = await run(t);
   const put = (blocks: Record<number, Buffer>, parent?: string, gone?: number[]) =>
     emulator.putSnapshot({
@@ -127,7 +127,7 @@ test('changes add up over generations, and a block put again with the same data 
   ]);
 });
 
-test('changed blocks come in pages like blocks do', async (t) => {
+test('ListChangedBlocks returns pages', async (t) => {
   const { emulator, ebs } = await run(t, { emptyPages: true });
   const indexes = Array.from({ length: 300 }, (_, n) => n * 3);
   const first = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
@@ -144,7 +144,7 @@ test('changed blocks come in pages like blocks do', async (t) => {
   assert.equal(emulator.requests('ListChangedBlocks').length, 3 * 2);
 });
 
-test('snapshots of different lineage, or one and the same, cannot be compared', async (t) => {
+test('unrelated snapshots, or a snapshot and itself, are rejected', async (t) => {
   const { emulator, ebs } = await run(t);
   const first = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
   const second = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });

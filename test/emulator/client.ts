@@ -1,4 +1,4 @@
-/** Clients and blocks for the emulator's tests. */
+/** SDK clients and blocks for the emulator's tests. */
 
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
@@ -18,7 +18,7 @@ import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/em
 export const BLOCK = 524_288;
 export const credentials = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'a secret' };
 
-/** The block size of most tests: small blocks show the same rules faster. */
+/** The block size of most tests: small, so that they are fast. */
 export const SMALL = 4096;
 
 /** An emulator with clients, closed when the test ends. Blocks are small unless the options say otherwise. */
@@ -37,7 +37,7 @@ export async function run(
   return { emulator, ebs, ec2 };
 }
 
-/** What the service says when it refuses, for `assert.rejects`. */
+/** Matches an error of the service, for `assert.rejects`. */
 export function refusal(name: string, reason?: string, status?: number): (error: unknown) => boolean {
   return (error) => {
     const { Reason, $metadata } = error as { Reason?: string; $metadata?: { httpStatusCode?: number } };
@@ -48,7 +48,7 @@ export function refusal(name: string, reason?: string, status?: number): (error:
   };
 }
 
-/** A clock that stands still until it is moved. */
+/** A clock that is moved by the test only. */
 export function testClock(start = Date.UTC(2026, 0, 1)): { now: () => number; move: (ms: number) => void } {
   let time = start;
   return {
@@ -68,7 +68,7 @@ export function randomBlock(size = SMALL): Buffer {
   return randomBytes(size);
 }
 
-/** An SDK client for EBS that makes each request once. */
+/** An SDK client for EBS that does not retry. */
 export function ebsClient(
   url: string,
   keys: typeof credentials & { sessionToken?: string } = credentials,
@@ -76,7 +76,7 @@ export function ebsClient(
   return new EBSClient({ endpoint: url, region: 'us-east-1', credentials: keys, maxAttempts: 1 });
 }
 
-/** An SDK client for EC2 that makes each request once. */
+/** An SDK client for EC2 that does not retry. */
 export function ec2Client(
   url: string,
   keys: typeof credentials & { sessionToken?: string } = credentials,
@@ -110,7 +110,7 @@ export async function put(
   );
 }
 
-/** SHA-256 over the raw digests in ascending order of index, base64. */
+/** SHA-256 over the raw digests in ascending order of index, in base64. */
 export function linearChecksum(blocks: ReadonlyMap<number, Uint8Array>): string {
   const hash = createHash('sha256');
   for (const [, data] of [...blocks].sort(([a], [b]) => a - b)) hash.update(sha256(data));

@@ -43,7 +43,7 @@ test('the LINEAR checksum is over the raw digests in ascending order of index', 
   }
 });
 
-test('a wrong count leads to the state error, not to a refusal', async (t) => {
+test('a wrong count puts the snapshot into the state error instead of failing the call', async (t) => {
   const { emulator, ebs, ec2 } = await run(t);
   for (const count of [0, 2, 4]) {
     const id = await start(ebs);
@@ -60,7 +60,7 @@ test('a wrong count leads to the state error, not to a refusal', async (t) => {
   }
 });
 
-test('the snapshot stays pending for the delay, says how far it is, and refuses to be completed again', async (t) => {
+test('the snapshot stays pending for the delay, shows its progress, and cannot be completed again', async (t) => {
   const clock = testClock();
   const { emulator, ebs, ec2 } = await run(t, { now: clock.now, completionDelayMs: 10_000 });
   const id = await start(ebs);
@@ -81,7 +81,7 @@ test('the snapshot stays pending for the delay, says how far it is, and refuses 
   assert.equal(emulator.snapshot(id)?.status, 'completed');
 });
 
-test('lists do not find a snapshot for a while after its completion', async (t) => {
+test('lists do not find a snapshot within notVisibleMs of its completion', async (t) => {
   const clock = testClock();
   const { ebs } = await run(t, { now: clock.now, completionDelayMs: 1000, notVisibleMs: 500 });
   const id = await start(ebs);
@@ -93,7 +93,7 @@ test('lists do not find a snapshot for a while after its completion', async (t) 
   assert.equal((await list(ebs, id)).size, 0);
 });
 
-test('a snapshot that gets no block, or no completion, in time is cancelled', async (t) => {
+test('a snapshot that gets no block, or no completion, within its timeout is cancelled', async (t) => {
   const clock = testClock();
   const { emulator, ebs } = await run(t, { now: clock.now });
   const id = await start(ebs, { Timeout: 10 });
@@ -107,7 +107,7 @@ test('a snapshot that gets no block, or no completion, in time is cancelled', as
   await assert.rejects(complete(ebs, id, 1), refusal('ValidationException', 'INVALID_SNAPSHOT_ID'));
 });
 
-test('the timeout is 60 minutes unless asked for, and can be shortened for tests', async (t) => {
+test('the timeout defaults to 60 minutes and can be overridden for tests', async (t) => {
   const clock = testClock();
   const { emulator, ebs } = await run(t, { now: clock.now });
   const id = await start(ebs);
@@ -121,7 +121,7 @@ test('the timeout is 60 minutes unless asked for, and can be shortened for tests
   assert.equal(quick.emulator.snapshot(other)?.status, 'error');
 });
 
-test('a completion while blocks are still being written is refused, or counts them', async (t) => {
+test('a completion while blocks are being written is rejected or counts them', async (t) => {
   const { emulator, ebs } = await run(t, { blockSize: 2 ** 20 });
   const data = randomBlock(2 ** 20);
   for (let round = 0; round < 5; round++) {
@@ -136,7 +136,7 @@ test('a completion while blocks are still being written is refused, or counts th
   }
 });
 
-test('malformed completions are refused and leave the snapshot as it was', async (t) => {
+test('malformed completions are rejected and do not change the snapshot', async (t) => {
   const { emulator, ebs } = await run(t);
   const id = await start(ebs);
   const checksum = linearChecksum(new Map());

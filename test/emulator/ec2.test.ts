@@ -18,7 +18,7 @@ async function ids(client: EC2Client, input: DescribeSnapshotsCommandInput): Pro
   return Snapshots!.map(({ SnapshotId }) => SnapshotId!);
 }
 
-test('DescribeSnapshots says of a snapshot what is known of it', async (t) => {
+test('DescribeSnapshots returns all properties of a snapshot', async (t) => {
   const clock = testClock(Date.UTC(2026, 5, 1));
   const { emulator, ec2 } = await run(t, { now: clock.now });
   const id = await emulator.putSnapshot({
@@ -73,7 +73,7 @@ test('DescribeSnapshots selects by ID, owner and filters', async (t) => {
   await assert.rejects(filter('colour', 'red'), refusal('InvalidParameterValue', undefined, 400));
 });
 
-test('DescribeSnapshots comes in pages', async (t) => {
+test('DescribeSnapshots returns pages', async (t) => {
   const { emulator, ec2 } = await run(t);
   const all: string[] = [];
   for (let n = 0; n < 12; n++) all.push(await emulator.putSnapshot(empty));
@@ -95,7 +95,7 @@ test('DescribeSnapshots comes in pages', async (t) => {
   await assert.rejects(ids(ec2, { MaxResults: 5, SnapshotIds: all }), refusal('InvalidParameterCombination'));
 });
 
-test('a snapshot that is not there, or not yet, is InvalidSnapshot.NotFound; a malformed ID has an error of its own', async (t) => {
+test('a missing or not yet visible snapshot is InvalidSnapshot.NotFound, a malformed ID InvalidSnapshotID.Malformed', async (t) => {
   const clock = testClock();
   const { ebs, ec2 } = await run(t, { now: clock.now, notVisibleMs: 1000 });
   const notFound = refusal('InvalidSnapshot.NotFound', undefined, 400);
@@ -113,7 +113,7 @@ test('a snapshot that is not there, or not yet, is InvalidSnapshot.NotFound; a m
   await assert.rejects(ec2.send(new CreateTagsCommand(tags)), notFound);
 });
 
-test('DeleteSnapshot makes an end of a snapshot, pending ones too', async (t) => {
+test('DeleteSnapshot deletes completed and pending snapshots', async (t) => {
   const { emulator, ebs, ec2 } = await run(t);
   const completed = await emulator.putSnapshot(empty);
   const pending = await start(ebs, { ClientToken: 'token' });
@@ -126,7 +126,7 @@ test('DeleteSnapshot makes an end of a snapshot, pending ones too', async (t) =>
   assert.notEqual(await start(ebs, { ClientToken: 'token' }), pending);
 });
 
-test('CreateTags adds and replaces tags, and keeps to the limits', async (t) => {
+test('CreateTags adds and replaces tags within the limits', async (t) => {
   const { emulator, ec2 } = await run(t);
   const one = await emulator.putSnapshot({ ...empty, tags: { a: '1', b: '2' } });
   const two = await emulator.putSnapshot(empty);
@@ -142,7 +142,7 @@ test('CreateTags adds and replaces tags, and keeps to the limits', async (t) => 
   assert.deepEqual(emulator.snapshot(two)?.tags, { b: '3', c: '' });
 });
 
-test('DryRun changes nothing, and unknown actions are refused in XML', async (t) => {
+test('DryRun changes nothing, and unknown actions are rejected in XML', async (t) => {
   const { emulator, ec2 } = await run(t);
   const id = await emulator.putSnapshot(empty);
   const dry = ec2.send(new DeleteSnapshotCommand({ SnapshotId: id, DryRun: true }));

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { type FaultRule, parseFaults, startEmulator } from '../../src/emulator/index.ts';
 
-test('rules are read from a list or from JSON text', () => {
+test('rules are parsed from an array or from JSON text', () => {
   const rules: FaultRule[] = [
     {
       operation: 'GetSnapshotBlock',
@@ -19,10 +19,10 @@ test('rules are read from a list or from JSON text', () => {
   assert.deepEqual(parseFaults('[]'), []);
 });
 
-test('a rule that says something else is refused, with its number and the member that is wrong', () => {
+test('an invalid rule is rejected with its number and the invalid member', () => {
   const cases: [unknown, RegExp][] = [
     ['{', /^the faults are not JSON: /],
-    [{}, /^the faults must be a list of rules$/],
+    [{}, /^the faults must be an array of rules$/],
     [[1], /^rule 1: must be an object$/],
     [[{}], /^rule 1: 'action' is missing$/],
     [
@@ -32,7 +32,7 @@ test('a rule that says something else is refused, with its number and the member
     [[{ action: { type: 'toString' } }], /^rule 1, action: 'type' must be one of /],
     [
       [{ action: { type: 'chunked', size: 1 } }],
-      /^rule 1, action 'chunked': 'size' is not known; it has no members$/,
+      /^rule 1, action 'chunked': 'size' is unknown; no members are allowed$/,
     ],
     [[{ action: { type: 'drip' } }], /^rule 1, action 'drip': 'bytesPerSecond' is missing$/],
     [[{ action: { type: 'drip', bytesPerSecond: 0 } }], /'bytesPerSecond' must be a whole number from 1$/],
@@ -48,9 +48,9 @@ test('a rule that says something else is refused, with its number and the member
     ],
     [
       [{ blocks: 1, action: { type: 'close' } }],
-      /^rule 1: 'blocks' is not known; it can have operation, snapshotId, block, /,
+      /^rule 1: 'blocks' is unknown; allowed: operation, snapshotId, block, /,
     ],
-    [[{ block: [1, -1], action: { type: 'close' } }], /'block' must be a block index or a list of them$/],
+    [[{ block: [1, -1], action: { type: 'close' } }], /'block' must be a block index or an array of them$/],
     [[{ probability: 2, action: { type: 'close' } }], /'probability' must be a number from 0 to 1$/],
     [[{ nth: 0, action: { type: 'close' } }], /'nth' must be a whole number from 1$/],
   ];
@@ -58,7 +58,7 @@ test('a rule that says something else is refused, with its number and the member
     assert.throws(() => parseFaults(json), { class: 'usage', code: 'BAD_FAULTS', message });
 });
 
-test('the emulator itself refuses rules that are none', async () => {
+test('the emulator rejects invalid rules at the start and in setFaults', async () => {
   const faults = [{ action: { type: 'drip' } }] as unknown as FaultRule[];
   await assert.rejects(startEmulator({ faults }), { code: 'BAD_FAULTS' });
   const emulator = await startEmulator();
@@ -66,7 +66,7 @@ test('the emulator itself refuses rules that are none', async () => {
   await emulator.close();
 });
 
-test('every example of the documentation is a fault file, and every kind of action has one', async () => {
+test('every example in the documentation is valid, and every type of action has one', async () => {
   const text = await readFile(new URL('../../docs/emulator.md', import.meta.url), 'utf8');
   const examples = [...text.matchAll(/```json\n(.*?)```/gs)].flatMap(([, json]) => parseFaults(json));
   const shown = new Set(examples.map(({ action }) => action.type));

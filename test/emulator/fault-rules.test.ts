@@ -6,7 +6,7 @@ import { raw } from './raw.ts';
 
 const data = randomBlock();
 
-test('rules choose calls by operation, snapshot, block and number', async (t) => {
+test('rules select calls by operation, snapshot, block and number', async (t) => {
   const { emulator, ebs } = await run(t);
   const ids = [await start(ebs), await start(ebs)];
   const action: FaultAction = { type: 'error', status: 500, code: 'InternalServerException' };
@@ -45,7 +45,7 @@ test('rules choose calls by operation, snapshot, block and number', async (t) =>
   assert.equal(await pattern({ probability: 1 }, puts), 'xxxxxx');
 });
 
-test('probability is decided by the seed, the block and the number of the call, not by the order of blocks', async (t) => {
+test('probability depends on seed, block and call number, not on the order of blocks', async (t) => {
   const { emulator, ebs } = await run(t);
   const id = await start(ebs);
   const failing = async (order: number[], seed: number): Promise<number[]> => {
@@ -69,7 +69,7 @@ test('probability is decided by the seed, the block and the number of the call, 
   assert.notDeepEqual(await failing(up, 2), first);
 });
 
-test('list: contents that no honest service gives', async (t) => {
+test('list: returns invalid contents', async (t) => {
   const { emulator, ebs } = await run(t);
   const id = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: { 1: data, 2: data, 3: data } });
   const child = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: { 4: data, 5: data }, parent: id });
@@ -113,7 +113,7 @@ test('list: contents that no honest service gives', async (t) => {
     `/snapshots/${id}/blocks?pageToken=${encodeURIComponent(tokens[0]![1] as string)}`,
   );
   assert.deepEqual(next.Blocks, []);
-  // What is no listing is left alone.
+  // Other replies are not changed.
   emulator.setFaults([{ action: endless }]);
   assert.ok(await start(ebs));
 });

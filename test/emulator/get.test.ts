@@ -7,7 +7,7 @@ import { errorOf, headerOf, raw } from './raw.ts';
 const data = randomBlock();
 const blocks = { 4: data, 5: data };
 
-test("a block comes with its length, its checksum and the checksum's algorithm", async (t) => {
+test("a block has headers for its length, its checksum and the checksum's algorithm", async (t) => {
   const { emulator, ebs } = await run(t);
   const id = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
   const token = (await list(ebs, id)).get(4)!;
@@ -29,7 +29,7 @@ test("a block comes with its length, its checksum and the checksum's algorithm",
   await typed.BlockData!.transformToByteArray();
 });
 
-test('a token is good for its block of its snapshot alone, until it expires', async (t) => {
+test('a token is valid only for its block and snapshot, until it expires', async (t) => {
   const clock = testClock();
   const { emulator, ebs } = await run(t, { now: clock.now, blockTokenLifeMs: 1000 });
   const id = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
@@ -50,7 +50,7 @@ test('a token is good for its block of its snapshot alone, until it expires', as
   await assert.rejects(get(ebs, id, 4, token), invalid);
 });
 
-test('a token that was not URL-encoded is not the token', async (t) => {
+test('a token that is not URL-encoded is rejected', async (t) => {
   const { emulator, ebs } = await run(t);
   const id = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: { 4: data } });
   let token = '';

@@ -8,7 +8,7 @@ const data = randomBlock();
 const indexes = Array.from({ length: 450 }, (_, n) => n * 2 + 5);
 const blocks = new Map(indexes.map((index) => [index, data]));
 
-test('a listing gives every written block once, ascending, 100 to a page unless asked for more', async (t) => {
+test('a listing returns every written block once, in ascending order, 100 a page by default', async (t) => {
   const { emulator, ebs } = await run(t);
   const id = await emulator.putSnapshot({ volumeSizeGiB: 3, blocks });
   const page = (input: Partial<ListSnapshotBlocksCommandInput>) =>
@@ -28,7 +28,7 @@ test('a listing gives every written block once, ascending, 100 to a page unless 
   assert.equal(all.NextToken, undefined);
 });
 
-test('the last page says so with a null NextToken, also when it is exactly full', async (t) => {
+test('the last page has a null NextToken, also when it is exactly full', async (t) => {
   const { emulator } = await run(t);
   const id = await emulator.putSnapshot({
     volumeSizeGiB: 1,
@@ -40,7 +40,7 @@ test('the last page says so with a null NextToken, also when it is exactly full'
   assert.equal(json.NextToken, null);
 });
 
-test("tokens are of the service's alphabet and length, and new at every listing", async (t) => {
+test("tokens have the service's alphabet and length, and differ in every listing", async (t) => {
   const { emulator, ebs } = await run(t);
   const id = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
   const pages = [1, 2].map(() =>
@@ -55,11 +55,11 @@ test("tokens are of the service's alphabet and length, and new at every listing"
     tokens.some((token) => /[+/]/.test(token) && token.endsWith('=')),
     'tokens need URL encoding',
   );
-  // Those of the earlier listing still work: they live for a week.
+  // Tokens of the earlier listing are still valid: they expire after a week.
   for (const page of [one, two]) assert.deepEqual(await get(ebs, id, 5, page!.Blocks![0]!.BlockToken!), data);
 });
 
-test('StartingBlockIndex starts at the next block there is; a page token wins over it', async (t) => {
+test('StartingBlockIndex starts at the next written block; a page token takes precedence', async (t) => {
   const { emulator, ebs } = await run(t);
   const id = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
   const page = (input: Partial<ListSnapshotBlocksCommandInput>) =>
@@ -72,7 +72,7 @@ test('StartingBlockIndex starts at the next block there is; a page token wins ov
   assert.deepEqual([last.Blocks, last.NextToken], [[], undefined]);
 });
 
-test('parameters out of range are refused', async (t) => {
+test('parameters out of range are rejected', async (t) => {
   const { emulator } = await run(t);
   const id = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
   const queries = [
@@ -89,7 +89,7 @@ test('parameters out of range are refused', async (t) => {
   }
 });
 
-test('pages can be shorter than asked for, and empty with a NextToken', async (t) => {
+test('pages can be shorter than requested, and empty with a NextToken', async (t) => {
   const { emulator, ebs } = await run(t, { pageSize: 150, emptyPages: 2 });
   const id = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
   const lengths: number[] = [];
@@ -105,7 +105,7 @@ test('pages can be shorter than asked for, and empty with a NextToken', async (t
   assert.deepEqual(seen, indexes);
 });
 
-test('a page token ends after its life, and is good for nothing but its own listing', async (t) => {
+test('a page token expires, and is valid only for its own listing', async (t) => {
   const clock = testClock();
   const { emulator, ebs } = await run(t, { now: clock.now, pageTokenLifeMs: 1000 });
   const id = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
@@ -137,7 +137,7 @@ test('only completed snapshots can be listed', async (t) => {
   await list(ebs, await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} }));
 });
 
-test('a snapshot of 64 TiB with blocks at both ends is listed and read at once', async (t) => {
+test('a snapshot of 64 TiB with blocks at both ends is listed without delay', async (t) => {
   const { emulator, ebs } = await run(t, { blockSize: 524_288 });
   const big = randomBlock(524_288);
   const last = 2 ** 27 - 1;

@@ -28,7 +28,7 @@ async function directory(t: TestContext): Promise<string> {
   return path;
 }
 
-test('snapshots, tags and tokens outlive the emulator', async (t) => {
+test('snapshots, tags and tokens survive a restart', async (t) => {
   const dataDirectory = await directory(t);
   const before = await run(t, { dataDirectory });
   const blocks = new Map([
@@ -56,7 +56,7 @@ test('snapshots, tags and tokens outlive the emulator', async (t) => {
   assert.deepEqual(await get(after.ebs, parent, 0, tokens.get(0)!), blocks.get(0));
 });
 
-test('a pending snapshot goes on where it was, also when the emulator ended without warning', async (t) => {
+test('a pending snapshot survives a killed emulator', async (t) => {
   const dataDirectory = await directory(t);
   const before = await run(t, { dataDirectory });
   const blocks = new Map([3, 1, 2].map((index) => [index, randomBlock()]));
@@ -73,7 +73,7 @@ test('a pending snapshot goes on where it was, also when the emulator ended with
   assert.deepEqual(await download(after.ebs, id), new Map([...blocks].sort(([a], [b]) => a - b)));
 });
 
-test('a completion that was being checked is checked again after a restart', async (t) => {
+test('a completion whose check was interrupted is checked after a restart', async (t) => {
   const dataDirectory = await directory(t);
   const clock = testClock(Date.now());
   const options = { dataDirectory, now: clock.now, completionDelayMs: 60_000 };
@@ -90,7 +90,7 @@ test('a completion that was being checked is checked again after a restart', asy
   assert.equal(await settled(after.emulator, wrong), 'error');
 });
 
-test('zeros put over data that were never acknowledged are zeros', async (t) => {
+test('zeros put over unacknowledged data read as zeros', async (t) => {
   const dataDirectory = await directory(t);
   const { emulator, ebs } = await run(t, { dataDirectory });
   const id = await start(ebs);
@@ -103,7 +103,7 @@ test('zeros put over data that were never acknowledged are zeros', async (t) => 
   assert.deepEqual(await download(ebs, id), new Map([[3, Buffer.alloc(SMALL)]]));
 });
 
-test('the time of the last put counts across a restart', async (t) => {
+test('the timeout counts from the last put, across a restart', async (t) => {
   const dataDirectory = await directory(t);
   const clock = testClock(Date.now());
   const before = await run(t, { dataDirectory, now: clock.now });
@@ -130,7 +130,7 @@ test('a large volume with few blocks takes little space', async (t) => {
   assert.equal((await stat(await emulator.readImage(id))).size, 2 ** 43);
 });
 
-test('a deleted snapshot leaves nothing behind, once no child needs it', async (t) => {
+test('the files of a deleted snapshot are removed once no child needs them', async (t) => {
   const dataDirectory = await directory(t);
   const { emulator, ebs } = await run(t, { dataDirectory });
   const parent = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: { 0: randomBlock() } });
@@ -143,7 +143,7 @@ test('a deleted snapshot leaves nothing behind, once no child needs it', async (
   for (const id of [parent, child]) await assert.rejects(stat(join(dataDirectory, id)), { code: 'ENOENT' });
 });
 
-test('an image file becomes a snapshot of its blocks that are not all zeros, and the same image again', async (t) => {
+test('putSnapshot reads the nonzero blocks of an image file, and readImage returns the same image', async (t) => {
   const path = join(await directory(t), 'disk.img');
   const image = Buffer.concat([randomBlock(), Buffer.alloc(SMALL), randomBlock(), Buffer.of(1)]);
   await writeFile(path, image);
@@ -159,23 +159,23 @@ test('an image file becomes a snapshot of its blocks that are not all zeros, and
   assert.deepEqual((await download(ebs, id)).get(3), padded.subarray(3 * SMALL, 4 * SMALL));
 });
 
-test('putSnapshot refuses what would not be a snapshot', async (t) => {
+test('putSnapshot rejects invalid options', async (t) => {
   const { emulator } = await run(t);
   const id = await emulator.putSnapshot({ id: 'snap-1', volumeSizeGiB: 1, blocks: {} });
   const put = (options: object) => emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {}, ...options });
   await assert.rejects(put({ id }), /already/);
   await assert.rejects(put({ id: 'disk' }), /snap-/);
   await assert.rejects(put({ volumeSizeGiB: 0 }), /volumeSizeGiB/);
-  await assert.rejects(put({ parent: 'snap-2' }), /no snapshot snap-2/);
+  await assert.rejects(put({ parent: 'snap-2' }), /snapshot snap-2 does not exist/);
   await assert.rejects(put({ blocks: { 0: Buffer.alloc(1) } }), /block 0 has 1 bytes/);
   await assert.rejects(put({ blocks: { [2 ** 18]: randomBlock() } }), /outside the volume/);
   await assert.rejects(put({ blocks: '/does/not/exist' }), { code: 'ENOENT' });
   await assert.rejects(put({ id: 'snap-2', blocks: { 0: randomBlock(), 1: Buffer.alloc(1) } }), /block 1/);
   assert.equal(emulator.snapshot('snap-2'), undefined);
-  await assert.rejects(emulator.readImage('snap-2'), /no snapshot/);
+  await assert.rejects(emulator.readImage('snap-2'), /does not exist/);
 });
 
-test('the temporary directory goes with the emulator', async () => {
+test('close removes the temporary directory', async () => {
   const temporary = await startEmulator();
   const path = await temporary.readImage(await temporary.putSnapshot({ volumeSizeGiB: 1, blocks: {} }));
   await temporary.close();
@@ -183,7 +183,7 @@ test('the temporary directory goes with the emulator', async () => {
   await assert.rejects(stat(path), { code: 'ENOENT' });
 });
 
-test("a data directory that is damaged or somebody else's is refused by name", async (t) => {
+test('a data directory with damaged or foreign files is rejected, naming the file', async (t) => {
   const dataDirectory = await directory(t);
   await mkdir(join(dataDirectory, 'snap-1'));
   const metadata = join(dataDirectory, 'snap-1', 'metadata.json');

@@ -4,7 +4,7 @@ import { complete, get, list, put, randomBlock, refusal, run, start, testClock }
 
 const data = randomBlock();
 
-test('block requests are throttled by snapshot, and by account over several snapshots', async (t) => {
+test('block requests are throttled per snapshot and per account', async (t) => {
   const clock = testClock();
   const { emulator, ebs } = await run(t, { now: clock.now, quotas: { getPerSecond: 2, putPerSecond: 2 } });
   const bySnapshot = refusal('RequestThrottledException', 'RESOURCE_LEVEL_THROTTLE', 400);
@@ -28,7 +28,7 @@ test('block requests are throttled by snapshot, and by account over several snap
   assert.deepEqual(emulator.snapshot(pending)?.writtenBlocks, [0, 1]);
 });
 
-test('lists, starts and completions have quotas of their own', async (t) => {
+test('lists, starts and completions have separate quotas', async (t) => {
   const clock = testClock();
   const { emulator, ebs } = await run(t, { now: clock.now, quotas: { listPerSecond: 1, startPerSecond: 1 } });
   const id = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
@@ -43,7 +43,7 @@ test('lists, starts and completions have quotas of their own', async (t) => {
   await start(ebs);
 });
 
-test('a start beyond the pending snapshots allowed is a service quota exceeded, and starts nothing', async (t) => {
+test('a start beyond the quota of pending snapshots fails with ServiceQuotaExceededException and creates nothing', async (t) => {
   const { emulator, ebs, ec2: _ } = await run(t, { quotas: { maxPending: 2 } });
   const first = await start(ebs, { ClientToken: 'first' });
   await start(ebs);

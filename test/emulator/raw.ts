@@ -1,19 +1,19 @@
-/** HTTP by hand: what came over the connection, byte for byte, where an SDK would hide it. */
+/** Raw HTTP requests, to see replies byte for byte. */
 
 import { connect, type Socket } from 'node:net';
 
 export interface RawReply {
   status: number;
-  /** As they came, names in their own case. */
+  /** In order, with the original case of names. */
   headers: [string, string][];
   body: Buffer;
-  /** How the connection ended: `end` (FIN), an error code such as `ECONNRESET`, or `open` when it did not. */
+  /** How the connection ended: `end` (FIN), an error code such as `ECONNRESET`, or `open` if it did not. */
   ended: string;
 }
 
 const date = new Date().toISOString().replace(/[-:]|\.\d+/g, '');
 
-/** Headers of a well-formed signature that nobody has to verify. */
+/** Headers with a well-formed, unverified signature. */
 export function signed(service = 'ebs', scopeRegion = 'us-east-1'): Record<string, string> {
   return {
     Host: 'localhost',
@@ -28,10 +28,10 @@ export function signed(service = 'ebs', scopeRegion = 'us-east-1'): Record<strin
 export interface RawRequest {
   method?: string;
   path: string;
-  /** Added to those of a well-formed signature; undefined leaves one out. */
+  /** Added to those of `signed()`; undefined omits one. */
   headers?: Record<string, string | undefined>;
   body?: Buffer | string;
-  /** Leave Content-Length out. */
+  /** Omit Content-Length. */
   withoutLength?: boolean;
 }
 
@@ -61,7 +61,7 @@ export async function raw(url: string, request: RawRequest): Promise<RawReply> {
   return parseReply(...(await readToEnd(socket)));
 }
 
-/** All that comes until the connection ends, and how it ended. */
+/** Everything received until the connection ends, and how it ended. */
 export function readToEnd(socket: Socket): Promise<[Buffer, string]> {
   const pieces: Buffer[] = [];
   let ended = 'end';
@@ -85,12 +85,12 @@ export function parseReply(bytes: Buffer, ended: string): RawReply {
   return { status: Number(first.split(' ')[1]), headers, body: bytes.subarray(end + 4), ended };
 }
 
-/** A header's value, whatever the case of its name. */
+/** A header's value; the name is case-insensitive. */
 export function headerOf(reply: RawReply, name: string): string | undefined {
   return reply.headers.find(([known]) => known.toLowerCase() === name.toLowerCase())?.[1];
 }
 
-/** The error a reply carries: `[status, type, reason]`. */
+/** The error in a reply: `[status, type, reason]`. */
 export function errorOf(reply: RawReply): [number, string | undefined, string | undefined] {
   const { Reason } = JSON.parse(reply.body.toString()) as { Reason?: string };
   return [reply.status, headerOf(reply, 'x-amzn-ErrorType'), Reason];

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { DescribeSnapshotsCommand } from '@aws-sdk/client-ec2';
 import { BLOCK, download, randomBlock, run, sha256, upload } from './client.ts';
 
-test('what the SDK uploads is what the SDK downloads, block for block', async (t) => {
+test('the SDK downloads the blocks that it uploaded', async (t) => {
   const { emulator, ebs, ec2 } = await run(t, { blockSize: BLOCK });
   const blocks = new Map([0, 5, 2047].map((block) => [block, randomBlock(BLOCK)]));
   const id = await upload(emulator, ebs, blocks, {

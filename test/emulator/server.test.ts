@@ -6,7 +6,7 @@ import { list, randomBlock, run, start } from './client.ts';
 import { connectTo, errorOf, headerOf, raw, readToEnd, requestText } from './raw.ts';
 import { tlsCertificate, tlsKey } from './tls.ts';
 
-test('an address without an operation is an UnknownOperationException, with a request ID like every reply', async (t) => {
+test('an unknown method or path is an UnknownOperationException with a request ID', async (t) => {
   const { emulator } = await run(t);
   const addresses: [string, string][] = [
     ['GET', '/snapshots'],
@@ -26,7 +26,7 @@ test('an address without an operation is an UnknownOperationException, with a re
   assert.ok(emulator.log.every(({ operation }) => operation === 'Unknown'));
 });
 
-test('errors are JSON with Message and Reason, and the type in a header', async (t) => {
+test('errors are JSON with Message and Reason, with the type in a header', async (t) => {
   const { emulator } = await run(t);
   const reply = await raw(emulator.url, { path: '/snapshots/snap-0/blocks' });
   assert.equal(reply.status, 404);
@@ -38,7 +38,7 @@ test('errors are JSON with Message and Reason, and the type in a header', async 
   });
 });
 
-test('the log has every request in order, with its reply and without its secrets', async (t) => {
+test('the log has every request in order, with its outcome and without secrets', async (t) => {
   const { emulator, ebs } = await run(t);
   const id = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: { 0: randomBlock() } });
   const token = encodeURIComponent((await list(ebs, id)).get(0)!);
@@ -72,7 +72,7 @@ test('the log has every request in order, with its reply and without its secrets
   assert.equal(emulator.log.length, 0);
 });
 
-test('connections have numbers, so that keep-alive shows', async (t) => {
+test('requests on one connection have the same connectionId', async (t) => {
   const { emulator } = await run(t);
   const socket = connectTo(emulator.url);
   socket.write(requestText({ path: '/a' }));
@@ -90,7 +90,7 @@ test('connections have numbers, so that keep-alive shows', async (t) => {
   );
 });
 
-test('waitForRequest resolves with requests past and to come, and rejects when the emulator closes', async (t) => {
+test('waitForRequest resolves with past and future requests, and rejects when the emulator closes', async (t) => {
   const { emulator, ebs } = await run(t);
   const second = emulator.waitForRequest(({ operation }) => operation === 'StartSnapshot', 2);
   await start(ebs);
@@ -103,7 +103,7 @@ test('waitForRequest resolves with requests past and to come, and rejects when t
   await rejected;
 });
 
-test('https, with the certificate given', async (t) => {
+test('serves HTTPS with the given certificate', async (t) => {
   const emulator = await startEmulator({ tls: { key: tlsKey, cert: tlsCertificate }, host: '127.0.0.1' });
   t.after(() => emulator.close());
   assert.match(emulator.url, /^https:\/\/127\.0\.0\.1:\d+$/);
@@ -122,7 +122,7 @@ test('https, with the certificate given', async (t) => {
   await assert.rejects(send('/'), { code: 'ECONNRESET' });
 });
 
-test('a port in use, and options out of range, are refused at the start', async (t) => {
+test('a port in use and options out of range are rejected at the start', async (t) => {
   const { emulator } = await run(t);
   await assert.rejects(startEmulator({ port: emulator.port }), { code: 'EADDRINUSE' });
   for (const options of [{ blockSize: 1000 }, { blockSize: 256 }, { pageSize: 0 }]) {

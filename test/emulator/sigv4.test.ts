@@ -19,7 +19,7 @@ import { headerOf, raw, signed } from './raw.ts';
 const { accessKeyId, secretAccessKey } = credentials;
 const known = { [accessKeyId]: { secretAccessKey } };
 
-test('signatures of the SDK are verified for every operation', async (t) => {
+test("the SDK's signatures verify for every operation", async (t) => {
   const { emulator, ebs, ec2 } = await run(t, { credentials: known, region: 'us-east-1' });
   const blocks = new Map([0, 1, 2, 3].map((index) => [index, randomBlock()]));
   const id = await upload(emulator, ebs, blocks, { Description: 'späce & more' });
@@ -28,7 +28,7 @@ test('signatures of the SDK are verified for every operation', async (t) => {
   assert.deepEqual((await ec2.send(new DescribeSnapshotsCommand(filter))).Snapshots, []);
 });
 
-test('a wrong secret, an unknown key or a missing session token is refused', async (t) => {
+test('a wrong secret, an unknown key or a missing session token is rejected', async (t) => {
   const session = { secretAccessKey, sessionToken: 'token' };
   const { emulator } = await run(t, { credentials: { ...known, ASIA: session } });
   const cases: [Parameters<typeof ebsClient>[1], string, string][] = [
@@ -51,7 +51,7 @@ test('a wrong secret, an unknown key or a missing session token is refused', asy
   ebs.destroy();
 });
 
-test('a clock more than 15 minutes off is refused', async (t) => {
+test('a clock that is off by more than 15 minutes is rejected', async (t) => {
   const clock = testClock(Date.now());
   const { emulator, ebs, ec2 } = await run(t, { credentials: known, now: clock.now });
   clock.move(14 * 60_000);
@@ -64,14 +64,14 @@ test('a clock more than 15 minutes off is refused', async (t) => {
   assert.equal(emulator.requests('StartSnapshot').at(-1)?.errorType, 'InvalidSignatureException');
 });
 
-test("the Region of the scope must be the emulator's, when it has one", async (t) => {
+test("the scope's Region must be the emulator's, if one is configured", async (t) => {
   const strict = await run(t, { region: 'eu-west-1' });
   await assert.rejects(start(strict.ebs), refusal('InvalidSignatureException', undefined, 403));
   const lenient = await run(t);
   await start(lenient.ebs);
 });
 
-test('without known credentials, a signature still has to be there and well-formed', async (t) => {
+test('without configured credentials, a signature must still be present and well-formed', async (t) => {
   const { emulator } = await run(t);
   const path = '/snapshots/snap-0/blocks';
   const good = signed();
@@ -106,7 +106,7 @@ test('without known credentials, a signature still has to be there and well-form
   assert.equal(wrongService.status, 401);
 });
 
-test('the payload hash that was signed must be that of the body; only a put may leave its payload unsigned', async (t) => {
+test('the signed payload hash must match the body; only a put may have an unsigned payload', async (t) => {
   const { emulator, ebs } = await run(t, { credentials: known });
   const id = await start(ebs);
   const change = (value: string | undefined) => {

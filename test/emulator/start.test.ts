@@ -6,7 +6,7 @@ import { errorOf, raw } from './raw.ts';
 
 const KEY = 'arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab';
 
-test('a started snapshot is pending, and the reply says all there is to know of it', async (t) => {
+test('a started snapshot is pending, and the reply has all its properties', async (t) => {
   const { ebs, emulator } = await run(t);
   const started = await ebs.send(
     new StartSnapshotCommand({
@@ -33,7 +33,7 @@ test('a started snapshot is pending, and the reply says all there is to know of 
   assert.equal(emulator.snapshot(started.SnapshotId!)?.status, 'pending');
 });
 
-test('StartSnapshot refuses whatever is beyond a limit', async (t) => {
+test('StartSnapshot rejects values beyond the limits', async (t) => {
   const { ebs, emulator } = await run(t);
   const tags = (count: number) => Array.from({ length: count }, (_, n) => ({ Key: `k${n}`, Value: '' }));
   const refused: [object, string][] = [
@@ -66,7 +66,7 @@ test('StartSnapshot refuses whatever is beyond a limit', async (t) => {
   });
 });
 
-test('a body that is no JSON object is refused', async (t) => {
+test('a body that is not a JSON object is rejected', async (t) => {
   const { emulator } = await run(t);
   for (const body of ['', '{', '[]', 'null', '1']) {
     const reply = await raw(emulator.url, { method: 'POST', path: '/snapshots', body });
@@ -74,7 +74,7 @@ test('a body that is no JSON object is refused', async (t) => {
   }
 });
 
-test('the same client token gives the same snapshot in whatever state, and a conflict with other parameters', async (t) => {
+test('the same client token returns the same snapshot in any state, and conflicts with other parameters', async (t) => {
   const { emulator, ebs } = await run(t);
   const input = { VolumeSize: 2, ClientToken: 'token', Tags: [{ Key: 'a', Value: 'b' }] };
   const id = await start(ebs, input);
@@ -141,7 +141,7 @@ test('encryption without encryption by default', async (t) => {
   await assert.rejects(start(ebs, { ParentSnapshotId: parent, KmsKeyArn: KEY }), parameter);
 });
 
-test('with encryption by default, no unencrypted snapshot can be made', async (t) => {
+test('with encryption by default, unencrypted snapshots are rejected', async (t) => {
   const { emulator, ebs } = await run(t, { encryptedByDefault: true });
   const implied = await ebs.send(new StartSnapshotCommand({ VolumeSize: 1 }));
   assert.equal(implied.SseType, 'sse-kms');

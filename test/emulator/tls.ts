@@ -1,4 +1,4 @@
-/** A key and a certificate for localhost and 127.0.0.1, known to all the world and good for tests only. */
+/** A public key pair and certificate for localhost and 127.0.0.1, for tests only. */
 
 export const tlsKey = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgCHETn5+1QhBxUv6r

@@ -8,7 +8,7 @@ import { printResult } from '../output.ts';
 import { nonEmpty, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
-/** What the command gives to `startEmulator`, with the fault rules still in their file. */
+/** The emulator's options, with files still to be read. */
 export interface EmulatorRequest {
   port?: number;
   host?: string;
@@ -23,24 +23,20 @@ interface EmulatorFlags {
   faults?: string;
 }
 
-export function addEmulator(program: Command, perform: RunCommand): Command {
+export function addEmulator(program: Command, runCommand: RunCommand): Command {
   const command = program
     .command('emulator')
-    .summary('run a local EBS direct API, to try things out and to test against')
+    .summary('run a local EBS direct API for testing')
     .description(
-      'Run a local EBS direct API, with the EC2 calls that go with it, until a signal stops it. Its URL is printed on ' +
-        'stdout once it answers.',
+      'Run a local EBS direct API with the EC2 operations on snapshots until a signal stops it. Print its URL on stdout ' +
+        'once it accepts requests.',
     )
     .option('--port <n>', 'port to listen on (default: any free one)', wholeNumber(0, 65535))
     .option('--host <address>', 'address to listen on (default: 127.0.0.1)', nonEmpty)
-    .option(
-      '--data <dir>',
-      'keep the snapshots in this directory (default: forget them at the end)',
-      nonEmpty,
-    )
-    .option('--faults <file>', 'rules of what goes wrong, as a JSON array', nonEmpty);
+    .option('--data <dir>', 'keep snapshots in this directory (default: delete them on exit)', nonEmpty)
+    .option('--faults <file>', 'inject the faults that this JSON file describes', nonEmpty);
   command.action(({ port, host, data: dataDirectory, faults: faultsFile }: EmulatorFlags) =>
-    perform(command, (io) => runEmulator(definedOnly({ port, host, dataDirectory, faultsFile }), io)),
+    runCommand(command, (io) => runEmulator(definedOnly({ port, host, dataDirectory, faultsFile }), io)),
   );
   return addExamples(command, [
     {
@@ -78,22 +74,22 @@ export async function runEmulator(request: EmulatorRequest, io: CommandIo): Prom
 function printGuide(url: string, { dataDirectory }: EmulatorRequest, io: CommandIo): void {
   if (io.settings.verbosity === 'quiet') return;
   const guide = `
-EBS direct API emulator, until Ctrl-C. ${
+EBS direct API emulator; press Ctrl-C to stop it. ${
     dataDirectory === undefined
-      ? 'Snapshots are forgotten at the end; --data DIR keeps them.'
+      ? 'Snapshots are deleted on exit; --data DIR keeps them.'
       : `Snapshots are kept in ${dataDirectory}.`
   }
-In another terminal (any credentials and region will do):
+In another terminal (any credentials and region work):
 
   export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1
   coldsnap --endpoint ${url} upload disk.img
   coldsnap --endpoint ${url} download snap-… copy.img
 `;
-  // Not through printLine, which would take these credentials for secrets.
+  // Bypasses printLine, which would redact these credentials.
   io.stderr.write(guide.slice(1));
 }
 
-/** The rules themselves are the emulator's to judge; here it is only made sure that they are rules at all. */
+/** Checks only that the file has an array of rules; the emulator validates the rules. */
 async function readFaultRules(file: string): Promise<FaultRule[]> {
   const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     if (cause.code !== 'ENOENT') throw cause;

@@ -3,8 +3,8 @@ import { jsonReply, type Reply } from '../reply.ts';
 import { type ApiRequest, header, pendingSnapshot, type Service, wholeNumber } from '../service.ts';
 
 /**
- * CompleteSnapshot: no more blocks. Count and checksum are checked afterwards: when they are wrong, the snapshot goes from
- * `pending` to `error`. A second call is refused; whether AWS does so is not documented.
+ * CompleteSnapshot. Count and checksum are checked afterwards; if one is wrong, the snapshot goes from `pending` to
+ * `error`. A second call is rejected; AWS does not document this case.
  */
 export function completeSnapshot(service: Service, request: ApiRequest): Reply {
   const snapshot = pendingSnapshot(service, request.snapshotId);
@@ -16,7 +16,9 @@ export function completeSnapshot(service: Service, request: ApiRequest): Reply {
   const aggregation = header(request, 'x-amz-Checksum-Aggregation-Method');
   const given = [checksum, algorithm, aggregation].filter((value) => value !== undefined).length;
   if (given !== 0 && given !== 3) {
-    throw invalidParameter('Checksum, ChecksumAlgorithm and ChecksumAggregationMethod go together.');
+    throw invalidParameter(
+      'Checksum, ChecksumAlgorithm and ChecksumAggregationMethod must be given together.',
+    );
   }
   if (given === 3) {
     if (algorithm !== 'SHA256') throw invalidParameter('x-amz-Checksum-Algorithm must be SHA256.');

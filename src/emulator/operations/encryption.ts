@@ -1,4 +1,4 @@
-/** Whether a new snapshot is encrypted, and with which key: the table of outcomes in the user guide. */
+/** Whether a new snapshot is encrypted, and with which key, as the user guide's table says. */
 
 import { invalidParameter, validation } from '../errors.ts';
 import type { Settings } from '../options.ts';
@@ -10,7 +10,7 @@ export interface Encryption {
   kmsKeyArn?: string;
 }
 
-/** @throws ServiceError for a combination that is not allowed, or a key that is not known */
+/** @throws ServiceError for an invalid combination or an unknown key */
 export function checkEncryption(
   settings: Settings,
   input: StartInput,
@@ -30,13 +30,13 @@ export function checkEncryption(
   }
   if (KmsKeyArn !== undefined) {
     if (Encrypted === false || (Encrypted === undefined && !settings.encryptedByDefault)) {
-      throw invalidParameter('KmsKeyArn needs Encrypted to be true.');
+      throw invalidParameter('KmsKeyArn requires Encrypted to be true.');
     }
     checkKey(settings, KmsKeyArn);
     return { encrypted: true, kmsKeyArn: KmsKeyArn };
   }
   if (Encrypted === false && settings.encryptedByDefault) {
-    throw invalidParameter('Encryption by default is enabled: no unencrypted snapshot can be made.');
+    throw invalidParameter('Encryption by default is enabled: unencrypted snapshots cannot be created.');
   }
   if (Encrypted === true || settings.encryptedByDefault) {
     return { encrypted: true, kmsKeyArn: defaultKey(settings) };
@@ -52,7 +52,7 @@ function checkKey(settings: Settings, arn: string): void {
   }
 }
 
-/** The account's key for EBS. */
+/** The account's default key for EBS. */
 export function defaultKey(settings: Settings): string {
   return `arn:aws:kms:${settings.region}:${settings.accountId}:key/00000000-0000-4000-8000-000000000000`;
 }

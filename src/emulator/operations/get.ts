@@ -3,7 +3,7 @@ import { lineage, providerOf } from '../lineage.ts';
 import type { Reply } from '../reply.ts';
 import { type ApiRequest, readableSnapshot, type Service } from '../service.ts';
 
-/** GetSnapshotBlock: the data of one block, for a token that a listing gave for it. */
+/** GetSnapshotBlock: returns the data of one block, given its token from a listing. */
 export async function getSnapshotBlock(service: Service, request: ApiRequest): Promise<Reply> {
   const snapshot = readableSnapshot(service, request.snapshotId);
   const { blockIndex } = request;
@@ -12,10 +12,10 @@ export async function getSnapshotBlock(service: Service, request: ApiRequest): P
   }
   const token = request.query.get('blockToken');
   if (token === null) throw validation('INVALID_BLOCK_TOKEN', 'blockToken is required.');
-  const verdict = service.tokens.checkBlockToken(token, snapshot.id, blockIndex, service.settings.now());
-  if (verdict === 'expired') throw validation('INVALID_BLOCK_TOKEN', 'The block token has expired.');
+  const tokenStatus = service.tokens.checkBlockToken(token, snapshot.id, blockIndex, service.settings.now());
+  if (tokenStatus === 'expired') throw validation('INVALID_BLOCK_TOKEN', 'The block token has expired.');
   const provider = providerOf(lineage(snapshot), blockIndex);
-  if (verdict === 'invalid' || provider === undefined) {
+  if (tokenStatus === 'invalid' || provider === undefined) {
     throw validation('INVALID_BLOCK_TOKEN', `The block token is not valid for block ${blockIndex}.`);
   }
   const { data, digest } = await provider.readBlock(blockIndex);

@@ -18,11 +18,11 @@ const operations: Record<string, (service: Service, request: ApiRequest) => Repl
   GetSnapshotBlock: getSnapshotBlock,
 };
 
-/** @throws ServiceError for a request the service refuses */
+/** Executes an EBS operation. @throws ServiceError if the request is rejected */
 export async function ebsOperation(service: Service, request: ApiRequest): Promise<Reply> {
   const operation = operations[request.operation];
   if (operation === undefined) {
-    throw new ServiceError(404, 'UnknownOperationException', 'There is no operation at this address.');
+    throw new ServiceError(404, 'UnknownOperationException', 'No operation matches this method and path.');
   }
   service.quotas.check(request.operation, request.snapshotId);
   if (request.operation.endsWith('SnapshotBlock') && request.blockIndex < 0) {

@@ -6,9 +6,9 @@ import type { Snapshot } from '../snapshot.ts';
 import type { PagePosition } from '../tokens.ts';
 
 const DEFAULT_RESULTS = 100;
-const MOST_RESULTS = 10_000;
+const MAX_RESULTS = 10_000;
 
-/** ListSnapshotBlocks: the blocks a snapshot has, its parent's included, with a token for each. */
+/** ListSnapshotBlocks: lists a snapshot's blocks, its ancestors' included, with a token for each. */
 export function listSnapshotBlocks(service: Service, request: ApiRequest): Reply {
   const snapshot = readableSnapshot(service, request.snapshotId);
   const page = readPage(service, request, snapshot);
@@ -22,7 +22,7 @@ export function listSnapshotBlocks(service: Service, request: ApiRequest): Reply
   return pageReply(service, snapshot, 'Blocks', entries, expiresAt, page, block);
 }
 
-/** ListChangedBlocks: the blocks in which two snapshots of one lineage differ. */
+/** ListChangedBlocks: lists the blocks that differ between two snapshots of one lineage. */
 export function listChangedBlocks(service: Service, request: ApiRequest): Reply {
   const second = readableSnapshot(service, request.snapshotId);
   const firstId = request.query.get('firstSnapshotId');
@@ -59,18 +59,18 @@ export function listChangedBlocks(service: Service, request: ApiRequest): Reply 
 }
 
 interface Page extends PagePosition {
-  /** Most entries for this page; 0 for a page that is to be empty. */
+  /** Limit of entries on this page; 0 for an empty page. */
   limit: number;
 }
 
-/** Where the page starts: a token wins over a starting index. */
+/** Reads the page's parameters; a page token takes precedence over a starting index. */
 function readPage(service: Service, request: ApiRequest, snapshot: Snapshot, first?: Snapshot): Page {
   const { query } = request;
   const { settings } = service;
   const scope = [request.operation, snapshot.id, first?.id].join(' ');
   const maxText = query.get('maxResults');
-  const most =
-    maxText === null ? DEFAULT_RESULTS : wholeNumber('maxResults', maxText, DEFAULT_RESULTS, MOST_RESULTS);
+  const max =
+    maxText === null ? DEFAULT_RESULTS : wholeNumber('maxResults', maxText, DEFAULT_RESULTS, MAX_RESULTS);
   const pageToken = query.get('pageToken');
   const startText = query.get('startingBlockIndex');
   let position: PagePosition;
@@ -86,11 +86,11 @@ function readPage(service: Service, request: ApiRequest, snapshot: Snapshot, fir
       startText === null ? 0 : wholeNumber('startingBlockIndex', startText, 0, volumeBlocks - 1);
     position = { scope, nextBlock, emptyPages: settings.emptyPages };
   }
-  const limit = position.emptyPages > 0 ? 0 : Math.min(most, settings.pageSize);
+  const limit = position.emptyPages > 0 ? 0 : Math.min(max, settings.pageSize);
   return { ...position, limit };
 }
 
-/** `next`: the first block that is not on this page, or -1 when there is none. */
+/** Builds the reply. `next` is the first block after this page, or -1 on the last page. */
 function pageReply(
   service: Service,
   snapshot: Snapshot,

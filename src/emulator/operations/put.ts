@@ -3,7 +3,7 @@ import { invalidParameter, snapshotNotFound, validation } from '../errors.ts';
 import { jsonReply, type Reply } from '../reply.ts';
 import { type ApiRequest, header, pendingSnapshot, type Service, wholeNumber } from '../service.ts';
 
-/** PutSnapshotBlock: the data of one block; once more for the same block overwrites it. */
+/** PutSnapshotBlock: stores one block; a repeated put overwrites it. */
 export async function putSnapshotBlock(service: Service, request: ApiRequest): Promise<Reply> {
   const snapshot = pendingSnapshot(service, request.snapshotId);
   const { blockIndex, body } = request;
@@ -37,7 +37,7 @@ export async function putSnapshotBlock(service: Service, request: ApiRequest): P
   return jsonReply(201, '{}', { 'x-amz-Checksum': checksum, 'x-amz-Checksum-Algorithm': 'SHA256' });
 }
 
-/** Checks what the headers say of the data, and returns the checksum. */
+/** Validates the headers and returns the checksum. */
 function checkHeaders(request: ApiRequest, blockSize: number): string {
   const length = header(request, 'x-amz-Data-Length');
   if (length === undefined) throw invalidParameter('x-amz-Data-Length is required.');

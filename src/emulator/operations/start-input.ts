@@ -1,4 +1,4 @@
-/** The JSON body of StartSnapshot, checked member by member. */
+/** Parses and validates the JSON body of StartSnapshot. */
 
 import { invalidParameter, type ServiceError, validation } from '../errors.ts';
 
@@ -13,27 +13,27 @@ export interface StartInput {
   Timeout?: number;
 }
 
-/** The members in a fixed order, so that equal requests have equal JSON. @throws ServiceError */
+/** Returns the members in a fixed order, so that equal requests have equal JSON. @throws ServiceError */
 export function readStartInput(body: Buffer): StartInput {
   const json = parseObject(body);
   const input: StartInput = {
     VolumeSize: wholeMember(json, 'VolumeSize', 1, 65_536, validation.bind(null, 'INVALID_VOLUME_SIZE')) ?? 0,
   };
   if (input.VolumeSize === 0) throw validation('INVALID_VOLUME_SIZE', 'VolumeSize is required.');
-  const description = textMember(json, 'Description', 0, 255);
+  const description = stringMember(json, 'Description', 0, 255);
   if (description !== undefined) input.Description = description;
   const tags = readTags(json.Tags);
   if (tags !== undefined) input.Tags = tags;
-  const parent = textMember(json, 'ParentSnapshotId', 1, 64);
+  const parent = stringMember(json, 'ParentSnapshotId', 1, 64);
   if (parent !== undefined) input.ParentSnapshotId = parent;
   const { Encrypted } = json;
   if (Encrypted !== undefined && Encrypted !== null) {
     if (typeof Encrypted !== 'boolean') throw invalidParameter('Encrypted must be true or false.');
     input.Encrypted = Encrypted;
   }
-  const key = textMember(json, 'KmsKeyArn', 1, 2048);
+  const key = stringMember(json, 'KmsKeyArn', 1, 2048);
   if (key !== undefined) input.KmsKeyArn = key;
-  const token = textMember(json, 'ClientToken', 1, 64);
+  const token = stringMember(json, 'ClientToken', 1, 64);
   if (token !== undefined) {
     if (!/^[\x20-\x7e]+$/.test(token)) throw invalidParameter('ClientToken must be printable ASCII.');
     input.ClientToken = token;
@@ -49,7 +49,7 @@ function parseObject(body: Buffer): Record<string, unknown> {
     if (typeof json === 'object' && json !== null && !Array.isArray(json))
       return json as Record<string, unknown>;
   } catch {
-    // the same refusal as for JSON that is no object
+    // Rejected below, as JSON that is not an object.
   }
   throw invalidParameter('The request body is not a JSON object.');
 }
@@ -69,7 +69,7 @@ function wholeMember(
   return value;
 }
 
-function textMember(
+function stringMember(
   json: Record<string, unknown>,
   name: string,
   least: number,
@@ -78,14 +78,14 @@ function textMember(
   const value = json[name] ?? undefined;
   if (value === undefined) return undefined;
   if (typeof value !== 'string' || value.length < least || value.length > most) {
-    throw invalidParameter(`${name} must be a text of ${least} to ${most} characters.`);
+    throw invalidParameter(`${name} must be a string of ${least} to ${most} characters.`);
   }
   return value;
 }
 
 function readTags(value: unknown): { Key: string; Value: string }[] | undefined {
   if (value === undefined || value === null) return undefined;
-  if (!Array.isArray(value)) throw validation('INVALID_TAG', 'Tags must be a list.');
+  if (!Array.isArray(value)) throw validation('INVALID_TAG', 'Tags must be an array.');
   const tags = value.map((tag: { Key?: unknown; Value?: unknown } | null) => ({
     Key: tag?.Key,
     Value: tag?.Value ?? '',
@@ -94,7 +94,7 @@ function readTags(value: unknown): { Key: string; Value: string }[] | undefined 
   return tags as { Key: string; Value: string }[];
 }
 
-/** @throws ServiceError (INVALID_TAG) when there are too many, or one is too long, reserved or given twice */
+/** @throws ServiceError (INVALID_TAG) if there are too many tags, or one is too long, reserved or given twice */
 export function checkTags(tags: readonly { Key: unknown; Value: unknown }[]): void {
   if (tags.length > 50) throw validation('INVALID_TAG', 'A snapshot can have at most 50 tags.');
   const keys = new Set<string>();

@@ -5,7 +5,7 @@ import type { Snapshot, SnapshotMetadata } from '../snapshot.ts';
 import { checkEncryption } from './encryption.ts';
 import { readStartInput, type StartInput } from './start-input.ts';
 
-/** StartSnapshot: a pending snapshot; the same one again for the same client token and parameters. */
+/** StartSnapshot: creates a pending snapshot, or returns the one with the same client token and parameters. */
 export function startSnapshot(service: Service, request: ApiRequest): Reply {
   const input = readStartInput(request.body);
   const fingerprint = JSON.stringify(input);
@@ -13,7 +13,7 @@ export function startSnapshot(service: Service, request: ApiRequest): Reply {
     input.ClientToken === undefined ? undefined : service.store.byClientToken(input.ClientToken);
   if (earlier !== undefined) {
     if (earlier.metadata.fingerprint === fingerprint) return startReply(earlier);
-    const message = 'The client token was used already, with other parameters.';
+    const message = 'The client token was already used with other parameters.';
     throw new ServiceError(409, 'ConflictException', message);
   }
   const parent = readParent(service, input);
@@ -37,10 +37,13 @@ function readParent(service: Service, input: StartInput): Snapshot | undefined {
   }
   if (input.VolumeSize < parent.metadata.volumeSizeGiB) {
     const size = parent.metadata.volumeSizeGiB;
-    throw validation('INVALID_VOLUME_SIZE', `VolumeSize must be at least that of the parent, ${size} GiB.`);
+    throw validation(
+      'INVALID_VOLUME_SIZE',
+      `VolumeSize must be at least ${size}, the size of the parent in GiB.`,
+    );
   }
   if (parent.metadata.blockSize !== service.settings.blockSize) {
-    throw invalidParameter('The parent snapshot has another block size.');
+    throw invalidParameter('The parent snapshot has a different block size.');
   }
   return parent;
 }
