@@ -1,12 +1,12 @@
 /**
- * Kills transfers at each request and at each system call that writes, in turn, and runs them again. Half of them are
- * killed a second time. See test/faults/kill.ts for the checks.
+ * Kills transfers at every request and at every system call that changes something, one after the other, and runs them
+ * again; test/faults/kill.ts states what must hold. Half of them are killed a second time.
  * Usage: npm run test:kill -- [--kind file|device|upload] [--every N] [--call NAME] [--from N]
  */
 import { test } from 'node:test';
 import { parseArgs } from 'node:util';
 import { Command, noStrace } from '../test/faults/command.ts';
-import { inWords, type Moment, Victim } from '../test/faults/kill.ts';
+import { describeMoment, type Moment, Victim } from '../test/faults/kill.ts';
 import { noLoopDevices, Scratch } from '../test/support/loop.ts';
 import { GIB } from '../test/support/service.ts';
 
@@ -14,7 +14,7 @@ const { values } = parseArgs({
   options: {
     kind: { type: 'string' },
     every: { type: 'string', default: '1' },
-    /** Only at calls of this name; `request` for requests. */
+    /** Kills only at calls of this name, `request` for requests. */
     call: { type: 'string' },
     from: { type: 'string', default: '1' },
   },
@@ -44,27 +44,31 @@ const calls = [
 for (const kind of ['file', 'device', 'upload'] as const) {
   if (values.kind !== undefined && values.kind !== kind) continue;
   const skip = kind === 'device' ? noLoopDevices : undefined;
-  test(`a ${kind} that is killed anywhere comes out right`, skip === undefined ? {} : { skip }, async (t) => {
-    const scratch = await Scratch.for(t);
-    const command = await Command.compile(scratch.directory);
-    const device = kind === 'device' ? await scratch.loop({ bytes: GIB }) : undefined;
-    const killAll = async (moment: (number: number) => Moment) => {
-      for (let number = from, tries = 0; ; number += every, tries++) {
-        const victim = await Victim.make(kind, command, scratch, device);
-        const more: Moment[] = tries % 2 === 0 ? [] : [{ request: 1 + (number % 7) }];
-        const killed = await victim.killAndRunAgain(moment(number), ...more);
-        await victim.emulator.close();
-        // The transfer may end before it is killed a second time.
-        if (!killed && more.length === 0) {
-          process.stdout.write(`${kind}: killed ${tries} times, up to ${inWords(moment(number))}\n`);
-          return;
+  test(
+    `a transfer (${kind}) killed at any point resumes and completes`,
+    skip === undefined ? {} : { skip },
+    async (t) => {
+      const scratch = await Scratch.for(t);
+      const command = await Command.compile(scratch.directory);
+      const device = kind === 'device' ? await scratch.loop({ bytes: GIB }) : undefined;
+      const killAll = async (moment: (number: number) => Moment) => {
+        for (let number = from, tries = 0; ; number += every, tries++) {
+          const victim = await Victim.make(kind, command, scratch, device);
+          const more: Moment[] = tries % 2 === 0 ? [] : [{ request: 1 + (number % 7) }];
+          const killed = await victim.killAndRunAgain(moment(number), ...more);
+          await victim.emulator.close();
+          // A run may end before its second moment.
+          if (!killed && more.length === 0) {
+            process.stdout.write(`${kind}: killed ${tries} times, up to ${describeMoment(moment(number))}\n`);
+            return;
+          }
         }
-      }
-    };
-    const wanted = (call: string) => values.call === undefined || values.call === call;
-    if (wanted('request')) await killAll((request) => ({ request }));
-    if (noStrace !== undefined) t.diagnostic(noStrace);
-    for (const call of noStrace === undefined ? calls.filter(wanted) : [])
-      await killAll((number) => ({ call, number }));
-  });
+      };
+      const wanted = (call: string) => values.call === undefined || values.call === call;
+      if (wanted('request')) await killAll((request) => ({ request }));
+      if (noStrace !== undefined) t.diagnostic(noStrace);
+      for (const call of noStrace === undefined ? calls.filter(wanted) : [])
+        await killAll((number) => ({ call, number }));
+    },
+  );
 }

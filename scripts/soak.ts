@@ -5,12 +5,12 @@
  */
 import { test } from 'node:test';
 import { parseArgs } from 'node:util';
-import { assertFlat, inWords, soak } from '../test/faults/soak.ts';
+import { assertFlat, formatSample, soak } from '../test/faults/soak.ts';
 import { Scratch } from '../test/support/loop.ts';
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '30' } } });
 const minutes = Number(values.minutes);
-/** Samples before this are ignored: code is still being compiled and the heap is growing. */
+/** The time until all code is compiled and the heap has its size. */
 const WARM_SECONDS = 60;
 if (!(minutes >= 2)) throw new Error('--minutes must be at least 2: the first minute is warm-up');
 
@@ -19,14 +19,14 @@ test(`${minutes} minutes of transfers under faults do not grow memory or descrip
   let nextReport = 0;
   const result = await soak(scratch, {
     milliseconds: minutes * 60_000,
-    told: (sample) => {
+    onSample: (sample) => {
       if (sample.seconds < nextReport) return;
       nextReport = sample.seconds + 30;
-      process.stdout.write(`${inWords(sample)}\n`);
+      process.stdout.write(`${formatSample(sample)}\n`);
     },
   });
   const { samples, bytesMoved, interruptions, retries } = result;
   const moved = `${samples.length} rounds, ${Math.round(bytesMoved / 2 ** 20)} MiB moved`;
-  process.stdout.write(`${moved}, ${interruptions} times cut off, ${retries} retries\n`);
+  process.stdout.write(`${moved}, ${interruptions} interruptions, ${retries} retries\n`);
   assertFlat(samples.filter(({ seconds }) => seconds > WARM_SECONDS));
 });

@@ -1,4 +1,4 @@
-/** Images through pipes, with the programs that stand at their other ends. */
+/** Images through pipes, with other programs at their ends. */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -10,11 +10,11 @@ import { BLOCK, firstWrongBlock, GIB, randomBlocks } from '../support/service.ts
 import { ours, Workplace } from '../support/workplace.ts';
 
 const MIB = 2 ** 20;
-/** What a transfer may take, with everything that Node itself takes. Far less than the images here. */
-const MOST_MEMORY = 200 * MIB;
+/** The memory that a transfer may use, including Node itself: far less than the images here. */
+const MAX_MEMORY = 200 * MIB;
 
-/** A snapshot of 400 MiB of data, which is more than would go unnoticed in memory. */
-async function muchData(place: Workplace): Promise<{ id: string; digest: string }> {
+/** A snapshot of 400 MiB of data, twice the memory limit. */
+async function largeSnapshot(place: Workplace): Promise<{ id: string; digest: string }> {
   const block = randomBytes(BLOCK);
   const blocks = new Map(Array.from({ length: 800 }, (_, index) => [index, block]));
   const digest = createHash('sha256');
@@ -22,7 +22,7 @@ async function muchData(place: Workplace): Promise<{ id: string; digest: string 
   return { id: await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks }), digest: digest.digest('hex') };
 }
 
-/** Resolves when a number has not changed for a quarter of a second: nothing moves any more. */
+/** Resolves when a number has not changed for a quarter of a second. */
 async function settled(value: () => number): Promise<number> {
   for (let last = -1; ; ) {
     const now = value();
@@ -32,17 +32,17 @@ async function settled(value: () => number): Promise<number> {
   }
 }
 
-/** The most memory that a process has had until now, in bytes. */
+/** The peak memory of a process, in bytes. */
 function peakMemory(pid: number): number {
   const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))!;
   return Number(kib) * 1024;
 }
 
-const answered = (place: Workplace, operation: string) => () =>
+const replies = (place: Workplace, operation: string) => () =>
   place.emulator.requests(operation).filter(({ status }) => status > 0).length;
 
 describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
-  test('a snapshot goes through gzip into a file, and from there into a new snapshot', async (t) => {
+  test('a snapshot is downloaded through gzip, and uploaded from the compressed file', async (t) => {
     const place = await Workplace.for(t);
     const blocks = randomBlocks([0, 1, 77, 2047]);
     const id = await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
@@ -69,60 +69,60 @@ describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
     assert.deepEqual(place.emulator.snapshot(stdout.trim())?.writtenBlocks, [0]);
   });
 
-  test('a download waits for a slow reader, and its memory does not grow meanwhile', async (t) => {
+  test('a download waits for a slow reader without growing its memory', async (t) => {
     const place = await Workplace.for(t);
-    const { id, digest } = await muchData(place);
+    const { id, digest } = await largeSnapshot(place);
     const child = place.start(ours, ['--endpoint', place.emulator.url, 'download', id, '-']);
     await place.emulator.waitForRequest(({ operation }) => operation === 'GetSnapshotBlock', 64);
-    const fetched = await settled(answered(place, 'GetSnapshotBlock'));
-    assert.ok(fetched <= 200, `${fetched} blocks were fetched while nobody read`);
+    const fetched = await settled(replies(place, 'GetSnapshotBlock'));
+    assert.ok(fetched <= 200, `${fetched} blocks were fetched before the reader read any`);
 
     const hash = createHash('sha256');
     let length = 0;
     let peak = peakMemory(child.pid!);
     for await (const chunk of child.stdout) {
       if (length < 400 * MIB) hash.update(chunk.subarray(0, 400 * MIB - length));
-      // Long enough before the end for the process to be there.
+      // The process may exit after its last write.
       if (length < GIB - 64 * MIB && length % (16 * MIB) < 65_536)
         peak = Math.max(peak, peakMemory(child.pid!));
       length += chunk.length;
     }
     assert.equal(length, GIB);
     assert.equal(hash.digest('hex'), digest);
-    assert.ok(peak < MOST_MEMORY, `it took ${peak / MIB} MiB`);
+    assert.ok(peak < MAX_MEMORY, `peak memory is ${peak / MIB} MiB`);
   });
 
-  test('an upload reads no faster than the service takes, and its memory does not grow', async (t) => {
+  test('an upload reads no faster than the service stores, without growing its memory', async (t) => {
     const place = await Workplace.for(t);
     const { emulator } = place;
-    // As many as are in flight before the first has been answered.
+    // The number of requests in flight before the first reply.
     emulator.setFaults([{ operation: 'PutSnapshotBlock', first: 16, action: { type: 'delay', ms: 3000 } }]);
     const child = place.start(ours, ['--endpoint', emulator.url, 'upload', '--volume-size', '1', '-']);
     const id = child.stdout.toArray();
     const block = randomBytes(BLOCK);
-    let taken = 0;
+    let consumed = 0;
     const written = (async () => {
       for (let count = 0; count < 800; count++) {
         await new Promise((resolve, reject) => {
           child.stdin.write(block, (error) => (error ? reject(error) : resolve(undefined)));
         });
-        taken += block.length;
+        consumed += block.length;
       }
       const peak = peakMemory(child.pid!);
       child.stdin.end();
       return peak;
     })();
     await emulator.waitForRequest(({ operation }) => operation === 'PutSnapshotBlock', 16);
-    const held = await settled(() => taken);
+    const held = await settled(() => consumed);
     assert.ok(held <= 200 * BLOCK, `${held / MIB} MiB were read while nothing was put`);
     const peak = await written;
     const snapshotId = (await id).join('').trim();
     assert.deepEqual(emulator.snapshot(snapshotId)?.writtenBlocks.length, 800);
-    assert.ok(peak < MOST_MEMORY, `it took ${peak / MIB} MiB`);
+    assert.ok(peak < MAX_MEMORY, `peak memory is ${peak / MIB} MiB`);
   });
 
   for (const flags of ['', '--json ', '--quiet ']) {
-    test(`a reader that has had enough ends the download quietly: ${flags}`, async (t) => {
+    test(`a reader that closes the pipe ends the download without a message: ${flags}`, async (t) => {
       const place = await Workplace.for(t);
       const id = await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 1, 2]) });
       const { stdout, stderr } = await place.shell(`
@@ -133,7 +133,7 @@ describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
     });
   }
 
-  test('when the program before the pipe has failed, no empty snapshot is made of nothing', async (t) => {
+  test('empty input from a failed program creates no snapshot', async (t) => {
     const place = await Workplace.for(t);
     const { exit, stdout, stderr } = await place.shell(
       'gzip -dc missing.gz | coldsnap upload --volume-size 1 -',
@@ -143,7 +143,7 @@ describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
     assert.deepEqual(place.emulator.log, []);
   });
 
-  test('more than the volume holds is refused, and no snapshot stays', async (t) => {
+  test('input larger than the volume is refused, and its snapshot is deleted', async (t) => {
     const place = await Workplace.for(t);
     const { exit, stdout, stderr } = await place.shell(
       'head -c 1074790400 /dev/zero | coldsnap upload --volume-size 1 --omit-zero-blocks -',
@@ -155,7 +155,7 @@ describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
     assert.equal(place.emulator.requests('DeleteSnapshot').length, 1);
   });
 
-  test('what nobody reads on stdout does not keep an upload from being completed', async (t) => {
+  test('a closed stdout does not prevent an upload from completing', async (t) => {
     const place = await Workplace.for(t);
     writeFileSync(place.path('disk.img'), 'an image');
     await place.shell('{ coldsnap upload disk.img || echo $? > status; } | true');
@@ -167,20 +167,22 @@ describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
 /** Runs a command line with a terminal as its stdin, stdout and stderr. */
 async function inTerminal(
   t: TestContext,
-  words: string,
+  line: string,
 ): Promise<{ exit: number; screen: string; place: Workplace }> {
   const place = await Workplace.for(t);
   await place.emulator.putSnapshot({ id: 'snap-1', volumeSizeGiB: 1, blocks: randomBlocks([0]) });
-  const script = { name: 'script', command: ['script', '-qec', `coldsnap ${words}`, '/dev/null'] } as const;
+  const script = { name: 'script', command: ['script', '-qec', `coldsnap ${line}`, '/dev/null'] } as const;
   const child = place.start(script, [], { AWS_ENDPOINT_URL: place.emulator.url });
-  // Not ended: script would pass an end of file on.
+  // Keep stdin open: script would pass an end of file to the command.
   const screen = child.stdout.toArray();
   const [exit] = await once(child, 'exit');
   child.stdin.destroy();
   return { exit, screen: (await screen).join(''), place };
 }
 
-const needsScript = { skip: needsBuild.skip ?? (!existsSync('/usr/bin/script') && 'there is no script(1)') };
+const needsScript = {
+  skip: needsBuild.skip ?? (!existsSync('/usr/bin/script') && 'script(1) is not installed'),
+};
 
 describe('a terminal', { ...needsScript, concurrency: 2 }, () => {
   for (const [target, message] of [
@@ -188,7 +190,7 @@ describe('a terminal', { ...needsScript, concurrency: 2 }, () => {
     ['/dev/stdout', /stdout is a terminal/],
     ['/dev/tty', /\/dev\/tty is a terminal/],
   ] as const) {
-    test(`gets no image: download to ${target}`, async (t) => {
+    test(`is refused as a target: ${target}`, async (t) => {
       const { exit, screen, place } = await inTerminal(t, `download snap-1 ${target}`);
       assert.match(screen, message);
       assert.ok(exit === 2 || exit === 3, `exit code ${exit}`);
@@ -196,7 +198,7 @@ describe('a terminal', { ...needsScript, concurrency: 2 }, () => {
     });
   }
 
-  test('is no source', async (t) => {
+  test('is refused as a source', async (t) => {
     const { exit, screen, place } = await inTerminal(t, 'upload --volume-size 1 -');
     assert.match(screen, /stdin is a terminal, not a disk image/);
     assert.equal(exit, 2);

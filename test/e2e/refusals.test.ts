@@ -1,4 +1,4 @@
-/** What bad input gets, from the command line as it is installed. */
+/** Invalid input to the installed command line. */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -15,13 +15,13 @@ const key = 'arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234
 const image = (place: Workplace) => writeFileSync(place.path('disk.img'), 'an image');
 const file = (name: string, content: string) => (place: Workplace) =>
   writeFileSync(place.path(name), content);
-/** An image, and a map of it. */
+/** Writes an image, and a map of it. */
 const mapped = (map: unknown) => (place: Workplace) => {
   writeFileSync(place.path('disk.img'), Buffer.alloc(4096));
   writeFileSync(place.path('map.json'), typeof map === 'string' ? map : JSON.stringify(map));
 };
 
-/** Permissions mean nothing to root, unless it gives up that privilege. */
+/** Root ignores permissions unless it drops its capabilities. */
 const unprivileged: Tool =
   process.geteuid?.() === 0
     ? { name: 'setpriv', command: ['setpriv', '--inh-caps=-all', '--bounding-set=-all', ...ours.command] }
@@ -30,122 +30,127 @@ const unprivileged: Tool =
 const commandLine: Refusal[] = [
   {
     title: 'an unknown command',
-    words: 'dwonload SNAP x.img',
+    args: 'dwonload SNAP x.img',
     exit: 2,
-    says: /unknown command 'dwonload'.*download/,
+    message: /unknown command 'dwonload'.*download/,
   },
   {
     title: 'an unknown option, with the nearest one',
-    words: 'download --forec SNAP x.img',
+    args: 'download --forec SNAP x.img',
     exit: 2,
-    says: /unknown option '--forec'.*--force/,
+    message: /unknown option '--forec'.*--force/,
   },
   {
     title: 'an option without its value',
-    words: 'download SNAP x.img --workers',
+    args: 'download SNAP x.img --workers',
     exit: 2,
-    says: /--workers <n>' argument missing/,
+    message: /--workers <n>' argument missing/,
   },
   {
     title: 'an empty value',
-    words: ['download', '--region', '', 'SNAP', 'x.img'],
+    args: ['download', '--region', '', 'SNAP', 'x.img'],
     exit: 2,
-    says: /--region <region>' argument '' is invalid/,
+    message: /--region <region>' argument '' is invalid/,
   },
   {
     title: 'workers 0',
-    words: 'download --workers 0 SNAP x.img',
+    args: 'download --workers 0 SNAP x.img',
     exit: 2,
-    says: /--workers <n>' argument '0' is invalid.*1 to 1024/,
+    message: /--workers <n>' argument '0' is invalid.*1 to 1024/,
   },
   {
-    title: 'workers that are no number',
-    words: 'download --workers many SNAP x.img',
+    title: 'workers that are not a number',
+    args: 'download --workers many SNAP x.img',
     exit: 2,
-    says: /argument 'many' is invalid/,
+    message: /argument 'many' is invalid/,
   },
   {
     title: 'a rate of 0',
-    words: 'download --rate 0 SNAP x.img',
+    args: 'download --rate 0 SNAP x.img',
     exit: 2,
-    says: /--rate .* argument '0' is invalid/,
+    message: /--rate .* argument '0' is invalid/,
   },
-  { title: 'too few arguments', words: 'download SNAP', exit: 2, says: /missing required argument 'target'/ },
-  { title: 'too many arguments', words: 'download SNAP x.img y.img', exit: 2, says: /too many arguments/ },
+  {
+    title: 'too few arguments',
+    args: 'download SNAP',
+    exit: 2,
+    message: /missing required argument 'target'/,
+  },
+  { title: 'too many arguments', args: 'download SNAP x.img y.img', exit: 2, message: /too many arguments/ },
   {
     title: 'snapshot and target swapped',
-    words: 'download x.img SNAP',
+    args: 'download x.img SNAP',
     exit: 2,
-    says: /the snapshot comes first/,
+    message: /the snapshot comes first/,
     hint: /coldsnap download snap-\S+ x\.img/,
   },
   {
     title: 'options that contradict each other',
-    words: 'download --no-checkpoint --keep-checkpoint SNAP x.img',
+    args: 'download --no-checkpoint --keep-checkpoint SNAP x.img',
     exit: 2,
-    says: /--no-checkpoint and --keep-checkpoint contradict each other/,
+    message: /--no-checkpoint and --keep-checkpoint contradict each other/,
   },
   {
     title: '--quiet with --verbose',
-    words: '--quiet --verbose download SNAP x.img',
+    args: '--quiet --verbose download SNAP x.img',
     exit: 2,
-    says: /--quiet and --verbose contradict each other/,
+    message: /--quiet and --verbose contradict each other/,
   },
   {
-    title: 'an endpoint that is no URL',
-    words: '--endpoint localhost:80 download SNAP x.img',
+    title: 'an endpoint that is not a URL',
+    args: '--endpoint localhost:80 download SNAP x.img',
     exit: 2,
-    says: /--endpoint <url>' argument 'localhost:80' is invalid/,
+    message: /--endpoint <url>' argument 'localhost:80' is invalid/,
   },
 ];
 
 const service: Refusal[] = [
   {
     title: 'no region',
-    words: 'download SNAP x.img',
+    args: 'download SNAP x.img',
     exit: 4,
-    says: /region/,
+    message: /region/,
     hint: /--region.*AWS_REGION/,
     env: { AWS_REGION: undefined },
   },
   {
     title: 'no credentials',
-    words: 'download SNAP x.img',
+    args: 'download SNAP x.img',
     exit: 4,
-    says: /no usable credentials/,
+    message: /no usable credentials/,
     env: { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined },
   },
   {
     title: 'a profile that does not exist',
-    words: '--profile nobody download SNAP x.img',
+    args: '--profile nobody download SNAP x.img',
     exit: 4,
-    says: /no usable credentials.*\(profile "nobody"\)/,
+    message: /no usable credentials.*\(profile "nobody"\)/,
   },
   {
     title: 'wrong credentials',
-    words: 'download SNAP x.img',
+    args: 'download SNAP x.img',
     exit: 4,
-    says: /./,
+    message: /./,
     env: { AWS_SECRET_ACCESS_KEY: 'wrong' },
     requests: ['ListSnapshotBlocks', 'ListSnapshotBlocks'],
   },
   {
-    title: 'an endpoint where nothing listens',
-    words: '--endpoint http://127.0.0.1:1 --retry-for 1s download SNAP x.img',
+    title: 'an endpoint that refuses connections',
+    args: '--endpoint http://127.0.0.1:1 --retry-for 1s download SNAP x.img',
     exit: 5,
-    says: /127\.0\.0\.1:1|ECONNREFUSED|refused/,
+    message: /127\.0\.0\.1:1|ECONNREFUSED|refused/,
   },
   {
-    title: 'an endpoint whose name does not exist',
-    words: '--endpoint http://ebs.invalid --retry-for 1s download SNAP x.img',
+    title: 'an endpoint whose host name does not exist',
+    args: '--endpoint http://ebs.invalid --retry-for 1s download SNAP x.img',
     exit: 5,
-    says: /ebs\.invalid/,
+    message: /ebs\.invalid/,
   },
   {
     title: 'denied access, with the action to allow',
-    words: 'download SNAP x.img',
+    args: 'download SNAP x.img',
     exit: 4,
-    says: /denied/,
+    message: /denied/,
     hint: /ebs:ListSnapshotBlocks/,
     requests: ['ListSnapshotBlocks'],
     emulator: {
@@ -162,23 +167,23 @@ const service: Refusal[] = [
 const downloads: Refusal[] = [
   {
     title: 'a malformed snapshot ID',
-    words: 'download vol-0123 x.img',
+    args: 'download vol-0123 x.img',
     exit: 2,
-    says: /"vol-0123" is not a snapshot ID/,
+    message: /"vol-0123" is not a snapshot ID/,
     hint: /snap-0123456789abcdef0/,
   },
   {
     title: 'an unknown snapshot',
-    words: 'download snap-0ff x.img',
+    args: 'download snap-0ff x.img',
     exit: 1,
-    says: /snap-0ff/,
+    message: /snap-0ff/,
     requests: ['ListSnapshotBlocks'],
   },
   {
     title: 'a snapshot that is not completed',
-    words: 'download snap-0a x.img',
+    args: 'download snap-0a x.img',
     exit: 1,
-    says: /snap-0a/,
+    message: /snap-0a/,
     requests: ['ListSnapshotBlocks'],
     given: async ({ emulator }) => {
       await emulator.putSnapshot({ id: 'snap-0a', volumeSizeGiB: 1, blocks: new Map(), status: 'pending' });
@@ -186,54 +191,54 @@ const downloads: Refusal[] = [
   },
   {
     title: 'a target that exists',
-    words: 'download SNAP old.img',
+    args: 'download SNAP old.img',
     exit: 3,
-    says: /old\.img exists already/,
+    message: /old\.img exists already/,
     hint: /--force/,
     given: file('old.img', 'old'),
   },
   {
     title: 'a link to a target that exists',
-    words: 'download SNAP link.img',
+    args: 'download SNAP link.img',
     exit: 3,
-    says: /link\.img exists already/,
+    message: /link\.img exists already/,
     given: (place) => {
       file('old.img', 'old')(place);
       symlinkSync('old.img', place.path('link.img'));
     },
   },
   {
-    title: 'a link to nothing',
-    words: 'download SNAP link.img',
+    title: 'a dangling link',
+    args: 'download SNAP link.img',
     exit: 3,
-    says: /link\.img is a symbolic link to nowhere\.img, which does not exist/,
+    message: /link\.img is a symbolic link to nowhere\.img, which does not exist/,
     given: (place) => symlinkSync('nowhere.img', place.path('link.img')),
   },
   {
     title: 'a directory as target',
-    words: 'download --force SNAP folder',
+    args: 'download --force SNAP folder',
     exit: 2,
-    says: /folder is a directory/,
+    message: /folder is a directory/,
     given: (place) => mkdirSync(place.path('folder')),
   },
   {
     title: 'a target in a missing directory',
-    words: 'download SNAP missing/x.img',
+    args: 'download SNAP missing/x.img',
     exit: 2,
-    says: /the directory missing does not exist/,
+    message: /the directory missing does not exist/,
   },
   {
     title: 'a target under a file',
-    words: 'download SNAP old.img/x.img',
+    args: 'download SNAP old.img/x.img',
     exit: 2,
-    says: /old\.img is not a directory/,
+    message: /old\.img is not a directory/,
     given: file('old.img', 'old'),
   },
   {
-    title: 'a target in a directory that may not be written to',
-    words: 'download SNAP folder/x.img',
+    title: 'a target in a directory without write permission',
+    args: 'download SNAP folder/x.img',
     exit: 1,
-    says: /cannot create files in folder: .*permi/i,
+    message: /cannot create files in folder: .*permi/i,
     through: unprivileged,
     given: (place) => {
       mkdirSync(place.path('folder'));
@@ -242,16 +247,16 @@ const downloads: Refusal[] = [
   },
   {
     title: 'a character device as target',
-    words: 'download --force SNAP /dev/urandom',
+    args: 'download --force SNAP /dev/urandom',
     exit: 2,
-    says: /\/dev\/urandom is a character device/,
+    message: /\/dev\/urandom is a character device/,
   },
-  { title: 'an empty target', words: ['download', 'SNAP', ''], exit: 2, says: /the target has no name/ },
+  { title: 'an empty target', args: ['download', 'SNAP', ''], exit: 2, message: /the target has no name/ },
   {
-    title: "somebody's link in place of the partial file",
-    words: 'download SNAP x.img',
+    title: 'a link in place of the partial file',
+    args: 'download SNAP x.img',
     exit: 3,
-    says: /x\.img\.partial is a symbolic link/,
+    message: /x\.img\.partial is a symbolic link/,
     given: (place) => {
       file('old.img', 'old')(place);
       symlinkSync('old.img', place.path('x.img.partial'));
@@ -260,89 +265,89 @@ const downloads: Refusal[] = [
 ];
 
 const uploads: Refusal[] = [
-  { title: 'a missing source', words: 'upload missing.img', exit: 2, says: /missing\.img does not exist/ },
+  { title: 'a missing source', args: 'upload missing.img', exit: 2, message: /missing\.img does not exist/ },
   {
     title: 'an empty source',
-    words: 'upload empty.img',
+    args: 'upload empty.img',
     exit: 2,
-    says: /empty\.img is empty/,
+    message: /empty\.img is empty/,
     given: file('empty.img', ''),
   },
   {
     title: 'a directory as source',
-    words: 'upload folder',
+    args: 'upload folder',
     exit: 2,
-    says: /folder is a directory/,
+    message: /folder is a directory/,
     given: (place) => mkdirSync(place.path('folder')),
   },
   {
     title: 'a character device as source',
-    words: 'upload /dev/zero',
+    args: 'upload /dev/zero',
     exit: 2,
-    says: /\/dev\/zero is a character device/,
+    message: /\/dev\/zero is a character device/,
   },
   {
-    title: 'a source that may not be read',
-    words: 'upload disk.img',
+    title: 'a source without read permission',
+    args: 'upload disk.img',
     exit: 1,
-    says: /could not open disk\.img: .*permi/i,
+    message: /could not open disk\.img: .*permi/i,
     through: unprivileged,
     given: (place) => {
       image(place);
       chmodSync(place.path('disk.img'), 0);
     },
   },
-  { title: 'an empty name of a source', words: ['upload', ''], exit: 2, says: /the source has no name/ },
+  { title: 'an empty source name', args: ['upload', ''], exit: 2, message: /the source has no name/ },
   {
     title: 'stdin without a size',
-    words: 'upload -',
+    args: 'upload -',
     exit: 2,
-    says: /size of an image from stdin/,
+    message: /size of an image from stdin/,
     hint: /--volume-size/,
   },
   {
     title: 'a FIFO without a size',
-    words: 'upload pipe',
+    args: 'upload pipe',
     exit: 2,
-    says: /size of pipe cannot be known/,
+    message: /size of pipe cannot be known/,
     given: (place) => {
       execFileSync('mkfifo', [place.path('pipe')]);
     },
   },
-  { title: 'an empty stdin', words: 'upload --volume-size 1 -', exit: 2, says: /stdin is empty/ },
+  { title: 'an empty stdin', args: 'upload --volume-size 1 -', exit: 2, message: /stdin is empty/ },
   {
-    title: 'holes of stdin',
-    words: 'upload --volume-size 1 --detect-holes -',
+    title: 'hole detection on stdin',
+    args: 'upload --volume-size 1 --detect-holes -',
     exit: 2,
-    says: /holes cannot be told from a stream \(stdin\)/,
+    message: /holes cannot be told from a stream \(stdin\)/,
   },
 
   {
     title: 'a volume of 0 GiB',
-    words: 'upload --volume-size 0 disk.img',
+    args: 'upload --volume-size 0 disk.img',
     exit: 2,
-    says: /--volume-size <gib>' argument '0' is invalid.*1 to 65536/,
+    message: /--volume-size <gib>' argument '0' is invalid.*1 to 65536/,
     given: image,
   },
   {
     title: 'a volume of more than 64 TiB',
-    words: 'upload --volume-size 65537 disk.img',
+    args: 'upload --volume-size 65537 disk.img',
     exit: 2,
-    says: /1 to 65536/,
+    message: /1 to 65536/,
     given: image,
   },
   {
     title: 'a volume of 1.5 GiB',
-    words: 'upload --volume-size 1.5 disk.img',
+    args: 'upload --volume-size 1.5 disk.img',
     exit: 2,
-    says: /argument '1\.5' is invalid/,
+    message: /argument '1\.5' is invalid/,
     given: image,
   },
   {
     title: 'a volume smaller than the source',
-    words: 'upload --volume-size 1 disk.img',
+    args: 'upload --volume-size 1 disk.img',
     exit: 2,
-    says: /1073741825 bytes.*1073741824/,
+    message: /1073741825 bytes.*1073741824/,
     hint: /--volume-size 2/,
     given: (place) => {
       image(place);
@@ -352,94 +357,94 @@ const uploads: Refusal[] = [
 
   {
     title: 'a tag without a key',
-    words: 'upload --tag Key=,Value=v disk.img',
+    args: 'upload --tag Key=,Value=v disk.img',
     exit: 2,
-    says: /A tag needs a key/,
+    message: /A tag needs a key/,
     given: image,
   },
   {
     title: 'a tag without a value',
-    words: 'upload --tag Key=k disk.img',
+    args: 'upload --tag Key=k disk.img',
     exit: 2,
-    says: /Key=name,Value=text/,
+    message: /Key=name,Value=text/,
     given: image,
   },
   {
-    title: 'a tag that is no tag',
-    words: 'upload --tag web disk.img',
+    title: 'a malformed tag',
+    args: 'upload --tag web disk.img',
     exit: 2,
-    says: /Key=name,Value=text/,
+    message: /Key=name,Value=text/,
     given: image,
   },
   {
-    title: 'a tag that is given twice',
-    words: 'upload --tag k=1 --tag k=2 disk.img',
+    title: 'a duplicate tag',
+    args: 'upload --tag k=1 --tag k=2 disk.img',
     exit: 2,
-    says: /'k' is given twice/,
+    message: /'k' is given twice/,
     given: image,
   },
   {
     title: 'a tag with a long key',
-    words: `upload --tag ${long}=v disk.img`,
+    args: `upload --tag ${long}=v disk.img`,
     exit: 2,
-    says: /key has 1 to 127 characters/,
+    message: /key has 1 to 127 characters/,
     given: image,
   },
   {
     title: 'a tag with a long value',
-    words: `upload --tag k=${long} disk.img`,
+    args: `upload --tag k=${long} disk.img`,
     exit: 2,
-    says: /value of tag "k" is longer than 255/,
+    message: /value of tag "k" is longer than 255/,
     given: image,
   },
   {
-    title: 'a tag that belongs to AWS',
-    words: 'upload --tag aws:k=v disk.img',
+    title: 'a tag with the prefix of AWS',
+    args: 'upload --tag aws:k=v disk.img',
     exit: 2,
-    says: /belong to AWS/,
+    message: /belong to AWS/,
     given: image,
   },
   {
     title: '51 tags',
-    words: ['upload', ...Array.from({ length: 51 }, (_, at) => `--tag=k${at}=v`), 'disk.img'],
+    args: ['upload', ...Array.from({ length: 51 }, (_, at) => `--tag=k${at}=v`), 'disk.img'],
     exit: 2,
-    says: /at most 50 tags/,
+    message: /at most 50 tags/,
     given: image,
   },
   {
     title: 'a long description',
-    words: `upload --description ${long} disk.img`,
+    args: `upload --description ${long} disk.img`,
     exit: 2,
-    says: /description is longer than 255/,
+    message: /description is longer than 255/,
     given: image,
   },
 
   {
-    title: 'a map that is missing',
-    words: 'upload --holes-from-sidecar none.json disk.img',
+    title: 'a missing map',
+    args: 'upload --holes-from-sidecar none.json disk.img',
     exit: 2,
-    says: /none\.json is not a usable map of the image: it does not exist/,
+    message: /none\.json is not a usable map of the image: it does not exist/,
     given: image,
   },
   {
-    title: 'a map that is no JSON',
-    words: 'upload --holes-from-sidecar map.json disk.img',
+    title: 'a map that is not JSON',
+    args: 'upload --holes-from-sidecar map.json disk.img',
     exit: 2,
-    says: /map\.json is not a usable map/,
+    message: /map\.json is not a usable map/,
     given: mapped('start: 0'),
   },
   {
-    title: 'a map that is no list',
-    words: 'upload --holes-from-sidecar map.json disk.img',
+    title: 'a map that is not a list',
+    args: 'upload --holes-from-sidecar map.json disk.img',
     exit: 2,
-    says: /map\.json is not a usable map/,
+    message: /map\.json is not a usable map/,
     given: mapped({}),
   },
   {
     title: 'a map with a gap',
-    words: 'upload --holes-from-sidecar map.json disk.img',
+    args: 'upload --holes-from-sidecar map.json disk.img',
     exit: 2,
-    says: /map\.json is not a usable map/,
+    message: /map\.json is not a usable map/,
     hint: /qemu-img map --output=json/,
     given: mapped([
       { start: 0, length: 512, data: true, zero: false },
@@ -448,38 +453,38 @@ const uploads: Refusal[] = [
   },
   {
     title: 'a map of a shorter image',
-    words: 'upload --holes-from-sidecar map.json disk.img',
+    args: 'upload --holes-from-sidecar map.json disk.img',
     exit: 2,
-    says: /map\.json is not a usable map/,
+    message: /map\.json is not a usable map/,
     given: mapped([{ start: 0, length: 2048, data: true, zero: false }]),
   },
   {
-    title: 'two ways to know holes',
-    words: 'upload --detect-holes --holes-from-sidecar map.json disk.img',
+    title: 'two sources of holes',
+    args: 'upload --detect-holes --holes-from-sidecar map.json disk.img',
     exit: 2,
-    says: /--detect-holes.*--holes-from-sidecar/,
+    message: /--detect-holes.*--holes-from-sidecar/,
     given: mapped([]),
   },
 
   {
     title: 'a key and a parent',
-    words: `upload --kms-key-id ${key} --parent-snapshot-id SNAP disk.img`,
+    args: `upload --kms-key-id ${key} --parent-snapshot-id SNAP disk.img`,
     exit: 2,
-    says: /--kms-key-id.*--parent-snapshot-id/,
+    message: /--kms-key-id.*--parent-snapshot-id/,
     given: image,
   },
   {
     title: 'encryption and a parent',
-    words: 'upload --encrypted --parent-snapshot-id SNAP disk.img',
+    args: 'upload --encrypted --parent-snapshot-id SNAP disk.img',
     exit: 2,
-    says: /--encrypted.*--parent-snapshot-id/,
+    message: /--encrypted.*--parent-snapshot-id/,
     given: image,
   },
   {
     title: 'a key that is refused',
-    words: `upload --kms-key-id ${key} disk.img`,
+    args: `upload --kms-key-id ${key} disk.img`,
     exit: 1,
-    says: /KMS key/,
+    message: /KMS key/,
     hint: /symmetric/,
     requests: ['StartSnapshot'],
     emulator: { knownKmsKeys: [] },
@@ -487,24 +492,24 @@ const uploads: Refusal[] = [
   },
   {
     title: 'an unknown parent',
-    words: 'upload --parent-snapshot-id snap-0ff disk.img',
+    args: 'upload --parent-snapshot-id snap-0ff disk.img',
     exit: 1,
-    says: /snap-0ff/,
+    message: /snap-0ff/,
     requests: ['StartSnapshot'],
     given: image,
   },
   {
     title: 'a malformed parent',
-    words: 'upload --parent-snapshot-id vol-1 disk.img',
+    args: 'upload --parent-snapshot-id vol-1 disk.img',
     exit: 2,
-    says: /"vol-1" is not a snapshot ID/,
+    message: /"vol-1" is not a snapshot ID/,
     given: image,
   },
   {
     title: 'a parent that is larger',
-    words: 'upload --parent-snapshot-id snap-0b disk.img',
+    args: 'upload --parent-snapshot-id snap-0b disk.img',
     exit: 1,
-    says: /2 GiB/,
+    message: /2 GiB/,
     requests: ['StartSnapshot'],
     given: async (place) => {
       image(place);
@@ -513,58 +518,58 @@ const uploads: Refusal[] = [
   },
   {
     title: 'zeros omitted with encryption',
-    words: 'upload --omit-zero-blocks --encrypted disk.img',
+    args: 'upload --omit-zero-blocks --encrypted disk.img',
     exit: 3,
-    says: /reads as noise/,
+    message: /reads as noise/,
     given: image,
   },
   {
     title: 'zeros omitted with a parent',
-    words: 'upload --omit-zero-blocks --parent-snapshot-id SNAP disk.img',
+    args: 'upload --omit-zero-blocks --parent-snapshot-id SNAP disk.img',
     exit: 3,
-    says: /keeps the parent's content/,
+    message: /keeps the parent's content/,
     given: image,
   },
   {
-    title: 'a way to wait without --wait',
-    words: 'upload --max-attempts 3 disk.img',
+    title: 'a wait option without --wait',
+    args: 'upload --max-attempts 3 disk.img',
     exit: 2,
-    says: /not --wait/,
+    message: /not --wait/,
     given: image,
   },
   {
-    title: 'another word than keep or delete',
-    words: 'upload --on-failure panic disk.img',
+    title: 'an --on-failure other than keep or delete',
+    args: 'upload --on-failure panic disk.img',
     exit: 2,
-    says: /keep, delete/,
+    message: /keep, delete/,
     given: image,
   },
 ];
 
 const others: Refusal[] = [
   {
-    title: 'waiting for what is no snapshot',
-    words: 'wait vol-1',
+    title: 'waiting for a malformed snapshot ID',
+    args: 'wait vol-1',
     exit: 2,
-    says: /"vol-1" is not a snapshot ID/,
+    message: /"vol-1" is not a snapshot ID/,
   },
   {
     title: 'waiting for a status that does not exist',
-    words: 'wait --desired-status ready SNAP',
+    args: 'wait --desired-status ready SNAP',
     exit: 2,
-    says: /pending, completed, error/,
+    message: /pending, completed, error/,
   },
-  { title: 'a time that is none', words: 'wait --timeout soon SNAP', exit: 2, says: /30s, 10m or 2h/ },
-  { title: 'a missing fault file', words: 'emulator --faults none.json', exit: 2, says: /none\.json/ },
+  { title: 'a malformed timeout', args: 'wait --timeout soon SNAP', exit: 2, message: /30s, 10m or 2h/ },
+  { title: 'a missing fault file', args: 'emulator --faults none.json', exit: 2, message: /none\.json/ },
   {
-    title: 'a fault file that is none',
-    words: 'emulator --faults rules.json',
+    title: 'an invalid fault file',
+    args: 'emulator --faults rules.json',
     exit: 2,
-    says: /rules\.json/,
+    message: /rules\.json/,
     given: file('rules.json', '[{"operation": "Nothing"}]'),
   },
-  { title: 'a port that is none', words: 'emulator --port 70000', exit: 2, says: /0 to 65535/ },
-  { title: 'an unknown shell', words: 'completion tcsh', exit: 2, says: /tcsh.*bash, zsh, fish/ },
+  { title: 'an invalid port', args: 'emulator --port 70000', exit: 2, message: /0 to 65535/ },
+  { title: 'an unknown shell', args: 'completion tcsh', exit: 2, message: /tcsh.*bash, zsh, fish/ },
 ];
 
 for (const [subject, refusals] of Object.entries({ commandLine, service, downloads, uploads, others })) {
@@ -583,9 +588,9 @@ test('refused: a device without a medium', {
   const hint = /Insert or attach one/;
   await refuse(t, {
     title: '',
-    words: `upload ${device}`,
+    args: `upload ${device}`,
     exit: 3,
-    says: /\/dev\/loop\d+ has no medium/,
+    message: /\/dev\/loop\d+ has no medium/,
     hint,
   });
 });
@@ -599,9 +604,9 @@ test('refused: an endpoint that is another service', needsBuild, async (t) => {
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   await refuse(t, {
     title: '',
-    words: `--endpoint ${url} --retry-for 1s download SNAP x.img`,
+    args: `--endpoint ${url} --retry-for 1s download SNAP x.img`,
     exit: 4,
-    says: /not from the service \(HTTP 404\)/,
+    message: /not from the service \(HTTP 404\)/,
     hint: /EBS direct APIs/,
   });
 });

@@ -1,4 +1,4 @@
-/** Command lines that cannot be right, and what each must end with: one sentence, its exit code, and nothing touched. */
+/** Invalid command lines: each prints one error, exits with its code, and changes nothing. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
@@ -8,44 +8,44 @@ import type { EmulatorOptions } from '../../src/emulator/index.ts';
 import { type Environment, ours, type Tool, Workplace } from '../support/workplace.ts';
 
 export interface Refusal {
-  /** A sentence: what is wrong, and what becomes of it. */
+  /** What is wrong. */
   readonly title: string;
-  /** The command line, in a shell's words but for quotes; SNAP is a snapshot that is there. */
-  readonly words: string | readonly string[];
+  /** The arguments, in an array or separated by spaces; SNAP is an existing snapshot, URL the emulator. */
+  readonly args: string | readonly string[];
   readonly exit: number;
-  /** What the first line on stderr that is an error must match, after `coldsnap: `. */
-  readonly says: RegExp;
-  /** What to do about it, on the line after. */
+  /** Matches the first error line on stderr, after `coldsnap: `. */
+  readonly message: RegExp;
+  /** Matches the hint on the line after. */
   readonly hint?: RegExp;
-  /** Requests that were made, in order, each once; none unless given. */
+  /** The requests made, in order; none unless given. */
   readonly requests?: readonly string[];
   readonly env?: Environment;
   readonly emulator?: EmulatorOptions;
-  /** Prepares the place. */
+  /** Prepares the directory and the emulator. */
   readonly given?: (place: Workplace, t: TestContext) => void | Promise<void>;
-  /** Runs the tool instead of this one itself. */
+  /** The program that runs the tool; the tool itself unless given. */
   readonly through?: Tool;
 }
 
 export const SNAP = 'snap-0123456789abcdef0';
 
-/** Runs the command line, and checks all that a refusal promises. */
+/** Runs the command line, and asserts its output, exit code and requests, and that nothing changed. */
 export async function refuse(t: TestContext, refusal: Refusal): Promise<void> {
   const place = await Workplace.for(t, refusal.emulator);
   const blocks = new Map([[0, Buffer.alloc(524_288, 'data')]]);
   await place.emulator.putSnapshot({ id: SNAP, volumeSizeGiB: 1, blocks });
   await refusal.given?.(place, t);
-  const words = typeof refusal.words === 'string' ? refusal.words.split(' ') : refusal.words;
+  const args = typeof refusal.args === 'string' ? refusal.args.split(' ') : refusal.args;
   const before = stateOf(place);
 
   const env = { AWS_ENDPOINT_URL: place.emulator.url, ...refusal.env };
-  const named = words.map((word) => word.replace('URL', place.emulator.url).replace('SNAP', SNAP));
+  const named = args.map((arg) => arg.replace('URL', place.emulator.url).replace('SNAP', SNAP));
   const { exit, stdout, stderr } = await place.run(refusal.through ?? ours, named, env);
 
   const lines = stderr.split('\n');
   const at = lines.findIndex((line) => line.startsWith('coldsnap: '));
   assert.notEqual(at, -1, stderr);
-  assert.match(lines[at]!.slice('coldsnap: '.length), refusal.says);
+  assert.match(lines[at]!.slice('coldsnap: '.length), refusal.message);
   if (refusal.hint !== undefined) assert.match(lines[at + 1]!, refusal.hint);
   assert.doesNotMatch(stderr, /internal error|^\s+at /m);
   assert.deepEqual([exit, stdout], [refusal.exit, ''], stderr);
@@ -53,7 +53,7 @@ export async function refuse(t: TestContext, refusal: Refusal): Promise<void> {
     place.emulator.log.map(({ operation }) => operation),
     refusal.requests ?? [],
   );
-  assert.deepEqual(stateOf(place), before, 'something was touched');
+  assert.deepEqual(stateOf(place), before, 'a file or snapshot was changed');
 }
 
 /** Every file with its contents and times, and every snapshot with its state. */

@@ -1,4 +1,4 @@
-/** Whatever happens, and however much is asked to be told: no secret and no token is in an output, a journal or an error. */
+/** No secret and no token appears in any output, journal or error, however verbose. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -23,33 +23,39 @@ const credentials = {
   AWS_SESSION_TOKEN: sessionToken,
 };
 
-/** Passes everything on, and remembers the tokens and signatures that go by. */
-async function eavesdropper(t: TestContext, service: string): Promise<{ url: string; heard: Set<string> }> {
-  const heard = new Set([secretAccessKey, sessionToken]);
-  const listen = (text: string) => {
+/** A proxy that records the tokens and signatures that pass. */
+async function recordingProxy(
+  t: TestContext,
+  service: string,
+): Promise<{ url: string; secrets: Set<string> }> {
+  const secrets = new Set([secretAccessKey, sessionToken]);
+  const record = (text: string) => {
     for (const [, token] of text.matchAll(/"(?:BlockToken|NextToken)":"([^"]+)"/g))
-      heard.add(token as string);
+      secrets.add(token as string);
   };
-  const server = createServer((asked, answered) => {
-    const signature = /Signature=(\w+)/.exec(asked.headers.authorization ?? '')?.[1];
-    if (signature !== undefined) heard.add(signature);
+  const server = createServer((received, response) => {
+    const signature = /Signature=(\w+)/.exec(received.headers.authorization ?? '')?.[1];
+    if (signature !== undefined) secrets.add(signature);
     const { port } = new URL(service);
-    const { method, url, headers, rawHeaders } = asked;
-    const onward = request({ host: '127.0.0.1', port, method, path: url, headers: rawHeaders }, (reply) => {
-      relay(reply);
-    });
+    const { method, url, headers, rawHeaders } = received;
+    const forwarded = request(
+      { host: '127.0.0.1', port, method, path: url, headers: rawHeaders },
+      (reply) => {
+        relay(reply);
+      },
+    );
     const relay = (reply: IncomingMessage) => {
-      const pieces: Buffer[] = [];
-      reply.on('data', (piece: Buffer) => pieces.push(piece));
-      reply.on('end', () => listen(Buffer.concat(pieces).toString('latin1')));
+      const chunks: Buffer[] = [];
+      reply.on('data', (chunk: Buffer) => chunks.push(chunk));
+      reply.on('end', () => record(Buffer.concat(chunks).toString('latin1')));
       if ((reply.statusCode ?? 500) < 400) {
-        answered.writeHead(reply.statusCode ?? 500, reply.rawHeaders);
-        reply.pipe(answered);
+        response.writeHead(reply.statusCode ?? 500, reply.rawHeaders);
+        reply.pipe(response);
         return;
       }
-      // As the service does with values that it refuses, it says again what it was asked.
+      // The service repeats rejected values in its errors.
       reply.on('end', () => {
-        const error = JSON.parse(Buffer.concat(pieces).toString()) as Record<string, unknown>;
+        const error = JSON.parse(Buffer.concat(chunks).toString()) as Record<string, unknown>;
         const query = new URL(url ?? '', service).searchParams;
         const refused = [...query].map(([name, value]) => `Value '${value}' at '${name}'`).join(', ');
         const body = JSON.stringify({
@@ -57,25 +63,25 @@ async function eavesdropper(t: TestContext, service: string): Promise<{ url: str
           message: `${refused} (${url}) failed to satisfy constraint`,
         });
         const fields = { ...reply.headers, 'content-length': String(Buffer.byteLength(body)) };
-        answered.writeHead(reply.statusCode ?? 500, fields).end(body);
+        response.writeHead(reply.statusCode ?? 500, fields).end(body);
       });
     };
     assert.ok(headers.host);
-    onward.on('error', () => asked.socket.destroy());
-    asked.pipe(onward);
+    forwarded.on('error', () => received.socket.destroy());
+    received.pipe(forwarded);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => {
     server.close();
     server.closeAllConnections();
   });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, heard };
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, secrets };
 }
 
-function assertSilent(text: string, heard: ReadonlySet<string>, where: string): void {
-  for (const secret of heard) {
+function assertNoSecrets(text: string, secrets: ReadonlySet<string>, where: string): void {
+  for (const secret of secrets) {
     for (const form of [secret, encodeURIComponent(secret)]) {
-      assert.ok(!text.includes(form), `${where} holds ${form}:\n${text}`);
+      assert.ok(!text.includes(form), `${where} contains ${form}:\n${text}`);
     }
   }
   assert.doesNotMatch(text, /AWS4-HMAC/, where);
@@ -88,8 +94,8 @@ const error = (status: number, code: string, reason?: string): FaultAction => ({
   ...(reason === undefined ? {} : { reason }),
 });
 
-/** What happens to a download at one operation; each is another way to end. */
-const mishaps: readonly [operation: string, action: FaultAction][] = [
+/** Faults of one operation that end a download, each in another way. */
+const failures: readonly [operation: string, action: FaultAction][] = [
   ['GetSnapshotBlock', error(403, 'AccessDeniedException')],
   ['GetSnapshotBlock', error(400, 'ValidationException', 'INVALID_PARAMETER_VALUE')],
   ['GetSnapshotBlock', error(400, 'ValidationException', 'INVALID_BLOCK_TOKEN')],
@@ -108,11 +114,11 @@ async function scene(t: TestContext) {
     pageSize: 3,
     credentials: { [accessKeyId]: { secretAccessKey, sessionToken } },
   });
-  const { url, heard } = await eavesdropper(t, place.emulator.url);
+  const { url, secrets } = await recordingProxy(t, place.emulator.url);
   const rules: FaultRule[] = [];
   const snapshots: string[] = [];
   const blocks = randomBlocks([0, 1, 2, 3, 4, 5], [], BLOCK);
-  for (const [operation, action] of mishaps) {
+  for (const [operation, action] of failures) {
     const snapshotId = await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
     snapshots.push(snapshotId);
     const where = operation === 'GetSnapshotBlock' ? { block: 4 } : {};
@@ -120,46 +126,46 @@ async function scene(t: TestContext) {
   }
   rules.push({ operation: 'PutSnapshotBlock', block: 3, action: error(403, 'AccessDeniedException') });
   place.emulator.setFaults(rules);
-  return { place, url, heard, snapshots, blocks };
+  return { place, url, secrets, snapshots, blocks };
 }
 
-test('output and journals of all commands hold no secret and no token', needsBuild, async (t) => {
-  const { place, url, heard, snapshots, blocks } = await scene(t);
+test('output and journals of all commands contain no secret and no token', needsBuild, async (t) => {
+  const { place, url, secrets, snapshots, blocks } = await scene(t);
   writeFileSync(place.path('source.img'), randomBytes(6 * BLOCK));
-  const whole = await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const complete = await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
   const lines = [
     ...snapshots.map((snapshotId) => ['download', '--retry-for', '1s', snapshotId, `${snapshotId}.img`]),
-    ['download', whole, 'whole.img', '--keep-checkpoint'],
+    ['download', complete, 'complete.img', '--keep-checkpoint'],
     ['upload', 'source.img', '--workers', '1'],
-    ['wait', '--seconds-between-attempts', '0', whole],
+    ['wait', '--seconds-between-attempts', '0', complete],
   ];
-  // A few at a time; each with all that can be told, for people or for programs.
+  // Three at a time, each with the most verbose output, as text or JSON.
   const work = lines.entries();
   const worker = async () => {
-    for (const [at, words] of work) {
+    for (const [at, args] of work) {
       const flags = at % 2 === 0 ? ['--verbose'] : ['--verbose', '--json'];
-      const ended = await place.run(ours, ['--endpoint', url, ...flags, ...words], credentials);
-      assertSilent(ended.stdout + ended.stderr, heard, words.join(' '));
-      if (words[0] !== 'download' || words.includes(whole)) continue;
-      assert.notEqual(ended.exit, 0, `${words}: ${ended.stderr}`);
+      const ended = await place.run(ours, ['--endpoint', url, ...flags, ...args], credentials);
+      assertNoSecrets(ended.stdout + ended.stderr, secrets, args.join(' '));
+      if (args[0] !== 'download' || args.includes(complete)) continue;
+      assert.notEqual(ended.exit, 0, `${args}: ${ended.stderr}`);
     }
   };
   await Promise.all([worker(), worker(), worker()]);
   const pending = await place.run(ours, ['--endpoint', url, '--verbose', 'pending'], credentials);
   assert.match(pending.stdout, /^snap-/);
-  assertSilent(pending.stdout + pending.stderr, heard, 'pending');
+  assertNoSecrets(pending.stdout + pending.stderr, secrets, 'pending');
 
-  assert.ok(heard.size > 40, `${heard.size} secrets went by`);
+  assert.ok(secrets.size > 40, `${secrets.size} secrets were recorded`);
   const journals = readdirSync(place.directory).filter((name) => /coldsnap-(progress|upload)$/.test(name));
   assert.ok(journals.includes('source.img.coldsnap-upload') && journals.length >= 6, journals.join());
   for (const name of journals) {
-    assertSilent(readFileSync(place.path(name), 'utf8'), heard, name);
+    assertNoSecrets(readFileSync(place.path(name), 'utf8'), secrets, name);
     assert.equal(statSync(place.path(name)).mode & 0o777, 0o600, name);
   }
 });
 
-test("the library's errors hold no secret and no token, however deep one looks", async (t) => {
-  const { place, url, heard, snapshots } = await scene(t);
+test("the library's errors contain no secret and no token, including their causes", async (t) => {
+  const { place, url, secrets, snapshots } = await scene(t);
   const saved = { ...process.env };
   Object.assign(process.env, credentials);
   t.after(() => {
@@ -174,7 +180,7 @@ test("the library's errors hold no secret and no token, however deep one looks",
         (error: unknown) => error,
       );
       const text = inspect(failure, { depth: Number.POSITIVE_INFINITY, maxStringLength: null });
-      assertSilent(text + JSON.stringify(failure), heard, `${transport}: ${failure}`);
+      assertNoSecrets(text + JSON.stringify(failure), secrets, `${transport}: ${failure}`);
     }
   }
 });

@@ -1,9 +1,9 @@
-/** The command line as it is, except that its journal is saved as often as COLDSNAP_TEST_CHECKPOINT_MS says. */
+/** The command line, except that COLDSNAP_TEST_CHECKPOINT_MS sets how often its journal is saved. */
 import { main } from '../../src/cli/main.ts';
 import { processIo } from '../../src/cli/process-io.ts';
 
 const interval = process.env.COLDSNAP_TEST_CHECKPOINT_MS;
-const often = interval === undefined ? {} : { checkpointIntervalMs: Number(interval) };
+const checkpoint = interval === undefined ? {} : { checkpointIntervalMs: Number(interval) };
 const io = processIo();
 const exitCode = await main({
   ...io,
@@ -11,8 +11,8 @@ const exitCode = await main({
     const library = await io.library();
     return {
       ...library,
-      downloadSnapshot: (options) => library.downloadSnapshot({ ...options, ...often }),
-      uploadSnapshot: (options) => library.uploadSnapshot({ ...options, ...often }),
+      downloadSnapshot: (options) => library.downloadSnapshot({ ...options, ...checkpoint }),
+      uploadSnapshot: (options) => library.uploadSnapshot({ ...options, ...checkpoint }),
     };
   },
 });

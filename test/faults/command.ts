@@ -1,4 +1,4 @@
-/** Runs the command line as a process of its own, perhaps under strace. */
+/** Runs the command line as a child process, optionally under strace. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
@@ -21,15 +21,15 @@ export const noStrace: string | undefined = (() => {
 export const needsStrace: { skip?: string } = noStrace === undefined ? {} : { skip: noStrace };
 
 export interface CommandOptions {
-  /** Where journals of devices go. */
+  /** The directory for journals of devices. */
   stateDirectory?: string;
   /** Milliseconds between saves of the journal. */
   checkpointMs?: number;
-  /** strace's `-e` expressions, such as `inject=fsync:error=EIO:when=2`. Calls are counted by thread, so there is one for all. */
+  /** strace's `-e` expressions, such as `inject=fsync:error=EIO:when=2`. strace counts calls per thread, so the pool has one. */
   strace?: readonly string[];
-  /** Only calls on this file. */
+  /** Restricts strace to calls on this file. */
   stracePath?: string;
-  /** Where strace writes what it saw, with the whole of every string; nowhere unless given. */
+  /** The file for strace's output, with complete strings; discarded unless given. */
   trace?: string;
 }
 
@@ -55,8 +55,8 @@ export class Running {
     });
   }
 
-  /** Does something while the process stands still. */
-  async meanwhile(action: () => unknown): Promise<void> {
+  /** Runs an action while the process is stopped by SIGSTOP. */
+  async whilePaused(action: () => unknown): Promise<void> {
     this.process.kill('SIGSTOP');
     try {
       await action();
@@ -65,8 +65,8 @@ export class Running {
     }
   }
 
-  /** Resolves when it has written this to stderr. */
-  async says(text: string): Promise<void> {
+  /** Resolves when the process has written this to stderr. */
+  async waitForStderr(text: string): Promise<void> {
     while (!this.#stderr.includes(text)) await once(this.process.stderr as Readable, 'data');
   }
 
@@ -76,7 +76,7 @@ export class Running {
   }
 }
 
-/** The command line of these sources, compiled into a directory. */
+/** The command line compiled from these sources into a directory. */
 export class Command {
   readonly #file: string;
   readonly #home: string;
@@ -86,7 +86,7 @@ export class Command {
     this.#home = home;
   }
 
-  /** In one piece with all that it uses, it starts in a tenth of a second. */
+  /** Bundles the dependencies too, so that it starts in a tenth of a second. */
   static async compile(directory: string): Promise<Command> {
     const home = join(directory, 'coldsnap');
     mkdirSync(join(home, 'state'), { recursive: true });
@@ -110,26 +110,26 @@ export class Command {
     return new Command(join(home, 'dist/child.mjs'), home);
   }
 
-  /** Where journals of devices are. */
+  /** The directory of the journals of devices. */
   get stateDirectory(): string {
     return join(this.#home, 'state');
   }
 
-  start(endpoint: string, words: readonly string[], options: CommandOptions = {}): Running {
-    const line = [process.execPath, this.#file, '--endpoint', endpoint, ...words];
+  start(endpoint: string, args: readonly string[], options: CommandOptions = {}): Running {
+    const line = [process.execPath, this.#file, '--endpoint', endpoint, ...args];
     if (options.strace !== undefined) {
       const output =
         options.trace === undefined ? ['-s', '0', '-o', '/dev/null'] : ['-s', '99999', '-o', options.trace];
       const path = options.stracePath === undefined ? [] : ['-P', options.stracePath];
       const expressions = options.strace.flatMap((expression) => ['-e', expression]);
-      // Faster, but strace injects no signals under it.
+      // Faster, but strace cannot inject signals with it.
       const filter = options.strace.some((expression) => expression.includes(':signal='))
         ? []
         : ['--seccomp-bpf'];
       line.unshift('strace', '-f', ...filter, '-qq', '-y', ...output, ...path, ...expressions);
     }
-    const [file, ...args] = line as [string, ...string[]];
-    const child = spawn(file, args, {
+    const [file, ...rest] = line as [string, ...string[]];
+    const child = spawn(file, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         PATH: process.env.PATH,
@@ -148,12 +148,12 @@ export class Command {
     return new Running(child);
   }
 
-  run(endpoint: string, words: readonly string[], options: CommandOptions = {}): Promise<Ended> {
-    return this.start(endpoint, words, options).ended();
+  run(endpoint: string, args: readonly string[], options: CommandOptions = {}): Promise<Ended> {
+    return this.start(endpoint, args, options).ended();
   }
 }
 
-/** The blocks that a journal says are done; none without a journal. */
+/** The blocks that a journal lists as done; none without a journal. */
 export function journalledBlocks(path: string): Set<number> {
   let text: string;
   try {

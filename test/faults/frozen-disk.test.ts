@@ -1,4 +1,4 @@
-/** A disk that answers nothing, not even with an error: a signal still ends the program in time, and nothing is lost. */
+/** A disk that completes no request, not even with an error: a signal still ends the program, and the next run resumes. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { firstWrongBlock, GIB, randomBlocks, startService } from '../support/ser
 import { Command } from './command.ts';
 
 const BLOCK = 4096;
-/** The 5 s that were promised, and what a busy machine may add. */
+/** The promised 5 s, and a margin for a busy machine. */
 const WITHIN_MS = 8_000;
 
 const directory = mkdtempSync(join(tmpdir(), 'coldsnap-frozen-'));
@@ -20,7 +20,7 @@ before(async () => {
 });
 after(() => rmSync(directory, { recursive: true }));
 
-/** A file system that can be made to hang. */
+/** A file system that can be frozen. */
 async function freezable(scratch: Scratch): Promise<{ point: string; freeze: Action; thaw: Action }> {
   const { device } = await scratch.loop({ bytes: 2 * GIB });
   await run('mkfs.ext4', '-q', '-E', 'lazy_itable_init=1', device);
@@ -35,13 +35,13 @@ async function freezable(scratch: Scratch): Promise<{ point: string; freeze: Act
     await run('fsfreeze', '--freeze', point);
     frozen = true;
   };
-  // Nothing could be cleaned up after a test that failed meanwhile.
+  // A frozen file system cannot be unmounted.
   scratch.onEnd(thaw);
   return { point, freeze, thaw };
 }
 type Action = () => Promise<void>;
 
-/** States of a process's threads as the kernel names them, of the main one first. */
+/** The kernel's state letters of a process's threads, the main thread first. */
 function threadStates(pid: number): string[] {
   const tasks = readdirSync(`/proc/${pid}/task`).sort((a, b) => Number(a) - Number(b));
   return tasks.map(
@@ -49,9 +49,9 @@ function threadStates(pid: number): string[] {
   );
 }
 
-/** Resolves when a thread has waited for the disk for half a second: it does so briefly at other times as well. */
-async function stuck(pid: number): Promise<void> {
-  // Nothing tells when that happens.
+/** Resolves when a thread has been in state D in 50 consecutive samples: brief waits for the disk are normal. */
+async function waitUntilStuck(pid: number): Promise<void> {
+  // The kernel sends no event for this.
   for (let times = 0; times < 50; times++) {
     await wait(10);
     if (!threadStates(pid).includes('D')) times = 0;
@@ -70,12 +70,12 @@ async function scene(t: TestContext) {
 
 describe('when the disk hangs', { concurrency: 2, ...needsLoop }, () => {
   for (const kind of ['file', 'device'] as const) {
-    test(`SIGINT ends a download to a ${kind} in time, and the next run makes it whole`, async (t) => {
+    test(`SIGINT ends a download to a ${kind}, and the next run completes it`, async (t) => {
       const { emulator, blocks, snapshotId, scratch, disk } = await scene(t);
       const image = join(disk.point, 'disk.img');
       const target =
         kind === 'file' ? image : (await scratch.loop({ bytes: GIB, directory: disk.point })).device;
-      // The disk is well until the second half of the blocks is asked for, and hangs when these come.
+      // The first half of the blocks is written; the disk is frozen before the second half arrives.
       const later = [...blocks.keys()].filter((block) => block >= 8);
       const throttled = { type: 'error', status: 400, code: 'ThrottlingException' } as const;
       emulator.setFaults(later.map((block) => ({ operation: 'GetSnapshotBlock', block, action: throttled })));
@@ -85,17 +85,17 @@ describe('when the disk hangs', { concurrency: 2, ...needsLoop }, () => {
       const last = emulator.waitForRequest(
         ({ operation, blockIndex }) => operation === 'GetSnapshotBlock' && blockIndex === 15,
       );
-      const early = ended.then(({ stderr }) => assert.fail(`it ended before: ${stderr}`));
+      const early = ended.then(({ stderr }) => assert.fail(`it ended early: ${stderr}`));
       await Promise.race([last, early]);
       await disk.freeze();
       emulator.setFaults([]);
       const pid = running.process.pid as number;
-      await Promise.race([stuck(pid), early]);
-      assert.notEqual(threadStates(pid)[0], 'D', 'the main thread waits for nobody');
+      await Promise.race([waitUntilStuck(pid), early]);
+      assert.notEqual(threadStates(pid)[0], 'D', 'the main thread must not wait for the disk');
 
       const began = performance.now();
       running.process.kill('SIGINT');
-      await Promise.race([running.says('did not stop within 5 s of SIGINT'), early]);
+      await Promise.race([running.waitForStderr('did not stop within 5 s of SIGINT'), early]);
       assert.ok(performance.now() - began < WITHIN_MS);
       await disk.thaw();
       const { end, stderr } = await ended;

@@ -1,4 +1,4 @@
-/** File systems that fill up under the whole program. */
+/** File systems that fill up during a transfer. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ before(async () => {
 });
 after(() => stage.close());
 
-/** Fills a file system until so many bytes are free; gives what frees them again. */
+/** Fills a file system until `free` bytes remain. @returns a function that frees the space */
 async function fill(directory: string, free: number): Promise<() => void> {
   const ballast = join(directory, 'ballast');
   const { bavail, bsize } = statfsSync(directory);
@@ -38,7 +38,7 @@ for (const [name, make] of [
   ['tmpfs', tmpfs],
 ] as const) {
   test(
-    `on ${name} that is full a download names the file system, and goes on when there is space`,
+    `a download to a full ${name} names the file system, and resumes when there is space`,
     needsLoop,
     async (t) => {
       const scratch = await Scratch.for(t);
@@ -53,14 +53,14 @@ for (const [name, make] of [
       );
       assert.equal(stdout, '');
       assert.ok(!existsSync(target));
-      const safe = stage.assertHonest(`${target}.partial`, `${target}.coldsnap-progress`);
-      assert.ok(safe.length > 0, 'nothing was safe');
+      const safe = stage.assertJournalMatches(`${target}.partial`, `${target}.coldsnap-progress`);
+      assert.ok(safe.length > 0, 'the journal lists no block');
       free();
       stage.emulator.clearLog();
       const again = await stage.download(target).ended();
       assert.equal(again.end, 0, again.stderr);
-      await stage.assertWhole(target);
-      stage.assertAskedAllBut(safe);
+      await stage.assertImage(target);
+      stage.assertRequestedAllExcept(safe);
       assert.deepEqual(
         readdirSync(directory).filter((entry) => entry.startsWith('disk')),
         ['disk.img'],
@@ -69,12 +69,12 @@ for (const [name, make] of [
   );
 }
 
-test('a device whose storage is full ends a download in the same way', needsLoop, async (t) => {
+test('a download to a device on a full file system fails in the same way', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const directory = await ext4(scratch, 1.25 * GIB);
   const { device, backing } = await scratch.loop({ bytes: GIB, directory });
   const state = { stateDirectory: scratch.path('state') };
-  // Zeros take space there too.
+  // Zeros written to the device take space too.
   const free = await fill(directory, 2 * MIB);
   const { end, stderr } = await stage.download(device, [], state).ended();
   assert.equal(end, 1, stderr);
@@ -84,51 +84,47 @@ test('a device whose storage is full ends a download in the same way', needsLoop
   );
   assert.ok(
     bytesAt(backing, 0, BLOCK).every((byte) => byte === 0),
-    'block 0 must not be there',
+    'block 0 must be zeros',
   );
-  const safe = stage.assertHonest(backing, onlyJournal(state.stateDirectory));
+  const safe = stage.assertJournalMatches(backing, onlyJournal(state.stateDirectory));
   free();
   stage.emulator.clearLog();
   const again = await stage.download(device, [], state).ended();
   assert.equal(again.end, 0, again.stderr);
-  await stage.assertWhole(backing);
-  stage.assertAskedAllBut(safe);
+  await stage.assertImage(backing);
+  stage.assertRequestedAllExcept(safe);
 });
 
-/** A directory that takes names, but not a byte. */
+/** A directory in which files can be created, but no data written. */
 async function fullDirectory(scratch: Scratch): Promise<string> {
   const directory = await scratch.tmpfs(MIB);
   await fill(directory, 0);
   return directory;
 }
 
-test(
-  'where only the journal has no space a download goes on without it, and says so once',
-  needsLoop,
-  async (t) => {
-    const scratch = await Scratch.for(t);
-    const full = await fullDirectory(scratch);
-    const { device, backing } = await scratch.loop({ bytes: GIB });
-    const file = scratch.path('disk.img');
-    const rows: [string, string, string[], CommandOptions][] = [
-      [file, file, ['--checkpoint-file', join(full, 'journal')], {}],
-      [device, backing, [], { stateDirectory: join(full, 'state') }],
-    ];
-    for (const [target, image, flags, options] of rows) {
-      const { end, stderr } = await stage.download(target, flags, options).ended();
-      assert.equal(end, 0, stderr);
-      await stage.assertWhole(image);
-      const warnings = stderr.match(/^warning: .*$/gm) ?? [];
-      assert.equal(warnings.length, 1, stderr);
-      assert.match(
-        warnings[0] as string,
-        /The journal \S+ could not be written \(.*ENOSPC.*\); the download goes on without it/,
-      );
-    }
-  },
-);
+test('a download whose journal has no space continues without it, and warns once', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const full = await fullDirectory(scratch);
+  const { device, backing } = await scratch.loop({ bytes: GIB });
+  const file = scratch.path('disk.img');
+  const rows: [string, string, string[], CommandOptions][] = [
+    [file, file, ['--checkpoint-file', join(full, 'journal')], {}],
+    [device, backing, [], { stateDirectory: join(full, 'state') }],
+  ];
+  for (const [target, image, flags, options] of rows) {
+    const { end, stderr } = await stage.download(target, flags, options).ended();
+    assert.equal(end, 0, stderr);
+    await stage.assertImage(image);
+    const warnings = stderr.match(/^warning: .*$/gm) ?? [];
+    assert.equal(warnings.length, 1, stderr);
+    assert.match(
+      warnings[0] as string,
+      /The journal \S+ could not be written \(.*ENOSPC.*\); the download goes on without it/,
+    );
+  }
+});
 
-/** An image in a directory where nothing more can be written. */
+/** An image in a directory on a full file system. */
 async function sourceInFullDirectory(t: TestContext): Promise<{ source: string; image: Buffer }> {
   const scratch = await Scratch.for(t);
   const directory = await scratch.tmpfs(4 * MIB);
@@ -139,7 +135,7 @@ async function sourceInFullDirectory(t: TestContext): Promise<{ source: string; 
   return { source, image };
 }
 
-test('an upload whose journal has no space goes on without it, and says so once', needsLoop, async (t) => {
+test('an upload whose journal has no space continues without it, and warns once', needsLoop, async (t) => {
   const { source, image } = await sourceInFullDirectory(t);
   const { end, stderr, stdout } = await stage.upload(source).ended();
   assert.equal(end, 0, stderr);
@@ -152,7 +148,7 @@ test('an upload whose journal has no space goes on without it, and says so once'
   );
 });
 
-test('an upload that fails without a journal does not promise to go on', needsLoop, async (t) => {
+test('an upload that fails without a journal does not offer to resume', needsLoop, async (t) => {
   const { source } = await sourceInFullDirectory(t);
   const action = { type: 'error', status: 403, code: 'AccessDeniedException' } as const;
   stage.emulator.setFaults([{ operation: 'PutSnapshotBlock', block: 20, action }]);

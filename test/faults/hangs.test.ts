@@ -1,4 +1,4 @@
-/** Nothing waits without a word: wherever a transfer hangs, the watchdog knows for what, and an abort ends it at once. */
+/** Wherever a transfer hangs, the watchdog names what it waits for, and an abort ends it. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -11,8 +11,8 @@ import { randomBlocks, scratch, startService } from '../support/service.ts';
 
 const BLOCK = 4096;
 
-/** What all watchdogs together think is being waited for. */
-function waitedFor(t: TestContext): () => string[] {
+/** Collects the activities that the watchdogs report as unfinished. */
+function trackActivities(t: TestContext): () => string[] {
   const activities = new Map<number | string, string>();
   const { doing, done } = Watchdog.prototype;
   t.mock.method(Watchdog.prototype, 'doing', function (this: Watchdog, ...args: Parameters<typeof doing>) {
@@ -30,7 +30,7 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
-const places: [what: string, operation: string | undefined, nth: number, upload: boolean, name: RegExp][] = [
+const stalls: [what: string, operation: string | undefined, nth: number, upload: boolean, name: RegExp][] = [
   ['the credentials', undefined, 1, false, /^region and credentials$/],
   ['the credentials of an upload', undefined, 1, true, /^region and credentials$/],
   ['the first page of the list', 'ListSnapshotBlocks', 1, false, /^the list of snap-/],
@@ -41,10 +41,10 @@ const places: [what: string, operation: string | undefined, nth: number, upload:
   ['the completion', 'CompleteSnapshot', 1, true, /^the snapshot to be completed$/],
 ];
 
-for (const [what, operation, nth, upload, name] of places) {
-  test(`a transfer that waits for ${what} says so, and stops when it is told to`, async (t) => {
+for (const [what, operation, nth, upload, name] of stalls) {
+  test(`a transfer that waits for ${what} reports it, and an abort ends it without another request`, async (t) => {
     const { emulator, service } = await startService(t, { blockSize: BLOCK, pageSize: 3 });
-    const waiting = waitedFor(t);
+    const waiting = trackActivities(t);
     const stop = new AbortController();
     const { signal } = stop;
     const credentials = () => new Promise<never>(() => {});
@@ -66,7 +66,7 @@ for (const [what, operation, nth, upload, name] of places) {
     if (operation !== undefined) {
       await emulator.waitForRequest((request) => request.operation === operation, nth);
     }
-    // All that can be done besides is done; what hangs is left.
+    // Wait until only the stalled activity remains.
     await until(() => waiting().length > 0 && waiting().every((activity) => name.test(activity)));
     const began = performance.now();
     const requests = emulator.log.length;

@@ -1,4 +1,4 @@
-/** Journals that say what is not so: damaged, planted, or of a target that was overwritten meanwhile. */
+/** Journals that do not match the target: damaged, planted, or of a target that was overwritten later. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -30,7 +30,7 @@ import {
 const BLOCK = 65_536;
 const LAST = GIB / BLOCK - 1;
 
-/** A download that was cut off after half of its blocks: journal and partial file are there. */
+/** A download that failed after half of its blocks, with its journal and partial file. */
 async function interruptedDownload(
   t: TestContext,
   blocks = randomBlocks([0, 1, 2, 3, 4, 5, 6, 7, LAST], [], BLOCK),
@@ -67,14 +67,14 @@ async function interruptedDownload(
   };
 }
 
-/** The JSON with one digit or letter replaced by another, at a given place. */
+/** The JSON with the character at one position replaced by another. */
 function damaged(text: string, at: number): string {
   const old = text[at] as string;
   const other = /[0-9]/.test(old) ? String((Number(old) + 1) % 10) : old === 'x' ? 'y' : 'x';
   return `${text.slice(0, at)}${other}${text.slice(at + 1)}`;
 }
 
-test('a download journal that is damaged anywhere is set aside, and the download starts anew', async (t) => {
+test('a download journal that is damaged anywhere is renamed, and the download starts over', async (t) => {
   const { journal, target, blocks, download, gets, directory, deny, emulator } = await interruptedDownload(t);
   const good = readFileSync(journal, 'utf8');
   const partial = readFileSync(`${target}.partial`).subarray(0, 16 * BLOCK);
@@ -88,7 +88,7 @@ test('a download journal that is damaged anywhere is set aside, and the download
   ];
   for (const at of places) {
     writeFileSync(journal, damaged(good, at));
-    // What the journal speaks of is there, and more of it than it says is not.
+    // Only the blocks that the journal lists are in the file.
     writeFileSync(`${target}.partial`, partial);
     truncateSync(`${target}.partial`, GIB);
     emulator.clearLog();
@@ -96,7 +96,7 @@ test('a download journal that is damaged anywhere is set aside, and the download
     await assert.rejects(
       download(),
       { code: 'ACCESS_DENIED' },
-      `with another byte at ${at}, block 0 was not asked for`,
+      `with a damaged byte at ${at}, block 0 was not requested`,
     );
     assert.equal(gets(), 1);
     assert.ok(existsSync(`${journal}.corrupt`));
@@ -107,7 +107,7 @@ test('a download journal that is damaged anywhere is set aside, and the download
   assert.deepEqual(readdirSync(directory).sort(), ['disk.img', 'disk.img.coldsnap-progress.corrupt']);
 });
 
-test('an upload journal that is damaged is set aside, and a new snapshot is started', async (t) => {
+test('an upload journal that is damaged is renamed, and a new snapshot is started', async (t) => {
   const { emulator, service } = await startService(t, { blockSize: BLOCK });
   const source = join(scratch(t), 'disk.img');
   const image = randomBytes(8 * BLOCK);
@@ -124,7 +124,7 @@ test('an upload journal that is damaged is set aside, and a new snapshot is star
   emulator.setFaults([]);
   const journal = `${source}.coldsnap-upload`;
   const text = readFileSync(journal, 'utf8');
-  // That all blocks were put.
+  // Claim that all blocks were put.
   writeFileSync(journal, text.replace(/"done":\[\[0,\d+\]\]/, '"done":[[0,8]]'));
   assert.notEqual(readFileSync(journal, 'utf8'), text);
   const { snapshotId } = await upload();
@@ -132,7 +132,7 @@ test('an upload journal that is damaged is set aside, and a new snapshot is star
   assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
 });
 
-test("a journal that is a FIFO, a directory, a link or another user's is neither used nor waited for", async (t) => {
+test("a journal that is a FIFO, a directory, a link or another user's is ignored without blocking", async (t) => {
   const { journal, target, blocks, download, directory } = await interruptedDownload(t);
   const kinds: [string, () => void][] = [
     ['is no regular file', () => execFileSync('mkfifo', [journal])],
@@ -164,10 +164,10 @@ test("a journal that is a FIFO, a directory, a link or another user's is neither
 
 for (const [how, options] of [
   ['without a journal', { checkpoint: false }],
-  ['with a journal elsewhere', { checkpointFile: 'elsewhere' }],
-  ['afresh', { fresh: true }],
+  ['with a journal in another place', { checkpointFile: 'elsewhere' }],
+  ['with fresh', { fresh: true }],
 ] as const) {
-  test(`a run ${how} takes the journal of the one before away, before it changes what that speaks of`, async (t) => {
+  test(`a run ${how} removes the journal of the run before, before it changes the target`, async (t) => {
     const { journal, target, blocks, download, deny, emulator, directory } = await interruptedDownload(t);
     assert.ok(existsSync(journal));
     deny(0);
@@ -180,8 +180,8 @@ for (const [how, options] of [
   });
 }
 
-test('what a journal calls zeros is proven like all else before it is trusted', async (t) => {
-  // Until block 4, which is refused, there are only zeros: those that nobody listed.
+test('ranges that a journal lists as zeros are verified like all others', async (t) => {
+  // Before block 4, which is denied, the list has no blocks: that range is zeros.
   const blocks = randomBlocks([4, 5, LAST], [], BLOCK);
   const { target, download } = await interruptedDownload(t, blocks);
   assert.equal(statSync(`${target}.partial`).size, GIB);

@@ -1,6 +1,6 @@
 /**
- * Kills transfers and runs them again. What must hold, wherever it dies: the second run ends with 0, the bytes are right,
- * and no block that the journal calls safe is asked for, or sent, again.
+ * Kills transfers and runs them again. Wherever the first run is killed, the next exits with 0, the bytes are right, and
+ * no block that the journal lists is requested or sent again.
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -15,28 +15,28 @@ import { type Command, type Ended, journalledBlocks } from './command.ts';
 const BLOCK = 65_536;
 const BLOCKS = 24;
 const WORKERS = 4;
-/** Some at the start, and one at the end, where a disk is looked at to see whether it is blank. */
+/** Blocks at the start, and one at the end, because both are checked for a blank disk. */
 const indexes = [...Array.from({ length: BLOCKS - 1 }, (_, at) => at * 3), GIB / BLOCK - 1];
 
 export type Kind = 'file' | 'device' | 'upload';
 
-/** When a run is killed: when the emulator hears its n-th request, or when it makes its n-th call of a kind. */
+/** When a run is killed: at the n-th request that the emulator receives, or at the n-th system call of a name. */
 export type Moment = ({ readonly request: number } | { readonly call: string; readonly number: number }) & {
   /** Milliseconds between saves of the journal, 5 unless given. */
   readonly checkpointMs?: number;
 };
 
-export function inWords(moment: Moment): string {
+export function describeMoment(moment: Moment): string {
   return 'request' in moment ? `request ${moment.request}` : `${moment.call} ${moment.number}`;
 }
 
-/** Something to transfer, again and again, and how to see that it came out right. */
+/** A transfer that can be run repeatedly, and the check of its result. */
 export class Victim {
   readonly emulator: Emulator;
   readonly #command: Command;
-  readonly #words: readonly string[];
+  readonly #args: readonly string[];
   readonly #operation: string;
-  /** What has to be moved. */
+  /** The blocks to transfer. */
   readonly #blocks: readonly number[];
   readonly #journal: () => string;
   readonly #check: (stdout: string) => Promise<void>;
@@ -44,21 +44,21 @@ export class Victim {
   private constructor(
     emulator: Emulator,
     command: Command,
-    words: readonly string[],
+    args: readonly string[],
     blocks: Iterable<number>,
     journal: () => string,
     check: (stdout: string) => Promise<void>,
   ) {
     this.emulator = emulator;
     this.#command = command;
-    this.#words = ['--quiet', ...words, '--workers', String(WORKERS)];
-    this.#operation = words[0] === 'upload' ? 'PutSnapshotBlock' : 'GetSnapshotBlock';
+    this.#args = ['--quiet', ...args, '--workers', String(WORKERS)];
+    this.#operation = args[0] === 'upload' ? 'PutSnapshotBlock' : 'GetSnapshotBlock';
     this.#blocks = [...blocks];
     this.#journal = journal;
     this.#check = check;
   }
 
-  /** A fresh one; it ends with the scratch directory. `device` is a loop device of 1 GiB with its backing file. */
+  /** Makes a new one; its emulator closes with the scratch directory. `device` is a loop device of 1 GiB. */
   static async make(
     kind: Kind,
     command: Command,
@@ -82,7 +82,7 @@ export class Victim {
           assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
           assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
           const service = { endpoint: emulator.url, region: 'us-east-1' };
-          assert.deepEqual(await listPendingSnapshots(service), [], 'no other snapshot is left');
+          assert.deepEqual(await listPendingSnapshots(service), [], 'no other snapshot is pending');
         },
       );
     }
@@ -119,29 +119,30 @@ export class Victim {
   }
 
   /**
-   * Runs it, kills it at a moment, runs it again and kills it at the next moment, if there is one, and at last lets it
-   * come to its end.
-   * @returns whether it lived long enough to be killed every time
+   * Kills a run at each of the moments, and then lets one run to its end.
+   * @returns whether each run lived until its moment
    */
   async killAndRunAgain(...moments: Moment[]): Promise<boolean> {
     let safe = new Set<number>();
     const past: string[] = [];
     let total = 0;
-    // What a killed run had asked for and its journal, last saved before, does not speak of.
+    // Blocks that killed runs requested and their journals do not list.
     let lost = 0;
     for (const moment of [...moments, undefined]) {
       this.emulator.clearLog();
       const { end, stderr, stdout } = await this.#runUntil(moment);
       const when = past.length === 0 ? '' : `killed at ${past.join(', then ')}: `;
-      const asked = this.emulator.requests(this.#operation).map((request) => request.blockIndex as number);
+      const transferred = this.emulator
+        .requests(this.#operation)
+        .map((request) => request.blockIndex as number);
       assert.deepEqual(
-        asked.filter((block) => safe.has(block)),
+        transferred.filter((block) => safe.has(block)),
         [],
-        `${when}safe blocks came again`,
+        `${when}blocks of the journal were transferred again`,
       );
-      // What the killed process had sent may arrive only now.
+      // Requests that the killed process had sent may arrive only now.
       const late = past.length * WORKERS;
-      total += asked.length;
+      total += transferred.length;
       assert.ok(
         total <= this.#blocks.length + lost + late,
         `${when}${total} requests for ${this.#blocks.length} blocks, of which ${lost} were lost`,
@@ -151,18 +152,22 @@ export class Victim {
         await this.#check(stdout);
         return moment === undefined;
       }
-      past.push(inWords(moment as Moment));
-      // All was done, and only the process was still there to be killed; a download is refused now, as it should be.
-      if (this.#operation === 'GetSnapshotBlock' && !existsSync(this.#journal()) && (await this.#isWhole()))
+      past.push(describeMoment(moment as Moment));
+      // The transfer was complete when the process was killed; another download would be refused.
+      if (
+        this.#operation === 'GetSnapshotBlock' &&
+        !existsSync(this.#journal()) &&
+        (await this.#isComplete())
+      )
         return true;
       const journalled = journalledBlocks(this.#journal());
       safe = new Set(this.#blocks.filter((block) => journalled.has(block)));
-      lost += asked.filter((block) => !safe.has(block)).length;
+      lost += transferred.filter((block) => !safe.has(block)).length;
     }
     return true;
   }
 
-  async #isWhole(): Promise<boolean> {
+  async #isComplete(): Promise<boolean> {
     return this.#check('').then(
       () => true,
       () => false,
@@ -170,14 +175,14 @@ export class Victim {
   }
 
   async #runUntil(moment: Moment | undefined): Promise<Ended> {
-    if (moment === undefined) return this.#command.run(this.emulator.url, this.#words);
+    if (moment === undefined) return this.#command.run(this.emulator.url, this.#args);
     const options = { checkpointMs: moment.checkpointMs ?? 5 };
     if ('call' in moment) {
       const { call, number } = moment;
       const strace = [`trace=${call}`, `inject=${call}:signal=KILL:when=${number}`];
-      return this.#command.run(this.emulator.url, this.#words, { ...options, strace });
+      return this.#command.run(this.emulator.url, this.#args, { ...options, strace });
     }
-    const running = this.#command.start(this.emulator.url, this.#words, options);
+    const running = this.#command.start(this.emulator.url, this.#args, options);
     const kill = () => void running.process.kill('SIGKILL');
     this.emulator.waitForRequest((record) => record.status === 0, moment.request).then(kill, () => {});
     return running.ended();

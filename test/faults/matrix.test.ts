@@ -1,7 +1,7 @@
 /**
- * Every operation with every fault, twice and for ever: the transfer heals and the bytes are right, or it fails with the
- * exit code of what went wrong, within bounds, and the next run heals. COLDSNAP_LONG tries each over both transports,
- * where the suite alternates.
+ * Every operation with every fault, twice and permanently: the transfer recovers and the bytes are right, or it fails with
+ * the exit code of the cause and the next run succeeds. COLDSNAP_LONG runs each over both transports; the suite
+ * alternates between them.
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -23,150 +23,150 @@ import { bytesAt, firstWrongBlock, GIB, randomBlocks, scratch, startService } fr
 import { type Fault, faults } from './faults.ts';
 
 const BLOCK = 4096;
-/** A run without success for so long gives up; the last request may last as long as its deadline. */
+/** A run without success for this long gives up; the last request may take until its deadline. */
 const RETRY_FOR_MS = 300;
-/** For what heals: throttles may slow it to less than a request a second. */
+/** The limit of a transfer that recovers: throttles may slow it to less than a request a second. */
 const HEALS_WITHIN_MS = 15_000;
 const BOUND_MS = 30_000;
 const long = process.env.COLDSNAP_LONG !== undefined;
 
-type Outcome = 'heals' | 1 | 4 | 5 | 6;
-/** What comes of a fault that happens twice, and of one that stays. */
+type Outcome = 'recovers' | 1 | 4 | 5 | 6;
+/** The outcome of a fault that occurs twice, and of a permanent one. */
 type Expected = readonly [twice: Outcome, always: Outcome];
 
-const harmless: Expected = ['heals', 'heals'];
-const passing: Expected = ['heals', 5];
-const wrongData: Expected = ['heals', 6];
-const final = (exitCode: Outcome): Expected => [exitCode, exitCode];
+const harmless: Expected = ['recovers', 'recovers'];
+const transient: Expected = ['recovers', 5];
+const wrongData: Expected = ['recovers', 6];
+const permanent = (exitCode: Outcome): Expected => [exitCode, exitCode];
 
-/** What most operations make of it. */
+/** The outcome for most operations. */
 const usual: Record<Fault, Expected> = {
-  'is HTTP 500': passing,
-  'is HTTP 500 though it was done': passing,
-  'is HTTP 503': passing,
-  "is a throttle of the snapshot's": passing,
-  "is a throttle of the account's": passing,
-  "is EC2's throttle": passing,
-  // Once is a reason to fetch new ones; they are no better then.
-  'says that the credentials expired': final(4),
-  'denies access': final(4),
-  'says that there is no such snapshot': final(1),
-  'wants another block token': final(5),
-  'wants another page token': final(5),
-  'is a validation error': final(1),
-  'is a conflict': final(1),
-  'names a quota': final(1),
-  'says that the block is being written': passing,
-  'does not come': passing,
-  'does not come though it was done': passing,
-  'is a reset': passing,
-  'breaks off in its body': passing,
-  'breaks off in its body with a reset': passing,
-  'stalls before the request is read': passing,
-  stalls: passing,
-  'stalls though it was done': passing,
-  'stalls in its body': passing,
-  'stalls after its head': passing,
-  'is shorter than Content-Length says': passing,
-  'is shorter than only x-amz-Data-Length says': passing,
-  'has a flipped bit': passing,
+  'is HTTP 500': transient,
+  'is HTTP 500 after the request was executed': transient,
+  'is HTTP 503': transient,
+  'is a throttle of the snapshot': transient,
+  'is a throttle of the account': transient,
+  'is an EC2 throttle': transient,
+  // The first is a reason to fetch new credentials; the second is final.
+  'reports expired credentials': permanent(4),
+  'denies access': permanent(4),
+  'reports that the snapshot does not exist': permanent(1),
+  'rejects the block token': permanent(5),
+  'rejects the page token': permanent(5),
+  'is a validation error': permanent(1),
+  'is a conflict': permanent(1),
+  'reports an exceeded quota': permanent(1),
+  'reports a conflicting write of the block': transient,
+  'is lost': transient,
+  'is lost after the request was executed': transient,
+  'is a reset': transient,
+  'is cut off in the body': transient,
+  'is reset in the body': transient,
+  'stalls before the request is read': transient,
+  stalls: transient,
+  'stalls after the request was executed': transient,
+  'stalls in the body': transient,
+  'stalls after the headers': transient,
+  'is shorter than Content-Length': transient,
+  'is shorter than x-amz-Data-Length': transient,
+  'has a flipped bit': transient,
   'has the checksum of other data': harmless,
   'has no checksum': harmless,
-  'is checked by CRC32': harmless,
-  'says that it is longer than a block': harmless,
-  'says that it has no byte': harmless,
-  'says that it has fewer bytes than none': harmless,
-  'says that it has 10^20 bytes': harmless,
-  'does not say how long it is': harmless,
+  'has a CRC32 checksum': harmless,
+  'has a data length longer than a block': harmless,
+  'has a data length of 0': harmless,
+  'has a data length of -1': harmless,
+  'has a data length of 10^20': harmless,
+  'has no data length': harmless,
   'is chunked': harmless,
-  'is a page of HTML with status 500': passing,
-  'is a page of HTML with status 200': passing,
-  'is a page of HTML with status 302': passing,
-  'is a page of HTML with status 404': final(4),
-  drips: harmless,
+  'is a page of HTML with status 500': transient,
+  'is a page of HTML with status 200': transient,
+  'is a page of HTML with status 302': transient,
+  'is a page of HTML with status 404': permanent(4),
+  'arrives slowly': harmless,
   'closes the connection': harmless,
-  'closes the connection without a word': harmless,
-  'has a header of 64 KiB': passing,
-  'has 10,000 headers': passing,
-  'is half of its text': passing,
+  'closes the connection without announcing it': harmless,
+  'has a header of 64 KiB': transient,
+  'has 10,000 headers': transient,
+  'is truncated JSON': transient,
   'lists a block outside the volume': harmless,
   'lists block -1': harmless,
   'lists blocks in reverse': harmless,
   'lists blocks twice': harmless,
-  'speaks of a volume of 2^40 GiB': harmless,
-  'is an empty page and promises more': harmless,
-  'is an empty page with the token of the last': harmless,
-  'is late': harmless,
+  'reports a volume of 2^40 GiB': harmless,
+  'is an empty page with a new page token': harmless,
+  'is an empty page with the previous page token': harmless,
+  'is delayed': harmless,
 };
 
 const lists: Partial<Record<Fault, Expected>> = {
-  'lists a block outside the volume': final(1),
-  'lists block -1': final(1),
-  'lists blocks in reverse': final(1),
-  'lists blocks twice': final(1),
-  'speaks of a volume of 2^40 GiB': final(1),
-  'is an empty page and promises more': ['heals', 1],
-  'is an empty page with the token of the last': final(1),
+  'lists a block outside the volume': permanent(1),
+  'lists block -1': permanent(1),
+  'lists blocks in reverse': permanent(1),
+  'lists blocks twice': permanent(1),
+  'reports a volume of 2^40 GiB': permanent(1),
+  'is an empty page with a new page token': ['recovers', 1],
+  'is an empty page with the previous page token': permanent(1),
 };
 
-/** Where an operation differs. */
+/** The operations whose outcome differs. */
 const operations: Record<string, Partial<Record<Fault, Expected>>> = {
   ListSnapshotBlocks: lists,
   ListChangedBlocks: lists,
   GetSnapshotBlock: {
-    // The token of a new listing is refused as well.
-    'wants another block token': final(1),
-    'is shorter than only x-amz-Data-Length says': wrongData,
+    // The fault rejects the token of the new listing too.
+    'rejects the block token': permanent(1),
+    'is shorter than x-amz-Data-Length': wrongData,
     'has a flipped bit': wrongData,
     'has the checksum of other data': wrongData,
     'has no checksum': wrongData,
-    'is checked by CRC32': wrongData,
-    'says that it is longer than a block': wrongData,
-    'says that it has no byte': wrongData,
-    'says that it has fewer bytes than none': wrongData,
-    'says that it has 10^20 bytes': wrongData,
-    'does not say how long it is': wrongData,
+    'has a CRC32 checksum': wrongData,
+    'has a data length longer than a block': wrongData,
+    'has a data length of 0': wrongData,
+    'has a data length of -1': wrongData,
+    'has a data length of 10^20': wrongData,
+    'has no data length': wrongData,
     'is a page of HTML with status 200': wrongData,
-    'is half of its text': wrongData,
+    'is truncated JSON': wrongData,
   },
   StartSnapshot: {},
   PutSnapshotBlock: {
-    // The snapshot is new, and the service may not know it everywhere.
-    'says that there is no such snapshot': ['heals', 1],
-    'is shorter than only x-amz-Data-Length says': harmless,
+    // The snapshot is new: some servers of the service may not know it yet.
+    'reports that the snapshot does not exist': ['recovers', 1],
+    'is shorter than x-amz-Data-Length': harmless,
     'has a flipped bit': harmless,
-    'is half of its text': harmless,
+    'is truncated JSON': harmless,
     'has the checksum of other data': wrongData,
   },
   CompleteSnapshot: {
-    // A reply that came says enough by its status: what is asked for a second time is there already.
-    'is shorter than only x-amz-Data-Length says': harmless,
+    // The status of the reply is enough: a repeated completion finds the snapshot completed.
+    'is shorter than x-amz-Data-Length': harmless,
     'has a flipped bit': harmless,
-    'is half of its text': harmless,
+    'is truncated JSON': harmless,
   },
   DescribeSnapshots: {
-    // EC2 is eventually consistent: it is asked for until the time is up.
-    'says that there is no such snapshot': ['heals', 5],
-    'wants another block token': final(1),
-    'wants another page token': final(1),
-    'says that the block is being written': final(1),
+    // EC2 is eventually consistent: polling continues until the timeout.
+    'reports that the snapshot does not exist': ['recovers', 5],
+    'rejects the block token': permanent(1),
+    'rejects the page token': permanent(1),
+    'reports a conflicting write of the block': permanent(1),
   },
   DeleteSnapshot: {
-    // Somebody else has deleted it, then.
-    'says that there is no such snapshot': harmless,
-    // The first reply is passed over, and the second is an error that cannot be read.
-    'is shorter than only x-amz-Data-Length says': final(1),
-    'has a flipped bit': final(1),
-    'is half of its text': final(1),
-    'wants another block token': final(1),
-    'wants another page token': final(1),
-    'says that the block is being written': final(1),
+    // Another client has deleted it.
+    'reports that the snapshot does not exist': harmless,
+    // The first reply is retried, and the second is an error that cannot be parsed.
+    'is shorter than x-amz-Data-Length': permanent(1),
+    'has a flipped bit': permanent(1),
+    'is truncated JSON': permanent(1),
+    'rejects the block token': permanent(1),
+    'rejects the page token': permanent(1),
+    'reports a conflicting write of the block': permanent(1),
   },
 };
 
 interface Scene {
   readonly emulator: Emulator;
-  /** Runs the transfer to its end, then asserts that everything is right. Without a time it is patient. */
+  /** Runs the transfer, then asserts its result. Without `retryForMs` the product's defaults apply. */
   run(retryForMs?: number): Promise<void>;
 }
 
@@ -175,7 +175,7 @@ type Transport = 'fast' | 'sdk';
 async function scene(t: TestContext, operation: string, transport: Transport): Promise<Scene> {
   const { emulator, service } = await startService(t, { blockSize: BLOCK, pageSize: 4 });
   const deadlines = { connectMs: 5_000, idleMs: 500 };
-  // A second run has no faults to wait for, and may meet a busy machine.
+  // The run after the faults are removed needs no short deadlines.
   const options = (retryForMs?: number) => ({
     ...service,
     transport,
@@ -196,7 +196,7 @@ async function scene(t: TestContext, operation: string, transport: Transport): P
     const run = async (retryForMs?: number) => {
       const { kept } = await deletePendingSnapshots({ force: true, ...options(retryForMs) });
       assert.deepEqual(kept, []);
-      // It is taken at its word when it says that there is nothing to delete.
+      // A faulty reply may claim that there is nothing to delete.
       const { fault } = emulator.requests('DeleteSnapshot').at(-1) ?? {};
       if (fault === undefined) assert.deepEqual(await listPendingSnapshots({ ...service }), []);
     };
@@ -236,16 +236,16 @@ async function scene(t: TestContext, operation: string, transport: Transport): P
     const { snapshotId } = await uploadSnapshot({ source: path, ...options(retryForMs) });
     assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
     assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
-    assert.deepEqual(await listPendingSnapshots({ ...service }), [], 'no snapshot is left behind');
+    assert.deepEqual(await listPendingSnapshots({ ...service }), [], 'no pending snapshot remains');
   };
   return { emulator, run };
 }
 
-/** Blocks are faulty one at a time, lists and the other operations as they come. */
+/** Block operations fail for block 1 only, other operations for every call. */
 function rule(operation: string, fault: Fault, times: 'twice' | 'always', transport: Transport): FaultRule {
   const action: FaultAction = faults[fault];
   const block = /^(Get|Put)/.test(operation) ? { block: 1 } : {};
-  // A page that is no error the fast transport has the SDK ask for again, at once: one attempt is two requests.
+  // The fast transport passes an unexpected page to the SDK, which repeats the request: one attempt is two requests.
   const page = action.type === 'html' && (action.status ?? 500) < 400;
   const first = transport === 'fast' && page ? 4 : 2;
   return { operation, ...block, ...(times === 'twice' ? { first } : {}), action };
@@ -261,7 +261,7 @@ async function check(
   const { emulator, run } = await scene(t, operation, transport);
   emulator.setFaults([faulty]);
   const started = performance.now();
-  if (expected === 'heals') {
+  if (expected === 'recovers') {
     await run(HEALS_WITHIN_MS);
   } else {
     const error = await run(RETRY_FOR_MS).then(
@@ -274,20 +274,22 @@ async function check(
   }
   assert.ok(performance.now() - started < BOUND_MS, `it took ${performance.now() - started} ms`);
   assert.ok(emulator.requests(operation).some((request) => request.fault !== undefined));
-  if (expected === 'heals') return;
+  if (expected === 'recovers') return;
   emulator.setFaults([]);
   await run();
 }
 
-/** What the suite tries; COLDSNAP_LONG tries all. */
-function isWorthwhile(operation: string, fault: Fault, times: 'twice' | 'always', [twice, always]: Expected) {
+/** Selects what the suite runs; COLDSNAP_LONG runs all. */
+function isSelected(operation: string, fault: Fault, times: 'twice' | 'always', [twice, always]: Expected) {
   if (long) return true;
   const { type } = faults[fault];
   if (type === 'list' && !operation.startsWith('List')) return false;
   // A thousand pages take three seconds.
-  if (fault === 'is an empty page and promises more' && times === 'always') return false;
-  // What does no harm for ever does none twice, and what twice is too much for ever is.
-  return times === (always === 'heals' ? 'always' : 'twice') || (twice === 'heals' && always !== 'heals');
+  if (fault === 'is an empty page with a new page token' && times === 'always') return false;
+  // A harmless permanent fault is harmless twice; one that is fatal twice is fatal when permanent.
+  return (
+    times === (always === 'recovers' ? 'always' : 'twice') || (twice === 'recovers' && always !== 'recovers')
+  );
 }
 
 describe('when the reply', { concurrency: 12 }, () => {
@@ -297,13 +299,15 @@ describe('when the reply', { concurrency: 12 }, () => {
     for (const fault of Object.keys(faults) as Fault[]) {
       const expected = differing[fault] ?? usual[fault];
       for (const [at, times] of (['twice', 'always'] as const).entries()) {
-        if (!isWorthwhile(operation, fault, times, expected)) continue;
+        if (!isSelected(operation, fault, times, expected)) continue;
         odd = !odd;
         const all: Transport[] = blocks ? ['fast', 'sdk'] : ['sdk'];
         for (const transport of long || !blocks ? all : all.slice(Number(odd), Number(odd) + 1)) {
           const outcome = expected[at] as Outcome;
           const what =
-            outcome === 'heals' ? 'all comes right' : `the exit code is ${outcome}, and the next run heals`;
+            outcome === 'recovers'
+              ? 'the transfer recovers'
+              : `the exit code is ${outcome}, and the next run succeeds`;
           const how = blocks ? ` over ${transport}` : '';
           test(`to ${operation}${how} ${fault}, ${times}, ${what}`, (t) =>
             check(t, operation, transport, rule(operation, fault, times, transport), outcome));

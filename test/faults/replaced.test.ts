@@ -1,4 +1,4 @@
-/** Targets and sources that somebody moves, removes or replaces while the whole program is at work on them. */
+/** Targets and sources that another program moves, removes or replaces during a transfer. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import {
@@ -25,18 +25,18 @@ before(async () => {
 });
 after(() => stage.close());
 
-/** Runs a download, and does something to its target when half of the blocks have been asked for. */
-async function downloadInto(target: string, flags: string[], meanwhile: () => unknown): Promise<Ended> {
+/** Runs a download, and runs `action` with the process paused when half of the blocks have been requested. */
+async function downloadInto(target: string, flags: string[], action: () => unknown): Promise<Ended> {
   stage.emulator.clearLog();
   const running = stage.download(target, flags);
   const ended = running.ended();
   await stage.request('GetSnapshotBlock', 30);
-  await running.meanwhile(meanwhile);
+  await running.whilePaused(action);
   return ended;
 }
 
-/** What can become of the partial file, and what must be there as it was in the end. */
-const fates: [string, (partial: string) => unknown, (partial: string) => unknown][] = [
+/** What another program does to the partial file, and the check that its own file is unchanged. */
+const replacements: [string, (partial: string) => unknown, (partial: string) => unknown][] = [
   ['is removed', (partial) => rmSync(partial), (partial) => assert.ok(!existsSync(partial))],
   [
     'is moved away',
@@ -62,12 +62,12 @@ const fates: [string, (partial: string) => unknown, (partial: string) => unknown
   ],
 ];
 
-for (const [fate, befall, stillThere] of fates) {
-  test(`when the partial file ${fate} the download fails at once, and no file gets the name`, async (t) => {
+for (const [what, replace, assertUnchanged] of replacements) {
+  test(`when the partial file ${what}, the download fails before its end and no file gets the name of the target`, async (t) => {
     const scratch = await Scratch.for(t);
     const target = scratch.path('disk.img');
     const partial = `${target}.partial`;
-    const { end, stderr, stdout } = await downloadInto(target, [], () => befall(partial));
+    const { end, stderr, stdout } = await downloadInto(target, [], () => replace(partial));
     assert.equal(end, 1, stderr);
     assert.match(
       stderr,
@@ -75,12 +75,15 @@ for (const [fate, befall, stillThere] of fates) {
     );
     assert.equal(stdout, '');
     assert.ok(!existsSync(target));
-    stillThere(partial);
-    assert.ok(stage.asked().length < stage.blocks.size, 'it noticed only at the end');
+    assertUnchanged(partial);
+    assert.ok(
+      stage.requestedBlocks().length < stage.blocks.size,
+      'the replacement was detected only at the end',
+    );
   });
 }
 
-test('what an older copy of the partial file lacks is fetched again, whatever the journal says', async (t) => {
+test('a partial file replaced by an older copy is not resumed, whatever the journal lists', async (t) => {
   const scratch = await Scratch.for(t);
   const target = scratch.path('disk.img');
   const partial = `${target}.partial`;
@@ -88,7 +91,7 @@ test('what an older copy of the partial file lacks is fetched again, whatever th
   let ended = running.ended();
   stage.emulator.clearLog();
   await stage.request('GetSnapshotBlock', 55);
-  await running.meanwhile(() => run('cp', '--sparse=always', partial, `${partial}.copy`));
+  await running.whilePaused(() => run('cp', '--sparse=always', partial, `${partial}.copy`));
   await stage.request('GetSnapshotBlock', 60);
   running.process.kill('SIGTERM');
   assert.equal((await ended).end, 143);
@@ -97,11 +100,11 @@ test('what an older copy of the partial file lacks is fetched again, whatever th
   ended = running.ended();
   const { end, stderr } = await ended;
   assert.equal(end, 0, stderr);
-  await stage.assertWhole(target);
+  await stage.assertImage(target);
   assert.match(stderr, /journal of an earlier download is not used: the partial file is not the one/);
 });
 
-test('when the directory is moved away the download fails, and makes no new one', async (t) => {
+test('when the directory is moved away, the download fails and creates no new one', async (t) => {
   const scratch = await Scratch.for(t);
   const directory = scratch.path('images');
   mkdirSync(directory);
@@ -120,12 +123,12 @@ for (const flags of [[], ['--force']]) {
     assert.equal(end, 3, stderr);
     assert.match(stderr, /coldsnap: \S+disk\.img was created by somebody else in the meantime/);
     assert.equal(readFileSync(target, 'utf8'), 'theirs');
-    stage.assertHonest(`${target}.partial`, `${target}.coldsnap-progress`);
+    stage.assertJournalMatches(`${target}.partial`, `${target}.coldsnap-progress`);
     stage.emulator.clearLog();
     const again = await stage.download(target, ['--force']).ended();
     assert.equal(again.end, 0, again.stderr);
-    await stage.assertWhole(target);
-    assert.deepEqual(stage.asked(), [], 'all blocks were safe');
+    await stage.assertImage(target);
+    assert.deepEqual(stage.requestedBlocks(), [], 'the journal lists all blocks');
   });
 }
 
@@ -148,10 +151,10 @@ test('--force does not mind that the file it was to replace has gone', async (t)
   writeFileSync(target, 'old');
   const { end, stderr } = await downloadInto(target, ['--force'], () => rmSync(target));
   assert.equal(end, 0, stderr);
-  await stage.assertWhole(target);
+  await stage.assertImage(target);
 });
 
-/** A name for a device that is not /dev's, so that it can be made to lead elsewhere. */
+/** A device node outside /dev that can be made to refer to another device. */
 async function nodeFor(
   scratch: Scratch,
   device: string,
@@ -169,17 +172,17 @@ async function nodeFor(
 }
 
 test(
-  'when the name of the device leads to another one in the end, that is an error, and block 0 stays zero',
+  'when the path of the device refers to another one at the end, that is an error and block 0 stays zeros',
   needsLoop,
   async (t) => {
     const scratch = await Scratch.for(t);
     const [one, other] = [await scratch.loop({ bytes: GIB }), await scratch.loop({ bytes: GIB })];
     const { node, point } = await nodeFor(scratch, one.device);
-    for (const befall of [() => point(other.device), () => rmSync(node)]) {
+    for (const replace of [() => point(other.device), () => rmSync(node)]) {
       await point(one.device);
       truncateSync(one.backing, 0);
       truncateSync(one.backing, GIB);
-      const { end, stderr } = await downloadInto(node, [], befall);
+      const { end, stderr } = await downloadInto(node, [], replace);
       assert.equal(end, 1, stderr);
       assert.match(
         stderr,
@@ -189,22 +192,22 @@ test(
         assert.ok(bytesAt(backing, 0, BLOCK).every((byte) => byte === 0));
       }
     }
-    assert.equal(statSync(other.backing).blocks, 0, 'the other one was written to');
-    // Whoever puts the name right can go on.
+    assert.equal(statSync(other.backing).blocks, 0, 'the other device was written');
+    // With the path restored, the download can be resumed.
     await point(one.device);
     stage.emulator.clearLog();
     const again = await stage.download(node).ended();
     assert.equal(again.end, 0, again.stderr);
-    await stage.assertWhole(one.backing);
-    // Those of the first 512 KiB that are not zeros.
+    await stage.assertImage(one.backing);
+    // The blocks of the first 512 KiB that are not zeros.
     assert.deepEqual(
-      stage.asked().sort((a, b) => a - b),
+      stage.requestedBlocks().sort((a, b) => a - b),
       [0, 4, 8, 12, 16, 20, 24, 28],
     );
   },
 );
 
-test('a source that another file has replaced is not taken for the one that was read', async (t) => {
+test('an upload whose source was replaced by another file fails', async (t) => {
   const scratch = await Scratch.for(t);
   const source = scratch.path('disk.img');
   writeFileSync(source, randomBytes(40 * BLOCK));
@@ -212,7 +215,7 @@ test('a source that another file has replaced is not taken for the one that was 
   const running = stage.upload(source);
   const ended = running.ended();
   await stage.request('PutSnapshotBlock', 20);
-  await running.meanwhile(() => {
+  await running.whilePaused(() => {
     copyFileSync(source, `${source}.other`);
     renameSync(`${source}.other`, source);
   });

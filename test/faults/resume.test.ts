@@ -1,4 +1,4 @@
-/** What a run that was cut off has left, and what the next one makes of it: journals in every place, snapshots in every state. */
+/** How a run resumes after an interrupted one: journals in every place, snapshots in every state. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
@@ -22,30 +22,30 @@ import {
 
 const BLOCK = 65_536;
 const COUNT = 8;
-/** Far apart, because a device's first 512 KiB are held back together. */
+/** Blocks far apart, because a device's first 512 KiB are staged until commit. */
 const indexes = Array.from({ length: COUNT }, (_, at) => at * 8);
 const blocks = randomBlocks(indexes, [], BLOCK);
 
-/** Refuses one block, so that a run with one worker ends there. */
+/** Denies access to one block, so that a run with one worker fails there. */
 function deny(emulator: Emulator, operation: string, block: number): void {
   const action = { type: 'error', status: 403, code: 'AccessDeniedException' } as const;
   emulator.setFaults([{ operation, block, action }]);
 }
 
-/** A download that can be cut off in the middle; `gets` are the blocks asked for since. */
+/** A download that can be interrupted in the middle; `gets` are the blocks requested since. */
 async function download(t: TestContext, target: string, options: Partial<DownloadOptions> = {}) {
   const { emulator, service } = await startService(t, { blockSize: BLOCK });
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
   const run = (more: Partial<DownloadOptions> = {}) =>
     downloadSnapshot({ snapshotId, target, workers: 1, ...service, ...options, ...more });
-  const cutOff = async (more: Partial<DownloadOptions> = {}) => {
+  const interrupt = async (more: Partial<DownloadOptions> = {}) => {
     deny(emulator, 'GetSnapshotBlock', 32);
     await assert.rejects(run(more), { code: 'ACCESS_DENIED' });
     emulator.setFaults([]);
     emulator.clearLog();
   };
   const gets = () => emulator.requests('GetSnapshotBlock').map(({ blockIndex }) => blockIndex);
-  return { snapshotId, run, cutOff, gets };
+  return { snapshotId, run, interrupt, gets };
 }
 
 function warningOf(events: ReturnType<typeof recorder>['events']): string {
@@ -53,12 +53,12 @@ function warningOf(events: ReturnType<typeof recorder>['events']): string {
   return warning?.type === 'warning' ? warning.message : '';
 }
 
-test('a journal is where it was asked for, for its owner alone, and stays when that was asked for', async (t) => {
+test('a journal is created at the given path with mode 0600, and kept when requested', async (t) => {
   const directory = scratch(t);
   const checkpointFile = join(directory, 'sub', 'journal');
   const target = join(directory, 'disk.img');
-  const { run, cutOff, gets } = await download(t, target, { checkpointFile });
-  await cutOff();
+  const { run, interrupt, gets } = await download(t, target, { checkpointFile });
+  await interrupt();
   assert.deepEqual(readdirSync(directory).sort(), ['disk.img.partial', 'sub']);
   assert.equal(statSync(checkpointFile).mode & 0o777, 0o600);
   await run({ keepCheckpoint: true });
@@ -68,17 +68,17 @@ test('a journal is where it was asked for, for its owner alone, and stays when t
   assert.deepEqual(readdirSync(directory).sort(), ['disk.img', 'sub']);
 });
 
-test('without a journal nothing is left of a run that was cut off, and the next fetches everything', async (t) => {
+test('an interrupted run without a journal keeps nothing, and the next fetches everything', async (t) => {
   const directory = scratch(t);
-  const { run, cutOff, gets } = await download(t, join(directory, 'disk.img'), { checkpoint: false });
-  await cutOff();
+  const { run, interrupt, gets } = await download(t, join(directory, 'disk.img'), { checkpoint: false });
+  await interrupt();
   assert.deepEqual(readdirSync(directory), []);
   await run();
   assert.equal(gets().length, COUNT);
   assert.deepEqual(readdirSync(directory), ['disk.img']);
 });
 
-test("the other tool's checkpoint is taken over, except for what may not have reached the disk", async (t) => {
+test("the other tool's checkpoint is resumed, except for blocks that may not have reached the disk", async (t) => {
   const directory = scratch(t);
   const target = join(directory, 'disk.img');
   const { snapshotId, run, gets } = await download(t, target);
@@ -92,7 +92,7 @@ test("the other tool's checkpoint is taken over, except for what may not have re
   assert.deepEqual(readdirSync(directory), ['disk.img']);
 });
 
-test("the other tool's checkpoint of another snapshot is not used, and that is said", async (t) => {
+test("the other tool's checkpoint of another snapshot is ignored with a warning", async (t) => {
   const target = join(scratch(t), 'disk.img');
   const { run, gets } = await download(t, target);
   const completed_blocks = [0, 1, 2];
@@ -106,20 +106,20 @@ test("the other tool's checkpoint of another snapshot is not used, and that is s
   assert.equal(gets().length, COUNT);
 });
 
-for (const [what, offset, says] of [
+for (const [what, offset, message] of [
   ['its first block', 0, /its first block was written since/],
   ['a block that was done', 16 * BLOCK, /the target has been written to since/],
 ] as const) {
   test(
-    `a device is gone on with without --force, but not when ${what} was written to since`,
+    `a download to a device resumes without --force, but not when ${what} was written since`,
     needsLoop,
     async (t) => {
       const place = await Scratch.for(t);
       const { device, backing } = await place.loop({ bytes: GIB });
       process.env.STATE_DIRECTORY = place.path('state');
-      const { run, cutOff, gets } = await download(t, device);
-      await cutOff();
-      await cutOff();
+      const { run, interrupt, gets } = await download(t, device);
+      await interrupt();
+      await interrupt();
       assert.equal(readdirSync(place.path('state')).length, 1);
 
       const disk = await open(device, 'r+');
@@ -128,7 +128,7 @@ for (const [what, offset, says] of [
       await disk.close();
       const { events, onEvent } = recorder();
       await assert.rejects(run({ onEvent }), { class: 'refused', code: 'TARGET_NOT_BLANK' });
-      assert.match(warningOf(events), says);
+      assert.match(warningOf(events), message);
       assert.deepEqual(gets(), []);
       await run({ force: true });
       assert.equal(gets().length, COUNT);
@@ -137,18 +137,22 @@ for (const [what, offset, says] of [
   );
 }
 
-interface Ended {
+interface Interrupted {
   readonly emulator: Emulator;
   readonly snapshotId: string;
   readonly service: { endpoint: string; region: string };
-  readonly wait: (ms: number) => void;
+  readonly advanceClock: (ms: number) => void;
 }
 
-const ends: [what: string, happen: (ended: Ended) => unknown, says: RegExp][] = [
-  ['is gone', ({ emulator, snapshotId }) => emulator.deleteSnapshot(snapshotId), /snapshot snap-\w+ is gone/],
-  ['has failed', ({ wait }) => wait(120_000), /snapshot snap-\w+ has failed/],
+const changes: [what: string, change: (interrupted: Interrupted) => unknown, message: RegExp][] = [
   [
-    'was completed by somebody else',
+    'was deleted',
+    ({ emulator, snapshotId }) => emulator.deleteSnapshot(snapshotId),
+    /snapshot snap-\w+ is gone/,
+  ],
+  ['failed', ({ advanceClock }) => advanceClock(120_000), /snapshot snap-\w+ has failed/],
+  [
+    'was completed by another client',
     async ({ service, snapshotId }) => {
       const client = new EBSClient(service);
       await client.send(new CompleteSnapshotCommand({ SnapshotId: snapshotId, ChangedBlocksCount: 4 }));
@@ -158,8 +162,8 @@ const ends: [what: string, happen: (ended: Ended) => unknown, says: RegExp][] = 
   ],
 ];
 
-for (const [what, happen, says] of ends) {
-  test(`an upload whose snapshot ${what} since says so, and starts anew`, async (t) => {
+for (const [what, change, message] of changes) {
+  test(`an upload whose snapshot ${what} since the interruption warns and starts over`, async (t) => {
     let now = Date.now();
     const { emulator, service } = await startService(t, {
       blockSize: BLOCK,
@@ -177,20 +181,20 @@ for (const [what, happen, says] of ends) {
       snapshotId: string;
     };
     assert.equal(statSync(`${source}.coldsnap-upload`).mode & 0o777, 0o600);
-    const wait = (ms: number) => {
+    const advanceClock = (ms: number) => {
       now += ms;
     };
-    await happen({ emulator, snapshotId, service, wait });
+    await change({ emulator, snapshotId, service, advanceClock });
     const { events, onEvent } = recorder();
     const result = await upload({ onEvent });
-    assert.match(warningOf(events), says);
+    assert.match(warningOf(events), message);
     assert.notEqual(result.snapshotId, snapshotId);
     assert.ok(bytesAt(await emulator.readImage(result.snapshotId), 0, image.length).equals(image));
     assert.ok(!existsSync(`${source}.coldsnap-upload`));
   });
 }
 
-test('an upload that can be gone on with asks for three days to come back, a stream for one', () => {
+test('a resumable upload requests a timeout of three days, a stream of one', () => {
   const options = { source: 'disk.img', volumeSizeGiB: 1 };
   const token = { clientToken: 'x', marked: true };
   assert.equal(startRequest(options, { ...token, resumable: true }).timeoutMinutes, 3 * 24 * 60);

@@ -1,4 +1,4 @@
-/** A slow line is slow and not broken: with 64 workers, and deadlines that so many at once cannot keep. */
+/** A slow link does not make a transfer fail, with 64 workers and deadlines that 64 requests in flight cannot meet. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { downloadSnapshot, type TransferEvent, uploadSnapshot } from '../../src/
 import { bytesAt, firstWrongBlock, GIB, randomBlocks, scratch, startService } from '../support/service.ts';
 import { slowLine } from '../support/slow-line.ts';
 
-/** 2 Mbit/s, blocks of 512 KiB and a minute, all about a hundred times as fast: 16 blocks at once take half a second. */
+/** A model of 2 Mbit/s, blocks of 512 KiB and a deadline of a minute, about a hundred times as fast: 16 blocks take half a second. */
 const BYTES_PER_SECOND = 2 * 2 ** 20;
 const BLOCK = 65_536;
 const deadlines = { connectMs: 2_000, idleMs: 400 };
@@ -16,7 +16,7 @@ const COUNT = 40;
 
 describe('over a slow line', { concurrency: 2 }, () => {
   for (const transport of ['fast', 'sdk'] as const) {
-    test(`64 workers over ${transport} become as few as it carries, and both directions are done`, async (t) => {
+    test(`64 workers over ${transport} reduce their requests in flight to what the link carries, and both directions complete`, async (t) => {
       const { emulator } = await startService(t, { blockSize: BLOCK });
       const endpoint = await slowLine(t, emulator.url, BYTES_PER_SECOND);
       const directory = scratch(t);

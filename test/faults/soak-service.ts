@@ -1,34 +1,34 @@
-/** The emulator of a soak, in a process of its own: tells its URL, and forgets the snapshots that it is told. */
+/** The emulator of a soak test, in its own process: sends its URL, and deletes the snapshots whose IDs it receives. */
 import { type FaultRule, startEmulator } from '../../src/emulator/index.ts';
 import { type Fault, faults } from './faults.ts';
 
-/** How often each of them meets a request, and of which kind, if not of any. */
-const weather: readonly [Fault, number, string?][] = [
+/** Each fault's probability per request, and its operation unless it applies to all. */
+const faultRates: readonly [Fault, number, string?][] = [
   ['is HTTP 500', 0.01],
-  ['is HTTP 500 though it was done', 0.01],
+  ['is HTTP 500 after the request was executed', 0.01],
   ['is HTTP 503', 0.01],
-  ["is a throttle of the snapshot's", 0.005, 'PutSnapshotBlock'],
-  ['does not come', 0.01],
-  ['does not come though it was done', 0.01],
+  ['is a throttle of the snapshot', 0.005, 'PutSnapshotBlock'],
+  ['is lost', 0.01],
+  ['is lost after the request was executed', 0.01],
   ['is a reset', 0.01],
-  ['breaks off in its body', 0.01],
-  ['stalls though it was done', 0.002],
-  ['stalls in its body', 0.002],
-  ['is shorter than Content-Length says', 0.01],
-  // A bit flipped in the words of a refusal would make another refusal of it.
+  ['is cut off in the body', 0.01],
+  ['stalls after the request was executed', 0.002],
+  ['stalls in the body', 0.002],
+  ['is shorter than Content-Length', 0.01],
+  // A bit flipped in the text of an error would make it another error.
   ['has a flipped bit', 0.01, 'GetSnapshotBlock'],
   ['has the checksum of other data', 0.01],
   ['is chunked', 0.01],
   ['is a page of HTML with status 500', 0.005],
   ['closes the connection', 0.02],
-  ['closes the connection without a word', 0.02],
-  ['is half of its text', 0.005],
-  ['is late', 0.01],
+  ['closes the connection without announcing it', 0.02],
+  ['is truncated JSON', 0.005],
+  ['is delayed', 0.01],
 ];
 
-/** Other luck every time: rules are drawn by seed, block and number of the call. */
+/** Rules are drawn by seed, block and number of the call: each seed gives another sequence. */
 function rules(seed: number): FaultRule[] {
-  return weather.map(([fault, probability, operation], at) => ({
+  return faultRates.map(([fault, probability, operation], at) => ({
     probability,
     seed: seed * 100 + at,
     action: faults[fault],

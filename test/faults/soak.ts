@@ -1,7 +1,7 @@
 /**
- * Transfers without end in one process, under faults all the time, against an emulator in another process. Each round
- * uploads an image and downloads its snapshot, cuts some of them off and goes on, compares every byte, and then takes
- * what the process holds: memory and descriptors must stay the same, however long it runs.
+ * Transfers in one process under continuous faults, against an emulator in another process. Each round uploads an image
+ * and downloads its snapshot, interrupts and resumes some of them, compares every byte, and then samples memory and
+ * descriptors, which must not grow.
  */
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
@@ -21,27 +21,34 @@ import { type LoopDevice, noLoopDevices, type Scratch } from '../support/loop.ts
 import { firstWrongBlock, GIB } from '../support/service.ts';
 
 const BLOCK = 65_536;
-/** Image sizes vary up to this, so that tails and gaps do too. */
+/** The largest image; sizes vary, and with them tails and gaps. */
 const MOST_BLOCKS = 96;
 
-/** What the process holds after a round, without garbage. */
+/** The process's resources after a round and a garbage collection. */
 export interface Sample {
   readonly round: number;
   readonly seconds: number;
   readonly rssBytes: number;
   readonly heapBytes: number;
-  /** Buffers and the like. */
+  /** Memory outside the heap, such as buffers. */
   readonly externalBytes: number;
   readonly descriptors: number;
 }
 
-export function inWords({ round, seconds, rssBytes, heapBytes, externalBytes, descriptors }: Sample): string {
+export function formatSample({
+  round,
+  seconds,
+  rssBytes,
+  heapBytes,
+  externalBytes,
+  descriptors,
+}: Sample): string {
   const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-  const memory = `resident ${mib(rssBytes)}, heap ${mib(heapBytes)}, outside ${mib(externalBytes)}`;
+  const memory = `resident ${mib(rssBytes)}, heap ${mib(heapBytes)}, external ${mib(externalBytes)}`;
   return `${Math.round(seconds)} s, round ${round}: ${memory}, ${descriptors} descriptors`;
 }
 
-/** How much more the last quarter of a run may hold than the second one. */
+/** The growth allowed from the second quarter of a run to the last. */
 const tolerated = {
   rssBytes: 24 * 2 ** 20,
   heapBytes: 4 * 2 ** 20,
@@ -51,7 +58,7 @@ const tolerated = {
 
 const everything = Object.keys(tolerated) as (keyof typeof tolerated)[];
 
-/** @throws AssertionError when what the process holds has grown */
+/** @throws AssertionError when the resources have grown */
 export function assertFlat(samples: readonly Sample[], names = everything): void {
   const quarter = samples.length / 4;
   const median = (from: number, to: number, name: keyof typeof tolerated) => {
@@ -72,7 +79,7 @@ export interface Soak {
   readonly retries: number;
 }
 
-/** The emulator, in a process of its own: its memory does not count. */
+/** The emulator, in its own process, so that its memory is not sampled. */
 class Service {
   readonly url: string;
   readonly #process: ReturnType<typeof fork>;
@@ -89,30 +96,30 @@ class Service {
     return new Service(url, child);
   }
 
-  /** Forgets a snapshot, or the disk would fill up. */
-  forget(snapshotId: string): void {
+  /** Deletes a snapshot to keep the disk from filling up. */
+  delete(snapshotId: string): void {
     this.#process.send(snapshotId);
   }
 
   async stop(): Promise<void> {
-    const gone = once(this.#process, 'exit');
+    const exited = once(this.#process, 'exit');
     this.#process.kill();
-    await gone;
+    await exited;
   }
 }
 
 /**
  * Runs rounds until the time is up.
- * @param scratch where images are, and a loop device, if there can be one
- * @param told after every round
+ * @param scratch for images and, where available, a loop device
+ * @param onSample called after every round
  * @throws AssertionError when a byte is wrong
  */
 export async function soak(
   scratch: Scratch,
   options: {
     readonly milliseconds: number;
-    readonly leastRounds?: number;
-    readonly told?: (sample: Sample) => void;
+    readonly minRounds?: number;
+    readonly onSample?: (sample: Sample) => void;
   },
 ): Promise<Soak> {
   process.env.STATE_DIRECTORY = scratch.path('state');
@@ -123,11 +130,11 @@ export async function soak(
     const started = performance.now();
     const elapsed = () => performance.now() - started;
     const samples: Sample[] = [];
-    while (elapsed() < options.milliseconds || samples.length < (options.leastRounds ?? 1)) {
+    while (elapsed() < options.milliseconds || samples.length < (options.minRounds ?? 1)) {
       await rounds.next();
-      const sample = take(samples.length + 1, elapsed() / 1000);
+      const sample = takeSample(samples.length + 1, elapsed() / 1000);
       samples.push(sample);
-      options.told?.(sample);
+      options.onSample?.(sample);
     }
     return { samples, ...rounds.totals };
   } finally {
@@ -138,7 +145,7 @@ export async function soak(
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-function take(round: number, seconds: number): Sample {
+function takeSample(round: number, seconds: number): Sample {
   collectGarbage();
   const { rss, heapUsed, external } = process.memoryUsage();
   const descriptors = readdirSync('/proc/self/fd').length;
@@ -171,21 +178,21 @@ class Rounds {
     await this.#finish((more) => downloadSnapshot({ snapshotId, target, transport, ...more }));
     const image = device?.backing ?? target;
     assert.equal(await firstWrongBlock(image, blocks, GIB, BLOCK), undefined, `round ${round}`);
-    this.#service.forget(snapshotId);
+    this.#service.delete(snapshotId);
     rmSync(source);
     if (device === undefined) rmSync(target);
-    const left = readdirSync(this.#scratch.directory).filter((name) => /^(source|target)-/.test(name));
-    assert.deepEqual(left, [], 'files are left');
+    const remaining = readdirSync(this.#scratch.directory).filter((name) => /^(source|target)-/.test(name));
+    assert.deepEqual(remaining, [], 'files remain');
   }
 
-  /** Calls a transfer until it succeeds; some calls are cut off. Only what passes by itself may be in the way. */
+  /** Calls a transfer until it succeeds; the first calls are aborted at random. Any other failure is thrown. */
   async #finish<Result>(
     transfer: (options: TransferOptions & { checkpointIntervalMs: number }) => Promise<Result>,
   ): Promise<Result> {
     for (let tries = 0; ; tries++) {
-      assert.ok(tries < 50, 'it does not get on');
+      assert.ok(tries < 50, 'no success in 50 attempts');
       const controller = new AbortController();
-      const cutOff = tries < 2 ? setTimeout(() => controller.abort(), randomInt(1_000)) : undefined;
+      const abortTimer = tries < 2 ? setTimeout(() => controller.abort(), randomInt(1_000)) : undefined;
       try {
         return await transfer({
           endpoint: this.#service.url,
@@ -204,13 +211,13 @@ class Rounds {
         if ((error as ColdsnapError).class !== 'aborted') throw error;
         this.totals.interruptions++;
       } finally {
-        clearTimeout(cutOff);
+        clearTimeout(abortTimer);
       }
     }
   }
 }
 
-/** Writes an image with gaps; gives what its volume must be, block by block. */
+/** Writes an image with gaps. @returns the expected blocks of its volume */
 function writeImage(path: string): Map<number, Buffer> {
   const count = 1 + randomInt(MOST_BLOCKS);
   const image = randomBytes(count * BLOCK);

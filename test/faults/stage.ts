@@ -1,4 +1,4 @@
-/** What tests of the whole program under trouble from outside share: the command line, an emulator, and a snapshot. */
+/** The fixture of tests that disturb the command line from outside: the command, an emulator, and a snapshot. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { bytesAt, firstWrongBlock, GIB, randomBlocks } from '../support/service.
 import { Command, type CommandOptions, journalledBlocks, type Running } from './command.ts';
 
 export const BLOCK = 16_384;
-/** 60 that begin with block 0, and the last. */
+/** 60 blocks from block 0 on, and the last of the volume. */
 export const indexes: readonly number[] = [...Array.from({ length: 60 }, (_, at) => at * 4), GIB / BLOCK - 1];
 
 export class Stage {
@@ -46,46 +46,49 @@ export class Stage {
     rmSync(this.#directory, { recursive: true });
   }
 
-  /** Starts a download with few requests at once, so that it can be met in its midst, and a journal saved often. */
+  /** Starts a download with two workers and a journal saved often, so that a test can interrupt it in the middle. */
   download(target: string, flags: readonly string[] = [], options: CommandOptions = {}): Running {
-    const words = ['download', this.snapshotId, target, '--workers', '2', ...flags];
-    return this.command.start(this.emulator.url, words, { checkpointMs: 1, ...options });
+    const args = ['download', this.snapshotId, target, '--workers', '2', ...flags];
+    return this.command.start(this.emulator.url, args, { checkpointMs: 1, ...options });
   }
 
   upload(source: string, flags: readonly string[] = [], options: CommandOptions = {}): Running {
-    const words = ['upload', source, '--workers', '2', ...flags];
-    return this.command.start(this.emulator.url, words, { checkpointMs: 1, ...options });
+    const args = ['upload', source, '--workers', '2', ...flags];
+    return this.command.start(this.emulator.url, args, { checkpointMs: 1, ...options });
   }
 
-  /** Waits for the n-th request of an operation since the log was cleared. The reply is not sent yet then. */
+  /** Waits for the n-th request of an operation since the log was cleared; its reply is not yet sent. */
   async request(operation: string, number: number): Promise<void> {
     await this.emulator.waitForRequest((record) => record.operation === operation, number);
   }
 
-  /** The blocks that were asked for, or sent, since the log was cleared. */
-  asked(operation: 'GetSnapshotBlock' | 'PutSnapshotBlock' = 'GetSnapshotBlock'): number[] {
+  /** The blocks requested, or sent, since the log was cleared. */
+  requestedBlocks(operation: 'GetSnapshotBlock' | 'PutSnapshotBlock' = 'GetSnapshotBlock'): number[] {
     return this.emulator.requests(operation).map(({ blockIndex }) => blockIndex as number);
   }
 
-  async assertWhole(image: string): Promise<void> {
+  async assertImage(image: string): Promise<void> {
     assert.equal(await firstWrongBlock(image, this.blocks, GIB, BLOCK), undefined);
   }
 
-  /** Asserts that an image holds what the journal says. @returns the blocks that it speaks of and the snapshot has */
-  assertHonest(image: string, journal: string): number[] {
+  /** Asserts that the image holds every block that the journal lists. @returns those blocks */
+  assertJournalMatches(image: string, journal: string): number[] {
     const done = [...journalledBlocks(journal)].filter((block) => this.blocks.has(block));
     for (const block of done) {
-      const there = bytesAt(image, block * BLOCK, BLOCK);
-      assert.ok(this.blocks.get(block)?.equals(there), `block ${block} is in the journal only`);
+      const actual = bytesAt(image, block * BLOCK, BLOCK);
+      assert.ok(
+        this.blocks.get(block)?.equals(actual),
+        `block ${block} is in the journal but not in the image`,
+      );
     }
     return done;
   }
 
-  /** Asserts that all of the snapshot but these was asked for, once. */
-  assertAskedAllBut(safe: readonly number[]): void {
-    const rest = [...this.blocks.keys()].filter((block) => !safe.includes(block));
+  /** Asserts that each block of the snapshot except these was requested once. */
+  assertRequestedAllExcept(done: readonly number[]): void {
+    const rest = [...this.blocks.keys()].filter((block) => !done.includes(block));
     assert.deepEqual(
-      this.asked().sort((a, b) => a - b),
+      this.requestedBlocks().sort((a, b) => a - b),
       rest,
     );
   }

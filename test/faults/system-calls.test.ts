@@ -1,6 +1,6 @@
 /**
- * System calls that fail under the whole program, by strace's injection: the right message and exit code, no success, and
- * no journal entry for what is not there. What each single call does is tested where it is made (test/native, test/devices).
+ * System calls that strace makes fail: the message and exit code are right, nothing looks complete, and the journal lists
+ * nothing that is not written. Single calls are tested in test/native and test/devices.
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -42,13 +42,13 @@ after(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** A transfer that can be run with faults. */
+/** A transfer that can be run with injected faults. */
 interface Scene {
   run(options?: CommandOptions): Promise<Ended>;
-  /** Asserts that everything that was to be there is there. */
-  whole(ended: Ended): Promise<void>;
-  /** Asserts that nothing looks finished, and that the journal speaks of nothing that is not there. */
-  honest(ended: Ended): Promise<void>;
+  /** Asserts that the result is complete. */
+  assertComplete(ended: Ended): Promise<void>;
+  /** Asserts that nothing looks complete, and that the journal lists only written blocks. */
+  assertIncomplete(ended: Ended): Promise<void>;
 }
 
 type Kind = keyof typeof scenes;
@@ -60,26 +60,26 @@ const scenes = {
     return {
       path,
       run: (options) => command.run(emulator.url, ['download', snapshotId, path, '--workers', '4'], options),
-      async whole() {
+      async assertComplete() {
         assert.equal(await firstWrongBlock(path, blocks, GIB, BLOCK), undefined);
         assert.ok(!existsSync(`${path}.coldsnap-progress`));
       },
-      async honest() {
+      async assertIncomplete() {
         assert.ok(!existsSync(path));
-        await assertThere(`${path}.partial`, journalledBlocks(`${path}.coldsnap-progress`));
+        await assertWritten(`${path}.partial`, journalledBlocks(`${path}.coldsnap-progress`));
       },
     };
   },
   async 'file in place of another'(t: TestContext): Promise<Scene & { path: string }> {
     const scratch = await Scratch.for(t);
     const path = scratch.path('disk.img');
-    writeFileSync(path, 'the other');
-    const words = ['download', '--force', snapshotId, path, '--workers', '4'];
+    writeFileSync(path, 'the old file');
+    const args = ['download', '--force', snapshotId, path, '--workers', '4'];
     return {
       path,
-      run: (options) => command.run(emulator.url, words, options),
-      whole: async () => assert.equal(await firstWrongBlock(path, blocks, GIB, BLOCK), undefined),
-      honest: async () => assert.equal(readFileSync(path, 'utf8'), 'the other'),
+      run: (options) => command.run(emulator.url, args, options),
+      assertComplete: async () => assert.equal(await firstWrongBlock(path, blocks, GIB, BLOCK), undefined),
+      assertIncomplete: async () => assert.equal(readFileSync(path, 'utf8'), 'the old file'),
     };
   },
   async device(t: TestContext): Promise<Scene & { path: string }> {
@@ -93,15 +93,15 @@ const scenes = {
           ...options,
           stateDirectory,
         }),
-      whole: async () => assert.equal(await firstWrongBlock(backing, blocks, GIB, BLOCK), undefined),
-      async honest() {
+      assertComplete: async () => assert.equal(await firstWrongBlock(backing, blocks, GIB, BLOCK), undefined),
+      async assertIncomplete() {
         assert.ok(
           bytesAt(backing, 0, BLOCK).every((byte) => byte === 0),
-          'block 0 must not be there',
+          'block 0 must be zeros',
         );
         const journal = readdirSync(stateDirectory).find((name) => name.endsWith('-progress'));
         if (journal !== undefined)
-          await assertThere(backing, journalledBlocks(`${stateDirectory}/${journal}`));
+          await assertWritten(backing, journalledBlocks(`${stateDirectory}/${journal}`));
       },
     };
   },
@@ -113,29 +113,35 @@ const scenes = {
     return {
       path,
       run: (options) => command.run(emulator.url, ['upload', path, '--workers', '4'], options),
-      async whole({ stdout }) {
+      async assertComplete({ stdout }) {
         assert.ok(bytesAt(await emulator.readImage(stdout.trim()), 0, image.length).equals(image));
         assert.deepEqual(readdirSync(scratch.directory).sort(), ['disk.img']);
       },
-      async honest({ stderr }) {
+      async assertIncomplete({ stderr }) {
         const started = /snap-[0-9a-f]+/.exec(stderr)?.[0];
         assert.ok(started, stderr);
-        const asked = emulator.log.filter(({ snapshotId }) => snapshotId === started);
-        assert.ok(!asked.some(({ operation }) => operation === 'CompleteSnapshot'), 'it was not completed');
+        const requests = emulator.log.filter(({ snapshotId }) => snapshotId === started);
+        assert.ok(
+          !requests.some(({ operation }) => operation === 'CompleteSnapshot'),
+          'the snapshot must not be completed',
+        );
       },
     };
   },
 };
 
-async function assertThere(image: string, done: ReadonlySet<number>): Promise<void> {
+async function assertWritten(image: string, done: ReadonlySet<number>): Promise<void> {
   for (const block of done) {
     const expected = blocks.get(block);
     if (expected === undefined) continue;
-    assert.ok(bytesAt(image, block * BLOCK, BLOCK).equals(expected), `block ${block} is in the journal only`);
+    assert.ok(
+      bytesAt(image, block * BLOCK, BLOCK).equals(expected),
+      `block ${block} is in the journal but not in the image`,
+    );
   }
 }
 
-/** A fault, what is said of it, and the exit code; the next run without it must end well. */
+/** A fault, its message and exit code; the next run without the fault must succeed. */
 const failures: [Kind, string, RegExp, number?][] = [
   [
     'file',
@@ -191,8 +197,8 @@ const failures: [Kind, string, RegExp, number?][] = [
   ['upload', 'pread64:retval=0:when=5', /\S+disk\.img changed while it was read: it became shorter/],
 ];
 
-describe('a system call that fails ends the run with its reason', { concurrency: 2, ...needsStrace }, () => {
-  for (const [kind, fault, says, exitCode = 1] of failures) {
+describe('a system call that fails ends the run and is reported', { concurrency: 2, ...needsStrace }, () => {
+  for (const [kind, fault, message, exitCode = 1] of failures) {
     const skip = kind === 'device' ? noLoopDevices : undefined;
     test(`${kind}: ${fault}`, skip === undefined ? {} : { skip }, async (t) => {
       const scene = await scenes[kind](t);
@@ -201,17 +207,17 @@ describe('a system call that fails ends the run with its reason', { concurrency:
       const strace = [`trace=${fault.split(':', 1)[0]}`, `inject=${fault}`];
       const { end, stderr, stdout } = await scene.run({ strace, checkpointMs: 5, ...stracePath });
       assert.equal(end, exitCode, stderr);
-      assert.match(stderr, says);
+      assert.match(stderr, message);
       assert.equal(stdout, '');
-      await scene.honest({ end, stderr, stdout });
+      await scene.assertIncomplete({ end, stderr, stdout });
       const again = await scene.run();
       assert.equal(again.end, 0, again.stderr);
-      await scene.whole(again);
+      await scene.assertComplete(again);
     });
   }
 });
 
-/** Faults that can be lived with, and what is said of them, if anything. */
+/** Faults that do not end the run, and the warning, if there is one. */
 const survivable: [Kind, string, RegExp?][] = [
   ['file', 'pwrite64:error=EINTR:when=1..40+3'],
   ['file', 'fdatasync:error=EINTR:when=1..5+2'],
@@ -234,11 +240,11 @@ const survivable: [Kind, string, RegExp?][] = [
   ['upload', 'flock:error=ENOLCK', /No lock could be taken on the journal/],
 ];
 
-describe('a system call that need not succeed does not stop the run', {
+describe('a system call that may fail does not end the run', {
   concurrency: 2,
   ...needsStrace,
 }, () => {
-  for (const [kind, fault, says] of survivable) {
+  for (const [kind, fault, message] of survivable) {
     const skip = kind === 'device' ? noLoopDevices : undefined;
     test(`${kind}: ${fault}`, skip === undefined ? {} : { skip }, async (t) => {
       const scene = await scenes[kind](t);
@@ -246,89 +252,77 @@ describe('a system call that need not succeed does not stop the run', {
       const stracePath = fault.startsWith('ioctl') ? { stracePath: scene.path } : {};
       const ended = await scene.run({ strace, checkpointMs: 5, ...stracePath });
       assert.equal(ended.end, 0, ended.stderr);
-      if (says !== undefined) assert.match(ended.stderr, says);
-      await scene.whole(ended);
+      if (message !== undefined) assert.match(ended.stderr, message);
+      await scene.assertComplete(ended);
     });
   }
 });
 
-test(
-  'the journal speaks of a block only when that was written, and the target synced after it',
-  needsStrace,
-  async (t) => {
-    const scene = await scenes.file(t);
-    const scratch = await Scratch.for(t);
-    const trace = scratch.path('trace');
-    const calls = 'trace=pwrite64,write,fdatasync,fsync,rename,link';
-    const { end, stderr } = await scene.run({ strace: [calls, 'status=successful'], checkpointMs: 1, trace });
-    assert.equal(end, 0, stderr);
-    const written = new Set<number>();
-    let safe = new Set<number>();
-    const saves: number[] = [];
-    let last = '';
-    for (const line of readFileSync(trace, 'utf8').split('\n')) {
-      const call = /^\d+ +(\w+)\((.*)\) += \d+/s.exec(line);
-      if (call === null || !line.includes(scratch.directory.slice(0, 5))) continue;
-      const [, name, args] = call as unknown as [string, string, string];
-      const where = /^write|^pwrite64|sync$/.test(name) ? /^\d+<([^>]*)>/.exec(args)?.[1] : args;
-      if (where === undefined) continue;
-      if (name === 'pwrite64') {
-        const offset = Number(/, (\d+)$/.exec(args)?.[1]);
-        const length = Number(/, (\d+), \d+$/.exec(args)?.[1]);
-        for (let at = 0; at < length; at += BLOCK) written.add((offset + at) / BLOCK);
-      } else if (name === 'fdatasync' && where.endsWith('.partial')) {
-        safe = new Set(written);
-      } else if (name === 'write' && where.endsWith('.coldsnap-progress.new')) {
-        const done = /\\"done\\":(\[[\d,[\]]*\])/.exec(args)?.[1];
-        assert.ok(done, line.slice(0, 300));
-        for (const [start, stop] of JSON.parse(done) as [number, number][]) {
-          for (let block = start; block < stop; block++) {
-            const data = blocks.get(block);
-            if (data?.some((byte) => byte !== 0))
-              assert.ok(safe.has(block), `block ${block} was not safe yet`);
-          }
+test('the journal lists a block only after it was written and the target synced', needsStrace, async (t) => {
+  const scene = await scenes.file(t);
+  const scratch = await Scratch.for(t);
+  const trace = scratch.path('trace');
+  const calls = 'trace=pwrite64,write,fdatasync,fsync,rename,link';
+  const { end, stderr } = await scene.run({ strace: [calls, 'status=successful'], checkpointMs: 1, trace });
+  assert.equal(end, 0, stderr);
+  const written = new Set<number>();
+  let synced = new Set<number>();
+  const saves: number[] = [];
+  let last = '';
+  for (const line of readFileSync(trace, 'utf8').split('\n')) {
+    const call = /^\d+ +(\w+)\((.*)\) += \d+/s.exec(line);
+    if (call === null || !line.includes(scratch.directory.slice(0, 5))) continue;
+    const [, name, args] = call as unknown as [string, string, string];
+    const where = /^write|^pwrite64|sync$/.test(name) ? /^\d+<([^>]*)>/.exec(args)?.[1] : args;
+    if (where === undefined) continue;
+    if (name === 'pwrite64') {
+      const offset = Number(/, (\d+)$/.exec(args)?.[1]);
+      const length = Number(/, (\d+), \d+$/.exec(args)?.[1]);
+      for (let at = 0; at < length; at += BLOCK) written.add((offset + at) / BLOCK);
+    } else if (name === 'fdatasync' && where.endsWith('.partial')) {
+      synced = new Set(written);
+    } else if (name === 'write' && where.endsWith('.coldsnap-progress.new')) {
+      const done = /\\"done\\":(\[[\d,[\]]*\])/.exec(args)?.[1];
+      assert.ok(done, line.slice(0, 300));
+      for (const [start, stop] of JSON.parse(done) as [number, number][]) {
+        for (let block = start; block < stop; block++) {
+          const data = blocks.get(block);
+          if (data?.some((byte) => byte !== 0))
+            assert.ok(synced.has(block), `block ${block} was not synced yet`);
         }
-        saves.push(written.size);
-      } else if (name === 'rename') {
-        assert.match(
-          last,
-          /^fsync .*coldsnap-progress\.new$/,
-          'the journal itself is safe before it takes its place',
-        );
       }
-      if (name !== 'pwrite64') last = `${name} ${where}`;
+      saves.push(written.size);
+    } else if (name === 'rename') {
+      assert.match(last, /^fsync .*coldsnap-progress\.new$/, 'the journal is synced before it is renamed');
     }
-    assert.ok(
-      saves.length >= 3 && saves.some((count) => count > 0 && count < 40),
-      `saved after ${saves} blocks`,
-    );
-  },
-);
+    if (name !== 'pwrite64') last = `${name} ${where}`;
+  }
+  assert.ok(
+    saves.length >= 3 && saves.some((count) => count > 0 && count < 40),
+    `saved after ${saves} blocks`,
+  );
+});
 
-test(
-  'holes are looked for only after the source was synced, and not where that fails',
-  needsStrace,
-  async (t) => {
-    const scratch = await Scratch.for(t);
-    const [source, trace] = [scratch.path('disk.img'), scratch.path('trace')];
-    writeFileSync(source, randomBytes(3 * BLOCK));
-    truncateSync(source, 9 * BLOCK);
-    const upload = async (...faults: string[]) => {
-      const strace = ['trace=lseek,fsync,fdatasync', ...faults];
-      const words = ['upload', '--detect-holes', source];
-      const ended = await command.run(emulator.url, words, { strace, trace, stracePath: source });
-      const found = readFileSync(trace, 'utf8').matchAll(/fsync|fdatasync|SEEK_HOLE|SEEK_DATA/g);
-      const calls = [...found].map(([call]) => call);
-      return { ...ended, calls };
-    };
-    const { end, stderr, stdout, calls } = await upload();
-    assert.equal(end, 0, stderr);
-    assert.equal(calls[0], 'fsync');
-    assert.ok(calls.includes('SEEK_HOLE') && calls.lastIndexOf('fsync') === 0, calls.join(' '));
-    assert.deepEqual(emulator.snapshot(stdout.trim())?.writtenBlocks, [0, 1, 2]);
-    const failed = await upload('inject=fsync:error=EIO');
-    assert.equal(failed.end, 1);
-    assert.match(failed.stderr, /could not sync \S+disk\.img: input\/output error/);
-    assert.deepEqual([failed.stdout, failed.calls], ['', ['fsync']]);
-  },
-);
+test('holes are detected only after the source was synced, and not if that fails', needsStrace, async (t) => {
+  const scratch = await Scratch.for(t);
+  const [source, trace] = [scratch.path('disk.img'), scratch.path('trace')];
+  writeFileSync(source, randomBytes(3 * BLOCK));
+  truncateSync(source, 9 * BLOCK);
+  const upload = async (...faults: string[]) => {
+    const strace = ['trace=lseek,fsync,fdatasync', ...faults];
+    const args = ['upload', '--detect-holes', source];
+    const ended = await command.run(emulator.url, args, { strace, trace, stracePath: source });
+    const found = readFileSync(trace, 'utf8').matchAll(/fsync|fdatasync|SEEK_HOLE|SEEK_DATA/g);
+    const calls = [...found].map(([call]) => call);
+    return { ...ended, calls };
+  };
+  const { end, stderr, stdout, calls } = await upload();
+  assert.equal(end, 0, stderr);
+  assert.equal(calls[0], 'fsync');
+  assert.ok(calls.includes('SEEK_HOLE') && calls.lastIndexOf('fsync') === 0, calls.join(' '));
+  assert.deepEqual(emulator.snapshot(stdout.trim())?.writtenBlocks, [0, 1, 2]);
+  const failed = await upload('inject=fsync:error=EIO');
+  assert.equal(failed.end, 1);
+  assert.match(failed.stderr, /could not sync \S+disk\.img: input\/output error/);
+  assert.deepEqual([failed.stdout, failed.calls], ['', ['fsync']]);
+});

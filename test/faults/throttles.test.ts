@@ -1,4 +1,4 @@
-/** A service that throttles is asked less, and each throttle costs one request. */
+/** Throttled transfers reduce their request rate, and each throttle costs one request. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ for (const transport of ['fast', 'sdk'] as const) {
     const { emulator, service } = await startService(t, {
       blockSize: BLOCK,
       quotas: { getPerSecond: 30, putPerSecond: 30 },
-      // Whatever the machine's pace, some.
+      // A slow machine may not reach the quotas.
       faults: ['GetSnapshotBlock', 'PutSnapshotBlock'].map((operation) => ({
         operation,
         first: 3,

@@ -1,4 +1,4 @@
-/** Two runs of the whole program at once: into one target, and from one source. */
+/** Concurrent runs of the command line with one target, and with one source. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -16,34 +16,34 @@ before(async () => {
 after(() => stage.close());
 
 /**
- * Lets the first run come to its midst, and others come to their ends while it stands still.
- * @returns how the first one ended, and the others
+ * Runs the others to their ends while the first run is paused in the middle.
+ * @returns the results of the first run and of the others
  */
 async function whileRunning(first: Running, operation: string, others: (() => Running)[]) {
   const ended = first.ended();
   await stage.request(operation, 20);
-  // What the first one had sent may arrive while it stands still, but over no other connection.
+  // Requests that the first run had sent may arrive while it is paused, but over its own connections only.
   const connections = () => new Set(stage.emulator.log.map(({ connectionId }) => connectionId)).size;
   const refused: Ended[] = [];
-  await first.meanwhile(async () => {
+  await first.whilePaused(async () => {
     for (const other of others) {
       const before = connections();
       refused.push(await other().ended());
-      assert.equal(connections(), before, 'the service was asked something');
+      assert.equal(connections(), before, 'a refused run connected to the service');
     }
   });
   return { first: await ended, refused };
 }
 
-function assertRefused(ended: readonly Ended[], says: RegExp): void {
+function assertRefused(ended: readonly Ended[], message: RegExp): void {
   for (const { end, stderr, stdout } of ended) {
     assert.equal(end, 3, stderr);
-    assert.match(stderr, says);
+    assert.match(stderr, message);
     assert.equal(stdout, '');
   }
 }
 
-test('a second download into a file is refused by any name of it, and the first is unharmed', async (t) => {
+test('a second download to a file is refused under any path, and the first completes', async (t) => {
   const scratch = await Scratch.for(t);
   const target = scratch.path('disk.img');
   symlinkSync(scratch.directory, scratch.path('link'));
@@ -59,12 +59,12 @@ test('a second download into a file is refused by any name of it, and the first 
     /coldsnap: another run is writing \S+disk\.img \(it holds a lock on \S+disk\.img\.partial\)\n {2}Wait for it to end/,
   );
   assert.equal(first.end, 0, first.stderr);
-  await stage.assertWhole(target);
-  stage.assertAskedAllBut([]);
+  await stage.assertImage(target);
+  stage.assertRequestedAllExcept([]);
   assert.deepEqual(readdirSync(scratch.directory).sort(), ['disk.img', 'link']);
 });
 
-test('a second download that is to replace the same file is refused', async (t) => {
+test('a second download that replaces the same file is refused', async (t) => {
   const scratch = await Scratch.for(t);
   const target = scratch.path('disk.img');
   writeFileSync(target, 'old');
@@ -75,11 +75,11 @@ test('a second download that is to replace the same file is refused', async (t) 
   ]);
   assertRefused(refused, /coldsnap: another run is writing/);
   assert.equal(first.end, 0, first.stderr);
-  await stage.assertWhole(target);
+  await stage.assertImage(target);
 });
 
 test(
-  'a second download to a device is refused and named, and the first is unharmed',
+  'a second download to a device is refused naming the process, and the first completes',
   needsLoop,
   async (t) => {
     const scratch = await Scratch.for(t);
@@ -101,12 +101,12 @@ test(
       ),
     );
     assert.equal(first.end, 0, first.stderr);
-    await stage.assertWhole(backing);
-    stage.assertAskedAllBut([]);
+    await stage.assertImage(backing);
+    stage.assertRequestedAllExcept([]);
   },
 );
 
-test('a second upload of a source is refused, and the first is unharmed', async (t) => {
+test('a second upload of a source is refused, and the first completes', async (t) => {
   const scratch = await Scratch.for(t);
   const source = scratch.path('disk.img');
   const image = randomBytes(60 * BLOCK);
@@ -128,7 +128,7 @@ test('a second upload of a source is refused, and the first is unharmed', async 
   assert.deepEqual(readdirSync(scratch.directory).sort(), ['disk.img', 'link']);
 });
 
-test('a second upload of a device is refused, and the first is unharmed', needsLoop, async (t) => {
+test('a second upload of a device is refused, and the first completes', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const image = randomBytes(60 * BLOCK);
   const backing = scratch.path('source.img');

@@ -1,4 +1,4 @@
-/** Disks that go away, fail or shrink while the whole program reads or writes them. */
+/** Disks that are detached, fail or shrink during a transfer. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -11,7 +11,7 @@ import type { Running } from './command.ts';
 import { BLOCK, onlyJournal, Stage } from './stage.ts';
 
 const MIB = 2 ** 20;
-const noPython = spawnSync('python3', ['-c', '']).status === 0 ? undefined : 'python3 is not there';
+const noPython = spawnSync('python3', ['-c', '']).status === 0 ? undefined : 'python3 is not installed';
 const skip = noLoopDevices ?? noPython;
 const needs = skip === undefined ? {} : { skip };
 
@@ -21,40 +21,40 @@ before(async () => {
 });
 after(() => stage.close());
 
-/** Lets a run come to a request, does something while it stands still, and waits for its end. */
+/** Waits for a request of a run, runs `action` while the run is paused, and waits for its end. */
 async function interrupt(running: Running, operation: string, number: number, action: () => unknown) {
   const ended = running.ended();
   await stage.request(operation, number);
-  await running.meanwhile(action);
+  await running.whilePaused(action);
   return ended;
 }
 
-/** From now on all of a file system fails with EIO, and what was not synced is lost: its disk was pulled out. */
-async function pullOut(directory: string): Promise<void> {
+/** Makes a file system fail with EIO and lose unsynced data, as if its disk were unplugged. */
+async function unplug(directory: string): Promise<void> {
   const EXT4_IOC_SHUTDOWN = 0x8004587d;
   const call = `fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), ${EXT4_IOC_SHUTDOWN}, b"\\2\\0\\0\\0")`;
   await run('python3', '-c', `import fcntl, os, sys\n${call}`, directory);
 }
 
-/** A file system whose disk can be pulled out. */
+/** A file system whose disk can be unplugged. */
 async function disk(scratch: Scratch) {
   const { device } = await scratch.loop({ bytes: 2 * GIB });
   await run('mkfs.ext4', '-q', device);
   const directory = await scratch.mount(device);
-  const plugIn = async () => {
+  const replug = async () => {
     await run('umount', directory);
     await run('mount', device, directory);
   };
-  return { directory, plugIn };
+  return { directory, replug };
 }
 
 for (const [operation, number] of [
   ['ListSnapshotBlocks', 1],
   ['GetSnapshotBlock', 30],
 ] as const) {
-  // The kernel waits with that until the last one has closed it.
+  // The kernel detaches it when the last file descriptor is closed.
   test(
-    `a device that is detached at ${operation} has all in its file when the download ends well`,
+    `a download to a device that is detached at ${operation} completes its backing file`,
     needs,
     async (t) => {
       const scratch = await Scratch.for(t);
@@ -65,24 +65,24 @@ for (const [operation, number] of [
         run('losetup', '--detach', device),
       );
       assert.equal(end, 0, stderr);
-      assert.notEqual(backingOf(device), backing, 'it is still attached');
-      await stage.assertWhole(backing);
+      assert.notEqual(backingOf(device), backing, 'the device is still attached');
+      await stage.assertImage(backing);
       assert.deepEqual(readdirSync(options.stateDirectory), []);
     },
   );
 }
 
 test(
-  'a download to a device that begins to fail says so, and goes on when the device is back',
+  'a download to a device that begins to fail reports it, and resumes when the device is back',
   needs,
   async (t) => {
     const scratch = await Scratch.for(t);
-    const { directory, plugIn } = await disk(scratch);
+    const { directory, replug } = await disk(scratch);
     const { device, backing } = await scratch.loop({ bytes: GIB, directory });
     const options = { stateDirectory: scratch.path('state') };
     stage.emulator.clearLog();
     const { end, stderr } = await interrupt(stage.download(device, [], options), 'GetSnapshotBlock', 30, () =>
-      pullOut(directory),
+      unplug(directory),
     );
     assert.equal(end, 1, stderr);
     assert.match(
@@ -90,50 +90,50 @@ test(
       /coldsnap: could not (write to|sync|zero a range of) \/dev\/loop\d+.*: input\/output error\n {2}The storage reports a fault/,
     );
     await run('losetup', '--detach', device);
-    await plugIn();
+    await replug();
     assert.ok(
       bytesAt(backing, 0, BLOCK).every((byte) => byte === 0),
-      'block 0 must not be there',
+      'block 0 must be zeros',
     );
-    const safe = stage.assertHonest(backing, onlyJournal(options.stateDirectory));
-    assert.ok(safe.length > 0, 'nothing was safe');
+    const safe = stage.assertJournalMatches(backing, onlyJournal(options.stateDirectory));
+    assert.ok(safe.length > 0, 'the journal lists no block');
     stage.emulator.clearLog();
     const again = await stage.download(await scratch.attach(backing), [], options).ended();
     assert.equal(again.end, 0, again.stderr);
-    await stage.assertWhole(backing);
-    stage.assertAskedAllBut(safe);
+    await stage.assertImage(backing);
+    stage.assertRequestedAllExcept(safe);
   },
 );
 
 test(
-  'a download to a file on a disk that is pulled out says so, and goes on when it is back',
+  'a download to a file on a disk that is unplugged reports it, and resumes when it is back',
   needs,
   async (t) => {
     const scratch = await Scratch.for(t);
-    const { directory, plugIn } = await disk(scratch);
+    const { directory, replug } = await disk(scratch);
     const target = join(directory, 'disk.img');
     stage.emulator.clearLog();
     const { end, stderr } = await interrupt(stage.download(target), 'GetSnapshotBlock', 30, () =>
-      pullOut(directory),
+      unplug(directory),
     );
     assert.equal(end, 1, stderr);
     assert.match(
       stderr,
       /coldsnap: could not \w+ .*disk\.img\.partial.*: input\/output error\n {2}The storage/,
     );
-    await plugIn();
+    await replug();
     assert.ok(!existsSync(target));
-    const safe = stage.assertHonest(`${target}.partial`, `${target}.coldsnap-progress`);
-    assert.ok(safe.length > 0, 'nothing was safe');
+    const safe = stage.assertJournalMatches(`${target}.partial`, `${target}.coldsnap-progress`);
+    assert.ok(safe.length > 0, 'the journal lists no block');
     stage.emulator.clearLog();
     const again = await stage.download(target).ended();
     assert.equal(again.end, 0, again.stderr);
-    await stage.assertWhole(target);
-    stage.assertAskedAllBut(safe);
+    await stage.assertImage(target);
+    stage.assertRequestedAllExcept(safe);
   },
 );
 
-/** A device that holds an image of 4 MiB, in a directory. */
+/** A device with an image of 4 MiB, whose backing file is in `directory`. */
 async function sourceDevice(scratch: Scratch, directory = scratch.directory) {
   const image = randomBytes(4 * MIB);
   const backing = join(directory, 'source.img');
@@ -149,7 +149,7 @@ async function assertUploaded(stdout: string, image: Buffer): Promise<void> {
   assert.ok(bytesAt(await stage.emulator.readImage(snapshotId), 0, image.length).equals(image));
 }
 
-test('a device that is detached while it is uploaded is uploaded whole', needs, async (t) => {
+test('an upload from a device that is detached meanwhile completes', needs, async (t) => {
   const scratch = await Scratch.for(t);
   const { image, backing, device, options } = await sourceDevice(scratch);
   const { end, stderr, stdout } = await interrupt(
@@ -159,41 +159,41 @@ test('a device that is detached while it is uploaded is uploaded whole', needs, 
     () => run('losetup', '--detach', device),
   );
   assert.equal(end, 0, stderr);
-  assert.notEqual(backingOf(device), backing, 'it is still attached');
+  assert.notEqual(backingOf(device), backing, 'the device is still attached');
   await assertUploaded(stdout, image);
 });
 
 test(
-  'an upload from a device that begins to fail says so, and goes on when the device is back',
+  'an upload from a device that begins to fail reports it, and resumes when the device is back',
   needs,
   async (t) => {
     const scratch = await Scratch.for(t);
-    const { directory, plugIn } = await disk(scratch);
+    const { directory, replug } = await disk(scratch);
     const { image, backing, device, options } = await sourceDevice(scratch, directory);
     await run('sync', '--file-system', directory);
     const { end, stderr, stdout } = await interrupt(
       stage.upload(device, [], options),
       'PutSnapshotBlock',
       40,
-      () => pullOut(directory),
+      () => unplug(directory),
     );
     assert.equal(end, 1, stderr);
     assert.equal(stdout, '');
     assert.match(stderr, /coldsnap: could not read \/dev\/loop\d+ at offset \d+: input\/output error/);
-    const left = /Snapshot (snap-\w+) is left unfinished\. Run the same command again to go on/.exec(
+    const pending = /Snapshot (snap-\w+) is left unfinished\. Run the same command again to go on/.exec(
       stderr,
     )?.[1];
-    assert.equal(stage.emulator.snapshot(left ?? '')?.status, 'pending', stderr);
+    assert.equal(stage.emulator.snapshot(pending ?? '')?.status, 'pending', stderr);
     await run('losetup', '--detach', device);
-    await plugIn();
+    await replug();
     const again = await stage.upload(await scratch.attach(backing), [], options).ended();
     assert.equal(again.end, 0, again.stderr);
-    assert.equal(again.stdout.trim(), left);
+    assert.equal(again.stdout.trim(), pending);
     await assertUploaded(again.stdout, image);
   },
 );
 
-test('an upload from a device whose storage was cut short is an error', needs, async (t) => {
+test('an upload from a device whose backing file was truncated is an error', needs, async (t) => {
   const scratch = await Scratch.for(t);
   const { backing, device, options } = await sourceDevice(scratch);
   const { end, stderr, stdout } = await interrupt(

@@ -1,4 +1,4 @@
-/** Uploads of one source that meet: two at once, one after one that was cut off at a bad moment. */
+/** Uploads of one source: two concurrent ones, and one after another that was interrupted at a critical moment. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -30,18 +30,18 @@ async function setUp(t: TestContext, options: EmulatorOptions = {}) {
   return { emulator, service, directory, source, upload, assertComplete };
 }
 
-test('a second upload of a source that is being uploaded is refused before it asks the service anything', async (t) => {
+test('a second upload of a source that is being uploaded is refused before any request', async (t) => {
   const { emulator, directory, upload, assertComplete } = await setUp(t);
   emulator.setFaults([{ operation: 'PutSnapshotBlock', first: 1, action: { type: 'delay', ms: 400 } }]);
   const first = upload();
   await emulator.waitForRequest((request) => request.operation === 'PutSnapshotBlock');
   const error = await upload().then(
-    () => assert.fail('it was let in'),
+    () => assert.fail('it was not refused'),
     (failure: unknown) => failure,
   );
   assert.equal((error as { code?: string }).code, 'SOURCE_BUSY');
   assert.equal(exitCodeOf(error), 3);
-  // With a journal of its own it may.
+  // With its own journal it is allowed.
   const { snapshotId: other } = await upload({ checkpointFile: join(directory, 'other') });
   const { snapshotId } = await first;
   assert.notEqual(snapshotId, other);
@@ -51,7 +51,7 @@ test('a second upload of a source that is being uploaded is refused before it as
   assert.deepEqual(readdirSync(directory), ['disk.img']);
 });
 
-test('what a killed upload has locked is free again, and a lock that is no file of ours is not followed', async (t) => {
+test('the lock of a killed upload is free, and a symbolic link in place of the lock is not followed', async (t) => {
   const { directory, source, upload, assertComplete } = await setUp(t);
   writeFileSync(`${source}.coldsnap-upload.lock`, '');
   await assertComplete((await upload()).snapshotId);
@@ -61,17 +61,17 @@ test('what a killed upload has locked is free again, and a lock that is no file 
   assert.deepEqual(readdirSync(directory).sort(), ['disk.img', 'disk.img.coldsnap-upload.lock']);
 });
 
-test('where no lock can be made the upload goes on without, and says so', async (t) => {
+test('an upload that cannot create its lock continues without it and warns', async (t) => {
   const { directory, upload, assertComplete } = await setUp(t);
   const { events, onEvent } = recorder();
-  const place = join(directory, 'nowhere');
-  mkdirSync(join(place, 'journal.lock'), { recursive: true });
-  const { snapshotId } = await upload({ checkpointFile: join(place, 'journal'), onEvent });
+  const parent = join(directory, 'nowhere');
+  mkdirSync(join(parent, 'journal.lock'), { recursive: true });
+  const { snapshotId } = await upload({ checkpointFile: join(parent, 'journal'), onEvent });
   await assertComplete(snapshotId);
   assert.ok(events.some((event) => event.type === 'warning' && event.code === 'JOURNAL_NOT_LOCKED'));
 });
 
-test('what cannot be gone on with, because no journal could be written, is not said to be', async (t) => {
+test('an upload whose journal could not be written does not claim to be resumable', async (t) => {
   const { emulator, directory, upload } = await setUp(t);
   emulator.setFaults([
     {
@@ -83,11 +83,11 @@ test('what cannot be gone on with, because no journal could be written, is not s
   const { events, onEvent } = recorder();
   const checkpointFile = join(directory, 'disk.img', 'journal');
   await assert.rejects(upload({ checkpointFile, onEvent }), { code: 'ACCESS_DENIED' });
-  const left = events.find((event) => event.type === 'warning' && event.code === 'SNAPSHOT_LEFT');
-  assert.match(left?.type === 'warning' ? left.message : '', /cannot be gone on with; remove it with/);
+  const warning = events.find((event) => event.type === 'warning' && event.code === 'SNAPSHOT_LEFT');
+  assert.match(warning?.type === 'warning' ? warning.message : '', /cannot be gone on with; remove it with/);
 });
 
-test('a run after one that was cut off while it completed puts nothing, and waits for the completion', async (t) => {
+test('a run after one that was interrupted during completion puts nothing, and waits for the completion', async (t) => {
   const { emulator, upload, assertComplete } = await setUp(t, { completionDelayMs: 1_000 });
   emulator.setFaults([{ operation: 'CompleteSnapshot', action: { type: 'drop', executed: true } }]);
   await assert.rejects(upload({ retryForMs: 0 }), { class: 'gave-up' });
@@ -99,7 +99,7 @@ test('a run after one that was cut off while it completed puts nothing, and wait
   assert.equal(emulator.requests('PutSnapshotBlock').length, 0);
 });
 
-test('a snapshot that failed while nobody knew its name is not taken for a complete one', async (t) => {
+test('a failed snapshot whose ID was never received is not resumed', async (t) => {
   let now = Date.now();
   const { emulator, upload, assertComplete } = await setUp(t, { now: () => now, pendingTimeoutMs: 60_000 });
   emulator.setFaults([{ operation: 'StartSnapshot', action: { type: 'drop', executed: true } }]);
@@ -113,7 +113,7 @@ test('a snapshot that failed while nobody knew its name is not taken for a compl
   assert.match(warning?.type === 'warning' ? warning.message : '', /snap-\w+ has failed/);
 });
 
-test('an upload that begins afresh names the snapshot that the one before has left behind', async (t) => {
+test('an upload with fresh names the snapshot that the run before started', async (t) => {
   const { emulator, upload } = await setUp(t);
   emulator.setFaults([
     {
@@ -134,17 +134,17 @@ test('an upload that begins afresh names the snapshot that the one before has le
   );
 });
 
-const lost: FaultAction = { type: 'drop', executed: true };
+const lostReply: FaultAction = { type: 'drop', executed: true };
 const refused = (status: number, code: string): FaultAction => ({ type: 'error', status, code });
 const startFaults = (repetition: FaultAction): FaultRule[] => [
-  { operation: 'StartSnapshot', first: 1, action: lost },
+  { operation: 'StartSnapshot', first: 1, action: lostReply },
   { operation: 'StartSnapshot', nth: 2, action: repetition },
 ];
 
 const warnings = (events: readonly TransferEvent[]) =>
   events.flatMap((event) => (event.type === 'warning' ? [event.code] : []));
 
-test('a snapshot whose ID was never heard is taken up again, though its repeated start was refused', async (t) => {
+test('a snapshot whose ID was never received is resumed, even if its repeated start was refused', async (t) => {
   const { emulator, service, upload, assertComplete } = await setUp(t);
   emulator.setFaults(startFaults(refused(400, 'ValidationException')));
   const { events, onEvent } = recorder();
@@ -156,7 +156,7 @@ test('a snapshot whose ID was never heard is taken up again, though its repeated
   assert.deepEqual(await listPendingSnapshots(service), []);
 });
 
-test('an upload that goes on without tags says that a snapshot with them may be left', async (t) => {
+test('an upload that falls back to no tags warns that a tagged snapshot may exist', async (t) => {
   const { emulator, upload, assertComplete } = await setUp(t);
   emulator.setFaults(startFaults(refused(403, 'AccessDeniedException')));
   const { events, onEvent } = recorder();

@@ -1,4 +1,4 @@
-/** This tool goes on with a download that coldsnap 0.12 has begun and not finished. */
+/** This tool resumes a download that coldsnap 0.12 started and did not finish. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { firstWrongBlock, GIB, randomBlocks } from '../support/service.ts';
 import { ours, Workplace } from '../support/workplace.ts';
 import { needsBoth, peer } from './tools.ts';
 
-test('a killed download of the other tool is gone on with from its checkpoint', needsBoth, async (t) => {
+test('a killed download of the other tool is resumed from its checkpoint', needsBoth, async (t) => {
   const place = await Workplace.for(t);
   const { emulator } = place;
   const zeros = [3, 33, 203, 603];
@@ -18,11 +18,11 @@ test('a killed download of the other tool is gone on with from its checkpoint', 
     zeros,
   );
   const id = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
-  // It writes its checkpoint after every hundred blocks, in place, and never gets the last ones.
-  const never = [...blocks.keys()].slice(150);
-  emulator.setFaults([{ operation: 'GetSnapshotBlock', block: never, action: { type: 'stall' } }]);
-  const words = ['--endpoint', emulator.url, 'download', '--checkpoint', '--workers', '8', id, 'disk.img'];
-  const child = place.start(peer, words);
+  // It writes its checkpoint after every hundred blocks, in place; the last blocks stall.
+  const stalled = [...blocks.keys()].slice(150);
+  emulator.setFaults([{ operation: 'GetSnapshotBlock', block: stalled, action: { type: 'stall' } }]);
+  const args = ['--endpoint', emulator.url, 'download', '--checkpoint', '--workers', '8', id, 'disk.img'];
+  const child = place.start(peer, args);
   const { snapshot_id, completed_blocks } = await checkpointOf(place.path('disk.img.coldsnap-progress'));
   child.kill('SIGKILL');
   await once(child, 'close');
@@ -34,18 +34,18 @@ test('a killed download of the other tool is gone on with from its checkpoint', 
   emulator.clearLog();
   await place.succeed(ours, 'download', id, 'disk.img');
   assert.equal(await firstWrongBlock(place.path('disk.img'), blocks, GIB), undefined);
-  // It does not sync: a block that reads as zeros may be one that never reached the disk, and is fetched again.
-  const safe = new Set(completed_blocks.filter((index) => !zeros.includes(index)));
+  // It does not sync: a block that reads as zeros may never have reached the disk, and is fetched again.
+  const done = new Set(completed_blocks.filter((index) => !zeros.includes(index)));
   const fetched = emulator.requests('GetSnapshotBlock').map(({ blockIndex }) => blockIndex!);
   assert.deepEqual(
     fetched.sort((a, b) => a - b),
-    [...blocks.keys()].filter((index) => !safe.has(index)),
+    [...blocks.keys()].filter((index) => !done.has(index)),
   );
   assert.ok(!existsSync(place.path('disk.img.partial')));
   assert.ok(!existsSync(place.path('disk.img.coldsnap-progress')));
 });
 
-/** Resolves with the other tool's checkpoint once it is there and whole. */
+/** Resolves with the other tool's checkpoint when it is complete. */
 async function checkpointOf(path: string): Promise<{ snapshot_id: string; completed_blocks: number[] }> {
   for (;;) {
     try {

@@ -1,24 +1,24 @@
-/** Every command line that coldsnap 0.12 has, by its help, and in what this tool means to differ on it. */
+/** Every command line that the help of coldsnap 0.12 documents, with the intended differences of this tool. */
 import type { Difference } from './differences.ts';
 
 export interface CommandLine {
-  /** The words after the endpoint, between single blanks, or one by one. */
-  readonly words: string | readonly string[];
-  /** Exit code of this tool; the other one's is 1 for whatever fails. 0 unless given. */
+  /** The arguments after the endpoint, in an array or separated by spaces. */
+  readonly args: string | readonly string[];
+  /** The exit code of this tool, 0 unless given; the other's is 1 for every failure. */
   readonly exit?: number;
-  readonly differs?: Meant;
+  readonly differs?: IntendedDifference;
   /** Variables to change; undefined removes one. */
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
-/** What replaces the other tool's facts; undefined removes one. */
-export interface Meant {
+/** What replaces the other tool's effects; undefined removes one. */
+export interface IntendedDifference {
   readonly why: Difference;
   readonly succeeds?: boolean;
   readonly stdout?: string;
   readonly requests?: Readonly<Record<string, number | undefined>>;
   readonly files?: Readonly<Record<string, string | undefined>>;
-  /** How many snapshots are new. */
+  /** The number of new snapshots. */
   readonly started?: number;
 }
 
@@ -32,18 +32,18 @@ const long = 'x'.repeat(256);
 
 const noCredentials = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
 
-const wasDownloaded = {
+const downloaded = {
   succeeds: true,
   requests: { 'ListSnapshotBlocks 200': 1, 'GetSnapshotBlock 200': 4 },
   files: { 'out.img': '<snapshot>' },
 };
-const wasUploaded = {
+const uploaded = {
   succeeds: true,
   stdout: 'snap-new\n',
   requests: { 'StartSnapshot 201': 1, 'PutSnapshotBlock 201': 4, 'CompleteSnapshot 202': 1 },
   started: 1,
 };
-const wasNotUploaded = {
+const notUploaded = {
   succeeds: false,
   stdout: '',
   requests: {
@@ -53,20 +53,23 @@ const wasNotUploaded = {
   },
   started: 0,
 };
-const probed: Meant = { why: 'probe', requests: { 'ListSnapshotBlocks 200': 1 } };
+const probed: IntendedDifference = { why: 'probe', requests: { 'ListSnapshotBlocks 200': 1 } };
 /** Refused without the request that the other tool makes. */
-const unasked = (kind: string): Meant => ({ why: 'noRequests', requests: { [kind]: undefined } });
+const withoutRequest = (kind: string): IntendedDifference => ({
+  why: 'noRequests',
+  requests: { [kind]: undefined },
+});
 
 const quickly = '--seconds-between-attempts 0';
 
 const download: CommandLine[] = [
-  { words: `download ${SNAP} out.img` },
-  { words: `download --no-progress ${SNAP} out.img` },
-  { words: `download --workers 1 ${SNAP} out.img` },
-  { words: `download --workers 0 ${SNAP} out.img`, exit: 2 },
-  { words: `download --workers many ${SNAP} out.img`, exit: 2 },
+  { args: `download ${SNAP} out.img` },
+  { args: `download --no-progress ${SNAP} out.img` },
+  { args: `download --workers 1 ${SNAP} out.img` },
+  { args: `download --workers 0 ${SNAP} out.img`, exit: 2 },
+  { args: `download --workers many ${SNAP} out.img`, exit: 2 },
   {
-    words: `download --workers 2000 ${SNAP} out.img`,
+    args: `download --workers 2000 ${SNAP} out.img`,
     exit: 2,
     differs: {
       why: 'workersLimit',
@@ -75,30 +78,30 @@ const download: CommandLine[] = [
       files: { 'out.img': undefined },
     },
   },
-  { words: `download ${SNAP} old.img`, exit: 3 },
-  { words: `download --force ${SNAP} old.img` },
-  { words: `download --force ${SNAP} out.img` },
-  { words: `download --checkpoint ${SNAP} out.img` },
+  { args: `download ${SNAP} old.img`, exit: 3 },
+  { args: `download --force ${SNAP} old.img` },
+  { args: `download --force ${SNAP} out.img` },
+  { args: `download --checkpoint ${SNAP} out.img` },
   ...['--keep-checkpoint', '--checkpoint --keep-checkpoint'].map(
     (flags): CommandLine => ({
-      words: `download ${flags} ${SNAP} out.img`,
+      args: `download ${flags} ${SNAP} out.img`,
       differs: { why: 'keepCheckpoint', files: { 'out.img.coldsnap-progress': '<checkpoint>' } },
     }),
   ),
-  { words: `download -- ${SNAP} out.img` },
-  { words: `download --force --no-progress --checkpoint --workers 3 -- ${SNAP} old.img` },
-  { words: `download ${SNAP} --no-progress out.img` },
-  { words: `download ${SNAP} out.img --no-progress` },
-  { words: 'download', exit: 2 },
-  { words: `download ${SNAP}`, exit: 2 },
-  { words: `download ${SNAP} out.img more.img`, exit: 2 },
-  { words: `download --frobnicate ${SNAP} out.img`, exit: 2 },
-  { words: `download ${NONE} out.img`, exit: 1 },
-  { words: `download ${PENDING} out.img`, exit: 1 },
-  { words: 'download vol-0123 out.img', exit: 2, differs: unasked('ListSnapshotBlocks 400') },
-  { words: `download ${SNAP} folder`, exit: 2 },
+  { args: `download -- ${SNAP} out.img` },
+  { args: `download --force --no-progress --checkpoint --workers 3 -- ${SNAP} old.img` },
+  { args: `download ${SNAP} --no-progress out.img` },
+  { args: `download ${SNAP} out.img --no-progress` },
+  { args: 'download', exit: 2 },
+  { args: `download ${SNAP}`, exit: 2 },
+  { args: `download ${SNAP} out.img more.img`, exit: 2 },
+  { args: `download --frobnicate ${SNAP} out.img`, exit: 2 },
+  { args: `download ${NONE} out.img`, exit: 1 },
+  { args: `download ${PENDING} out.img`, exit: 1 },
+  { args: 'download vol-0123 out.img', exit: 2, differs: withoutRequest('ListSnapshotBlocks 400') },
+  { args: `download ${SNAP} folder`, exit: 2 },
   {
-    words: `download --force ${SNAP} folder`,
+    args: `download --force ${SNAP} folder`,
     exit: 2,
     differs: {
       why: 'noRequests',
@@ -106,33 +109,33 @@ const download: CommandLine[] = [
       files: { 'folder.partial': undefined },
     },
   },
-  { words: `download ${SNAP} missing/out.img`, exit: 2, differs: unasked('ListSnapshotBlocks 200') },
+  { args: `download ${SNAP} missing/out.img`, exit: 2, differs: withoutRequest('ListSnapshotBlocks 200') },
   {
-    words: `download ${SNAP} -`,
-    differs: { ...wasDownloaded, why: 'dash', stdout: '<1073741824 bytes>', files: {} },
+    args: `download ${SNAP} -`,
+    differs: { ...downloaded, why: 'dash', stdout: '<1073741824 bytes>', files: {} },
   },
-  { words: `--region us-east-1 download ${SNAP} out.img`, env: { AWS_REGION: undefined } },
+  { args: `--region us-east-1 download ${SNAP} out.img`, env: { AWS_REGION: undefined } },
   {
-    words: `--region eu-west-1 download ${SNAP} out.img`,
+    args: `--region eu-west-1 download ${SNAP} out.img`,
     exit: 4,
     differs: { why: 'retryOnce', requests: { 'ListSnapshotBlocks 403': 2 } },
   },
-  { words: `--verbose download ${SNAP} out.img` },
+  { args: `--verbose download ${SNAP} out.img` },
   {
-    words: `--profile elsewhere download ${SNAP} out.img`,
+    args: `--profile elsewhere download ${SNAP} out.img`,
     env: { AWS_REGION: undefined, ...noCredentials },
   },
   {
-    words: `--profile elsewhere download ${SNAP} out.img`,
+    args: `--profile elsewhere download ${SNAP} out.img`,
     env: { AWS_ACCESS_KEY_ID: 'AKIDNOBODY' },
     differs: {
-      ...wasDownloaded,
+      ...downloaded,
       why: 'profileWins',
-      requests: { ...wasDownloaded.requests, 'ListSnapshotBlocks 403': undefined },
+      requests: { ...downloaded.requests, 'ListSnapshotBlocks 403': undefined },
     },
   },
   {
-    words: `--profile missing download ${SNAP} out.img`,
+    args: `--profile missing download ${SNAP} out.img`,
     exit: 4,
     differs: {
       why: 'profileWins',
@@ -141,105 +144,108 @@ const download: CommandLine[] = [
       files: { 'out.img': undefined },
     },
   },
-  { words: `download ${SNAP} out.img`, exit: 4, env: { AWS_REGION: undefined } },
-  { words: `download ${SNAP} out.img`, exit: 4, env: noCredentials },
+  { args: `download ${SNAP} out.img`, exit: 4, env: { AWS_REGION: undefined } },
+  { args: `download ${SNAP} out.img`, exit: 4, env: noCredentials },
   {
-    words: `download --region us-east-1 ${SNAP} out.img`,
-    differs: { why: 'globalAnywhere', ...wasDownloaded },
+    args: `download --region us-east-1 ${SNAP} out.img`,
+    differs: { why: 'globalAnywhere', ...downloaded },
   },
 ];
 
 const upload: CommandLine[] = [
-  { words: 'upload disk.img' },
-  { words: 'upload --no-progress disk.img' },
-  { words: 'upload --workers 1 disk.img' },
-  { words: 'upload --workers 0 disk.img', exit: 2 },
-  { words: 'upload --client-shards 3 --workers 2 disk.img' },
-  { words: 'upload --client-shards 0 disk.img', exit: 2 },
-  { words: 'upload --volume-size 2 disk.img' },
-  { words: 'upload --volume-size 0 disk.img', exit: 2 },
-  { words: 'upload --volume-size big disk.img', exit: 2 },
-  { words: 'upload --volume-size 65537 disk.img', exit: 2, differs: unasked('StartSnapshot 400') },
-  { words: 'upload --omit-zero-blocks big.img' },
-  { words: 'upload --volume-size 1 --omit-zero-blocks big.img', exit: 2 },
-  { words: 'upload --omit-zero-blocks disk.img' },
-  { words: ['upload', '--description', 'a disk', 'disk.img'] },
-  { words: ['upload', '--description', '', 'disk.img'] },
-  { words: `upload --description ${long} disk.img`, exit: 2, differs: unasked('StartSnapshot 400') },
-  { words: 'upload --description=short disk.img', differs: { why: 'equalsSign', ...wasUploaded } },
-  { words: 'upload --tag Key=a,Value=b disk.img' },
-  { words: 'upload --tag Key=a,Value=b --tag Key=c,Value= --tag Key=d,Value=e=f,g disk.img' },
-  { words: 'upload --tag Key=,Value=b disk.img', exit: 2 },
-  { words: 'upload --tag Key=a disk.img', exit: 2 },
+  { args: 'upload disk.img' },
+  { args: 'upload --no-progress disk.img' },
+  { args: 'upload --workers 1 disk.img' },
+  { args: 'upload --workers 0 disk.img', exit: 2 },
+  { args: 'upload --client-shards 3 --workers 2 disk.img' },
+  { args: 'upload --client-shards 0 disk.img', exit: 2 },
+  { args: 'upload --volume-size 2 disk.img' },
+  { args: 'upload --volume-size 0 disk.img', exit: 2 },
+  { args: 'upload --volume-size big disk.img', exit: 2 },
+  { args: 'upload --volume-size 65537 disk.img', exit: 2, differs: withoutRequest('StartSnapshot 400') },
+  { args: 'upload --omit-zero-blocks big.img' },
+  { args: 'upload --volume-size 1 --omit-zero-blocks big.img', exit: 2 },
+  { args: 'upload --omit-zero-blocks disk.img' },
+  { args: ['upload', '--description', 'a disk', 'disk.img'] },
+  { args: ['upload', '--description', '', 'disk.img'] },
+  { args: `upload --description ${long} disk.img`, exit: 2, differs: withoutRequest('StartSnapshot 400') },
+  { args: 'upload --description=short disk.img', differs: { why: 'equalsSign', ...uploaded } },
+  { args: 'upload --tag Key=a,Value=b disk.img' },
+  { args: 'upload --tag Key=a,Value=b --tag Key=c,Value= --tag Key=d,Value=e=f,g disk.img' },
+  { args: 'upload --tag Key=,Value=b disk.img', exit: 2 },
+  { args: 'upload --tag Key=a disk.img', exit: 2 },
   {
-    words: 'upload --tag Key=a,Value=b --tag Key=a,Value=c disk.img',
+    args: 'upload --tag Key=a,Value=b --tag Key=a,Value=c disk.img',
     exit: 2,
-    differs: unasked('StartSnapshot 400'),
+    differs: withoutRequest('StartSnapshot 400'),
   },
-  { words: `upload --tag Key=${long},Value=b disk.img`, exit: 2, differs: unasked('StartSnapshot 400') },
-  { words: 'upload --tag a=b disk.img', differs: { why: 'tagShort', ...wasUploaded } },
-  { words: `upload --kms-key-id ${KEY} disk.img` },
-  { words: 'upload --kms-key-id nonsense disk.img', exit: 1 },
-  { words: `upload --kms-key-id ${KEY} --parent-snapshot-id ${SNAP} disk.img`, exit: 2 },
-  { words: `upload --parent-snapshot-id ${NONE} disk.img`, exit: 1 },
   {
-    words: `upload --parent-snapshot-id ${SNAP} disk.img`,
+    args: `upload --tag Key=${long},Value=b disk.img`,
+    exit: 2,
+    differs: withoutRequest('StartSnapshot 400'),
+  },
+  { args: 'upload --tag a=b disk.img', differs: { why: 'tagShort', ...uploaded } },
+  { args: `upload --kms-key-id ${KEY} disk.img` },
+  { args: 'upload --kms-key-id nonsense disk.img', exit: 1 },
+  { args: `upload --kms-key-id ${KEY} --parent-snapshot-id ${SNAP} disk.img`, exit: 2 },
+  { args: `upload --parent-snapshot-id ${NONE} disk.img`, exit: 1 },
+  {
+    args: `upload --parent-snapshot-id ${SNAP} disk.img`,
     differs: { why: 'wholeChild', requests: { 'PutSnapshotBlock 201': 2048 }, started: 1 },
   },
   {
-    words: `upload --omit-zero-blocks --kms-key-id ${KEY} disk.img`,
+    args: `upload --omit-zero-blocks --kms-key-id ${KEY} disk.img`,
     exit: 3,
-    differs: { why: 'omitRefused', ...wasNotUploaded },
+    differs: { why: 'omitRefused', ...notUploaded },
   },
   {
-    words: `upload --omit-zero-blocks --parent-snapshot-id ${SNAP} disk.img`,
+    args: `upload --omit-zero-blocks --parent-snapshot-id ${SNAP} disk.img`,
     exit: 3,
-    differs: { why: 'omitRefused', ...wasNotUploaded },
+    differs: { why: 'omitRefused', ...notUploaded },
   },
-  { words: 'upload -- disk.img' },
+  { args: 'upload -- disk.img' },
   {
-    words:
-      'upload --volume-size 3 --description d --tag Key=a,Value=b --no-progress --omit-zero-blocks --workers 5 --client-shards 2 -- disk.img',
+    args: 'upload --volume-size 3 --description d --tag Key=a,Value=b --no-progress --omit-zero-blocks --workers 5 --client-shards 2 -- disk.img',
   },
-  { words: 'upload --wait disk.img', differs: probed },
-  { words: 'upload', exit: 2 },
-  { words: 'upload disk.img more.img', exit: 2 },
-  { words: 'upload --frobnicate disk.img', exit: 2 },
-  { words: 'upload missing.img', exit: 2 },
+  { args: 'upload --wait disk.img', differs: probed },
+  { args: 'upload', exit: 2 },
+  { args: 'upload disk.img more.img', exit: 2 },
+  { args: 'upload --frobnicate disk.img', exit: 2 },
+  { args: 'upload missing.img', exit: 2 },
   {
-    words: 'upload folder',
+    args: 'upload folder',
     exit: 2,
     differs: { why: 'notADisk', requests: { 'StartSnapshot 201': undefined }, started: 0 },
   },
-  { words: 'upload empty.img', exit: 2, differs: { why: 'notADisk', ...wasNotUploaded } },
-  { words: 'upload -', exit: 2 },
+  { args: 'upload empty.img', exit: 2, differs: { why: 'notADisk', ...notUploaded } },
+  { args: 'upload -', exit: 2 },
 ];
 
 const wait: CommandLine[] = [
-  { words: `wait ${SNAP}`, differs: probed },
-  { words: `wait ${quickly} ${SNAP}`, differs: probed },
-  { words: `wait ${quickly} --successes-required 5 ${SNAP}`, differs: probed },
-  { words: `wait ${quickly} --successes-required 0 ${SNAP}`, differs: probed },
-  { words: `wait ${quickly} --max-attempts 1 ${SNAP}`, differs: probed },
-  { words: `wait ${quickly} --desired-status completed -- ${SNAP}`, differs: probed },
-  { words: `wait ${quickly} --desired-status pending ${PENDING}` },
-  { words: `wait ${quickly} --desired-status error ${FAILED}` },
-  { words: `wait ${quickly} --max-attempts 3 ${PENDING}`, exit: 5 },
-  { words: `wait ${quickly} --max-attempts 0 ${SNAP}`, exit: 2 },
-  { words: `wait ${quickly} --max-attempts 3 ${FAILED}`, exit: 1 },
+  { args: `wait ${SNAP}`, differs: probed },
+  { args: `wait ${quickly} ${SNAP}`, differs: probed },
+  { args: `wait ${quickly} --successes-required 5 ${SNAP}`, differs: probed },
+  { args: `wait ${quickly} --successes-required 0 ${SNAP}`, differs: probed },
+  { args: `wait ${quickly} --max-attempts 1 ${SNAP}`, differs: probed },
+  { args: `wait ${quickly} --desired-status completed -- ${SNAP}`, differs: probed },
+  { args: `wait ${quickly} --desired-status pending ${PENDING}` },
+  { args: `wait ${quickly} --desired-status error ${FAILED}` },
+  { args: `wait ${quickly} --max-attempts 3 ${PENDING}`, exit: 5 },
+  { args: `wait ${quickly} --max-attempts 0 ${SNAP}`, exit: 2 },
+  { args: `wait ${quickly} --max-attempts 3 ${FAILED}`, exit: 1 },
   {
-    words: `wait ${quickly} --max-attempts 3 ${NONE}`,
+    args: `wait ${quickly} --max-attempts 3 ${NONE}`,
     exit: 5,
     differs: { why: 'notYetKnown', requests: { 'DescribeSnapshots 400': 3 } },
   },
   {
-    words: `wait ${quickly} --max-attempts 3 --desired-status nonsense ${SNAP}`,
+    args: `wait ${quickly} --max-attempts 3 --desired-status nonsense ${SNAP}`,
     exit: 2,
     differs: { why: 'unknownStatus', requests: { 'DescribeSnapshots 200': undefined } },
   },
-  { words: 'wait', exit: 2 },
-  { words: `wait --seconds-between-attempts soon ${SNAP}`, exit: 2 },
-  { words: 'wait vol-0123', exit: 2, differs: unasked('DescribeSnapshots 400') },
+  { args: 'wait', exit: 2 },
+  { args: `wait --seconds-between-attempts soon ${SNAP}`, exit: 2 },
+  { args: 'wait vol-0123', exit: 2, differs: withoutRequest('DescribeSnapshots 400') },
 ];
 
 const help: CommandLine[] = [
@@ -251,20 +257,20 @@ const help: CommandLine[] = [
     'upload --help',
     'upload help',
     'wait --help',
-  ].map((words) => ({ words })),
-  { words: 'wait help' },
-  { words: '', exit: 2 },
-  { words: 'frobnicate', exit: 2 },
-  { words: '--frobnicate', exit: 2 },
+  ].map((args) => ({ args })),
+  { args: 'wait help' },
+  { args: '', exit: 2 },
+  { args: 'frobnicate', exit: 2 },
+  { args: '--frobnicate', exit: 2 },
 ];
 
 export const commandLines: readonly CommandLine[] = [...download, ...upload, ...wait, ...help];
 
-export const wordsOf = ({ words }: CommandLine): readonly string[] =>
-  typeof words === 'string' ? words.split(' ').filter((word) => word !== '') : words;
+export const argsOf = ({ args }: CommandLine): readonly string[] =>
+  typeof args === 'string' ? args.split(' ').filter((arg) => arg !== '') : args;
 
 export function titleOf(line: CommandLine): string {
-  const words = wordsOf(line).map((word) => (/^\S+$/.test(word) ? word : `'${word}'`));
+  const args = argsOf(line).map((arg) => (/^\S+$/.test(arg) ? arg : `'${arg}'`));
   const changes = Object.entries(line.env ?? {}).map(([name, value]) => ` ${name}=${value ?? ''}`);
-  return `coldsnap ${words.join(' ')}${changes.join('')}`.replaceAll(long, 'x…').replaceAll(KEY, 'KEY');
+  return `coldsnap ${args.join(' ')}${changes.join('')}`.replaceAll(long, 'x…').replaceAll(KEY, 'KEY');
 }

@@ -1,4 +1,4 @@
-/** Snapshots that one tool uploads and the other downloads, over a strict emulator: identical images. */
+/** Snapshots that one tool uploads and the other downloads, with a strict emulator: the images are identical. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { closeSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { BLOCK, firstWrongBlock, GIB, randomBlocks } from '../support/service.ts
 import { ours, type Tool, Workplace } from '../support/workplace.ts';
 import { needsBoth, needsPeer, peer } from './tools.ts';
 
-/** Blocks at both ends, in runs and alone, one of them all zeros. */
+/** Blocks at both ends, consecutive and single ones, and one of zeros. */
 const someBlocks = () => randomBlocks([0, 1, 2, 17, 100, 101, 1024, 2047], [500]);
 
 /** Writes an image file with these blocks and holes between them. */
@@ -23,7 +23,7 @@ async function assertImage(path: string, blocks: ReadonlyMap<number, Uint8Array>
   assert.equal(await firstWrongBlock(path, blocks, size), undefined, `first wrong block of ${path}`);
 }
 
-test('the other tool downloads what is there, over short and empty pages', needsPeer, async (t) => {
+test('the other tool downloads a snapshot listed in short and empty pages', needsPeer, async (t) => {
   const place = await Workplace.for(t, { pageSize: 3, emptyPages: true });
   const blocks = someBlocks();
   const id = await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
@@ -33,7 +33,7 @@ test('the other tool downloads what is there, over short and empty pages', needs
   assert.equal(gets.length, blocks.size);
 });
 
-test('what the other tool uploads is complete, and this tool restores it', needsBoth, async (t) => {
+test('this tool restores a snapshot that the other tool uploaded', needsBoth, async (t) => {
   const place = await Workplace.for(t, { completionDelayMs: 200, notVisibleMs: 100 });
   const blocks = someBlocks();
   writeImage(place.path('source.img'), blocks);
@@ -49,7 +49,7 @@ test('what the other tool uploads is complete, and this tool restores it', needs
   await assertImage(place.path('ours.img'), blocks);
 });
 
-test('what this tool uploads, the other restores', needsBoth, async (t) => {
+test('the other tool restores a snapshot that this tool uploaded', needsBoth, async (t) => {
   const place = await Workplace.for(t, { completionDelayMs: 200 });
   const blocks = someBlocks();
   writeImage(place.path('source.img'), blocks);
@@ -60,7 +60,7 @@ test('what this tool uploads, the other restores', needsBoth, async (t) => {
   await assertImage(place.path('peer.img'), blocks);
 });
 
-test('both restore a child of the other with its parent under it', needsBoth, async (t) => {
+test('each tool restores a child snapshot that the other uploaded', needsBoth, async (t) => {
   const place = await Workplace.for(t);
   const base = someBlocks();
   const parent = await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks: base });
@@ -76,7 +76,7 @@ test('both restore a child of the other with its parent under it', needsBoth, as
   }
 });
 
-/** An image: what its blocks are, its length in bytes, and how zeros are dealt with. */
+/** An image: the kinds of its blocks, its length in bytes, and the treatment of zeros. */
 const images = fc.record({
   blocks: fc.dictionary(
     fc.integer({ min: 0, max: 39 }).map(String),
@@ -88,9 +88,9 @@ const images = fc.record({
   workers: fc.constantFrom(1, 2, 64),
 });
 
-test('any image goes through both tools, either way round, and stays what it is', needsBoth, async (t) => {
+test('any image that one tool uploads and the other downloads is unchanged', needsBoth, async (t) => {
   const place = await Workplace.for(t);
-  const there = async (
+  const roundTrip = async (
     uploader: Tool,
     downloader: Tool,
     image: typeof images extends fc.Arbitrary<infer T> ? T : never,
@@ -115,7 +115,7 @@ test('any image goes through both tools, either way round, and stays what it is'
   };
   await fc.assert(
     fc.asyncProperty(images, async (image) => {
-      const [byPeer, byOurs] = [await there(peer, ours, image), await there(ours, peer, image)];
+      const [byPeer, byOurs] = [await roundTrip(peer, ours, image), await roundTrip(ours, peer, image)];
       assert.deepEqual(byOurs, byPeer, 'both put the same blocks');
     }),
     { numRuns: 6 },

@@ -1,6 +1,6 @@
 /**
- * Round trips over moto_server (in MOTO_SERVER), an EBS direct API that others wrote. It is loose where the service is
- * strict: blocks of 512 bytes, no checks, no pages, no client tokens, and a list in the order in which blocks came.
+ * Round trips with moto_server (in MOTO_SERVER), an independent implementation of the EBS direct APIs. It is laxer than the
+ * service: blocks of 512 bytes, no checks, no pages, no client tokens, and a list in the order in which blocks were put.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -28,18 +28,18 @@ const path = (name: string) => join(directory, name);
 let moto: ChildProcess | undefined;
 let endpoint = '';
 
-/** Starts a coldsnap against it. One worker puts the blocks in order, which is how moto lists them. */
-function start(...words: string[]): ChildProcess {
+/** Starts coldsnap against moto. One worker puts the blocks in order, in which moto lists them. */
+function start(...args: string[]): ChildProcess {
   const [file, ...first] = ours.command;
-  return spawn(file, [...first, '--endpoint', endpoint, '--region', 'us-east-1', ...words], {
+  return spawn(file, [...first, '--endpoint', endpoint, '--region', 'us-east-1', ...args], {
     cwd: directory,
     env: { ...process.env, HOME: directory, XDG_STATE_HOME: directory },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
 }
 
-async function coldsnap(...words: string[]): Promise<{ exit: number; stdout: string; stderr: string }> {
-  const child = start(...words);
+async function coldsnap(...args: string[]): Promise<{ exit: number; stdout: string; stderr: string }> {
+  const child = start(...args);
   let stdout = '';
   let stderr = '';
   child.stdout!.on('data', (data) => {
@@ -53,20 +53,20 @@ async function coldsnap(...words: string[]): Promise<{ exit: number; stdout: str
   return { exit, stdout: stdout.trim(), stderr };
 }
 
-async function succeed(...words: string[]): Promise<string> {
-  const { exit, stdout, stderr } = await coldsnap(...words);
+async function succeed(...args: string[]): Promise<string> {
+  const { exit, stdout, stderr } = await coldsnap(...args);
   assert.equal(exit, 0, stderr);
   return stdout;
 }
 
-/** Data, a run of written zeros, data again, and an end in the middle of a block. */
+/** An image of data, written zeros and data, that ends in the middle of a block. */
 function writeImage(name: string): Buffer {
   const image = Buffer.concat([randomBytes(20_000), Buffer.alloc(30_000), randomBytes(10_001)]);
   writeFileSync(path(name), image);
   return image;
 }
 
-/** The file is a volume of 1 GiB that begins with the image. */
+/** Asserts that the file is a volume of 1 GiB that begins with the image. */
 async function assertVolume(name: string, image: Buffer): Promise<void> {
   assert.ok(bytesAt(path(name), 0, image.length).equals(image), `${name} does not begin with the image`);
   const blocks = new Map<number, Buffer>();
@@ -78,7 +78,7 @@ async function assertVolume(name: string, image: Buffer): Promise<void> {
   assert.equal(await firstWrongBlock(path(name), blocks, GIB, MOTO_BLOCK), undefined);
 }
 
-describe('over moto_server', needsMoto, () => {
+describe('with moto_server', needsMoto, () => {
   before(async () => {
     moto = spawn(server, ['-H', '127.0.0.1', '-p', '0'], { stdio: ['ignore', 'ignore', 'pipe'] });
     for await (const line of createInterface({ input: moto.stderr! })) {
@@ -98,7 +98,7 @@ describe('over moto_server', needsMoto, () => {
   });
 
   for (const zeros of [[], ['--omit-zero-blocks'], ['--detect-holes']]) {
-    test(`an image comes back as it was: upload ${zeros.join(' ')}`, async () => {
+    test(`an image is restored unchanged: upload ${zeros.join(' ')}`, async () => {
       const image = writeImage('source.img');
       const id = await succeed('upload', '--workers', '1', ...zeros, 'source.img');
       await succeed('download', '--force', id, 'copy.img');
@@ -106,7 +106,7 @@ describe('over moto_server', needsMoto, () => {
     });
   }
 
-  test('an upload can be waited for, and is then no pending one', async () => {
+  test('an upload with --wait is not pending afterwards', async () => {
     writeImage('source.img');
     const id = await succeed(
       'upload',
@@ -120,7 +120,7 @@ describe('over moto_server', needsMoto, () => {
     assert.doesNotMatch(await succeed('pending'), new RegExp(id));
   });
 
-  test('pipes work both ways', async () => {
+  test('uploads from and downloads to pipes work', async () => {
     const image = writeImage('source.img');
     const upload = start('upload', '--volume-size', '1', '--workers', '1', '-');
     const id = upload.stdout!.toArray().then((chunks) => chunks.join('').trim());
@@ -136,7 +136,7 @@ describe('over moto_server', needsMoto, () => {
     assert.ok(Buffer.concat(beginning).subarray(0, image.length).equals(image));
   });
 
-  test('a killed upload begins anew, because moto knows no client tokens, and says so', async () => {
+  test('a killed upload starts over with a warning, because moto ignores client tokens', async () => {
     const image = writeImage('killed.img');
     const child = start('upload', '--workers', '1', 'killed.img');
     const ended = once(child, 'exit');
@@ -151,7 +151,7 @@ describe('over moto_server', needsMoto, () => {
     await assertVolume('copy.img', image);
   });
 
-  test('a list out of order is refused, and the target is not touched', async () => {
+  test('a list out of order is refused, and the target is not created', async () => {
     const client = new EBSClient({ endpoint, region: 'us-east-1' });
     const { SnapshotId } = await client.send(new StartSnapshotCommand({ VolumeSize: 1 }));
     for (const BlockIndex of [1, 0]) {
@@ -166,7 +166,7 @@ describe('over moto_server', needsMoto, () => {
     assert.ok(!existsSync(path('refused.img')) && !existsSync(path('refused.img.partial')));
   });
 
-  test('a block that is not what its checksum says is an integrity failure', async () => {
+  test('a block that does not match its checksum is an integrity failure', async () => {
     const client = new EBSClient({ endpoint, region: 'us-east-1' });
     const { SnapshotId } = await client.send(new StartSnapshotCommand({ VolumeSize: 1 }));
     const block = { BlockData: Buffer.alloc(MOTO_BLOCK, 1), DataLength: MOTO_BLOCK };

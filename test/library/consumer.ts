@@ -1,4 +1,4 @@
-/** A project of somebody else's that has the packed package in its node_modules, and an emulator to try it on. */
+/** A project that has the packed package in its node_modules. */
 import { execFile, spawn } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,51 +16,51 @@ export interface Ended {
 
 export class Consumer {
   readonly directory = mkdtempSync(join(tmpdir(), 'coldsnap-consumer-'));
-  /** Paths in the tarball, without their first folder. */
+  /** The paths in the tarball, without their first folder. */
   readonly packed: string[] = [];
 
   path(...names: string[]): string {
     return join(this.directory, ...names);
   }
 
-  /** Packs the project and installs the tarball as npm would, but with what is there already instead of downloads. */
+  /** Packs the project and installs the tarball as npm would, but with dependencies linked instead of downloaded. */
   async install(): Promise<void> {
     const packing = ['pack', '--ignore-scripts', '--json', '--pack-destination', this.directory];
     const { stdout } = await run('npm', packing, { cwd: project, maxBuffer: 2 ** 24 });
     const [{ filename, files }] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
     this.packed.push(...files.map(({ path }) => path));
-    const own = this.path('node_modules/coldsnap');
-    mkdirSync(own, { recursive: true });
-    await run('tar', ['-xzf', this.path(filename), '-C', own, '--strip-components=1']);
-    mkdirSync(join(own, 'build/Release'), { recursive: true });
-    cpSync(join(project, 'build/Release/coldsnap.node'), join(own, 'build/Release/coldsnap.node'));
-    const manifest = JSON.parse(readFileSync(join(own, 'package.json'), 'utf8')) as {
+    const installed = this.path('node_modules/coldsnap');
+    mkdirSync(installed, { recursive: true });
+    await run('tar', ['-xzf', this.path(filename), '-C', installed, '--strip-components=1']);
+    mkdirSync(join(installed, 'build/Release'), { recursive: true });
+    cpSync(join(project, 'build/Release/coldsnap.node'), join(installed, 'build/Release/coldsnap.node'));
+    const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
       dependencies: Record<string, string>;
     };
-    // Only what the package declares, so that it cannot use what happens to be there.
+    // Link only the declared dependencies: importing any other one fails.
     for (const name of Object.keys(manifest.dependencies)) this.#link(name);
     writeFileSync(this.path('package.json'), JSON.stringify({ name: 'consumer', private: true }));
   }
 
-  /** Makes a package of the project's own development available too. */
+  /** Links a package from the project's node_modules. */
   #link(name: string): void {
     mkdirSync(dirname(this.path('node_modules', name)), { recursive: true });
     symlinkSync(join(project, 'node_modules', name), this.path('node_modules', name));
   }
 
-  /** Type checking needs the declarations of Node. */
+  /** Links the type declarations of Node, which type checking needs. */
   linkTypes(): void {
     this.#link('@types/node');
   }
 
-  /** Runs a program in a directory of the project. */
+  /** Runs a program in a directory of the consumer. */
   run(
     command: string,
-    words: readonly string[],
+    args: readonly string[],
     env: Record<string, string>,
     cwd = this.directory,
   ): Promise<Ended> {
-    const child = spawn(command, words, {
+    const child = spawn(command, args, {
       cwd,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {

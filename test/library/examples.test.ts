@@ -1,4 +1,4 @@
-/** The examples of the documents that are marked as tested, run as they stand, in a project that has the package. */
+/** Runs the examples in the documents that are marked as tested, in a project that has the package. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -12,13 +12,13 @@ const BLOCK = 524_288;
 
 interface Example {
   readonly file: string;
-  /** Line of its fence. */
+  /** The line of its fence. */
   readonly line: number;
   readonly language: string;
   readonly code: string;
 }
 
-/** The fences that stand right under `<!-- tested -->`. */
+/** The fences directly under `<!-- tested -->`. */
 function examplesIn(file: string): Example[] {
   const text = readFileSync(join(project, file), 'utf8');
   return [...text.matchAll(/^<!-- tested -->\n```(\w+)\n([\s\S]*?)^```$/gm)].map((match) => ({
@@ -31,12 +31,12 @@ function examplesIn(file: string): Example[] {
 
 const examples = ['README.md', 'docs/emulator.md'].flatMap(examplesIn);
 
-describe('what the documents show', { ...needsBuild, concurrency: 2 }, () => {
+describe('examples in the documents', { ...needsBuild, concurrency: 2 }, () => {
   const consumer = new Consumer();
   before(() => consumer.install());
   after(() => consumer.remove());
 
-  test('is marked as tested', () => {
+  test('exist', () => {
     assert.ok(examples.length > 0);
   });
 
@@ -57,7 +57,7 @@ describe('what the documents show', { ...needsBuild, concurrency: 2 }, () => {
   }
 });
 
-/** What an example may suppose: an image with a hole in it, and a snapshot under the ID that documents use. */
+/** Provides what examples use: an image with zeros in it, and a snapshot with the ID of the documents. */
 async function prepare(emulator: Emulator, folder: string): Promise<void> {
   writeFileSync(
     join(folder, 'disk.img'),
@@ -75,7 +75,7 @@ function environment(emulator: Emulator): Record<string, string> {
   return { AWS_ENDPOINT_URL: emulator.url, PATH: `./bin:${process.env.PATH}` };
 }
 
-/** The program that runs an example, and its words. */
+/** The program that runs an example, and its arguments. */
 function commandFor(language: string, code: string, folder: string): [string, string[]] {
   if (language === 'sh') return ['sh', ['-euc', code]];
   const name = join(folder, language === 'ts' ? 'example.mts' : 'example.mjs');

@@ -1,4 +1,4 @@
-/** The package as others have it: packed, unpacked into their node_modules, used from their programs. */
+/** The package as installed: packed, unpacked into node_modules, used from other programs. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { Consumer } from './consumer.ts';
 
 const programs = fileURLToPath(new URL('programs', import.meta.url));
 
-/** Uses what the package exports, with and without optional things, as strict projects do. */
+/** Uses the exports of the package, with and without optional properties, as strict projects do. */
 const typed = `
 import { Readable, Writable } from 'node:stream';
 import { EBSClient } from '@aws-sdk/client-ebs';
@@ -23,8 +23,8 @@ import {
 } from 'coldsnap';
 import { startEmulator, type Emulator, type FaultRule } from 'coldsnap/emulator';
 
-const heard: TransferEvent[] = [];
-const options: DownloadOptions = { snapshotId: 'snap-1', target: new Writable(), onEvent: (event) => heard.push(event) };
+const events: TransferEvent[] = [];
+const options: DownloadOptions = { snapshotId: 'snap-1', target: new Writable(), onEvent: (event) => events.push(event) };
 export async function use(signal: AbortSignal, force?: boolean): Promise<number> {
   const down: DownloadResult = await downloadSnapshot({ ...options, signal, force, ebsClient: new EBSClient({}) });
   const given: UploadOptions = { source: Readable.from([]), volumeSizeGiB: 1, tags: [{ key: 'a', value: 'b' }], wait: true };
@@ -34,9 +34,9 @@ export async function use(signal: AbortSignal, force?: boolean): Promise<number>
   const rules: FaultRule[] = [{ operation: 'GetSnapshotBlock', nth: 3, action: { type: 'drop' } }];
   const emulator: Emulator = await startEmulator({ faults: rules, port: 0 });
   await emulator.close();
-  for (const event of heard) {
+  for (const event of events) {
     if (event.type === 'retry') console.log(event.delayMs.toFixed(), event.block?.toFixed());
-    // @ts-expect-error: only a status has this
+    // @ts-expect-error: only a status has an attempt
     if (event.type === 'start') console.log(event.attempt);
   }
   // @ts-expect-error: a snapshot ID is needed
@@ -61,7 +61,7 @@ describe('the package', { ...needsBuild, concurrency: 2 }, () => {
     consumer.remove();
   });
 
-  test('holds the program, its sources and its papers, and nothing else', () => {
+  test('contains the program, its sources and its documents, and nothing else', () => {
     for (const path of [
       ...['package.json', 'LICENSE', 'README.md', 'CHANGELOG.md', 'bin/coldsnap.js', 'docs/coldsnap.1'],
       ...['dist/index.js', 'dist/index.d.ts', 'dist/emulator/index.js', 'dist/cli/main.js', 'src/index.ts'],
@@ -73,25 +73,25 @@ describe('the package', { ...needsBuild, concurrency: 2 }, () => {
     for (const name of sources.filter((path) => /\.(cc|h)$/.test(path))) {
       assert.ok(consumer.packed.includes(`native/${name}`), `native/${name} is missing`);
     }
-    const strange = consumer.packed.filter(
+    const unexpected = consumer.packed.filter(
       (path) =>
         !/^(bin|dist|docs|native|src)\/|^scripts\/build-native\.js$|^[\w-]+(\.(json|md|gyp))?$/.test(path),
     );
-    assert.deepEqual(strange, []);
+    assert.deepEqual(unexpected, []);
     assert.deepEqual(
       consumer.packed.filter((path) => /test|\.node$|\.tgz$|(^|\/)\./.test(path)),
       [],
     );
   });
 
-  test('needs no module that is loaded asynchronously, so that require can load all of it', () => {
+  test('has no module with a top-level await, so that require can load all of it', () => {
     const dist = consumer.path('node_modules/coldsnap/dist');
     const names = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((name) =>
       name.endsWith('.js'),
     );
     assert.ok(names.length > 20);
-    const waiting = names.filter((name) => awaitsAtTopLevel(readFileSync(join(dist, name), 'utf8')));
-    assert.deepEqual(waiting, []);
+    const asynchronous = names.filter((name) => awaitsAtTopLevel(readFileSync(join(dist, name), 'utf8')));
+    assert.deepEqual(asynchronous, []);
   });
 
   for (const name of readdirSync(programs)) {
@@ -115,7 +115,7 @@ describe('the package', { ...needsBuild, concurrency: 2 }, () => {
     });
   }
 
-  test('has a command that runs through the link that npm makes', async () => {
+  test('has a command that runs through the link that npm creates', async () => {
     mkdirSync(consumer.path('node_modules/.bin'));
     symlinkSync('../coldsnap/bin/coldsnap.js', consumer.path('node_modules/.bin/coldsnap'));
     const command = consumer.path('node_modules/.bin/coldsnap');
@@ -125,13 +125,13 @@ describe('the package', { ...needsBuild, concurrency: 2 }, () => {
       stderr: '',
     });
     writeFileSync(consumer.path('command.img'), 'an image');
-    const words = ['--endpoint', emulator.url, '--quiet', 'upload', 'command.img'];
-    const { exit, stdout, stderr } = await consumer.run(command, words, {});
+    const args = ['--endpoint', emulator.url, '--quiet', 'upload', 'command.img'];
+    const { exit, stdout, stderr } = await consumer.run(command, args, {});
     assert.deepEqual([exit, stderr], [0, '']);
     assert.equal(emulator.snapshot(stdout.trim())?.description, 'command.img');
   });
 
-  test('has declarations that a strict project compiles against, in either way of finding modules', () => {
+  test('has declarations that compile in a strict project, with both module resolutions', () => {
     consumer.linkTypes();
     const file = consumer.path('use.mts');
     writeFileSync(file, typed);
@@ -168,7 +168,7 @@ describe('the package', { ...needsBuild, concurrency: 2 }, () => {
   });
 });
 
-/** Whether a module has an await outside of any function. */
+/** Reports whether a module has an await outside functions. */
 function awaitsAtTopLevel(text: string): boolean {
   const source = ts.createSourceFile('module.js', text, ts.ScriptTarget.Latest, false, ts.ScriptKind.JS);
   const visit = (node: ts.Node): boolean => {
@@ -180,7 +180,7 @@ function awaitsAtTopLevel(text: string): boolean {
   return visit(source);
 }
 
-/** Most of the work is to parse the declarations of the AWS SDK: once is enough. */
+/** Parses each declaration once: those of the AWS SDK take most of the time. */
 function cachingHost(): ts.CompilerHost {
   const host = ts.createCompilerHost({});
   const parsed = new Map<string, ts.SourceFile | undefined>();

@@ -1,7 +1,7 @@
 /**
- * Any image, of any length, with any mix of holes, written zeros and data, uploaded in any of the ways to deal with
- * zeros: the snapshot has exactly the blocks that it should, and a download gives the same image back. Blocks finish
- * out of order and some are put twice, and the service still agrees with their number and checksum.
+ * Images of any length, with any mix of holes, written zeros and data, uploaded with each treatment of zeros: the snapshot
+ * has exactly the expected blocks, and a download restores the image. Blocks finish out of order and some are put twice,
+ * and the service still accepts their count and checksum.
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -16,7 +16,7 @@ import { firstWrongBlock, GIB, startService } from '../support/service.ts';
 import { assertProperty } from './property.ts';
 
 const BLOCK = 16_384;
-/** What file systems tell holes apart by. */
+/** The unit in which file systems allocate. */
 const PAGE = 4_096;
 
 interface Segment {
@@ -24,7 +24,7 @@ interface Segment {
   readonly length: number;
 }
 
-/** Lengths with and without respect for blocks and pages. */
+/** Lengths that are and are not multiples of blocks and pages. */
 const segments = fc.array(
   fc.record({
     kind: fc.constantFrom('hole' as const, 'zeros' as const, 'data' as const),
@@ -37,7 +37,7 @@ const segments = fc.array(
   { minLength: 1, maxLength: 12 },
 );
 
-/** What becomes of zeros, as the flags say it. */
+/** The treatments of zeros, by their options. */
 const treatments = {
   'sent by default': {},
   'sent, encrypted': { encrypted: true },
@@ -60,7 +60,7 @@ class Image {
       return { ...segment, start: start - segment.length };
     });
     this.bytes = Buffer.alloc(start);
-    // No byte of it is zero, so that even a single one makes its block data.
+    // Without zero bytes, any part of a data segment makes its block data.
     for (const { kind, start: at, length } of this.#segments)
       if (kind === 'data')
         this.bytes.set(
@@ -78,7 +78,7 @@ class Image {
     closeSync(file);
   }
 
-  /** As `qemu-img map --output=json` tells it. */
+  /** The map in the format of `qemu-img map --output=json`. */
   get map(): object[] {
     return this.#segments.map(({ kind, start, length }) => ({
       start,
@@ -97,17 +97,17 @@ class Image {
     return new Map(Array.from({ length: count }, (_, index) => [index, this.block(index, blockSize)]));
   }
 
-  /** The blocks that must be in the snapshot. */
+  /** The blocks expected in the snapshot. */
   expected({ omitZeroBlocks, detectHoles, holesFromSidecar }: Partial<UploadOptions>): number[] {
     const unit = detectHoles ? PAGE : holesFromSidecar === undefined ? undefined : 1;
-    const isThere = (index: number) => {
+    const isExpected = (index: number) => {
       if (omitZeroBlocks && this.block(index, BLOCK).every((byte) => byte === 0)) return false;
       return unit === undefined || this.#isWritten(index * BLOCK, (index + 1) * BLOCK, unit);
     };
-    return [...this.blocks(BLOCK).keys()].filter(isThere);
+    return [...this.blocks(BLOCK).keys()].filter(isExpected);
   }
 
-  /** Whether something was written between two offsets, where every write fills whole units. */
+  /** Reports whether a range was written, where each write fills whole units. */
   #isWritten(from: number, to: number, unit: number): boolean {
     return this.#segments.some(({ kind, start, length }) => {
       const begin = Math.floor(start / unit) * unit;
@@ -117,7 +117,7 @@ class Image {
   }
 }
 
-/** Uploads, and checks which blocks the snapshot has and that it comes back whole. */
+/** Uploads, downloads and compares. @returns the blocks of the snapshot */
 async function roundTrip(
   t: { emulator: Emulator; scratch: Scratch },
   image: Image,
@@ -128,7 +128,7 @@ async function roundTrip(
   const put = 'PutSnapshotBlock';
   emulator.setFaults([
     { operation: put, probability: 0.2, seed: 1, action: { type: 'delay', ms: 5 } },
-    // Its reply lost, a block is put again.
+    // A block whose reply is lost is put again.
     { operation: put, nth: 5, action: { type: 'drop', executed: true } },
   ]);
   const service = { endpoint: emulator.url, region: 'us-east-1' };
@@ -148,10 +148,14 @@ async function setUp(t: TestContext, blockSize = BLOCK) {
   return { scratch, ...(await startService(t, { blockSize })) };
 }
 
-test('any file comes back as it was, and the snapshot has exactly the blocks that it should', async (t) => {
-  const place = await setUp(t);
-  const [source, map] = [place.scratch.path('disk.img'), place.scratch.path('map.json')];
-  assert.equal(statSync(place.scratch.directory).blksize, PAGE, 'holes here are of another size');
+test('any file is restored unchanged, and the snapshot has exactly the expected blocks', async (t) => {
+  const fixture = await setUp(t);
+  const [source, map] = [fixture.scratch.path('disk.img'), fixture.scratch.path('map.json')];
+  assert.equal(
+    statSync(fixture.scratch.directory).blksize,
+    PAGE,
+    'this file system allocates in another unit',
+  );
   const values = [segments, fc.integer({ min: 1, max: 16 })] as const;
   const property = fc.asyncProperty(...values, async (given, workers) => {
     const image = new Image(given);
@@ -159,56 +163,61 @@ test('any file comes back as it was, and the snapshot has exactly the blocks tha
     writeFileSync(map, JSON.stringify(image.map));
     for (const [name, flags] of Object.entries<Partial<UploadOptions>>(treatments)) {
       const sidecar = flags.holesFromSidecar === undefined ? {} : { holesFromSidecar: map };
-      const listed = await roundTrip(place, image, { source, workers, ...flags, ...sidecar });
+      const listed = await roundTrip(fixture, image, { source, workers, ...flags, ...sidecar });
       assert.deepEqual(listed, image.expected(flags), name);
     }
   });
   await assertProperty(t, property, 2);
 });
 
-test('any stream, in any pieces, does the same', async (t) => {
-  const place = await setUp(t);
+test('any stream, in chunks of any size, is restored unchanged', async (t) => {
+  const fixture = await setUp(t);
   const values = [segments, fc.integer({ min: 1, max: 5 * BLOCK }), fc.boolean()] as const;
-  const property = fc.asyncProperty(...values, async (given, piece, omitZeroBlocks) => {
+  const property = fc.asyncProperty(...values, async (given, chunk, omitZeroBlocks) => {
     const image = new Image(given);
-    const count = Math.ceil(image.bytes.length / piece);
-    const pieces = Array.from({ length: count }, (_, at) =>
-      image.bytes.subarray(at * piece, (at + 1) * piece),
+    const count = Math.ceil(image.bytes.length / chunk);
+    const chunks = Array.from({ length: count }, (_, at) =>
+      image.bytes.subarray(at * chunk, (at + 1) * chunk),
     );
-    const source = Readable.from(pieces, { objectMode: false });
-    const listed = await roundTrip(place, image, { source, volumeSizeGiB: 1, omitZeroBlocks });
+    const source = Readable.from(chunks, { objectMode: false });
+    const listed = await roundTrip(fixture, image, { source, volumeSizeGiB: 1, omitZeroBlocks });
     assert.deepEqual(listed, image.expected({ omitZeroBlocks }));
   });
   await assertProperty(t, property, 5);
 });
 
-test('any device does the same, whatever its size and sectors', needsLoop, async (t) => {
-  const place = await setUp(t);
+test('any device, of any size and sector size, is restored unchanged', needsLoop, async (t) => {
+  const fixture = await setUp(t);
   const values = [segments, fc.constantFrom(512, 4_096), fc.boolean()] as const;
   const property = fc.asyncProperty(...values, async (given, sectorSize, omitZeroBlocks) => {
     const rest = given.reduce((sum, { length }) => sum + length, 0) % sectorSize;
     const image = new Image(rest === 0 ? given : [...given, { kind: 'data', length: sectorSize - rest }]);
-    const { device, backing } = await place.scratch.loop({ bytes: image.bytes.length, sectorSize });
+    const { device, backing } = await fixture.scratch.loop({ bytes: image.bytes.length, sectorSize });
     writeFileSync(backing, image.bytes, { flag: 'r+' });
     await run('blockdev', '--flushbufs', device);
-    const listed = await roundTrip(place, image, { source: device, omitZeroBlocks });
+    const listed = await roundTrip(fixture, image, { source: device, omitZeroBlocks });
     assert.deepEqual(listed, image.expected({ omitZeroBlocks }));
   });
   await assertProperty(t, property, 4);
 });
 
-test('over any parent every block of the volume is put, so that none of it shows through', async (t) => {
+test('with any parent every block of the volume is put, so that none of the parent is visible', async (t) => {
   const blockSize = 2 ** 20;
-  const place = await setUp(t, blockSize);
-  const source = place.scratch.path('disk.img');
+  const fixture = await setUp(t, blockSize);
+  const source = fixture.scratch.path('disk.img');
   const all = Array.from({ length: GIB / blockSize }, (_, index) => index);
   const values = [segments, fc.uniqueArray(fc.nat(all.length - 1), { maxLength: 4 })] as const;
   const property = fc.asyncProperty(...values, async (given, parents) => {
     const blocks = new Map([0, ...parents].map((index) => [index, Buffer.alloc(blockSize, 0xee)]));
-    const parentSnapshotId = await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+    const parentSnapshotId = await fixture.emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
     const image = new Image(given);
     image.write(source);
-    const listed = await roundTrip(place, image, { source, parentSnapshotId, detectHoles: true }, blockSize);
+    const listed = await roundTrip(
+      fixture,
+      image,
+      { source, parentSnapshotId, detectHoles: true },
+      blockSize,
+    );
     assert.deepEqual(listed, all);
   });
   await assertProperty(t, property, 1);

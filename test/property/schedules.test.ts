@@ -1,6 +1,6 @@
 /**
- * Random transfers under random faults, cut off at random requests: either they succeed and every byte is right, or they
- * fail, in bounded time, and the next run without faults succeeds.
+ * Random transfers under random faults, aborted at random requests: either they succeed and every byte is right, or they
+ * fail in bounded time and the next run without faults succeeds.
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -25,12 +25,11 @@ import { assertProperty } from './property.ts';
 /** No run takes so long: all retries, deadlines and pauses are shorter together. */
 const HANGS_AFTER_MS = 30_000;
 
-// State of devices does not belong in the machine's own directory.
 process.env.AWS_ACCESS_KEY_ID = 'AKIDEXAMPLE';
 process.env.AWS_SECRET_ACCESS_KEY = 'an example';
 
-/** What an honest but troubled service may do, and a little of what none does. */
-const faultNames = (Object.keys(faults) as Fault[]).filter((name) => name !== 'drips');
+/** The faults of the matrix except those that only slow a transfer. */
+const faultNames = (Object.keys(faults) as Fault[]).filter((name) => name !== 'arrives slowly');
 
 const faultRule = (operations: readonly string[]) =>
   fc.record({
@@ -81,7 +80,7 @@ function contents(
   return blocks;
 }
 
-/** Runs a transfer under a schedule; gives its failure, if it failed. */
+/** Runs a transfer under a schedule. @returns its failure; undefined on success */
 async function underFaults(
   emulator: Emulator,
   schedule: Common,
@@ -107,7 +106,7 @@ async function underFaults(
   }
 }
 
-/** A transfer that takes too long is stopped, or its target would be in use for all that are tried after it. */
+/** Aborts a transfer that hangs, because its target would be in use for all later runs. */
 async function inTime(work: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
   const controller = new AbortController();
   const working = work(controller.signal);
@@ -133,7 +132,7 @@ const downloads = fc.record({
 
 type Download = typeof downloads extends fc.Arbitrary<infer Value> ? Value : never;
 
-/** @param image where the target's bytes can be read, and its holes seen */
+/** @param image the file with the target's bytes and holes */
 async function checkDownload(schedule: Download, target: string, image: string): Promise<void> {
   const { blockSize, pageSize, emptyPages, workers, transport, checkpointIntervalMs } = schedule;
   const emulator = await startEmulator({ blockSize, pageSize, emptyPages });
@@ -152,7 +151,7 @@ async function checkDownload(schedule: Download, target: string, image: string):
   }
 }
 
-test('a download to a file either succeeds with every byte right, or fails and then succeeds', async (t) => {
+test('a download to a file either succeeds with every byte right, or fails and the next run succeeds', async (t) => {
   const scratch = await Scratch.for(t);
   const target = scratch.path('disk.img');
   const property = fc.asyncProperty(downloads, async (schedule) => {
@@ -162,21 +161,25 @@ test('a download to a file either succeeds with every byte right, or fails and t
   await assertProperty(t, property, 14);
 });
 
-test('a download to a device, which was full of other data, does the same', needsLoop, async (t) => {
-  const scratch = await Scratch.for(t);
-  process.env.STATE_DIRECTORY = scratch.directory;
-  const { device, backing } = await scratch.loop({ bytes: GIB });
-  const property = fc.asyncProperty(downloads, fc.nat(), async (schedule, at) => {
-    // Blank where it is looked at, and else what must not be left: noise.
-    const file = openSync(backing, 'r+');
-    ftruncateSync(file, 0);
-    ftruncateSync(file, GIB);
-    writeSync(file, randomBytes(2 ** 20), 0, 2 ** 20, 2 ** 20 + (at % (GIB - 3 * 2 ** 20)));
-    closeSync(file);
-    await checkDownload(schedule, device, backing);
-  });
-  await assertProperty(t, property, 8);
-});
+test(
+  'a download to a device with other data on it either succeeds, or fails and the next run succeeds',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    process.env.STATE_DIRECTORY = scratch.directory;
+    const { device, backing } = await scratch.loop({ bytes: GIB });
+    const property = fc.asyncProperty(downloads, fc.nat(), async (schedule, at) => {
+      // Blank where the product checks, and random data elsewhere, which must be overwritten.
+      const file = openSync(backing, 'r+');
+      ftruncateSync(file, 0);
+      ftruncateSync(file, GIB);
+      writeSync(file, randomBytes(2 ** 20), 0, 2 ** 20, 2 ** 20 + (at % (GIB - 3 * 2 ** 20)));
+      closeSync(file);
+      await checkDownload(schedule, device, backing);
+    });
+    await assertProperty(t, property, 8);
+  },
+);
 
 const uploads = fc.record({
   ...common([
@@ -205,9 +208,9 @@ async function checkUpload(schedule: Upload, source: string): Promise<void> {
     const length = Math.ceil((schedule.length / 4_096) * blockSize);
     const expected = writeImage(source, contents(schedule.blocks, blockSize), length, blockSize);
     const service = { endpoint: emulator.url, region: 'us-east-1' };
-    const said: string[] = [];
+    const warnings: string[] = [];
     const onEvent = (event: TransferEvent) => {
-      if (event.type === 'warning') said.push(event.message);
+      if (event.type === 'warning') warnings.push(event.message);
     };
     const base = {
       source,
@@ -232,10 +235,10 @@ async function checkUpload(schedule: Upload, source: string): Promise<void> {
     assert.equal(emulator.snapshot(snapshotId)?.status, 'completed', `after ${failure}`);
     const image = await emulator.readImage(snapshotId);
     assert.equal(await firstWrongBlock(image, expected, GIB, blockSize), undefined, `after ${failure}`);
-    for (const left of await listPendingSnapshots({ ...service })) {
+    for (const pending of await listPendingSnapshots({ ...service })) {
       assert.ok(
-        said.some((text) => text.includes(left.snapshotId)),
-        `${left.snapshotId} is left without a word`,
+        warnings.some((text) => text.includes(pending.snapshotId)),
+        `${pending.snapshotId} is pending without a warning`,
       );
     }
   } finally {
@@ -243,7 +246,7 @@ async function checkUpload(schedule: Upload, source: string): Promise<void> {
   }
 }
 
-/** Writes an image of `length` bytes and gives what its volume must be, block by block; the last one is padded. */
+/** Writes an image of `length` bytes. @returns the expected blocks of its volume, the last one padded */
 function writeImage(path: string, blocks: Map<number, Buffer>, length: number, blockSize: number) {
   const file = openSync(path, 'w');
   ftruncateSync(file, length);
@@ -258,7 +261,7 @@ function writeImage(path: string, blocks: Map<number, Buffer>, length: number, b
   return expected;
 }
 
-test('an upload either completes a snapshot of just these bytes, or fails and then does; and no snapshot is left without a word', async (t) => {
+test('an upload either completes a snapshot with exactly these bytes, or fails and the next run does; no snapshot stays pending without a warning', async (t) => {
   const scratch = await Scratch.for(t);
   process.env.STATE_DIRECTORY = scratch.directory;
   let count = 0;

@@ -1,11 +1,11 @@
-/** Tests that run what users run need the compiled program, of these very sources. */
+/** Tests of the installed command line need the program compiled from the current sources. */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const project = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The command line as it is installed. */
+/** The command line as installed. */
 export const bin = join(project, 'bin/coldsnap.js');
 
 function whyNot(): string | undefined {
@@ -23,5 +23,5 @@ function whyNot(): string | undefined {
 
 const reason = whyNot();
 
-/** Options of such a test: where there is no such program, it is skipped, with the reason. */
+/** Options of a test that needs the compiled program: it is skipped, with the reason, where there is none. */
 export const needsBuild: { skip?: string } = reason === undefined ? {} : { skip: reason };

@@ -1,4 +1,4 @@
-/** An emulator to transfer from and to, and images to compare. */
+/** Starts emulators, and makes and compares images. */
 import { randomBytes } from 'node:crypto';
 import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +16,7 @@ process.env.AWS_SECRET_ACCESS_KEY = 'not-a-secret-but-long-enough-to-look-like-o
 process.env.AWS_EC2_METADATA_DISABLED = 'true';
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
 
-/** Starts an emulator that ends with the test, and gives what a transfer needs to reach it. */
+/** Starts an emulator that closes after the test. @returns it, and the options that connect a transfer to it */
 export async function startService(
   t: TestContext,
   options: EmulatorOptions = {},
@@ -26,14 +26,14 @@ export async function startService(
   return { emulator, service: { endpoint: emulator.url, region: 'us-east-1' } };
 }
 
-/** A directory that goes with the test. */
+/** Makes a directory that is removed after the test. */
 export function scratch(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'coldsnap-test-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 
-/** Random blocks under the given indexes; those in `zeros` are all zeros. */
+/** Blocks by index: random at `indexes`, zeros at `zeros`. */
 export function randomBlocks(
   indexes: readonly number[],
   zeros: readonly number[] = [],
@@ -58,8 +58,8 @@ export function bytesAt(path: string, offset: number, length: number): Buffer {
 }
 
 /**
- * The first block of an image that is not what it should be: the given blocks, and zeros everywhere else. Holes are not
- * read, unless a block is to be there.
+ * The index of the first block that differs from the expected ones, which are zeros where `blocks` has none; undefined
+ * when the image is right, -1 when its size is wrong. Holes are read only where a block is expected.
  */
 export async function firstWrongBlock(
   path: string,

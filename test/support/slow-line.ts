@@ -1,14 +1,14 @@
-/** A line between a client and a server that carries so many bytes a second in each direction, for all connections together. */
+/** A link between a client and a server with limited bandwidth in each direction, shared by all connections. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Resolves with the URL of the line's near end; it ends with the test. */
-export async function slowLine(t: TestContext, farEnd: string, bytesPerSecond: number): Promise<string> {
+/** Resolves with the URL of the link's client end; it closes after the test. */
+export async function slowLine(t: TestContext, serverUrl: string, bytesPerSecond: number): Promise<string> {
   const sockets = new Set<Socket>();
   const server = createServer((near) => {
-    const far = connect(Number(new URL(farEnd).port), '127.0.0.1');
+    const far = connect(Number(new URL(serverUrl).port), '127.0.0.1');
     for (const [socket, other] of [
       [near, far],
       [far, near],
@@ -20,8 +20,8 @@ export async function slowLine(t: TestContext, farEnd: string, bytesPerSecond: n
     void pump(near, far, up);
     void pump(far, near, down);
   });
-  const up = direction(bytesPerSecond);
-  const down = direction(bytesPerSecond);
+  const up = limit(bytesPerSecond);
+  const down = limit(bytesPerSecond);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => {
@@ -31,10 +31,10 @@ export async function slowLine(t: TestContext, farEnd: string, bytesPerSecond: n
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-type Carry = (bytes: number) => Promise<void>;
+type Throttle = (bytes: number) => Promise<void>;
 
-/** Connections take turns: each has one piece on its way. */
-function direction(bytesPerSecond: number): Carry {
+/** Connections take turns: each has one chunk in transit. */
+function limit(bytesPerSecond: number): Throttle {
   let freeAt = 0;
   return async (bytes) => {
     const now = performance.now();
@@ -43,11 +43,11 @@ function direction(bytesPerSecond: number): Carry {
   };
 }
 
-async function pump(from: Socket, to: Socket, carry: Carry): Promise<void> {
+async function pump(from: Socket, to: Socket, throttle: Throttle): Promise<void> {
   try {
-    for await (const piece of from as AsyncIterable<Buffer>) {
-      await carry(piece.length);
-      if (!to.write(piece)) await once(to, 'drain');
+    for await (const chunk of from as AsyncIterable<Buffer>) {
+      await throttle(chunk.length);
+      if (!to.write(chunk)) await once(to, 'drain');
     }
     to.end();
   } catch {

@@ -1,4 +1,4 @@
-/** A coldsnap as a process, with a directory to run in and an emulator to reach. */
+/** Runs coldsnap as a process, in its own directory and against its own emulator. */
 import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -27,7 +27,7 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** An emulator that verifies signatures, and a directory for a tool to run in; both are gone after the test. */
+/** An emulator that verifies signatures, and a directory for a tool to run in; both are removed after the test. */
 export class Workplace {
   readonly emulator: Emulator;
   readonly directory: string;
@@ -62,10 +62,10 @@ export class Workplace {
     return join(this.directory, name);
   }
 
-  /** Starts a tool in the directory, with known credentials and region and a home of its own. */
-  start(tool: Tool, words: readonly string[], env: Environment = {}) {
+  /** Starts a tool in the directory, with known credentials and region and its own home. */
+  start(tool: Tool, args: readonly string[], env: Environment = {}) {
     const [file, ...first] = tool.command;
-    return spawn(file, [...first, ...words], {
+    return spawn(file, [...first, ...args], {
       cwd: this.directory,
       stdio: ['pipe', 'pipe', 'pipe'],
       env: {
@@ -80,9 +80,9 @@ export class Workplace {
     });
   }
 
-  /** Runs a tool to its end, however that is; its stdin is empty. */
-  run(tool: Tool, words: readonly string[], env?: Environment): Promise<Outcome> {
-    const child = this.start(tool, words, env);
+  /** Runs a tool to its end, with an empty stdin. */
+  run(tool: Tool, args: readonly string[], env?: Environment): Promise<Outcome> {
+    const child = this.start(tool, args, env);
     child.stdin.end();
     let stdout = '';
     let stderr = '';
@@ -103,20 +103,20 @@ export class Workplace {
     });
   }
 
-  /** Runs a tool against the emulator; resolves with its stdout. @throws when it exits with anything but 0 */
-  async succeed(tool: Tool, ...words: string[]): Promise<string> {
-    const { exit, stdout, stderr } = await this.run(tool, ['--endpoint', this.emulator.url, ...words]);
-    if (exit !== 0) throw new Error(`${tool.name} ${words.join(' ')} ended with ${exit}: ${stderr}`);
+  /** Runs a tool against the emulator; resolves with its stdout. @throws when it does not exit with 0 */
+  async succeed(tool: Tool, ...args: string[]): Promise<string> {
+    const { exit, stdout, stderr } = await this.run(tool, ['--endpoint', this.emulator.url, ...args]);
+    if (exit !== 0) throw new Error(`${tool.name} ${args.join(' ')} ended with ${exit}: ${stderr}`);
     return stdout.trim();
   }
 
-  /** Runs a shell script, in which `coldsnap` is this tool and finds the emulator by itself. */
+  /** Runs a shell script in which `coldsnap` is this tool and connects to the emulator. */
   shell(script: string, env: Environment = {}): Promise<Outcome> {
     const sh: Tool = { name: 'sh', command: ['sh', '-eu', '-c', script] };
     return this.run(sh, [], { AWS_ENDPOINT_URL: this.emulator.url, ...env });
   }
 
-  /** A credentials file with a profile that has the known key, and the region. */
+  /** A credentials file with a profile that has the known key and the region. */
   get credentialsFile(): string {
     return [
       '[elsewhere]',

@@ -1,4 +1,4 @@
-// An AbortSignal ends a transfer with its reason, and the next call goes on
+// An AbortSignal ends a transfer with its reason, and the next call resumes
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { ColdsnapError, downloadSnapshot } from 'coldsnap';
@@ -11,8 +11,8 @@ emulator.setFaults([{ operation: 'GetSnapshotBlock', block: 39, action: { type: 
 
 const call = { endpoint: emulator.url, snapshotId, target: 'aborted.img' };
 const controller = new AbortController();
-const answered = ({ operation, status }) => operation === 'GetSnapshotBlock' && status === 200;
-emulator.waitForRequest(answered, 39).then(() => controller.abort(new Error('enough')), assert.fail);
+const replied = ({ operation, status }) => operation === 'GetSnapshotBlock' && status === 200;
+emulator.waitForRequest(replied, 39).then(() => controller.abort(new Error('enough')), assert.fail);
 await assert.rejects(downloadSnapshot({ ...call, signal: controller.signal }), (error) => {
   assert.ok(error instanceof ColdsnapError);
   assert.deepEqual([error.code, error.class, error.cause.message], ['ABORTED', 'aborted', 'enough']);

@@ -1,4 +1,4 @@
-// Clients of one's own are used for every request, with their middleware, and stay open
+// The caller's clients are used for every request, with their middleware, and stay open
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { EBSClient, ListSnapshotBlocksCommand } from '@aws-sdk/client-ebs';
@@ -11,15 +11,15 @@ const options = {
   credentials: { accessKeyId: 'AKIDOWN', secretAccessKey: 'own secret' },
 };
 const seen = [];
-const watched = (client) => {
+const recorded = (client) => {
   client.middlewareStack.add((next, { commandName }) => (args) => {
     seen.push(commandName.replace(/Command$/, ''));
     return next(args);
   });
   return client;
 };
-const ebsClient = watched(new EBSClient(options));
-const ec2Client = watched(new EC2Client(options));
+const ebsClient = recorded(new EBSClient(options));
+const ec2Client = recorded(new EC2Client(options));
 
 writeFileSync('clients.img', Buffer.alloc(600_000, 'client'));
 const { snapshotId } = await uploadSnapshot({ ebsClient, source: 'clients.img' });

@@ -1,4 +1,4 @@
-// CommonJS programs have it by require, and it is the same module as the imported one
+// CommonJS programs can require the package, and get the same module as import
 const assert = require('node:assert/strict');
 const { openSync, readSync, writeFileSync } = require('node:fs');
 const coldsnap = require('coldsnap');

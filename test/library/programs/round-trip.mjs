@@ -1,4 +1,4 @@
-// A file goes up, is waited for, and comes down as it was; events tell how far it is
+// A file is uploaded, waited for and downloaded unchanged, with events for its progress
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { openSync, readSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** What a command line did, without what differs from run to run: what the table of command lines compares. */
+/** The effects of a command line that the table of command lines compares, without those that differ between runs. */
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,28 +7,28 @@ import { nextExtent } from '../../src/native/index.ts';
 import { UPLOAD_MARKER_TAG } from '../../src/transfer/snapshot/marker.ts';
 import type { Outcome, Workplace } from '../support/workplace.ts';
 
-const PIECE = 524_288;
+const CHUNK = 524_288;
 
-export interface Facts {
+export interface Effects {
   readonly succeeds: boolean;
   /** New snapshot IDs are `snap-new`, a help text is `<usage>`. */
   readonly stdout: string;
-  /** How many requests there were of each operation, with each status. */
+  /** The number of requests by operation and status. */
   readonly requests: Readonly<Record<string, number>>;
-  /** The snapshots that exist now and did not before, with a digest of the image. */
+  /** The new snapshots, each with a digest of its image. */
   readonly started: readonly object[];
-  /** Files of the directory: size and digest, or what it is. */
+  /** Files of the directory: size and digest, or a placeholder. */
   readonly files: Readonly<Record<string, string>>;
 }
 
-/** What there is before a tool is run. */
+/** The state before a tool is run. */
 export interface Before {
   readonly snapshots: ReadonlySet<string>;
-  /** The digest of the image that is downloaded; files that are the same are called `<snapshot>`. */
+  /** The digest of the downloaded image; files equal to it are shown as `<snapshot>`. */
   readonly image: string;
 }
 
-export async function statTarget(place: Workplace, outcome: Outcome, before: Before): Promise<Facts> {
+export async function observe(place: Workplace, outcome: Outcome, before: Before): Promise<Effects> {
   const { emulator } = place;
   const started = snapshotsOf(place).filter((id) => !before.snapshots.has(id));
   let stdout = outcome.stdout;
@@ -42,36 +42,36 @@ export async function statTarget(place: Workplace, outcome: Outcome, before: Bef
   for (const name of readdirSync(place.directory)) {
     const content = await digest(place.path(name));
     files[name] = content === before.image ? '<snapshot>' : content;
-    // Each tool has its own format of checkpoints; that there is one is what can be compared.
+    // The tools have different checkpoint formats, so only its existence is compared.
     if (name.endsWith('.coldsnap-progress')) files[name] = '<checkpoint>';
   }
   return {
     succeeds: outcome.exit === 0,
     stdout: /^Usage: /.test(stdout) ? '<usage>' : stdout,
     requests,
-    started: await Promise.all(started.map((id) => snapshotFacts(emulator, id))),
+    started: await Promise.all(started.map((id) => describeSnapshot(emulator, id))),
     files,
   };
 }
 
-/** IDs of the snapshots that the emulator has. */
+/** The IDs of the emulator's snapshots. */
 export function snapshotsOf({ directory }: Workplace): string[] {
   return readdirSync(join(directory, '../snapshots')).filter((name) => name.startsWith('snap-'));
 }
 
-/** The snapshot but for its ID and for the tag that this tool marks its uploads with. */
-async function snapshotFacts(emulator: Emulator, id: string): Promise<object> {
+/** The snapshot without its ID and the tag that this tool adds to its uploads. */
+async function describeSnapshot(emulator: Emulator, id: string): Promise<object> {
   const view = emulator.snapshot(id);
   if (view === undefined) throw new Error(`the emulator does not know ${id}`);
   const { [UPLOAD_MARKER_TAG.key]: _marker, ...tags } = view.tags;
   return { ...view, id: 'snap-new', tags, image: await digest(await emulator.readImage(id)) };
 }
 
-/** Size and digest of a file; pieces of zeros count as holes do, so that sparse and full images are equal. */
+/** Size and digest of a file; chunks of zeros count as holes, so that sparse and full images are equal. */
 export async function digest(path: string): Promise<string> {
   const hash = createHash('sha256');
-  const buffer = Buffer.alloc(PIECE);
-  const zeros = Buffer.alloc(PIECE);
+  const buffer = Buffer.alloc(CHUNK);
+  const zeros = Buffer.alloc(CHUNK);
   const file = openSync(path, 'r');
   try {
     const { size } = fstatSync(file);
@@ -82,9 +82,9 @@ export async function digest(path: string): Promise<string> {
       extent !== null;
       extent = await nextExtent(file, extent.end)
     ) {
-      for (next = Math.max(next, Math.floor(extent.start / PIECE)); next * PIECE < extent.end; next++) {
-        const piece = buffer.subarray(0, readSync(file, buffer, 0, PIECE, next * PIECE));
-        if (!piece.equals(zeros.subarray(0, piece.length))) hash.update(`${next}:`).update(piece);
+      for (next = Math.max(next, Math.floor(extent.start / CHUNK)); next * CHUNK < extent.end; next++) {
+        const chunk = buffer.subarray(0, readSync(file, buffer, 0, CHUNK, next * CHUNK));
+        if (!chunk.equals(zeros.subarray(0, chunk.length))) hash.update(`${next}:`).update(chunk);
       }
     }
     return `${size} ${hash.digest('hex').slice(0, 16)}`;
