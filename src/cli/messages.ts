@@ -122,7 +122,7 @@ export function errorObject(error: unknown, runAgain: string | undefined): objec
   const code = (error as { code?: unknown } | null)?.code;
   return {
     type: 'error',
-    code: typeof code === 'string' ? code : 'INTERNAL',
+    code: typeof code === 'string' ? code : 'INTERNAL_ERROR',
     class: own?.class,
     exitCode: exitCodeOf(error),
     message,

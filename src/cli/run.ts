@@ -1,5 +1,6 @@
 /** From the words of a command line to an exit code. */
 import { type Command, CommanderError } from 'commander';
+import type { ErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import { runAgainLine } from './command-line.ts';
 import type { RunCommand } from './commands/command.ts';
@@ -101,6 +102,17 @@ function helpWordAsOption(argv: readonly string[], program: Command): string[] {
   return words;
 }
 
+/** Our codes for commander's. */
+const parserCodes: Readonly<Record<string, ErrorCode>> = {
+  'commander.conflictingOption': 'CONFLICTING_OPTIONS',
+  'commander.excessArguments': 'EXCESS_ARGUMENTS',
+  'commander.invalidArgument': 'INVALID_ARGUMENT',
+  'commander.missingArgument': 'MISSING_ARGUMENT',
+  'commander.optionMissingArgument': 'OPTION_MISSING_ARGUMENT',
+  'commander.unknownCommand': 'UNKNOWN_COMMAND',
+  'commander.unknownOption': 'UNKNOWN_OPTION',
+};
+
 /** commander's sentence in the form of all others, with where to read on. */
 function usageError(error: CommanderError, command: Command | undefined): ColdsnapError {
   const [sentence = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
@@ -108,10 +120,7 @@ function usageError(error: CommanderError, command: Command | undefined): Coldsn
     .replace(/\.$/, '')
     .replace(/ is invalid\. /, ' is invalid: ')
     .replace(/^command-argument value '(.*)' is invalid for argument '(\w+)'\. /, "'$1' is no $2: ");
-  const code = error.code
-    .replace(/^commander\./, '')
-    .replace(/[A-Z]/g, '_$&')
-    .toUpperCase();
+  const code = parserCodes[error.code] ?? 'INVALID_ARGUMENT';
   const readOn = `Run 'coldsnap ${command ? `${command.name()} ` : ''}--help' for usage.`;
   return new ColdsnapError('usage', code, suggestion === undefined ? message : `${message} ${suggestion}`, {
     hint: readOn,

@@ -3,6 +3,7 @@ import { ColdsnapError } from '../errors.ts';
 import type { Io } from './io.ts';
 
 const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+type StopSignal = (typeof stopSignals)[number];
 
 /** Time to let go of what is in flight and to save the journal; CLI users were promised to be out by then. */
 const hardExitMs = 5000;
@@ -16,9 +17,9 @@ export interface Interruption {
 
 interface Reactions {
   /** The first signal has come. */
-  onStop(signal: NodeJS.Signals): void;
+  onStop(signal: StopSignal): void;
   /** The process ends right after this returns: put the terminal in order. */
-  onLeave(signal: NodeJS.Signals, reason: string): void;
+  onLeave(signal: StopSignal, reason: string): void;
   /** SIGUSR2: say how far it is. */
   onStatus(): void;
 }
@@ -31,11 +32,11 @@ export function listenForSignals(
   const controller = new AbortController();
   let cancelHardExit = () => {};
 
-  const leave = (signal: NodeJS.Signals, reason: string) => {
+  const leave = (signal: StopSignal, reason: string) => {
     reactions.onLeave(signal, reason);
     io.endBy(signal);
   };
-  const stop = (signal: NodeJS.Signals) => {
+  const stop = (signal: StopSignal) => {
     if (controller.signal.aborted) {
       leave(signal, `stopped at once by a second signal (${signal})`);
       return;

@@ -3,6 +3,7 @@
  * only place that knows which failure is worth repeating. Source of the table: the service model's exceptions and
  * reasons (ebs, 2019-11-02) and the documented behaviour of the EBS direct APIs.
  */
+import { type ErrorCode, isServiceReason } from '../error-codes.ts';
 import { abortedError, ColdsnapError, type ErrorClass, type ErrorDetails, sanitize } from '../errors.ts';
 
 /** What a request was about; goes into the error. */
@@ -82,7 +83,11 @@ const hintsByReason: Readonly<Record<string, string>> = {
     'Check the ID; only a completed snapshot can be read or be a parent ("coldsnap wait" waits for it).',
 };
 
-const transientReasons = new Set(['WRITE_REQUEST_TIMEOUT', 'CONFLICTING_BLOCK_UPDATE']);
+function isTransientReason(
+  reason: string | undefined,
+): reason is 'WRITE_REQUEST_TIMEOUT' | 'CONFLICTING_BLOCK_UPDATE' {
+  return reason === 'WRITE_REQUEST_TIMEOUT' || reason === 'CONFLICTING_BLOCK_UPDATE';
+}
 
 /** The IAM action an operation needs. EC2's clean-up and state calls belong to another service prefix. */
 export function iamAction(operation: string): string {
@@ -134,7 +139,7 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
   if (context.block !== undefined) details.block = context.block;
   if (requestId !== undefined) details.requestId = sanitize(requestId);
   if (status !== undefined) details.httpStatus = status;
-  const make = (errorClass: ErrorClass, code: string, what: string, hint?: string) =>
+  const make = (errorClass: ErrorClass, code: ErrorCode, what: string, hint?: string) =>
     new ColdsnapError(
       errorClass,
       code,
@@ -200,12 +205,14 @@ export function classify(failure: unknown, context: RequestContext, signal?: Abo
       return make('expired-block-token', 'BLOCK_TOKEN_EXPIRED', 'needs a new block token');
     if (serviceReason === 'INVALID_PAGE_TOKEN')
       return make('expired-page-token', 'PAGE_TOKEN_EXPIRED', 'needs a new page token');
-    if (/failed to read block data/i.test(message) || transientReasons.has(serviceReason ?? '')) {
-      return make('transient', serviceReason ?? 'BLOCK_DATA_NOT_READ', `failed: ${message}`);
-    }
+    if (isTransientReason(serviceReason)) return make('transient', serviceReason, `failed: ${message}`);
+    if (/failed to read block data/i.test(message))
+      return make('transient', 'BLOCK_DATA_NOT_READ', `failed: ${message}`);
     const reason = serviceReason ? ` (${serviceReason})` : '';
     const hint = hintsByReason[serviceReason ?? ''];
-    return make('permanent', serviceReason ?? 'SERVICE_REJECTED', `was refused: ${message}${reason}`, hint);
+    const code =
+      serviceReason !== undefined && isServiceReason(serviceReason) ? serviceReason : 'SERVICE_REJECTED';
+    return make('permanent', code, `was refused: ${message}${reason}`, hint);
   }
   // Of an error reply that never came to its end nobody knows what it was to say; it may have been a throttle.
   const cut = name === 'TimeoutError' || lostCodes.has(error.code ?? '');
@@ -219,7 +226,7 @@ function throttleByHeader({ name, $response }: ServiceFailure): string | undefin
   return name === 'SyntaxError' && type !== undefined && throttleNames.has(type) ? type : undefined;
 }
 
-type Make = (errorClass: ErrorClass, code: string, what: string, hint?: string) => ColdsnapError;
+type Make = (errorClass: ErrorClass, code: ErrorCode, what: string, hint?: string) => ColdsnapError;
 
 function classifyStatus(status: number, name: string, message: string, make: Make): ColdsnapError {
   if (status >= 500) return make('transient', 'SERVICE_ERROR', `failed in the service (HTTP ${status})`);

@@ -1,4 +1,5 @@
 /** What one run of an upload does with its journal: locks it, takes up what an earlier run has left, writes its own. */
+import type { WarningCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import type { ImageSource } from '../image/source.ts';
 import { JournalLock, lockOf } from './journal-lock.ts';
@@ -19,7 +20,7 @@ type Progress = Pick<OpenSnapshot, 'done' | 'linear'>;
 export class RunJournal {
   readonly #options: UploadOptions & { volumeSizeGiB: number };
   readonly #source: ImageSource;
-  readonly #warn: (code: string, message: string) => void;
+  readonly #warn: (code: WarningCode, message: string) => void;
   readonly #place: JournalLocation | undefined;
   #lock: JournalLock | undefined;
   #checkpoint: UploadCheckpoint | undefined;
@@ -29,7 +30,7 @@ export class RunJournal {
   constructor(
     options: UploadOptions & { volumeSizeGiB: number },
     source: ImageSource,
-    warn: (code: string, message: string) => void,
+    warn: (code: WarningCode, message: string) => void,
   ) {
     this.#options = options;
     this.#source = source;

@@ -1,6 +1,7 @@
 /** Checks what an upload is asked to do, before anything is opened or requested. */
 import { basename } from 'node:path';
 import type { SnapshotTag, StartedSnapshot, StartRequest } from '../ebs/api.ts';
+import type { ErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import { UPLOAD_MARKER_TAG } from './marker.ts';
 import type { UploadOptions } from './options.ts';
@@ -14,7 +15,7 @@ const MAX_TAGS = 50;
 const MAX_TAG_KEY = 127;
 const MAX_TAG_VALUE = 255;
 
-function usage(code: string, message: string, hint?: string): ColdsnapError {
+function usage(code: ErrorCode, message: string, hint?: string): ColdsnapError {
   return new ColdsnapError('usage', code, message, { hint });
 }
 

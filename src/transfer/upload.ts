@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events';
 import { abortable } from '../ebs/abortable.ts';
 import { type OpenEbs, openEbs } from '../ebs/open.ts';
 import type { RetryNotice } from '../ebs/retry.ts';
+import type { WarningCode } from '../error-codes.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
 import { openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
@@ -153,7 +154,7 @@ class Upload {
     this.#watchdog.done('source');
   }
 
-  readonly #warn = (code: string, message: string): void => {
+  readonly #warn = (code: WarningCode, message: string): void => {
     this.#meter.emit({ type: 'warning', code, message });
   };
 

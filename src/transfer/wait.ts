@@ -3,6 +3,7 @@ import type { CallOptions, EbsDirectApi } from '../ebs/api.ts';
 import { openEc2, type SnapshotState, type SnapshotStates, snapshotStatuses } from '../ebs/ec2.ts';
 import { type OpenEbs, openEbs } from '../ebs/open.ts';
 import { pause } from '../ebs/retry.ts';
+import type { WarningCode } from '../error-codes.ts';
 import { abortedError, ColdsnapError } from '../errors.ts';
 import { readableSnapshotId } from './checks.ts';
 import type { TransferListener } from './events.ts';
@@ -267,7 +268,7 @@ class SnapshotWatch {
     return progressPercent === undefined ? `is still ${state}` : `is still ${state} (${progressPercent} %)`;
   }
 
-  #warn(code: string, message: string): void {
+  #warn(code: WarningCode, message: string): void {
     this.#emit({ type: 'warning', code, message });
   }
 }

@@ -9,7 +9,9 @@ import { downloadResult, makeWorld, progressOf, startEvent, uploadResult } from 
 const behaviours: Record<string, (options: DownloadOptions) => Promise<void>> = {
   async succeed() {},
   async fail() {
-    throw new ColdsnapError('refused', 'TARGET_IN_USE', '/dev/sdb is mounted', { hint: 'Unmount it.' });
+    throw new ColdsnapError('refused', 'TARGET_READ_ONLY', '/dev/sdb is a read-only device', {
+      hint: 'Choose another device.',
+    });
   },
   /** Runs until it is stopped. */
   runUntilStopped: (options) =>

@@ -119,7 +119,7 @@ describe('plain progress', () => {
   test('tells warnings, and every retry with --verbose', async () => {
     const script = (emit: TransferListener) => {
       emit(retry);
-      emit({ type: 'warning', code: 'W', message: 'the journal cannot be written' });
+      emit({ type: 'warning', code: 'NOT_PROBED', message: 'the journal cannot be written' });
     };
     const normal = await scripted('download snap-1 disk.img', script);
     assert.match(normal.stderr.text, /^warning: the journal cannot be written\n/);
@@ -139,7 +139,7 @@ describe('plain progress', () => {
 
   test('takes secrets out of what it prints', async () => {
     const { stderr } = await scripted('download snap-1 disk.img', (emit) =>
-      emit({ type: 'warning', code: 'W', message: 'blockToken=AAAABBBB is odd' }),
+      emit({ type: 'warning', code: 'NOT_PROBED', message: 'blockToken=AAAABBBB is odd' }),
     );
     assert.match(stderr.text, /^warning: blockToken=\[redacted\] is odd\n/);
   });
@@ -183,7 +183,7 @@ describe('json progress', () => {
         clock.advance(250);
       }
       emit(retry);
-      emit({ type: 'warning', code: 'W', message: 'm' });
+      emit({ type: 'warning', code: 'NOT_PROBED', message: 'm' });
       emit({ type: 'done', snapshotId: 'snap-1', ...progressOf() });
     });
     const objects = stderr.lines.map((line) => JSON.parse(line));
@@ -216,7 +216,7 @@ describe('json progress', () => {
 
   test('stays valid JSON when a secret is taken out', async () => {
     const { stderr } = await scripted('--progress json download snap-1 disk.img', (emit) =>
-      emit({ type: 'warning', code: 'W', message: 'got {"BlockToken":"AAAA"} and "more"' }),
+      emit({ type: 'warning', code: 'NOT_PROBED', message: 'got {"BlockToken":"AAAA"} and "more"' }),
     );
     assert.equal(JSON.parse(stderr.lines[0]!).message, 'got {"BlockToken":[redacted]} and "more"');
   });
@@ -229,7 +229,7 @@ describe('no progress', () => {
         emit(startEvent);
         emit(progress(MiB));
         clock.advance(60_000);
-        emit({ type: 'warning', code: 'W', message: 'm' });
+        emit({ type: 'warning', code: 'NOT_PROBED', message: 'm' });
       });
       assert.equal(stderr.lines.length, 2);
       assert.match(stderr.text, /^warning: m\ndownloaded /);
@@ -240,7 +240,7 @@ describe('no progress', () => {
     const world: World = makeWorld({
       async uploadSnapshot(options) {
         options.onEvent?.({ type: 'snapshot', snapshotId: 'snap-new' });
-        options.onEvent?.({ type: 'warning', code: 'W', message: 'm' });
+        options.onEvent?.({ type: 'warning', code: 'NOT_PROBED', message: 'm' });
         return uploadResult;
       },
     });
@@ -378,11 +378,11 @@ describe('progress on a terminal', () => {
     const { stderr } = await scripted(
       'download snap-1 disk.img',
       async (emit, { clock }) => {
-        emit({ type: 'warning', code: 'W', message: 'first' });
-        emit({ type: 'warning', code: 'W', message: 'second' });
+        emit({ type: 'warning', code: 'NOT_PROBED', message: 'first' });
+        emit({ type: 'warning', code: 'NOT_PROBED', message: 'second' });
         await new Promise(setImmediate);
         clock.advance(200);
-        emit({ type: 'warning', code: 'W', message: 'third' });
+        emit({ type: 'warning', code: 'NOT_PROBED', message: 'third' });
       },
       onTerminal,
     );

@@ -8,11 +8,12 @@ import { fileURLToPath } from 'node:url';
 const source = fileURLToPath(new URL('../../src', import.meta.url));
 
 /** What every room may use besides. */
-const ground = ['errors.ts', 'package-root.ts', 'version.ts'];
+const ground = ['errors.ts', 'error-codes.ts', 'package-root.ts', 'version.ts'];
 
 /** The rooms that each room may use, besides itself. */
 const mayUse: Readonly<Record<string, readonly string[]>> = {
-  'errors.ts': [],
+  'errors.ts': ['error-codes.ts'],
+  'error-codes.ts': ['errors.ts'],
   'package-root.ts': [],
   'version.ts': ['package-root.ts'],
   native: [],

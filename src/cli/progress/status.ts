@@ -1,5 +1,5 @@
 /** What is known of a running transfer: gathers its events, and puts them into words for every kind of display. */
-import type { TransferEvent, TransferProgress } from '../../transfer/events.ts';
+import type { TransferEvent, TransferPhase, TransferProgress } from '../../transfer/events.ts';
 import type { Clock } from '../io.ts';
 import { formatBytes, formatCount, formatDuration, formatRate } from './format.ts';
 
@@ -16,8 +16,7 @@ interface Sample {
   bytesTransferred: number;
 }
 
-const phases: Readonly<Record<string, string>> = {
-  listing: 'reading the list of blocks',
+const phases: Readonly<Record<TransferPhase, string>> = {
   committing: 'making the target durable',
   completing: 'completing the snapshot',
   waiting: 'waiting for the snapshot',
@@ -27,7 +26,7 @@ export class TransferStatus {
   /** What is going on, in a few words, known before the first event. */
   readonly title: string;
   latest: TransferProgress | undefined;
-  phase: string | undefined;
+  phase: TransferPhase | undefined;
   snapshotState: string | undefined;
   #clock: Clock;
   #samples: Sample[] = [];
@@ -136,7 +135,7 @@ export class TransferStatus {
   get activity(): string | undefined {
     const now = this.#clock.now();
     const still = now - this.#movedAt;
-    const phase = this.phase === undefined ? undefined : (phases[this.phase] ?? this.phase);
+    const phase = this.phase === undefined ? undefined : phases[this.phase];
     if (still < stalledAfterMs) return this.snapshotState ?? phase;
     const retry = this.#lastRetry;
     const reason =
