@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { exitCodeOf, exitCodes } from '../../src/cli/exit-codes.ts';
-import { stackLines } from '../../src/cli/messages.ts';
+import { stackLines } from '../../src/cli/render-error.ts';
 import type { ErrorCode } from '../../src/error-codes.ts';
 import { ColdsnapError, type ErrorClass } from '../../src/errors.ts';
 import { makeWorld } from './support.ts';

@@ -83,7 +83,7 @@ test('the demo restores what it uploaded, and leaves nothing behind', skip, asyn
 });
 
 test('the demo leaves nothing behind when it is interrupted', skip, async () => {
-  const { exit, text, left } = await demo(/^snapshot snap-\w+ is begun$/);
+  const { exit, text, left } = await demo(/^created snapshot snap-\w+$/);
   assert.equal(exit, 130, text);
   assert.deepEqual(left, []);
 });

@@ -76,20 +76,20 @@ const commandLine: Refusal[] = [
     title: 'snapshot and target swapped',
     words: 'download x.img SNAP',
     exit: 2,
-    says: /the snapshot comes first/,
+    says: /the snapshot ID must come before the target/,
     hint: /coldsnap download snap-\S+ x\.img/,
   },
   {
     title: 'options that contradict each other',
     words: 'download --no-checkpoint --keep-checkpoint SNAP x.img',
     exit: 2,
-    says: /--no-checkpoint and --keep-checkpoint contradict each other/,
+    says: /--no-checkpoint and --keep-checkpoint cannot be used together/,
   },
   {
     title: '--quiet with --verbose',
     words: '--quiet --verbose download SNAP x.img',
     exit: 2,
-    says: /--quiet and --verbose contradict each other/,
+    says: /--quiet and --verbose cannot be used together/,
   },
   {
     title: 'an endpoint that is no URL',
