@@ -1,4 +1,4 @@
-/** Writes docs/coldsnap.1, the man page, from the definitions of the commands. A test compares it with what is committed. */
+/** Writes docs/coldsnap.1 from the definitions of the commands. A test compares it with the committed file. */
 import { writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { exitCodes } from '../src/cli/exit-codes.ts';
@@ -8,7 +8,7 @@ import { version } from '../src/version.ts';
 
 export const manPagePath = new URL('../docs/coldsnap.1', import.meta.url);
 
-/** Text as roff: backslashes, hyphens (which would become dashes), and dots and quotes that would begin a request. */
+/** Escapes roff: backslashes, hyphens (which become dashes), and dots and quotes at the start of a line. */
 function roff(text: string): string {
   return text
     .replace(/\\/g, '\\e')
@@ -16,7 +16,7 @@ function roff(text: string): string {
     .replace(/^([.'])/gm, '\\&$1');
 }
 
-/** An option's term: the words that are typed are bold, placeholders are in italics. */
+/** The term of an option: flags in bold, placeholders in italics. */
 function term(text: string): string {
   const placeholders = roff(text).replace(/<([^>]+)>/g, '\\fI$1\\fR');
   return placeholders.replace(/(\\-[\w\\-]+)/g, '\\fB$1\\fR');
@@ -48,28 +48,28 @@ const environment: readonly [string, string][] = [
   ['AWS_REGION, AWS_PROFILE', 'region and profile, unless --region and --profile are given'],
   [
     'AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN',
-    'credentials; without them the AWS configuration files and the roles of the instance or container are asked',
+    'credentials; otherwise from the AWS configuration files and the role of the instance or container',
   ],
   ['AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_EBS, AWS_ENDPOINT_URL_EC2', 'endpoints, unless given as options'],
-  ['HTTPS_PROXY, NO_PROXY', 'proxy for the service, and what is reached without it'],
-  ['NODE_EXTRA_CA_CERTS, AWS_CA_BUNDLE', 'file with further certificate authorities'],
-  ['NO_COLOR', 'when not empty, no colors are used'],
+  ['HTTPS_PROXY, NO_PROXY', 'proxy, and the hosts to reach without it'],
+  ['NODE_EXTRA_CA_CERTS, AWS_CA_BUNDLE', 'file with additional certificate authorities'],
+  ['NO_COLOR', 'if not empty, no colors are used'],
   ['UV_THREADPOOL_SIZE', 'threads for disk and checksums (default: the number of processors, 2 to 8)'],
 ];
 
 const signals: readonly [string, string][] = [
   [
     'SIGINT, SIGTERM, SIGHUP',
-    'stop: no new block is begun, those in flight are finished or dropped within 5 seconds, the journal is saved, and ' +
-      'the command line that does the rest is printed; a second signal ends the process at once',
+    'stop within 5 seconds: cancel requests in flight, save the journal and print the command line that resumes; a ' +
+      'second signal exits immediately',
   ],
-  ['SIGUSR2', 'print one line that says how far it is'],
+  ['SIGUSR2', 'print one line with the current status'],
 ];
 
 const terms = (rows: readonly [string, string][]) =>
   rows.map(([name, text]) => `.TP\n\\fB${roff(name)}\\fR\n${roff(text)}\n`).join('');
 
-/** The man page in roff. It has no date: it changes when the program does. */
+/** The man page in roff, without a date, so that it changes only with the program. */
 export function manPage(): string {
   const model = describeProgram(buildProgram(async () => {}));
   return [
@@ -79,10 +79,10 @@ export function manPage(): string {
     '.SH NAME\ncoldsnap \\- move Amazon EBS snapshots to and from files and block devices\n',
     `.SH SYNOPSIS\n${model.commands.map(synopsis).join('\n.br\n')}\n`,
     `.SH DESCRIPTION\n${roff(model.description)}\n.PP\n`,
-    'The result goes to standard output, and everything else to standard error.\n',
+    'The result is printed on standard output, everything else on standard error.\n',
     '.SH COMMANDS\n',
     ...model.commands.map(describeCommand),
-    '.SH GLOBAL OPTIONS\nThey may stand before or after the command.\n',
+    '.SH GLOBAL OPTIONS\nThey are accepted before and after the command.\n',
     ...model.globalOptions.map(describeOption),
     '.SH EXIT STATUS\n',
     terms(exitCodes.map(({ exitCode, meaning }) => [String(exitCode), meaning])),

@@ -159,7 +159,7 @@ describe('a process', { concurrency: 4 }, () => {
     assert.match(running.stderr, /coldsnap: internal error: Error: a bug\n {2}This is a bug/);
   });
 
-  test("prints warnings of Node only with --verbose", async () => {
+  test('prints warnings of Node only with --verbose', async () => {
     const normal = new Running(line, 'warn');
     await normal.end();
     assert.doesNotMatch(normal.stderr, /deprecated/);

@@ -41,7 +41,7 @@ test('access key IDs are redacted', () => {
   assert.equal(redact('key AKIAIOSFODNN7EXAMPLE is unknown'), 'key [redacted] is unknown');
 });
 
-test("secrets of the environment are redacted everywhere", () => {
+test('secrets of the environment are redacted everywhere', () => {
   const env = { AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMI/K7MDENG', AWS_SESSION_TOKEN: 'FwoGZXIvYXdzEBY' };
   assert.equal(redact('a wJalrXUtnFEMI/K7MDENG b FwoGZXIvYXdzEBY', env), 'a [redacted] b [redacted]');
 });
