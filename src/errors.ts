@@ -1,23 +1,24 @@
 /**
- * The identity of every failure. A failure carries its facts as data (operation, block, request ID), so that the
- * command line, `--json` and library callers can each say it in their own way.
+ * The one error class of the library. Its fields (operation, block, request ID) let the command line, `--json` and
+ * library callers each present a failure in their own way.
  */
+import type { ErrorCode, SystemErrorCode } from './error-codes.ts';
 
 /**
- * What a failure means for the run; decides whether it is retried, and which exit code it gets.
+ * The kind of a failure. It decides whether the request is retried and which exit code the command returns.
  *
- * - `transient`: may go away by itself (5xx, broken connection, short body)
+ * - `transient`: may succeed when retried (5xx, broken connection, short body)
  * - `throttle`: the service asks for a lower rate
- * - `expired-credentials`: worth one refresh
- * - `expired-block-token`, `expired-page-token`: list again from there
- * - `not-yet-visible`: eventual consistency; retried for a bounded time
- * - `integrity`: the data received are not what their checksum says
- * - `permanent`: the service has refused; asking again gets the same answer
+ * - `expired-credentials`: credentials are refreshed once
+ * - `expired-block-token`, `expired-page-token`: the list is requested again from there
+ * - `not-yet-visible`: eventual consistency; retried for a limited time
+ * - `integrity`: data do not match their checksum
+ * - `permanent`: the service rejected the request; retrying does not help
  * - `config`: region, credentials, permissions or endpoint are wrong
- * - `usage`: the arguments are wrong
- * - `refused`: going on would destroy something; nothing was touched
+ * - `usage`: an argument is invalid
+ * - `refused`: continuing would destroy data; nothing was changed
  * - `local`: a system call on this machine failed (disk full, I/O error)
- * - `gave-up`: a retryable failure outlasted the retry time
+ * - `gave-up`: a retryable failure lasted longer than the retry time
  * - `aborted`: the caller's AbortSignal fired
  */
 export type ErrorClass =
@@ -36,9 +37,9 @@ export type ErrorClass =
   | 'gave-up'
   | 'aborted';
 
-/** Facts about a failure, all optional: where it happened and what to do next. */
+/** Where a failure happened and how to resolve it; all optional. */
 export interface ErrorDetails {
-  /** One sentence that says what to do next. */
+  /** One sentence that says what to do. */
   hint?: string | undefined;
   /** EBS or EC2 operation, for example `GetSnapshotBlock`. */
   operation?: string | undefined;
@@ -47,17 +48,17 @@ export interface ErrorDetails {
   block?: number | undefined;
   /** The service's `x-amzn-RequestId`, for a support case. */
   requestId?: string | undefined;
-  /** HTTP status of the reply, when there was one. */
+  /** HTTP status of the reply, if there was one. */
   httpStatus?: number | undefined;
   /** File or device the failure is about. */
   path?: string | undefined;
   cause?: unknown;
 }
 
-/** Every error that the library throws on purpose. */
+/** Every error that the library throws intentionally. */
 export class ColdsnapError extends Error {
-  /** Stable identifier, for example `TARGET_TOO_SMALL`; errno names (`ENOSPC`) for failed system calls. */
-  readonly code: string;
+  /** Stable identifier, for example `TARGET_TOO_SMALL`; docs/errors.md lists them. An errno name for a failed system call. */
+  readonly code: ErrorCode | SystemErrorCode;
   readonly class: ErrorClass;
   readonly hint: string | undefined;
   readonly operation: string | undefined;
@@ -67,7 +68,12 @@ export class ColdsnapError extends Error {
   readonly httpStatus: number | undefined;
   readonly path: string | undefined;
 
-  constructor(errorClass: ErrorClass, code: string, message: string, details: ErrorDetails = {}) {
+  constructor(
+    errorClass: ErrorClass,
+    code: ErrorCode | SystemErrorCode,
+    message: string,
+    details: ErrorDetails = {},
+  ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'ColdsnapError';
     this.class = errorClass;
@@ -81,7 +87,7 @@ export class ColdsnapError extends Error {
     this.path = details.path;
   }
 
-  /** The same failure, judged anew: other class, and another sentence where the old one no longer fits. */
+  /** A copy with another class and, optionally, another message. */
   reclassified(
     errorClass: ErrorClass,
     message: string = this.message,
@@ -90,7 +96,7 @@ export class ColdsnapError extends Error {
     return new ColdsnapError(errorClass, this.code, message, { ...this, cause });
   }
 
-  /** Whether the same request may succeed when it is made again. */
+  /** Whether the same request may succeed when retried. */
   get retryable(): boolean {
     return retryableClasses.has(this.class);
   }

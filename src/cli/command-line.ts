@@ -1,4 +1,4 @@
-/** Prints a command line so that it can be pasted into a shell and means the same again. */
+/** Prints command lines so that they can be pasted into a shell. */
 
 /** Characters that no POSIX shell, nor zsh, treats specially anywhere in a word. */
 const plainWord = /^[\w@%+:,./-][\w@%+=:,./-]*$/;
@@ -7,8 +7,8 @@ const plainWord = /^[\w@%+:,./-][\w@%+=:,./-]*$/;
 export function shellQuote(argument: string): string {
   if (plainWord.test(argument)) return argument;
   if (argument === '') return "''";
-  // A single quote cannot stand within single quotes, and fish alone reads a backslash there as an escape:
-  // both stand outside of them, in their own double quotes or backslash.
+  // Single quotes cannot contain a single quote, and fish treats a backslash inside them as an escape.
+  // Both go outside, in double quotes or after a backslash.
   return argument
     .split(/(['\\]+)/)
     .filter((part) => part !== '')
@@ -18,21 +18,23 @@ export function shellQuote(argument: string): string {
     .join('');
 }
 
-/**
- * Options as words of a command line: `{ timeoutMs: 1500, desiredStatus: 'error' }` is `--timeout 1.5s --desired-status
- * error`.
- */
-export function optionWords(options: object): string[] {
-  return Object.entries(options).flatMap(([name, value]) => {
-    const words = name.replace(/Ms$/, '').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    return [`--${words}`, name.endsWith('Ms') ? `${value / 1000}s` : String(value)];
+/** The flag of each option; `ms` after the flag of a time in milliseconds. */
+export type FlagNames<Options> = {
+  readonly [Name in keyof Options]-?: readonly [flag: `--${string}`, unit?: 'ms'];
+};
+
+/** Options as words of a command line: `['--timeout', '1.5s', '--desired-status', 'error']`. */
+export function optionWords<Options extends object>(options: Options, flags: FlagNames<Options>): string[] {
+  const names = Object.keys(flags) as (keyof Options)[];
+  return names.flatMap((name) => {
+    const [flag, unit] = flags[name];
+    const value = options[name];
+    if (value === undefined) return [];
+    return [flag, unit === 'ms' ? `${Number(value) / 1000}s` : String(value)];
   });
 }
 
-/**
- * The command line that does the rest of an interrupted run: the same one, but without `--fresh`, which would throw
- * away what was done.
- */
+/** The command line that resumes an interrupted run: the same one without `--fresh`, which would start over. */
 export function runAgainLine(argv: readonly string[]): string {
   const end = argv.indexOf('--');
   const words = argv.filter((word, index) => word !== '--fresh' || (end !== -1 && index > end));

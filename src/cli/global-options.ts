@@ -1,8 +1,9 @@
-/** The options that every command knows. They may stand before or after the command; the later one wins. */
+/** The options of every command. They go before or after the command; the last one wins. */
 import { type Command, Option } from 'commander';
-import { ColdsnapError } from '../errors.ts';
 import { version } from '../version.ts';
-import type { Io, ProgressMode, Settings } from './io.ts';
+import type { FlagNames } from './command-line.ts';
+import type { Io, ProgressMode, ServiceSettings, Settings } from './io.ts';
+import { optionsExclude } from './messages.ts';
 import { duration, endpointUrl, nonEmpty } from './values.ts';
 
 interface GlobalFlags {
@@ -23,24 +24,31 @@ interface GlobalFlags {
 
 export const globalHeading = 'Global options:';
 
-/** Adds the global options and `--help`; called on the program and on each command, after the command's own. */
+export const serviceFlags: FlagNames<ServiceSettings> = {
+  region: ['--region'],
+  profile: ['--profile'],
+  endpoint: ['--endpoint'],
+  ebsEndpoint: ['--ebs-endpoint'],
+  ec2Endpoint: ['--ec2-endpoint'],
+  retryForMs: ['--retry-for', 'ms'],
+};
+
+/** Adds the global options and `--help` to the program or, after its own options, to a command. */
 export function addGlobalOptions(command: Command): Command {
   const options = [
-    new Option(
-      '--region <region>',
-      'AWS region, instead of the one from the environment or profile',
-    ).argParser(nonEmpty),
+    new Option('--region <region>', 'AWS region (default: from the environment or profile)').argParser(
+      nonEmpty,
+    ),
     new Option('--profile <profile>', 'profile in the AWS configuration files').argParser(nonEmpty),
     new Option('--endpoint <url>', 'endpoint for all AWS services').argParser(endpointUrl),
     new Option('--ebs-endpoint <url>', 'endpoint for the EBS direct APIs').argParser(endpointUrl),
     new Option('--ec2-endpoint <url>', 'endpoint for EC2').argParser(endpointUrl),
     new Option(
       '--retry-for <time>',
-      'keep retrying for so long without progress, such as 90s or 10m (default: 10m)',
+      'retry until nothing has succeeded for this time, such as 90s (default: 10m)',
     ).argParser(duration),
-    new Option('--verbose', 'say more: every retry, and the stack of an error'),
-    new Option('--quiet', 'print nothing but errors and the result'),
-    // In the tools of this name before, --no-progress was the only one of these two.
+    new Option('--verbose', 'print every retry, and the stack of an error'),
+    new Option('--quiet', 'print only errors and the result'),
     new Option('--progress <mode>', 'how to show progress (default: auto)').choices([
       'auto',
       'tty',
@@ -49,7 +57,7 @@ export function addGlobalOptions(command: Command): Command {
       'none',
     ]),
     new Option('--no-progress', 'show no progress').default(undefined),
-    new Option('--no-color', 'use no colors (also: the variable NO_COLOR)').default(undefined),
+    new Option('--no-color', 'use no colors (also set by NO_COLOR)').default(undefined),
     new Option('--json', 'print the result and errors as JSON'),
   ];
   for (const option of options) command.addOption(option.helpGroup(globalHeading));
@@ -61,12 +69,12 @@ export function addGlobalOptions(command: Command): Command {
 
 /**
  * Reads the global options from the program and from the command.
- * @throws ColdsnapError class `usage` when two of them contradict each other
+ * @throws ColdsnapError class `usage` when two of them exclude each other
  */
 export function readSettings(program: Command, command: Command, env: Io['env']): Settings {
   const given = { ...program.opts<GlobalFlags>(), ...definedOnly(command.opts<GlobalFlags>()) };
   if (given.quiet && given.verbose) {
-    throw new ColdsnapError('usage', 'CONFLICTING_OPTIONS', '--quiet and --verbose contradict each other');
+    throw optionsExclude('--quiet', '--verbose');
   }
   const { region, profile, endpoint, ebsEndpoint, ec2Endpoint, retryFor: retryForMs } = given;
   return {
@@ -80,7 +88,7 @@ export function readSettings(program: Command, command: Command, env: Io['env'])
 
 type Defined<T> = { [Key in keyof T]?: Exclude<T[Key], undefined> };
 
-/** A copy without the properties that are undefined, as `exactOptionalPropertyTypes` wants options to be. */
+/** A copy without undefined properties. */
 export function definedOnly<T extends object>(options: T): Defined<T> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Defined<T>;
 }

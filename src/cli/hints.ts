@@ -1,29 +1,24 @@
-/**
- * Hints that name a flag of the command line, by error code. The library knows no flags: its own hints say what to do in
- * general, and these take their place here.
- */
+/** Hints that name flags of the command line. They replace the library's hints, which name none. */
+import type { ErrorCode, SystemErrorCode } from '../error-codes.ts';
 import type { ColdsnapError } from '../errors.ts';
 
-type Hint = string | ((error: ColdsnapError) => string);
-
-const hints: Readonly<Record<string, Hint>> = {
+const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, string>>> = {
   DEVICE_IN_USE: 'Unmount or release it first; --force does not override this.',
   ENDPOINT_UNREACHABLE: 'Check --region, --endpoint and the network.',
   NO_CREDENTIALS:
     'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile with --profile, or attach an instance role.',
   NO_REGION: 'Set it with --region, AWS_REGION or in the profile.',
-  OMIT_WITH_ENCRYPTION: 'Drop --omit-zero-blocks; --detect-holes skips only what was never written.',
+  OMIT_WITH_ENCRYPTION: 'Drop --omit-zero-blocks; --detect-holes skips only ranges that were never written.',
   OMIT_WITH_PARENT: 'Drop --omit-zero-blocks.',
   RESUME_MISMATCH: 'Start over with --fresh.',
-  SOURCE_BUSY: 'Wait for it to end, or give this upload its own journal with --checkpoint-file.',
+  SOURCE_BUSY: 'Wait until it ends, or use another journal with --checkpoint-file.',
   SOURCE_SIZE_UNKNOWN: 'Set the size of the volume with --volume-size.',
   SOURCE_TOO_LONG: 'Set a larger --volume-size.',
-  TARGET_EXISTS: 'Choose another name, or overwrite it with --force.',
-  TARGET_NOT_BLANK: 'Check that it is the right device; --force overwrites it.',
+  TARGET_EXISTS: 'Choose another name, or add --force to overwrite it.',
+  TARGET_NOT_BLANK: 'Check that it is the right device; add --force to overwrite it.',
 };
 
-/** The hint to print for an error: the one that names flags, else the library's own. */
+/** The hint to print for an error. */
 export function hintFor(error: ColdsnapError): string | undefined {
-  const hint = Object.hasOwn(hints, error.code) ? hints[error.code] : undefined;
-  return typeof hint === 'function' ? hint(error) : (hint ?? error.hint);
+  return hints[error.code] ?? error.hint;
 }

@@ -1,26 +1,14 @@
-/** Everything a command touches besides its options; tests hand in their own. */
+/** Everything a command uses besides its options; tests pass their own. */
 import type { Writable } from 'node:stream';
 import type { EmulatorOptions } from '../emulator/options.ts';
-import type {
-  ClientOptions,
-  DeletePendingOptions,
-  DeletePendingResult,
-  DownloadOptions,
-  DownloadResult,
-  PendingSnapshot,
-  ServiceOptions,
-  UploadOptions,
-  UploadResult,
-  WaitOptions,
-  WaitResult,
-} from '../transfer/options.ts';
+import type { ClientOptions } from '../transfer/options.ts';
 
 /** An output stream that may be a terminal. */
 export type TerminalStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
 
-/** Time, injected so that tests need not wait. None of its timers keeps the process alive. */
+/** Time, injected so that tests need not wait. Its timers do not keep the process alive. */
 export interface Clock {
-  /** Milliseconds since an arbitrary moment; never runs backwards. */
+  /** Monotonic time in milliseconds. */
   now(): number;
   /** Calls back every `ms` milliseconds until the returned function is called. */
   every(ms: number, callback: () => void): () => void;
@@ -28,24 +16,18 @@ export interface Clock {
   after(ms: number, callback: () => void): () => void;
 }
 
-/** Where signals come from: `process` outside of tests. */
+/** The source of signals: `process`, except in tests. */
 export interface SignalSource {
   on(signal: NodeJS.Signals, listener: () => void): unknown;
   off(signal: NodeJS.Signals, listener: () => void): unknown;
 }
 
-/** The part of the library that commands call. */
-export interface Library {
-  downloadSnapshot(options: DownloadOptions): Promise<DownloadResult>;
-  uploadSnapshot(options: UploadOptions): Promise<UploadResult>;
-  waitForSnapshot(options: WaitOptions): Promise<WaitResult>;
-  listPendingSnapshots(options?: ClientOptions): Promise<PendingSnapshot[]>;
-  deletePendingSnapshots(options?: DeletePendingOptions): Promise<DeletePendingResult>;
-}
+/** The functions of the library. */
+export type Library = Omit<typeof import('../index.ts'), 'ColdsnapError'>;
 
-/** A running emulator, as far as the command needs it. */
+/** The part of a running emulator that the command uses. */
 export interface RunningEmulator {
-  /** Base URL, to be given as `--endpoint`. */
+  /** Base URL, for `--endpoint`. */
   readonly url: string;
   close(): Promise<void>;
 }
@@ -56,18 +38,24 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly signals: SignalSource;
-  /** Ends the process at once by this signal, whatever is still going on. */
+  /** Ends the process by this signal without waiting for anything. */
   endBy(signal: NodeJS.Signals): void;
-  /** Loads the library, and the SDK with it; called only once a command really runs. */
+  /** Loads the library and with it the SDK; called only when a command runs. */
   library(): Promise<Library>;
   startEmulator(options: EmulatorOptions): Promise<RunningEmulator>;
 }
 
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'json' | 'none';
 
-/** What the global options say. */
+/** The library's options that are global options of the command line. */
+export type ServiceSettings = Pick<
+  ClientOptions,
+  'region' | 'profile' | 'endpoint' | 'ebsEndpoint' | 'ec2Endpoint' | 'retryForMs'
+>;
+
+/** The parsed global options. */
 export interface Settings {
-  readonly service: ServiceOptions;
+  readonly service: ServiceSettings;
   readonly verbosity: 'quiet' | 'normal' | 'verbose';
   readonly progress: ProgressMode;
   readonly color: boolean;
@@ -75,9 +63,9 @@ export interface Settings {
   readonly json: boolean;
 }
 
-/** What a command's runner gets: the outside world and the global options. */
+/** The environment of a running command, with the global options. */
 export interface CommandIo extends Io {
   readonly settings: Settings;
-  /** The command line that does the rest of an interrupted run, quoted for a shell. Changes when another one does. */
+  /** The command line that resumes an interrupted run, quoted for a shell. An upload that waits replaces it. */
   runAgain: string;
 }

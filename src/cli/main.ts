@@ -1,23 +1,23 @@
-/** The process: its arguments, its streams, its exit code. */
+/** The entry point: arguments, streams and exit code of the process. */
 import { version } from '../version.ts';
 import type { Io } from './io.ts';
 import { processIo } from './process-io.ts';
 
-/** Runs this process's command line, and returns the exit code. Tests hand in another `io`. */
+/** Runs the command line of this process and returns the exit code. Tests pass another `io`. */
 export async function main(io: Io = processIo()): Promise<number> {
   const argv = process.argv.slice(2);
-  // Should nothing be left to wait for before the run has ended, the process must not end as if it had succeeded.
+  // If the event loop runs dry before the command ends, the process must not exit with 0.
   process.exitCode = 1;
-  // Who writes is told of a closed pipe by its callback; without a listener the process would die of it.
+  // Writers learn of a closed pipe from their callback; without a listener the process would crash.
   process.stdout.on('error', () => {});
   process.stderr.on('error', () => {});
-  // Warnings of Node and of the SDK (deprecations, support periods) are for developers.
+  // Warnings from Node and the SDK, such as deprecations, are for developers.
   if (!argv.includes('--verbose')) process.removeAllListeners('warning');
   process.on('uncaughtException', (error) => {
     void failUnexpectedly(argv, io, error).then((exitCode) => process.exit(exitCode));
   });
 
-  // Asked by scripts and packages, often many times: answered without loading anything.
+  // Scripts call this often: answer without loading anything.
   if (argv.length === 1 && argv[0] === '--version') {
     process.stdout.write(`${version}\n`);
     return 0;
@@ -26,7 +26,7 @@ export async function main(io: Io = processIo()): Promise<number> {
   return run(argv, io);
 }
 
-/** Reports an error that was thrown where nobody waits for it. Never rejects. */
+/** Reports an uncaught error. Never rejects. */
 async function failUnexpectedly(argv: readonly string[], io: Io, error: unknown): Promise<number> {
   try {
     const [{ guessSettings }, { reportError }] = await Promise.all([

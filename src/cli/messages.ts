@@ -1,137 +1,185 @@
-/** Errors as sentences: one that says what failed and where, one that says what to do. */
-import { getSystemErrorMap } from 'node:util';
+/** Every sentence that the command line prints, except help texts, which are defined with their options. */
 import { ColdsnapError } from '../errors.ts';
-import { sanitize } from '../text.ts';
-import { exitCodeOf } from './exit-codes.ts';
-import { hintFor } from './hints.ts';
+import type { TransferEvent, TransferPhase, TransferProgress } from '../transfer/events.ts';
+import type { WaitResult } from '../transfer/options.ts';
+import { formatBytes, formatCount, formatDuration, formatRate } from './progress/format.ts';
 
-export interface RenderedError {
-  /** What failed and where. */
-  readonly message: string;
-  /** What to do, if anything is known to help. */
-  readonly hint?: string | undefined;
-}
+// Usage errors
 
-/** A failed system call as Node reports it. */
-interface SystemError extends Error {
-  code: string;
-  syscall: string;
-  errno?: number;
-  path?: string;
-}
+export const optionsExclude = (one: string, other: string) =>
+  new ColdsnapError('usage', 'CONFLICTING_OPTIONS', `${one} and ${other} cannot be used together`);
 
-function isSystemError(error: unknown): error is SystemError {
-  const candidate = error as Partial<SystemError> | null;
-  return (
-    error instanceof Error && typeof candidate?.code === 'string' && typeof candidate.syscall === 'string'
-  );
-}
+export const optionRequires = (given: string, required: string) =>
+  new ColdsnapError('usage', 'CONFLICTING_OPTIONS', `${given} cannot be used without ${required}`);
 
-const hints: Readonly<Record<string, string>> = {
-  ENOSPC: 'Free some space there, or choose another place, and run it again.',
-  EDQUOT: 'Free some of your disk quota, or choose another place, and run it again.',
-  EACCES: 'Check the permissions; a block device usually needs root.',
-  EPERM: 'Check the permissions; a block device usually needs root.',
-  EROFS: 'The file system is mounted read-only.',
-  EIO: 'The disk reported an error; the kernel log (dmesg) says more.',
-  EMFILE: 'Raise the limit on open files (ulimit -n), or lower --workers.',
-  ENFILE: 'The machine has run out of open files.',
-  ENOMEM: 'The machine has run out of memory; lower --workers.',
-  ECONNREFUSED: 'Nothing listens there: check the endpoint.',
-  ENOTFOUND: 'Check the region, the endpoint and the name servers.',
-  EADDRINUSE: 'Another program has that port: choose one with --port.',
+export const argumentsSwapped = (snapshotId: string, target: string) =>
+  new ColdsnapError('usage', 'ARGUMENTS_SWAPPED', 'the snapshot ID must come before the target', {
+    hint: `Did you mean: coldsnap download ${snapshotId} ${target}`,
+  });
+
+export const volumeSizeNeeded = () =>
+  new ColdsnapError('usage', 'VOLUME_SIZE_NEEDED', 'the size of an image from stdin is unknown', {
+    hint: 'Set the size of the volume in GiB with --volume-size.',
+  });
+
+export const stdoutIsTerminal = () =>
+  new ColdsnapError('refused', 'STDOUT_IS_TERMINAL', 'stdout is a terminal; a disk image would garble it', {
+    hint: 'Redirect stdout to a file or a pipe.',
+  });
+
+export const usageHint = (command: string | undefined) =>
+  `Run 'coldsnap ${command === undefined ? '' : `${command} `}--help' for usage.`;
+
+// Values of options: completes "argument '…' is invalid: "
+
+export const expectWholeNumber = (min: number, max: number) =>
+  max === Number.MAX_SAFE_INTEGER
+    ? `Give a whole number of at least ${min}.`
+    : `Give a whole number from ${min} to ${max}.`;
+
+export const values = {
+  duration: 'Give a time such as 30s, 10m or 2h, of at most 24 days.',
+  rate: 'Give a number of MiB per second above 0, such as 50 or 2.5.',
+  url: 'Give a URL such as https://ebs.us-east-1.amazonaws.com.',
+  endpointParts: 'An endpoint has no user name, query or fragment.',
+  tag: 'Give a tag as Key=name,Value=text or as name=text.',
+  tagKey: 'A tag needs a key.',
+  empty: 'It is empty.',
+} as const;
+
+export const duplicateTag = (key: string) => `The tag '${key}' is given twice.`;
+
+// Signals
+
+export const stopping = (signal: string) =>
+  `stopping (${signal}): cancelling requests in flight; press Ctrl-C again to exit now`;
+
+export const stoppedBy = (signal: string) => `stopped by ${signal}`;
+
+export const exitOnSecondSignal = (signal: string) => `exiting on a second signal (${signal})`;
+
+export const exitAfterTimeout = (signal: string, ms: number) =>
+  `did not stop within ${ms / 1000} s of ${signal}; exiting`;
+
+// Progress
+
+export const phases: Readonly<Record<TransferPhase, string>> = {
+  committing: 'flushing the target',
+  completing: 'completing the snapshot',
+  waiting: 'waiting for the snapshot',
 };
 
-const verbs: Readonly<Record<string, string>> = {
-  open: 'open',
-  read: 'read',
-  pread: 'read',
-  write: 'write',
-  pwrite: 'write',
-  fsync: 'store',
-  fdatasync: 'store',
-  stat: 'look at',
-  lstat: 'look at',
-  scandir: 'read',
-  unlink: 'remove',
-  mkdir: 'create',
-  connect: 'connect to',
-  listen: 'listen on',
+export const snapshotCreated = (snapshotId: string) => `created snapshot ${snapshotId}`;
+
+export const warning = (message: string) => `warning: ${message}`;
+
+export const waitingForService = 'waiting for the service';
+
+export const noProgress = (ms: number, reason: string) => `no progress for ${formatDuration(ms)}; ${reason}`;
+
+export const snapshotState = (snapshotId: string, state: string, percent?: number) =>
+  `${snapshotId} is in state "${state}"${percent === undefined ? '' : ` (${percent} %)`}`;
+
+/** `12.0 GiB of 100.0 GiB (12 %), 385.2 MiB/s, about 4 min 0 s left`. */
+export function amounts(
+  { bytesDone, bytesTotal }: TransferProgress,
+  percent: number,
+  bytesPerSecond: number,
+  etaSeconds: number | undefined,
+): string {
+  const done = `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)} (${percent} %)`;
+  const eta = etaSeconds === undefined ? '' : `, about ${formatDuration(etaSeconds * 1000)} left`;
+  return `${done}, ${formatRate(bytesPerSecond)}${eta}`;
+}
+
+export const nothingTransferred = 'nothing transferred yet';
+
+export const retryCount = (count: number) => formatCount(count, 'retry', 'retries');
+
+export const throttleCount = (count: number) => formatCount(count, 'throttle', 'throttles');
+
+export const lowerRate = (requestsPerSecond: number) =>
+  `now at most ${formatCount(Math.floor(requestsPerSecond), 'request', 'requests')}/s`;
+
+export const slowLine = (requestsInFlight: number) => `slow line: at most ${requestsInFlight} in flight`;
+
+/** `GetSnapshotBlock of block 17 failed in the service (HTTP 500); retrying in 4.0 s (attempt 3)`. */
+export function describeRetry(event: Extract<TransferEvent, { type: 'retry' }>): string {
+  const { operation, block, message, attempt, delayMs } = event;
+  const request = block === undefined ? operation : `${operation} of block ${block}`;
+  const failure = message.includes(operation) ? message : `${request} failed: ${message}`;
+  return `${failure}; retrying in ${formatDuration(delayMs)} (attempt ${attempt + 1})`;
+}
+
+/** `downloading snap-1 to disk.img: 8.0 GiB in blocks of 512.0 KiB, resuming, 1.0 GiB already done`. */
+export function describeStart(event: Extract<TransferEvent, { type: 'start' }>): string {
+  const { operation, snapshotId, path, volumeSize, blockSize, bytesResumed } = event;
+  const transfer =
+    operation === 'download'
+      ? `downloading ${snapshotId ?? 'a snapshot'} to ${targetName(path)}`
+      : `uploading ${sourceName(path)} to ${snapshotId ?? 'a new snapshot'}`;
+  const resumed = bytesResumed > 0 ? `, resuming, ${formatBytes(bytesResumed)} already done` : '';
+  return `${transfer}: ${formatBytes(volumeSize)} in blocks of ${formatBytes(blockSize)}${resumed}`;
+}
+
+// Titles and results
+
+export const targetName = (path: string) => (path === '-' ? 'stdout' : path);
+
+export const sourceName = (path: string) => (path === '-' ? 'stdin' : path);
+
+export const downloadTitle = (snapshotId: string, target: string) => `${snapshotId} to ${targetName(target)}`;
+
+export const uploadTitle = (source: string) => `${sourceName(source)} to a new snapshot`;
+
+export const waitTitle = (snapshotId: string) => `waiting for ${snapshotId}`;
+
+export const pendingTitle = 'looking for incomplete uploads';
+
+/** `downloaded snap-1 to disk.img: 8.0 GiB (8589934592 bytes) in 16 s, 7.0 GiB transferred at …`. */
+export function describeResult(
+  operation: 'download' | 'upload',
+  path: string,
+  result: TransferProgress & { snapshotId: string; volumeSize: number },
+  bytesPerSecond: number,
+): string {
+  const { snapshotId, volumeSize, bytesTransferred, bytesZero, bytesResumed, throttles } = result;
+  const transfer =
+    operation === 'download'
+      ? `downloaded ${snapshotId} to ${targetName(path)}`
+      : `uploaded ${sourceName(path)} to ${snapshotId}`;
+  const parts = [
+    `${formatBytes(volumeSize)} (${volumeSize} bytes) in ${formatDuration(result.elapsedMs)}`,
+    `${formatBytes(bytesTransferred)} transferred at ${formatRate(bytesPerSecond)}`,
+    retryCount(result.retries),
+  ];
+  if (throttles > 0) parts.push(throttleCount(throttles));
+  parts.push(`${formatBytes(bytesZero)} of zeros skipped`);
+  if (bytesResumed > 0) parts.push(`${formatBytes(bytesResumed)} already done`);
+  return `${transfer}: ${parts.join(', ')}`;
+}
+
+export const describeWait = ({ snapshotId, status, elapsedMs }: WaitResult) =>
+  `${snapshotState(snapshotId, status)} after ${formatDuration(elapsedMs)}`;
+
+export const pendingFound = (count: number) => `found: ${count}`;
+
+export const pendingDeleted = (deleted: number, kept: number) => `deleted: ${deleted}, kept: ${kept}`;
+
+export const pendingKept =
+  'kept, because an upload may be running (to delete one anyway, name it or add --force):';
+
+export const shardsUnused: Extract<TransferEvent, { type: 'warning' }> = {
+  type: 'warning',
+  code: 'CLIENT_SHARDS',
+  message: '--client-shards has no effect: one client serves any number of workers',
 };
 
-function describeSystemError(error: SystemError): RenderedError {
-  const reason = getSystemErrorMap().get(error.errno ?? 0)?.[1] ?? error.code;
-  const { address, port } = error as { address?: string; port?: number };
-  const where =
-    error.path ?? (address === undefined ? '' : port === undefined ? address : `${address}:${port}`);
-  const verb = verbs[error.syscall] ?? error.syscall;
-  return { message: `cannot ${verb}${where === '' ? '' : ` ${where}`}: ${reason}`, hint: hints[error.code] };
-}
+// Errors
 
-/** Adds where it happened, as far as the sentence itself does not say so. */
-function describeOwnError(error: ColdsnapError): RenderedError {
-  const facts: string[] = [];
-  const add = (known: string | number | undefined, text: string) => {
-    if (known !== undefined && !error.message.includes(String(known))) facts.push(text);
-  };
-  add(error.operation, `${error.operation}`);
-  add(error.snapshotId, `${error.snapshotId}`);
-  if (error.block !== undefined && !new RegExp(`\\bblock ${error.block}\\b`).test(error.message)) {
-    facts.push(`block ${error.block}`);
-  }
-  // A sentence about stdin or stdout calls it so.
-  if (error.path !== '-') add(error.path, `${error.path}`);
-  add(error.requestId, `request ID ${error.requestId}`);
-  const where = facts.length === 0 ? '' : ` (${facts.join(', ')})`;
-  return {
-    message: `${error.message.replace(/\.$/, '')}${where}`,
-    hint: hintFor(error) ?? hints[error.code],
-  };
-}
+export const runAgain = (command: string) => `run it again: ${command}`;
 
-/** The sentences for anything that was thrown. */
-export function renderError(error: unknown): RenderedError {
-  if (error instanceof ColdsnapError) return describeOwnError(error);
-  if (isSystemError(error)) return describeSystemError(error);
-  const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return {
-    message: `internal error: ${what}`,
-    hint: 'This is a bug in coldsnap: please report it, with the output of the same command and --verbose.',
-  };
-}
+export const internalError = (error: string) => `internal error: ${error}`;
 
-/** Messages in stacks can be the service's, whole pages of HTML. */
-const MAX_LINE = 2_000;
-
-/** The stack of the error and of everything that caused it, for `--verbose`. */
-export function stackLines(error: unknown): string[] {
-  const lines: string[] = [];
-  const seen = new Set<unknown>();
-  for (let cause: unknown = error; cause instanceof Error && !seen.has(cause); cause = cause.cause) {
-    const stack = (cause.stack ?? `${cause.name}: ${cause.message}`).split('\n');
-    const said = stack.map((line) => sanitize(line, MAX_LINE));
-    lines.push(...said.map((line, index) => (index === 0 && seen.size > 0 ? `caused by ${line}` : line)));
-    seen.add(cause);
-  }
-  return lines;
-}
-
-/** An error as `--json` prints it, on the last line of stderr. */
-export function errorObject(error: unknown, runAgain: string | undefined): object {
-  const { message, hint } = renderError(error);
-  const own = error instanceof ColdsnapError ? error : undefined;
-  const code = (error as { code?: unknown } | null)?.code;
-  return {
-    type: 'error',
-    code: typeof code === 'string' ? code : 'INTERNAL',
-    class: own?.class,
-    exitCode: exitCodeOf(error),
-    message,
-    hint,
-    operation: own?.operation,
-    snapshotId: own?.snapshotId,
-    block: own?.block,
-    requestId: own?.requestId,
-    runAgain,
-  };
-}
+export const reportBug =
+  'This is a bug in coldsnap: please report it, with the output of the same command and --verbose.';

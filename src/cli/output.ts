@@ -1,22 +1,22 @@
-/** The only way out for text: results to stdout, everything else to stderr, and nothing unredacted on the latter. */
+/** All output goes through here: results to stdout; everything else, redacted, to stderr. */
 import type { Io } from './io.ts';
 import { redact } from './redact.ts';
 
 type Streams = Pick<Io, 'stdout' | 'stderr' | 'env'>;
 
-/** Prints text on stdout and waits until it is out. Rejects with EPIPE when nobody reads any more. */
+/** Prints text on stdout and waits until it is written. Rejects with EPIPE if the reader closed it. */
 export async function printResult(io: Streams, text: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     io.stdout.write(text, (error) => (error ? reject(error) : resolve()));
   });
 }
 
-/** Prints one line on stderr. A stderr that nobody reads is no reason to stop, so errors are left to the stream. */
+/** Prints one line on stderr. A closed stderr does not stop the command, so write errors are ignored. */
 export function printLine(io: Streams, line: string): void {
   io.stderr.write(`${redact(line, io.env)}\n`);
 }
 
-/** Prints one JSON object as a line on stderr. Strings are redacted one by one: the line stays valid JSON. */
+/** Prints a JSON object as a line on stderr. Redacts each string by itself, so that the line stays valid JSON. */
 export function printJsonLine(io: Streams, object: object): void {
   const line = JSON.stringify(object, (_key, value: unknown) =>
     typeof value === 'string' ? redact(value, io.env) : value,

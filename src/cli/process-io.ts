@@ -1,4 +1,4 @@
-/** The real world, as the commands see it. */
+/** The environment of a command in a real process. */
 import { exitCodeOfSignal } from './exit-codes.ts';
 import type { Clock, Io } from './io.ts';
 
@@ -22,17 +22,17 @@ export function processIo(): Io {
     clock,
     signals: process,
     endBy(signal) {
-      // process.exit() waits for all that the addon's threads were given: on a slow disk, for minutes. A shell sees the
-      // same exit code either way.
+      // process.exit() waits for queued work of the addon's threads, on a slow disk for minutes. A shell reports the
+      // same exit code for a signal.
       process.removeAllListeners(signal);
       process.kill(process.pid, signal);
-      // The first process of a container does not die by it.
+      // The first process of a container ignores the signal.
       process.exit(exitCodeOfSignal(signal));
     },
     async library() {
       const [library, { setFlagsFromString }] = await Promise.all([import('../index.ts'), import('node:v8')]);
-      // By now V8's young generation has room for all that requests in flight need. Left to itself it would grow
-      // eightfold, all for garbage: up to 18 MiB more memory, and no less processor time.
+      // V8's young generation is large enough for the requests in flight. Growing it costs up to 18 MiB and saves no
+      // CPU time.
       setFlagsFromString('--semi-space-growth-factor=1');
       return library;
     },

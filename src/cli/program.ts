@@ -1,4 +1,4 @@
-/** The whole command line as commander knows it: parsing, help, completion and the man page all come from here. */
+/** Defines the command line. Parsing, help, completion and the man page are derived from it. */
 import { Command } from 'commander';
 import { argumentTerm, type RunCommand } from './commands/command.ts';
 import { addCompletion } from './commands/completion.ts';
@@ -10,7 +10,7 @@ import { addUpload } from './commands/upload.ts';
 import { addWait } from './commands/wait.ts';
 import { addGlobalOptions } from './global-options.ts';
 
-export function buildProgram(perform: RunCommand): Command {
+export function buildProgram(runCommand: RunCommand): Command {
   const program = new Command('coldsnap')
     .description(
       'Move Amazon EBS snapshots to and from files and block devices, through the EBS direct APIs.',
@@ -22,11 +22,11 @@ export function buildProgram(perform: RunCommand): Command {
       subcommandTerm: (command) =>
         [command.name(), ...command.registeredArguments.map(argumentTerm)].join(' '),
     })
-    // Each command parses what stands after it, so that a value such as `--description --quiet` is no option.
+    // Each command parses its own words, so that the value in `--description --quiet` is not taken for an option.
     .enablePositionalOptions();
   addGlobalOptions(program);
   for (const add of [addDownload, addUpload, addWait, addPending, addEmulator, addCompletion, addHelp]) {
-    addGlobalOptions(add(program, perform));
+    addGlobalOptions(add(program, runCommand));
   }
   return program.addHelpText(
     'after',

@@ -1,6 +1,6 @@
-/** Keeps secrets out of everything that is printed. The last step before text reaches stderr. */
+/** Removes secrets from text before it is printed on stderr. */
 
-/** Longest names first, so that a longer name is not cut by a shorter one. */
+/** Longest names first, so that a shorter one does not match part of a longer one. */
 const secretNames = [
   'x-amz-security-token',
   'x-amz-credential',
@@ -18,7 +18,7 @@ const secretNames = [
   'password',
 ].join('|');
 
-/** `name: value`, `"name": "value"`, `name=value`; an authorization header's value has blanks and commas in it. */
+/** `name: value`, `"name": "value"`, `name=value`; the value of an authorization header contains blanks and commas. */
 const namedSecret = new RegExp(
   String.raw`(["']?\b(?:${secretNames})["']?\s*[:=]\s*)("[^"]*"|'[^']*'|AWS4-HMAC-SHA256[^\n]*|Bearer \S+|[^\s"',;&)}\]]+)`,
   'gi',
@@ -27,23 +27,23 @@ const queryString = /(\?)[\w.~%-]+=[^\s"'<>)]*/g;
 const userInUrl = /(\bhttps?:\/\/)[^\s/@"']+@/gi;
 const accessKeyId = /\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b/g;
 
-const mark = '[redacted]';
+const placeholder = '[redacted]';
 const secretVariables = ['AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_CONTAINER_AUTHORIZATION_TOKEN'];
 
 /**
- * Returns the text without block and page tokens, credentials, URL query strings and user names in URLs.
- * The values of the environment's secrets are taken out wherever they stand.
+ * Replaces block and page tokens, credentials, URL query strings and user names in URLs. Secrets of the environment are
+ * replaced wherever they occur.
  */
 export function redact(text: string, env: Readonly<Record<string, string | undefined>> = {}): string {
   let clean = text;
   for (const name of secretVariables) {
     const value = env[name];
-    // A very short value ("test") would turn ordinary words into marks; no real secret is that short.
-    if (value !== undefined && value.length >= 12) clean = clean.replaceAll(value, mark);
+    // A short value ("test") would match ordinary words; no real secret is that short.
+    if (value !== undefined && value.length >= 12) clean = clean.replaceAll(value, placeholder);
   }
   return clean
-    .replace(namedSecret, (_whole, name: string) => name + mark)
-    .replace(queryString, `$1${mark}`)
-    .replace(userInUrl, `$1${mark}@`)
-    .replace(accessKeyId, mark);
+    .replace(namedSecret, (_whole, name: string) => name + placeholder)
+    .replace(queryString, `$1${placeholder}`)
+    .replace(userInUrl, `$1${placeholder}@`)
+    .replace(accessKeyId, placeholder);
 }

@@ -1,24 +1,25 @@
-/** Says on stderr why a command has failed. */
+/** Prints the error of a failed command on stderr. */
 import { ColdsnapError } from '../errors.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import type { CommandIo } from './io.ts';
-import { errorObject, renderError, stackLines } from './messages.ts';
+import { runAgain as runAgainSentence } from './messages.ts';
 import { printJsonLine, printLine } from './output.ts';
+import { errorObject, renderError, stackLines } from './render-error.ts';
 
-/** Exit codes after which the same command line may do the rest. */
+/** Exit codes after which running the command again may succeed. */
 const worthRunningAgain: ReadonlySet<number> = new Set([5, 129, 130, 143]);
 
 type ReportIo = Pick<CommandIo, 'stdout' | 'stderr' | 'env' | 'settings'> & { runAgain: string | undefined };
 
-/** Prints the error as `--json` or as sentences. Returns the exit code that goes with it. */
+/** Prints the error as text or, with `--json`, as an object. Returns the exit code. */
 export function reportError(io: ReportIo, error: unknown): number {
   const exitCode = exitCodeOf(error);
   const { json, verbosity } = io.settings;
-  // Whoever closed the pipe has had enough, and knows.
+  // The reader closed the pipe on purpose.
   if ((error as { code?: unknown } | null)?.code === 'EPIPE' && verbosity !== 'verbose') return exitCode;
 
   const runAgain = worthRunningAgain.has(exitCode) ? io.runAgain : undefined;
-  // Where a wrong word or a signal was noticed in the program explains nothing.
+  // For a usage error or a signal the stack is of no help.
   const explainsItself = error instanceof ColdsnapError && ['usage', 'aborted'].includes(error.class);
   if (verbosity === 'verbose' && !explainsItself) for (const line of stackLines(error)) printLine(io, line);
   if (json) {
@@ -28,6 +29,6 @@ export function reportError(io: ReportIo, error: unknown): number {
   const { message, hint } = renderError(error);
   printLine(io, `coldsnap: ${message}`);
   if (hint !== undefined) printLine(io, `  ${hint}`);
-  if (runAgain !== undefined) printLine(io, `  run it again: ${runAgain}`);
+  if (runAgain !== undefined) printLine(io, `  ${runAgainSentence(runAgain)}`);
   return exitCode;
 }

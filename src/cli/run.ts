@@ -1,27 +1,29 @@
-/** From the words of a command line to an exit code. */
+/** Runs a command line and returns its exit code. */
 import { type Command, CommanderError } from 'commander';
+import type { ErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import { runAgainLine } from './command-line.ts';
 import type { RunCommand } from './commands/command.ts';
 import { readSettings } from './global-options.ts';
 import type { CommandIo, Io, Settings } from './io.ts';
+import { usageHint } from './messages.ts';
 import { printResult } from './output.ts';
 import { buildProgram } from './program.ts';
 
 /**
- * Runs one command line. Never rejects: whatever fails is said on stderr.
+ * Runs one command line. Never rejects: errors are printed on stderr.
  *
- * @param argv the words after the program's name
+ * @param argv the words after the name of the program
  * @returns the exit code
  */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
-  // Until the options are parsed, an error can only guess how it is wanted.
+  // A parse error is printed with the settings that can be read without parsing.
   let commandIo: CommandIo = { ...io, settings: guessSettings(argv), runAgain: runAgainLine(argv) };
-  const perform: RunCommand = async (command, runner) => {
+  const runCommand: RunCommand = async (command, runner) => {
     commandIo = { ...commandIo, settings: readSettings(program, command, io.env) };
     await runner(commandIo);
   };
-  const program = buildProgram(perform);
+  const program = buildProgram(runCommand);
   let helpText = '';
   const collect = (text: string) => {
     helpText += text;
@@ -57,14 +59,14 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   }
 }
 
-/** The settings that say how to print an error, as far as they can be told before the words are parsed. */
+/** The settings for printing an error, read without parsing. */
 export function guessSettings(argv: readonly string[]): Settings {
   const has = (flag: string) => argv.includes(flag);
   const verbosity = has('--verbose') ? 'verbose' : 'normal';
   return { service: {}, verbosity, progress: 'auto', color: false, json: has('--json') };
 }
 
-/** Where the command stands among the words, and which one it is; undefined when there is none that is known. */
+/** The command and its index in `argv`; undefined if there is none. */
 function findCommand(
   argv: readonly string[],
   program: Command,
@@ -74,7 +76,7 @@ function findCommand(
   return command && { command, index };
 }
 
-/** The index of the first word from `start` on that is neither an option nor its value; `argv.length` if none is. */
+/** The index of the first word from `start` that is neither an option nor its value; `argv.length` if there is none. */
 function nextOperand(argv: readonly string[], start: number, command: Command): number {
   let index = start;
   for (; index < argv.length && argv[index] !== '--'; index++) {
@@ -86,10 +88,7 @@ function nextOperand(argv: readonly string[], start: number, command: Command): 
   return argv.length;
 }
 
-/**
- * `coldsnap download help` asks for help, wherever the word stands before a `--`, as it always has with this tool.
- * A file of that name is `./help`.
- */
+/** coldsnap 0.12 prints help when `help` is an argument of a command. A file of that name is `./help`. */
 function helpWordAsOption(argv: readonly string[], program: Command): string[] {
   const words = [...argv];
   const found = findCommand(argv, program);
@@ -101,19 +100,26 @@ function helpWordAsOption(argv: readonly string[], program: Command): string[] {
   return words;
 }
 
-/** commander's sentence in the form of all others, with where to read on. */
+/** Our codes for commander's. */
+const parserCodes: Readonly<Record<string, ErrorCode>> = {
+  'commander.conflictingOption': 'CONFLICTING_OPTIONS',
+  'commander.excessArguments': 'EXCESS_ARGUMENTS',
+  'commander.invalidArgument': 'INVALID_ARGUMENT',
+  'commander.missingArgument': 'MISSING_ARGUMENT',
+  'commander.optionMissingArgument': 'OPTION_MISSING_ARGUMENT',
+  'commander.unknownCommand': 'UNKNOWN_COMMAND',
+  'commander.unknownOption': 'UNKNOWN_OPTION',
+};
+
+/** commander's error as one of ours, with a hint to `--help`. */
 function usageError(error: CommanderError, command: Command | undefined): ColdsnapError {
   const [sentence = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
   const message = sentence
     .replace(/\.$/, '')
     .replace(/ is invalid\. /, ' is invalid: ')
     .replace(/^command-argument value '(.*)' is invalid for argument '(\w+)'\. /, "'$1' is no $2: ");
-  const code = error.code
-    .replace(/^commander\./, '')
-    .replace(/[A-Z]/g, '_$&')
-    .toUpperCase();
-  const readOn = `Run 'coldsnap ${command ? `${command.name()} ` : ''}--help' for usage.`;
+  const code = parserCodes[error.code] ?? 'INVALID_ARGUMENT';
   return new ColdsnapError('usage', code, suggestion === undefined ? message : `${message} ${suggestion}`, {
-    hint: readOn,
+    hint: usageHint(command?.name()),
   });
 }

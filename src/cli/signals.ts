@@ -1,29 +1,31 @@
-/** What Ctrl-C and its relatives do: the first asks the transfer to stop, the second ends the process. */
+/** Handles signals: the first one stops the transfer, the second ends the process. */
 import { ColdsnapError } from '../errors.ts';
 import type { Io } from './io.ts';
+import { exitAfterTimeout, exitOnSecondSignal, stoppedBy } from './messages.ts';
 
 const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+type StopSignal = (typeof stopSignals)[number];
 
-/** Time to let go of what is in flight and to save the journal; CLI users were promised to be out by then. */
+/** Time to cancel requests and save the journal; the documentation promises it. */
 const hardExitMs = 5000;
 
 export interface Interruption {
-  /** Fires at the first signal; its reason is a ColdsnapError of class `aborted` whose code is the signal's name. */
+  /** Fires on the first signal; its reason is a ColdsnapError of class `aborted` with the signal's name as its code. */
   readonly abortSignal: AbortSignal;
-  /** Stops listening; the signals do again what they do by default. */
+  /** Stops listening and restores the default behavior. */
   dispose(): void;
 }
 
 interface Reactions {
-  /** The first signal has come. */
-  onStop(signal: NodeJS.Signals): void;
-  /** The process ends right after this returns: put the terminal in order. */
-  onLeave(signal: NodeJS.Signals, reason: string): void;
-  /** SIGUSR2: say how far it is. */
+  /** Called on the first signal. */
+  onStop(signal: StopSignal): void;
+  /** Called before the process ends, to restore the terminal. */
+  onExit(signal: StopSignal, reason: string): void;
+  /** Called on SIGUSR2. */
   onStatus(): void;
 }
 
-/** Listens for signals until disposed of. */
+/** Listens for signals until `dispose` is called. */
 export function listenForSignals(
   io: Pick<Io, 'signals' | 'clock' | 'endBy'>,
   reactions: Reactions,
@@ -31,18 +33,18 @@ export function listenForSignals(
   const controller = new AbortController();
   let cancelHardExit = () => {};
 
-  const leave = (signal: NodeJS.Signals, reason: string) => {
-    reactions.onLeave(signal, reason);
+  const exit = (signal: StopSignal, reason: string) => {
+    reactions.onExit(signal, reason);
     io.endBy(signal);
   };
-  const stop = (signal: NodeJS.Signals) => {
+  const stop = (signal: StopSignal) => {
     if (controller.signal.aborted) {
-      leave(signal, `stopped at once by a second signal (${signal})`);
+      exit(signal, exitOnSecondSignal(signal));
       return;
     }
-    controller.abort(new ColdsnapError('aborted', signal, `stopped by ${signal}`));
+    controller.abort(new ColdsnapError('aborted', signal, stoppedBy(signal)));
     cancelHardExit = io.clock.after(hardExitMs, () => {
-      leave(signal, `did not stop within ${hardExitMs / 1000} s of ${signal}: leaving`);
+      exit(signal, exitAfterTimeout(signal, hardExitMs));
     });
     reactions.onStop(signal);
   };

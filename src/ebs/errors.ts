@@ -3,6 +3,7 @@
  * reasons of the service model (ebs, 2019-11-02) and the documentation of the EBS direct APIs.
  */
 import { abortedError } from '../cancel.ts';
+import type { ErrorCode } from '../error-codes.ts';
 import { ColdsnapError, type ErrorClass } from '../errors.ts';
 import { readFailure } from './failure.ts';
 import { classifyNetwork, isBrokenOff } from './network-errors.ts';
@@ -12,7 +13,7 @@ import { classifyException, classifyStatus } from './service-errors.ts';
 /** Makes an error about the request. `problem` continues the sentence "GetSnapshotBlock of block 7 (snap-1) …". */
 export type MakeError = (
   errorClass: ErrorClass,
-  code: string,
+  code: ErrorCode,
   problem: string,
   hint?: string,
 ) => ColdsnapError;

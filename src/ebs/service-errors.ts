@@ -1,4 +1,5 @@
 /** Error replies of the EBS direct APIs and EC2, by the name of the exception or else by HTTP status. */
+import { isServiceReason } from '../error-codes.ts';
 import type { ColdsnapError } from '../errors.ts';
 import type { MakeError } from './errors.ts';
 import { type Failure, throttleNames } from './failure.ts';
@@ -28,7 +29,7 @@ const credentialNames = new Set([
 const deniedNames = new Set(['AccessDeniedException', 'AccessDenied', 'UnauthorizedOperation']);
 
 /** Reasons of validation errors that may not occur the next time. */
-const transientReasons = new Set(['WRITE_REQUEST_TIMEOUT', 'CONFLICTING_BLOCK_UPDATE']);
+const transientReasons = ['WRITE_REQUEST_TIMEOUT', 'CONFLICTING_BLOCK_UPDATE'] as const;
 
 /** Hints for reasons that the service's own message does not explain. */
 const hintsByReason: Readonly<Record<string, string>> = {
@@ -99,12 +100,13 @@ function classifyValidation(message: string, reason: string | undefined, make: M
   if (reason === 'INVALID_PAGE_TOKEN') {
     return make('expired-page-token', 'PAGE_TOKEN_EXPIRED', 'needs a new page token');
   }
-  if (/failed to read block data/i.test(message) || transientReasons.has(reason ?? '')) {
-    return make('transient', reason ?? 'BLOCK_DATA_NOT_READ', `failed: ${message}`);
-  }
+  const transient = transientReasons.find((listed) => listed === reason);
+  if (transient !== undefined) return make('transient', transient, `failed: ${message}`);
+  if (/failed to read block data/i.test(message))
+    return make('transient', 'BLOCK_DATA_NOT_READ', `failed: ${message}`);
   return make(
     'permanent',
-    reason ?? 'SERVICE_REJECTED',
+    reason !== undefined && isServiceReason(reason) ? reason : 'SERVICE_REJECTED',
     `was refused: ${message}${reason ? ` (${reason})` : ''}`,
     hintsByReason[reason ?? ''],
   );

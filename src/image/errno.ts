@@ -1,20 +1,21 @@
 /** Failed system calls: which one it was, and in words. */
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
+import type { SystemErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import type { SystemCallError } from '../native/index.ts';
 
 /** Names of errnos that Node has no code for, by number. */
-const errnoNames = new Map<number, string>([
-  ...Object.entries(constants.errno).map(([name, number]) => [number, name] as const),
+const errnoNames = new Map<number, SystemErrorCode>([
+  ...Object.entries(constants.errno).map(([name, number]) => [number, name as SystemErrorCode] as const),
   [117, 'EUCLEAN'],
   [123, 'ENOMEDIUM'],
 ]);
 
-function errnoName(error: unknown): string | undefined {
+function errnoName(error: unknown): SystemErrorCode | undefined {
   if (!(error instanceof Error)) return undefined;
   const { code, errno } = error as NodeJS.ErrnoException;
-  if (typeof code === 'string' && /^E[A-Z][A-Z0-9]+$/.test(code)) return code;
+  if (typeof code === 'string' && /^E[A-Z][A-Z0-9]+$/.test(code)) return code as SystemErrorCode;
   return typeof errno === 'number' ? errnoNames.get(-errno) : undefined;
 }
 

@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { access, lstat, readlink, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
+import type { SystemErrorCode } from '../error-codes.ts';
 import { openDeviceTarget } from './device/target.ts';
 import { deviceNumber } from './device/users.ts';
 import { isErrno, localError } from './errno.ts';
@@ -98,7 +99,12 @@ async function checkParent(path: string, parent: string): Promise<string> {
     if (isErrno(error, 'ENOENT')) throw targetParentMissing(path, parent);
     if (isErrno(error, 'ENOTDIR')) throw targetParentNotDirectory(path, parent);
     if (isErrno(error, 'EACCES', 'EPERM', 'EROFS'))
-      throw targetParentNotWritable(path, parent, (error as NodeJS.ErrnoException).code!, error);
+      throw targetParentNotWritable(
+        path,
+        parent,
+        (error as NodeJS.ErrnoException).code as SystemErrorCode,
+        error,
+      );
     throw localError(error, `examine ${parent}`, path);
   }
 }

@@ -1,7 +1,11 @@
-/** What a transfer tells its caller while it runs. Sizes in bytes, times in milliseconds. */
+/** The events of a running transfer. Sizes in bytes, times in milliseconds. */
+import type { ErrorCode, SystemErrorCode, WarningCode } from '../error-codes.ts';
+
+/** What a transfer does after its blocks: sync and rename the target, complete the snapshot, wait for it. */
+export type TransferPhase = 'committing' | 'completing' | 'waiting';
 
 export interface TransferProgress {
-  /** Bytes of the volume whose contents are settled: transferred, zero or known to be unchanged. */
+  /** Bytes of the volume that are done: transferred, zero or known to be unchanged. */
   bytesDone: number;
   /** Size of the volume, or of the source. */
   bytesTotal: number;
@@ -10,23 +14,16 @@ export interface TransferProgress {
   blocksTransferred: number;
   /** Bytes that needed no transfer because they are zeros (unlisted, or all-zero blocks not written). */
   bytesZero: number;
-  /** Bytes that an earlier run had already moved. */
+  /** Bytes already transferred by an earlier run. */
   bytesResumed: number;
   retries: number;
   throttles: number;
-  /** Requests per second that the pace allows now: below the service's 1,000 after throttles. */
+  /** Current limit of requests per second; below the service's 1,000 after throttles. */
   requestsPerSecond: number;
-  /** Requests in flight that the pace allows now: below the workers on a slow line. */
+  /** Current limit of requests in flight; below the number of workers on a slow line. */
   requestsInFlight: number;
   elapsedMs: number;
 }
-
-/**
- * - `committing`: the image is synced and gets its name, or its first block
- * - `completing`: the service completes the snapshot
- * - `waiting`: the snapshot is waited for
- */
-export type TransferPhase = 'committing' | 'completing' | 'waiting';
 
 export type TransferEvent =
   | {
@@ -39,22 +36,22 @@ export type TransferEvent =
       bytesResumed: number;
     }
   | ({ type: 'progress' } & TransferProgress)
-  /** A request failed and will be made again after `delayMs`. */
+  /** A request failed and will be retried after `delayMs`. */
   | {
       type: 'retry';
       operation: string;
       block?: number;
       attempt: number;
       delayMs: number;
-      code: string;
+      code: ErrorCode | SystemErrorCode;
       message: string;
     }
-  | { type: 'warning'; code: string; message: string }
+  | { type: 'warning'; code: WarningCode; message: string }
   /** An upload's snapshot now exists. */
   | { type: 'snapshot'; snapshotId: string }
-  /** The transfer entered another phase, for example `committing` (sync, rename). */
+  /** The transfer entered another phase. */
   | { type: 'phase'; phase: TransferPhase }
-  /** The state of a snapshot that is being waited for; `progressPercent` (0 … 100) when the service tells it. */
+  /** The state of the snapshot waited for; `progressPercent` (0 … 100) if the service reports it. */
   | { type: 'status'; snapshotId: string; status: string; progressPercent?: number; attempt: number }
   | ({ type: 'done'; snapshotId: string } & TransferProgress);
 

@@ -1,12 +1,13 @@
 /** Every sentence of this layer: its errors, ready to be thrown, and its warnings, as code and message. */
+import type { ErrorCode, WarningCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import { GIB, MAX_VOLUME_GIB } from '../geometry.ts';
 
-function usage(code: string, message: string, hint?: string): ColdsnapError {
+function usage(code: ErrorCode, message: string, hint?: string): ColdsnapError {
   return new ColdsnapError('usage', code, message, { hint });
 }
 
-function refused(code: string, message: string, hint: string, snapshotId?: string): ColdsnapError {
+function refused(code: ErrorCode, message: string, hint: string, snapshotId?: string): ColdsnapError {
   return new ColdsnapError('refused', code, message, { hint, snapshotId });
 }
 
@@ -129,7 +130,7 @@ export const stalled = (seconds: number, what: string) =>
 
 // Warnings
 
-type Warning = [code: string, message: string];
+type Warning = [code: WarningCode, message: string];
 
 export const warnings = {
   stalled: (seconds: number, what: string): Warning => [

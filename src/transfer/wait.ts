@@ -3,6 +3,7 @@
 import { pause } from '../cancel.ts';
 import type { CallOptions, EbsDirectApi } from '../ebs/api.ts';
 import { type SnapshotState, type SnapshotStates, snapshotStatuses } from '../ebs/ec2.ts';
+import type { WarningCode } from '../error-codes.ts';
 import { Service } from '../ebs/service.ts';
 import { ColdsnapError } from '../errors.ts';
 import { formatDuration } from '../text.ts';
@@ -241,7 +242,7 @@ class SnapshotWatch {
     return progressPercent === undefined ? `is still ${state}` : `is still ${state} (${progressPercent} %)`;
   }
 
-  #warn(code: string, message: string): void {
+  #warn(code: WarningCode, message: string): void {
     this.#emit({ type: 'warning', code, message });
   }
 }

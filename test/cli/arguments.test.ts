@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { makeWorld, withoutHooks } from './support.ts';
 
-describe('the words of a command line become the options of the library', () => {
+describe('command lines are parsed into library options', () => {
   const downloads: [string, object][] = [
-    // Every flag that the tool had before it was rewritten.
+    // The flags of coldsnap 0.12.
     ['download snap-1 disk.img', {}],
     ['download --force snap-1 disk.img', { force: true }],
     ['download --no-progress snap-1 disk.img', {}],
@@ -18,7 +18,7 @@ describe('the words of a command line become the options of the library', () => 
     ['--region eu-west-1 download snap-1 disk.img', { region: 'eu-west-1' }],
     ['--endpoint http://localhost:1 download snap-1 disk.img', { endpoint: 'http://localhost:1' }],
     ['--profile p --verbose download snap-1 disk.img', { profile: 'p' }],
-    // What is new.
+    // New flags.
     ['download --workers=8 snap-1 disk.img', { workers: 8 }],
     ['download snap-1 disk.img --region eu-west-1', { region: 'eu-west-1' }],
     ['--region a download --region b snap-1 disk.img', { region: 'b' }],
@@ -106,7 +106,7 @@ describe('the words of a command line become the options of the library', () => 
     });
   }
 
-  test('stdin is a source when the volume size is given', async () => {
+  test('stdin is a source if the volume size is set', async () => {
     const world = makeWorld();
     assert.equal(await world.run('upload --volume-size 8 -'), 0);
     assert.deepEqual(withoutHooks(world.uploads[0]), { source: '-', volumeSizeGiB: 8 });
@@ -118,23 +118,23 @@ describe('the words of a command line become the options of the library', () => 
     assert.deepEqual(withoutHooks(world.uploads[0]), { source: 'disk.img', description: '--quiet' });
   });
 
-  test('after -- a word that begins with a hyphen is an argument', async () => {
+  test('a word after -- is an argument even if it begins with a hyphen', async () => {
     const world = makeWorld();
     assert.equal(await world.run(['download', '--', 'snap-1', '--force']), 0);
     assert.deepEqual(withoutHooks(world.downloads[0]), { snapshotId: 'snap-1', target: '--force' });
   });
 
-  test('a number of client shards is accepted, and it is said that it changes nothing', async () => {
+  test('--client-shards is accepted with a warning', async () => {
     const world = makeWorld();
     await world.run('upload --client-shards 4 disk.img');
-    assert.match(world.stderr.text, /--client-shards changes nothing here/);
+    assert.match(world.stderr.text, /--client-shards has no effect/);
     const other = makeWorld();
     await other.run('upload --json --client-shards 4 disk.img');
     assert.equal(JSON.parse(other.stderr.lines[0]!).code, 'CLIENT_SHARDS');
   });
 });
 
-describe('a command line that is wrong ends with exit code 2, and the library is not called', () => {
+describe('an invalid command line exits with 2 without calling the library', () => {
   const wrong: [string | string[], RegExp][] = [
     ['downlod snap-1 disk.img', /^coldsnap: unknown command 'downlod' \(Did you mean download\?\)\n/],
     [
@@ -162,13 +162,13 @@ describe('a command line that is wrong ends with exit code 2, and the library is
     [['download', '--workers', '', 'snap-1', 'disk.img'], /argument '' is invalid/],
     [
       'download --no-checkpoint --keep-checkpoint snap-1 disk.img',
-      /--no-checkpoint and --keep-checkpoint contradict/,
+      /--no-checkpoint and --keep-checkpoint cannot be used together/,
     ],
     [
       'download --no-checkpoint --checkpoint-file f snap-1 disk.img',
-      /--no-checkpoint and --checkpoint-file contradict/,
+      /--no-checkpoint and --checkpoint-file cannot be used together/,
     ],
-    ['--quiet download --verbose snap-1 disk.img', /--quiet and --verbose contradict/],
+    ['--quiet download --verbose snap-1 disk.img', /--quiet and --verbose cannot be used together/],
     [
       '--progress loud download snap-1 disk.img',
       /'loud' is invalid: Allowed choices are auto, tty, plain, json, none/,
@@ -183,7 +183,10 @@ describe('a command line that is wrong ends with exit code 2, and the library is
     ['--retry-for soon download snap-1 disk.img', /Give a time such as 30s, 10m or 2h/],
     ['--retry-for 0 download snap-1 disk.img', /Give a time/],
     ['--retry-for 25d download snap-1 disk.img', /at most 24 days/],
-    ['download disk.img snap-1', /the snapshot comes first.*\n.*coldsnap download snap-1 disk\.img/],
+    [
+      'download disk.img snap-1',
+      /the snapshot ID must come before the target\n.*coldsnap download snap-1 disk\.img/,
+    ],
     ['upload --volume-size 0 disk.img', /from 1 to 65536/],
     ['upload --volume-size 65537 disk.img', /from 1 to 65536/],
     ['upload --tag nonsense disk.img', /as Key=name,Value=text or as name=text/],
@@ -206,7 +209,7 @@ describe('a command line that is wrong ends with exit code 2, and the library is
     ],
     ['upload --on-failure panic disk.img', /Allowed choices are keep, delete/],
     ['upload --client-shards 0 disk.img', /Give a whole number of at least 1/],
-    ['upload --max-attempts 3 disk.img', /but not --wait/],
+    ['upload --max-attempts 3 disk.img', /an option of waiting cannot be used without --wait/],
     ['upload -', /stdin.*\n.*--volume-size/],
     ['wait', /missing required argument 'snapshot'/],
     ['wait --max-attempts 0 snap-1', /Give a whole number of at least 1/],
@@ -226,7 +229,7 @@ describe('a command line that is wrong ends with exit code 2, and the library is
     });
   }
 
-  test('with --json it is said as one JSON object', async () => {
+  test('with --json the error is a JSON object', async () => {
     const world = makeWorld();
     assert.equal(await world.run('download --json --nope'), 2);
     const error = JSON.parse(world.stderr.text);

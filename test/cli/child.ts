@@ -1,4 +1,4 @@
-/** The command line as a process of its own, with a library that behaves as FAKE_LIBRARY says. */
+/** The command line as a process, with a library that behaves as FAKE_LIBRARY says. */
 import { pbkdf2 } from 'node:crypto';
 import { main } from '../../src/cli/main.ts';
 import { processIo } from '../../src/cli/process-io.ts';
@@ -9,7 +9,9 @@ import { downloadResult, makeWorld, progressOf, startEvent, uploadResult } from 
 const behaviours: Record<string, (options: DownloadOptions) => Promise<void>> = {
   async succeed() {},
   async fail() {
-    throw new ColdsnapError('refused', 'TARGET_IN_USE', '/dev/sdb is mounted', { hint: 'Unmount it.' });
+    throw new ColdsnapError('refused', 'TARGET_READ_ONLY', '/dev/sdb is a read-only device', {
+      hint: 'Choose another device.',
+    });
   },
   /** Runs until it is stopped. */
   runUntilStopped: (options) =>
@@ -20,7 +22,7 @@ const behaviours: Record<string, (options: DownloadOptions) => Promise<void>> = 
         reject(options.signal?.reason);
       });
     }),
-  /** As if somebody had pressed Ctrl-C in the middle of it. */
+  /** Interrupts itself, as Ctrl-C would. */
   async interruptItself(options) {
     const stopped = behaviours.runUntilStopped!(options);
     process.kill(process.pid, 'SIGINT');
@@ -28,15 +30,15 @@ const behaviours: Record<string, (options: DownloadOptions) => Promise<void>> = 
   },
   /** Long enough for a display to be drawn. */
   takeAMoment: () => new Promise((resolve) => setTimeout(resolve, 500)),
-  /** Does not heed the AbortSignal, and keeps the threads busy for longer than anybody waits. */
-  runForEver: () =>
+  /** Ignores the AbortSignal and keeps the threads busy. */
+  ignoreAbort: () =>
     new Promise(() => {
       for (let count = 0; count < 100; count++) pbkdf2('a', 'b', 2_000_000, 64, 'sha512', () => {});
       setInterval(() => {}, 1000);
     }),
-  /** Waits for something that can no longer happen. */
+  /** Waits for an event that cannot happen. */
   waitForNothing: () => new Promise(() => {}),
-  /** An error where nobody waits for it. */
+  /** An uncaught error. */
   crash: () => new Promise(() => setImmediate(() => fail('a bug'))),
   /** Writes an image on stdout until it is closed. */
   async writeStdout() {

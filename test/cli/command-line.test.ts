@@ -5,9 +5,9 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { runAgainLine, shellQuote } from '../../src/cli/command-line.ts';
 
-/** What a shell makes of the words: each on its own, ended by a NUL. */
+/** The words as the shell parses them. */
 function wordsInShell(shell: string, quoted: string): string[] {
-  // fish's printf knows no \0 in a format, but knows this one.
+  // fish's printf supports \000 in a format, but not \0.
   const script = `printf '%s\\000' ${quoted}`;
   return execFileSync(shell, ['-c', script], { encoding: 'utf8' }).split('\0').slice(0, -1);
 }
@@ -34,14 +34,14 @@ const awkward = [
   'Key=a,Value=b',
 ];
 
-describe('a quoted word means itself', () => {
+describe('shells parse a quoted word as the word', () => {
   for (const shell of ['/bin/sh', '/bin/bash', '/usr/bin/zsh', '/usr/bin/fish']) {
     test(`in ${shell}`, { skip: existsSync(shell) ? false : 'not installed' }, () => {
       assert.deepEqual(wordsInShell(shell, awkward.map(shellQuote).join(' ')), awkward);
     });
   }
 
-  test('whatever it is made of', () => {
+  test('for random words', () => {
     const word = fc.string({ unit: fc.constantFrom(...'ab \'"\\$`!*?[]{}()<>|&;#~=%^,-\n\t') });
     fc.assert(
       fc.property(fc.array(word, { minLength: 30, maxLength: 60 }), (words) => {
@@ -52,12 +52,12 @@ describe('a quoted word means itself', () => {
   });
 });
 
-test('the command line to run again is the same one', () => {
+test('the command line to run again is the same', () => {
   const argv = ['--endpoint', 'http://127.0.0.1:1', 'download', 'snap-1', 'my disk.img'];
   assert.equal(runAgainLine(argv), "coldsnap --endpoint http://127.0.0.1:1 download snap-1 'my disk.img'");
 });
 
-test('the command line to run again does not begin anew', () => {
+test('the command line to run again does not start over', () => {
   assert.equal(runAgainLine(['download', '--fresh', 'snap-1', 'f']), 'coldsnap download snap-1 f');
   assert.equal(runAgainLine(['download', '--', 'snap-1', '--fresh']), 'coldsnap download -- snap-1 --fresh');
 });

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { exitCodeOf, exitCodes } from '../../src/cli/exit-codes.ts';
-import { stackLines } from '../../src/cli/messages.ts';
+import { stackLines } from '../../src/cli/render-error.ts';
+import type { ErrorCode } from '../../src/error-codes.ts';
 import { ColdsnapError, type ErrorClass } from '../../src/errors.ts';
 import { makeWorld } from './support.ts';
 
-/** Runs a download that fails, and returns what became of it. */
+/** Runs a download that fails with `error`. */
 async function failWith(error: unknown, line = 'download snap-1 disk.img') {
   const world = makeWorld({ downloadSnapshot: () => Promise.reject(error) });
   const exitCode = await world.run(line);
@@ -32,48 +33,48 @@ const expectedCodes: Record<ErrorClass, number> = {
 
 describe('exit codes', () => {
   for (const [errorClass, exitCode] of Object.entries(expectedCodes)) {
-    test(`a failure of class ${errorClass} ends with ${exitCode}`, async () => {
-      const error = new ColdsnapError(errorClass as ErrorClass, 'CODE', 'it failed');
+    test(`class ${errorClass} exits with ${exitCode}`, async () => {
+      const error = new ColdsnapError(errorClass as ErrorClass, 'SERVICE_REJECTED', 'it failed');
       assert.equal((await failWith(error)).exitCode, exitCode);
     });
   }
 
-  test('each class and each code stands in the table once', () => {
+  test('each class and each code is in the table once', () => {
     const listed = exitCodes.flatMap((row) => [...(row.classes ?? []), ...(row.codes ?? [])]);
     assert.equal(new Set(listed).size, listed.length);
   });
 
-  test('retrying that ends does not hide that the data never had their checksum, or that credentials expired', () => {
-    const gaveUp = (cause: unknown) => new ColdsnapError('gave-up', 'GAVE_UP', 'gave up', { cause });
-    assert.equal(exitCodeOf(gaveUp(new ColdsnapError('integrity', 'X', 'x'))), 6);
-    assert.equal(exitCodeOf(gaveUp(new ColdsnapError('expired-credentials', 'X', 'x'))), 4);
-    assert.equal(exitCodeOf(gaveUp(new ColdsnapError('throttle', 'X', 'x'))), 5);
+  test('giving up after wrong checksums or expired credentials keeps their exit code', () => {
+    const gaveUp = (cause: unknown) => new ColdsnapError('gave-up', 'THROTTLED', 'gave up', { cause });
+    assert.equal(exitCodeOf(gaveUp(new ColdsnapError('integrity', 'CHECKSUM_MISMATCH', 'x'))), 6);
+    assert.equal(exitCodeOf(gaveUp(new ColdsnapError('expired-credentials', 'CREDENTIALS_EXPIRED', 'x'))), 4);
+    assert.equal(exitCodeOf(gaveUp(new ColdsnapError('throttle', 'THROTTLED', 'x'))), 5);
     assert.equal(exitCodeOf(gaveUp(new Error('x'))), 5);
   });
 
-  test('signals and a closed pipe are told by their code', () => {
-    const aborted = (code: string) => exitCodeOf(new ColdsnapError('aborted', code, 'stopped'));
-    assert.deepEqual(['SIGHUP', 'SIGINT', 'SIGTERM'].map(aborted), [129, 130, 143]);
+  test('signals and a closed pipe have exit codes of their own', () => {
+    const aborted = (code: ErrorCode) => exitCodeOf(new ColdsnapError('aborted', code, 'stopped'));
+    assert.deepEqual((['SIGHUP', 'SIGINT', 'SIGTERM'] as const).map(aborted), [129, 130, 143]);
     assert.equal(exitCodeOf(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' })), 141);
   });
 
-  test('whatever else is thrown ends with 1', () => {
+  test('anything else exits with 1', () => {
     for (const thrown of [new TypeError('x'), 'text', undefined, null, 7])
       assert.equal(exitCodeOf(thrown), 1);
   });
 });
 
-describe('messages', () => {
-  test('are one sentence that says what failed, and one that says what to do', async () => {
+describe('error messages', () => {
+  test('have a line for the failure and a line for the remedy', async () => {
     const { stderr } = await failWith(
-      new ColdsnapError('refused', 'TARGET_IN_USE', '/dev/sdb is mounted on /data', {
-        hint: 'Unmount it first.',
+      new ColdsnapError('refused', 'TARGET_READ_ONLY', '/dev/sdb is a read-only device', {
+        hint: 'Choose another device.',
       }),
     );
-    assert.match(stderr, /^coldsnap: \/dev\/sdb is mounted on \/data\n {2}Unmount it first\.\n$/);
+    assert.match(stderr, /^coldsnap: \/dev\/sdb is a read-only device\n {2}Choose another device\.\n$/);
   });
 
-  test('name operation, snapshot, block, path and request ID where the sentence does not', async () => {
+  test('add operation, snapshot, block, path and request ID unless the message has them', async () => {
     const details = {
       operation: 'GetSnapshotBlock',
       snapshotId: 'snap-1',
@@ -81,40 +82,47 @@ describe('messages', () => {
       requestId: 'r-1',
       path: '/x',
     };
-    const { stderr } = await failWith(new ColdsnapError('permanent', 'C', 'it was denied.', details));
+    const { stderr } = await failWith(
+      new ColdsnapError('permanent', 'SERVICE_REJECTED', 'it was denied.', details),
+    );
     assert.match(
       stderr,
       /^coldsnap: it was denied \(GetSnapshotBlock, snap-1, block 17, \/x, request ID r-1\)\n/,
     );
   });
 
-  test('do not say anything twice', async () => {
+  test('do not repeat themselves', async () => {
     const { stderr } = await failWith(
-      new ColdsnapError('permanent', 'C', 'GetSnapshotBlock of block 17 failed', {
+      new ColdsnapError('permanent', 'SERVICE_REJECTED', 'GetSnapshotBlock of block 17 failed', {
         operation: 'GetSnapshotBlock',
         block: 17,
       }),
     );
     assert.match(stderr, /^coldsnap: GetSnapshotBlock of block 17 failed\n/);
-    const other = await failWith(new ColdsnapError('permanent', 'C', 'block 170 failed', { block: 17 }));
+    const other = await failWith(
+      new ColdsnapError('permanent', 'SERVICE_REJECTED', 'block 170 failed', { block: 17 }),
+    );
     assert.match(other.stderr, /block 170 failed \(block 17\)/);
-    const stdin = await failWith(new ColdsnapError('usage', 'C', 'stdin is empty', { path: '-' }));
+    const stdin = await failWith(new ColdsnapError('usage', 'SOURCE_EMPTY', 'stdin is empty', { path: '-' }));
     assert.match(stdin.stderr, /^coldsnap: stdin is empty\n/);
   });
 
-  test("of the service's giving up print the command line to run again", async () => {
+  test('print the command line to run again after giving up', async () => {
     const { lines } = await failWith(
-      new ColdsnapError('gave-up', 'C', 'gave up'),
+      new ColdsnapError('gave-up', 'SERVICE_ERROR', 'gave up'),
       'download --fresh snap-1 a\\b.img',
     );
     assert.equal(lines.at(-1), "  run it again: coldsnap download snap-1 'a'\\\\'b.img'");
   });
 
-  test('of a refusal print no command line to run again', async () => {
-    assert.doesNotMatch((await failWith(new ColdsnapError('refused', 'C', 'no'))).stderr, /run it again/);
+  test('print no command line to run again after a refusal', async () => {
+    assert.doesNotMatch(
+      (await failWith(new ColdsnapError('refused', 'TARGET_EXISTS', 'no'))).stderr,
+      /run it again/,
+    );
   });
 
-  test('of a failed system call are a plain sentence with the path', async () => {
+  test('describe a failed system call with its path', async () => {
     let error: unknown;
     try {
       readFileSync('/nonexistent/file');
@@ -126,7 +134,7 @@ describe('messages', () => {
     assert.equal(stderr, 'coldsnap: cannot open /nonexistent/file: no such file or directory\n');
   });
 
-  test('of a full disk say what helps', async () => {
+  test('suggest freeing space on a full disk', async () => {
     const error = Object.assign(new Error('ENOSPC'), {
       code: 'ENOSPC',
       errno: -28,
@@ -139,7 +147,7 @@ describe('messages', () => {
     assert.match(own.stderr, /\/x is full\n {2}Free some space/);
   });
 
-  test('of a refused connection name the address', async () => {
+  test('name the address of a refused connection', async () => {
     const error = Object.assign(new Error('x'), {
       code: 'ECONNREFUSED',
       errno: -111,
@@ -150,7 +158,7 @@ describe('messages', () => {
     assert.match((await failWith(error)).stderr, /^coldsnap: cannot connect to ::1:9: connection refused\n/);
   });
 
-  test('of a bug ask for a report', async () => {
+  test('ask for a report of an internal error', async () => {
     const { exitCode, stderr } = await failWith(new TypeError('x is not a function'));
     assert.equal(exitCode, 1);
     assert.match(
@@ -159,29 +167,31 @@ describe('messages', () => {
     );
   });
 
-  test('have no stack, unless --verbose asks for it and for the causes', async () => {
-    const error = new ColdsnapError('permanent', 'C', 'outer', { cause: new RangeError('inner') });
+  test('include stacks and causes only with --verbose', async () => {
+    const error = new ColdsnapError('permanent', 'SERVICE_REJECTED', 'outer', {
+      cause: new RangeError('inner'),
+    });
     assert.doesNotMatch((await failWith(error)).stderr, /\n {4}at /);
     const { stderr } = await failWith(error, '--verbose download snap-1 disk.img');
     assert.match(stderr, /ColdsnapError: outer\n {4}at [\s\S]*caused by RangeError: inner\n {4}at /);
     assert.match(stderr, /\ncoldsnap: outer\n$/);
   });
 
-  test('let no escape sequence of the service through, in stacks neither', async () => {
+  test('contain no control characters from the service, even in stacks', async () => {
     const cause = new Error('\u001b[2J and on and on'.padEnd(9_000, '.'));
-    const lines = stackLines(new ColdsnapError('permanent', 'X', 'it failed', { cause }));
+    const lines = stackLines(new ColdsnapError('permanent', 'SERVICE_REJECTED', 'it failed', { cause }));
     assert.ok(lines.some((line) => line.includes('?[2J and on')));
     assert.ok(lines.every((line) => !/\p{Cc}/u.test(line) && line.length < 2_100));
   });
 
-  test('end with a cause that is its own cause', async () => {
+  test('handle an error that is its own cause', async () => {
     const error: Error & { cause?: unknown } = new Error('circle');
     error.cause = error;
     assert.equal((await failWith(error, 'download --verbose snap-1 disk.img')).exitCode, 1);
   });
 
-  test('are one JSON object on the last line with --json', async () => {
-    const error = new ColdsnapError('gave-up', 'GAVE_UP', 'gave up', {
+  test('are a JSON object on the last line with --json', async () => {
+    const error = new ColdsnapError('gave-up', 'THROTTLED', 'gave up', {
       block: 17,
       requestId: 'r-1',
       hint: 'wait',
@@ -190,7 +200,7 @@ describe('messages', () => {
     assert.equal(exitCode, 5);
     assert.deepEqual(JSON.parse(lines.at(-1)!), {
       type: 'error',
-      code: 'GAVE_UP',
+      code: 'THROTTLED',
       class: 'gave-up',
       exitCode: 5,
       message: 'gave up (block 17, request ID r-1)',
@@ -202,15 +212,15 @@ describe('messages', () => {
     assert.equal(stdout, '');
   });
 
-  test('are printed with --quiet too', async () => {
+  test('are printed with --quiet', async () => {
     const { lines } = await failWith(
-      new ColdsnapError('permanent', 'C', 'failed'),
+      new ColdsnapError('permanent', 'SERVICE_REJECTED', 'failed'),
       '--quiet download snap-1 disk.img',
     );
     assert.deepEqual(lines, ['coldsnap: failed']);
   });
 
-  test('keep quiet about a reader who went away', async () => {
+  test('do not mention a closed stdout', async () => {
     const { exitCode, stderr } = await failWith(
       new ColdsnapError('local', 'EPIPE', 'closed'),
       'download --quiet snap-1 -',
@@ -218,9 +228,11 @@ describe('messages', () => {
     assert.deepEqual([exitCode, stderr], [141, '']);
   });
 
-  test('show no secret: neither in the sentence, nor in stacks and causes, nor as JSON', async () => {
+  test('contain no secrets in messages, stacks, causes or JSON', async () => {
     const cause = new Error('GET https://ebs.aws/snapshots/snap-1/blocks/3?blockToken=AAABBBCCC== 403');
-    const error = new ColdsnapError('permanent', 'C', 'failed: {"NextToken":"AAABBBCCC"}', { cause });
+    const error = new ColdsnapError('permanent', 'SERVICE_REJECTED', 'failed: {"NextToken":"AAABBBCCC"}', {
+      cause,
+    });
     for (const flag of ['--verbose', '--json', '--quiet']) {
       const { stderr } = await failWith(error, `download ${flag} snap-1 disk.img`);
       assert.doesNotMatch(stderr, /AAABBBCCC/);

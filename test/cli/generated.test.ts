@@ -59,7 +59,7 @@ for (const shell of ['bash', 'zsh', 'fish'] as const) {
 }
 
 describe('bash completes', { skip: existsSync('/bin/bash') ? false : 'bash is not installed' }, () => {
-  /** What is suggested for the last of the words. */
+  /** The suggestions for the last word. */
   function complete(...words: string[]): string[] {
     const script = `${completionScript(
       buildProgram(async () => {}),

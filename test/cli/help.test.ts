@@ -10,7 +10,7 @@ import { makeWorld } from './support.ts';
 const commands = ['download', 'upload', 'wait', 'emulator', 'completion', 'help'];
 
 describe('help', () => {
-  test('goes to stdout with exit code 0, and names every command', async () => {
+  test('is printed on stdout with exit code 0 and lists every command', async () => {
     for (const line of ['--help', '-h', 'help']) {
       const world = makeWorld();
       assert.equal(await world.run(line), 0);
@@ -19,7 +19,7 @@ describe('help', () => {
     }
   });
 
-  test('without a command it goes to stderr with exit code 2', async () => {
+  test('is printed on stderr with exit code 2 without a command', async () => {
     for (const line of ['', '--verbose']) {
       const world = makeWorld();
       assert.equal(await world.run(line), 2);
@@ -28,7 +28,7 @@ describe('help', () => {
     }
   });
 
-  test('of a command shows its options, the global ones and examples', async () => {
+  test('for a command has its options, the global options and examples', async () => {
     for (const command of ['download', 'upload', 'wait', 'emulator', 'completion']) {
       const asOption = makeWorld();
       assert.equal(await asOption.run(`${command} --help`), 0);
@@ -41,7 +41,7 @@ describe('help', () => {
     }
   });
 
-  test('is what the word help asks for after a command, as it did in the tool before', async () => {
+  test('is printed for the argument help, as in coldsnap 0.12', async () => {
     for (const line of [
       'download help',
       'download snap-1 help',
@@ -56,7 +56,7 @@ describe('help', () => {
     }
   });
 
-  test('is not asked for by an option whose value is help, nor after --', async () => {
+  test('is not printed for an option with the value help, nor for help after --', async () => {
     const world = makeWorld();
     await world.run('upload --description help disk.img');
     assert.equal(world.uploads[0]?.description, 'help');
@@ -64,7 +64,7 @@ describe('help', () => {
     assert.equal(world.downloads[0]?.target, 'help');
   });
 
-  test('fits into a narrow terminal', async () => {
+  test('fits a narrow terminal', async () => {
     const world = makeWorld();
     world.stdout.columns = 60;
     await world.run('download --help');
@@ -72,14 +72,14 @@ describe('help', () => {
     assert.deepEqual(tooLong, []);
   });
 
-  test('of the exit codes lists each of them', async () => {
+  test('for exit-codes lists every exit code', async () => {
     const world = makeWorld();
     assert.equal(await world.run('help exit-codes'), 0);
     for (const { exitCode } of exitCodes)
       assert.match(world.stdout.text, new RegExp(`^ *${exitCode}  `, 'm'));
   });
 
-  test('every option of every command is described', () => {
+  test('every option of every command has a description', () => {
     for (const command of buildProgram(async () => {}).commands) {
       assert.notEqual(command.description(), '');
       for (const option of command.options)
@@ -97,7 +97,7 @@ test('--version prints the version in package.json, before or after the command'
   }
 });
 
-test('parsing and help load neither the SDK, nor the library, nor listr2', async () => {
+test('parsing and help load neither the SDK nor the library nor listr2', async () => {
   const entry = fileURLToPath(new URL('../../src/cli/run.ts', import.meta.url));
   const { metafile } = await build({
     entryPoints: [entry],
@@ -121,8 +121,8 @@ test('parsing and help load neither the SDK, nor the library, nor listr2', async
   visit(Object.keys(metafile.inputs).find((path) => path.endsWith('src/cli/run.ts'))!);
   const packages = [...loaded].filter((path) => !path.startsWith('src/') && !path.startsWith('node:'));
   assert.deepEqual(packages, ['commander']);
-  const rooms = new Set(
+  const layers = new Set(
     [...loaded].filter((path) => path.startsWith('src/')).map((path) => path.split('/')[1]),
   );
-  assert.deepEqual([...rooms].sort(), ['cli', 'errors.ts', 'package-root.ts', 'version.ts']);
+  assert.deepEqual([...layers].sort(), ['cli', 'errors.ts', 'package-root.ts', 'version.ts']);
 });

@@ -17,7 +17,7 @@ function pending(given: Partial<PendingSnapshot> = {}): PendingSnapshot {
 
 const failed = pending({ snapshotId: 'snap-2', status: 'error', abandoned: true });
 
-test('pending prints one line a snapshot on stdout, its ID first', async () => {
+test('pending prints one line per snapshot on stdout, the ID first', async () => {
   const world = makeWorld({ listPendingSnapshots: async () => [pending(), failed] });
   assert.equal(await world.run('pending'), 0);
   assert.deepEqual(world.stdout.lines, [
@@ -26,14 +26,14 @@ test('pending prints one line a snapshot on stdout, its ID first', async () => {
   ]);
 });
 
-test('pending prints nothing on stdout when there is nothing', async () => {
+test('pending prints nothing on stdout if there are no snapshots', async () => {
   const world = makeWorld({ listPendingSnapshots: async () => [] });
   assert.equal(await world.run('pending'), 0);
   assert.equal(world.stdout.text, '');
   assert.match(world.stderr.text, /found: 0/);
 });
 
-test('pending shows those that are named', async () => {
+test('pending lists only the named snapshots', async () => {
   const world = makeWorld({ listPendingSnapshots: async () => [pending(), failed] });
   assert.equal(await world.run('pending snap-2'), 0);
   assert.deepEqual(world.stdout.lines.length, 1);
@@ -63,7 +63,7 @@ for (const [line, expected] of [
   ['pending --delete snap-1 snap-2', { snapshotIds: ['snap-1', 'snap-2'] }],
   ['--region r pending --delete', { region: 'r' }],
 ] as const) {
-  test(`${line} deletes what it says`, async () => {
+  test(`${line} passes its options to the library`, async () => {
     const calls: DeletePendingOptions[] = [];
     const world = makeWorld({
       deletePendingSnapshots: async (options) => {
@@ -77,16 +77,16 @@ for (const [line, expected] of [
   });
 }
 
-test('--force without --delete is refused, lest somebody thinks that something was deleted', async () => {
+test('pending --force without --delete is a usage error', async () => {
   const world = makeWorld();
   assert.equal(await world.run('pending --force'), 2);
-  assert.match(world.stderr.text, /but not --delete/);
+  assert.match(world.stderr.text, /--force cannot be used without --delete/);
 });
 
-test('what pending --delete keeps is named, with the way to delete it', async () => {
+test('pending --delete names the snapshots that it keeps and how to delete them', async () => {
   const world = makeWorld({ deletePendingSnapshots: async () => ({ deleted: [], kept: [pending()] }) });
   assert.equal(await world.run('pending --delete'), 0);
   assert.equal(world.stdout.text, '');
-  assert.match(world.stderr.text, /may be going on .*--force/);
+  assert.match(world.stderr.text, /may be running .*--force/);
   assert.match(world.stderr.text, /^ {2}snap-1$/m);
 });

@@ -24,7 +24,7 @@ const line = ['download', 'snap-1', 'disk.img'];
 const temporary = mkdtempSync(join(tmpdir(), 'coldsnap-cli-'));
 after(() => rmSync(temporary, { recursive: true, force: true }));
 
-/** child.ts in one piece: compiled once, each of its many processes starts in a tenth of a second. */
+/** child.ts, bundled once so that its processes start fast. */
 const childPath = join(temporary, 'bundle/child.mjs');
 before(async () => {
   const project = fileURLToPath(new URL('../..', import.meta.url));
@@ -43,7 +43,7 @@ before(async () => {
   });
 });
 
-/** A process of the command line, and all that it prints. */
+/** A process of the command line and its output. */
 class Running {
   readonly process: ChildProcess;
   stdout = '';
@@ -68,7 +68,7 @@ class Running {
     while (!pattern.test(this.stderr)) await once(this.process.stderr!, 'data');
   }
 
-  /** Resolves with the exit code, or the name of the signal that ended it. */
+  /** Resolves with the exit code, or with the name of the signal that ended the process. */
   async end(): Promise<number | NodeJS.Signals> {
     const [exitCode, signal] = await once(this.process, 'close');
     return exitCode ?? signal;
@@ -76,7 +76,7 @@ class Running {
 }
 
 describe('a process', { concurrency: 4 }, () => {
-  test('ends with the exit code of what happened', async () => {
+  test('exits with the exit code of the command', async () => {
     for (const [behaviour, exitCode] of [
       ['succeed', 0],
       ['fail', 3],
@@ -90,7 +90,7 @@ describe('a process', { concurrency: 4 }, () => {
     ['SIGTERM', 143],
     ['SIGHUP', 129],
   ] as const) {
-    test(`is stopped by ${signal} with ${exitCode}, and prints how to go on`, async () => {
+    test(`exits with ${exitCode} on ${signal} and prints how to resume`, async () => {
       const running = new Running(line, 'runUntilStopped');
       await running.until(/downloading/);
       running.process.kill(signal);
@@ -99,8 +99,8 @@ describe('a process', { concurrency: 4 }, () => {
     });
   }
 
-  test('that does not stop is out at once by a second signal', async () => {
-    const running = new Running(line, 'runForEver');
+  test('that does not stop exits on a second signal', async () => {
+    const running = new Running(line, 'ignoreAbort');
     await running.until(/downloading/);
     running.process.kill('SIGINT');
     await running.until(/stopping/);
@@ -108,8 +108,8 @@ describe('a process', { concurrency: 4 }, () => {
     assert.equal(await running.end(), 'SIGINT', 'for a shell that is 130');
   });
 
-  test('that does not stop is out after five seconds', async () => {
-    const running = new Running(line, 'runForEver');
+  test('that does not stop exits after five seconds', async () => {
+    const running = new Running(line, 'ignoreAbort');
     await running.until(/downloading/);
     const start = performance.now();
     running.process.kill('SIGTERM');
@@ -118,7 +118,7 @@ describe('a process', { concurrency: 4 }, () => {
     assert.ok(seconds > 4.5 && seconds < 7, `${seconds} s`);
   });
 
-  test('survives SIGUSR2, and prints how far it is', async () => {
+  test('prints its status on SIGUSR2', async () => {
     const running = new Running(line, 'runUntilStopped');
     await running.until(/downloading/);
     running.process.kill('SIGUSR2');
@@ -127,7 +127,7 @@ describe('a process', { concurrency: 4 }, () => {
     assert.equal(await running.end(), 143);
   });
 
-  test('whose reader goes away ends quietly, and not as if it had succeeded', async () => {
+  test('whose stdout is closed exits silently with 141', async () => {
     const running = new Running(['download', '--no-progress', 'snap-1', '-'], 'writeStdout');
     await once(running.process.stdout!, 'data');
     running.process.stdout!.destroy();
@@ -135,31 +135,31 @@ describe('a process', { concurrency: 4 }, () => {
     assert.equal(running.stderr, '');
   });
 
-  test('whose result nobody reads any more does not crash', async () => {
+  test('whose stdout is closed before the result does not crash', async () => {
     const running = new Running(['upload', '--quiet', 'disk.img'], 'succeed');
     running.process.stdout!.destroy();
     assert.equal(await running.end(), 141);
     assert.equal(running.stderr, '');
   });
 
-  test('whose stderr is closed goes on', async () => {
+  test('whose stderr is closed continues', async () => {
     const running = new Running(['upload', 'disk.img'], 'succeed');
     running.process.stderr!.destroy();
     assert.equal(await running.end(), 0);
     assert.equal(running.stdout, 'snap-new\n');
   });
 
-  test('that waits for what can no longer happen does not end with 0', async () => {
+  test('with an empty event loop does not exit with 0', async () => {
     assert.notEqual(await new Running(line, 'waitForNothing').end(), 0);
   });
 
-  test('reports an error that was thrown where nobody waits for it', async () => {
+  test('reports an uncaught error', async () => {
     const running = new Running(line, 'crash');
     assert.equal(await running.end(), 1);
     assert.match(running.stderr, /coldsnap: internal error: Error: a bug\n {2}This is a bug/);
   });
 
-  test("shows developers' warnings only with --verbose", async () => {
+  test('prints warnings of Node only with --verbose', async () => {
     const normal = new Running(line, 'warn');
     await normal.end();
     assert.doesNotMatch(normal.stderr, /deprecated/);
@@ -173,7 +173,7 @@ const noScript =
   spawnSync('script', ['--version']).status === 0 ? false : 'script (util-linux) is not installed';
 
 describe('on a terminal', { skip: noScript }, () => {
-  /** Runs a command line on a pseudo-terminal and returns what that got. */
+  /** Runs a command line on a pseudo-terminal and returns its output. */
   function onTerminal(shellWords: string, behaviour: string): string {
     const command = `stty rows 24 cols 80; ${[process.execPath, childPath].map(shellQuote).join(' ')} ${shellWords}`;
     return execFileSync(
@@ -187,7 +187,7 @@ describe('on a terminal', { skip: noScript }, () => {
     );
   }
 
-  test('progress is drawn even when stdout is captured, and stdout gets the result alone', () => {
+  test('progress is drawn when stdout is redirected, and stdout has only the result', () => {
     const file = join(temporary, 'result');
     const text = onTerminal(`upload disk.img > ${shellQuote(file)}`, 'takeAMoment');
     assert.ok(text.includes('\x1b[?25l'), 'the cursor is hidden');
@@ -197,7 +197,7 @@ describe('on a terminal', { skip: noScript }, () => {
     assert.equal(readFileSync(file, 'utf8'), 'snap-new\n');
   });
 
-  test('Ctrl-C ends it with 130 and gives the cursor back', () => {
+  test('Ctrl-C exits with 130 and restores the cursor', () => {
     const text = onTerminal('download snap-1 disk.img; echo code $?', 'interruptItself');
     assert.match(text, /code 130/);
     assert.ok(text.lastIndexOf('\x1b[?25h') > text.lastIndexOf('\x1b[?25l'), 'the cursor is back');
@@ -208,13 +208,13 @@ describe('on a terminal', { skip: noScript }, () => {
     assert.throws(
       () => onTerminal('download snap-1 -', 'succeed'),
       (error: { status: number; stdout: string }) =>
-        error.status === 3 && /not printed on a terminal/.test(error.stdout),
+        error.status === 3 && /stdout is a terminal/.test(error.stdout),
     );
   });
 });
 
 describe('bin/coldsnap.js', () => {
-  /** A copy of bin/ beside a dist/ whose main prints what it finds. */
+  /** A copy of bin/ with a dist/ that has this main. */
   function install(main: string | undefined): string {
     const home = mkdtempSync(join(temporary, 'bin-'));
     cpSync(fileURLToPath(new URL('../../bin', import.meta.url)), join(home, 'bin'), { recursive: true });
@@ -235,24 +235,24 @@ describe('bin/coldsnap.js', () => {
   }
 
   const built = existsSync(new URL('../../dist/cli/main.js', import.meta.url)) ? false : 'not built';
-  test('runs the program that was built', { skip: built }, () => {
+  test('runs the built program', { skip: built }, () => {
     const bin = fileURLToPath(new URL('../../bin/coldsnap.js', import.meta.url));
     for (const words of [['--version'], ['--help'], ['help', 'exit-codes'], ['completion', 'bash']]) {
       const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...words], { encoding: 'utf8' });
       assert.deepEqual([status, stderr], [0, ''], words.join(' '));
       assert.notEqual(stdout, '');
     }
-    // A refusal comes from the library, and the command line knows it as one of its errors.
+    // An error of the library is a ColdsnapError of the command line, although both are bundled.
     const refused = spawnSync(process.execPath, [bin, 'download', 'snap-1', '/proc/self/cwd/']);
     assert.equal(refused.status, 2);
   });
 
-  test('ends with the exit code that main returns', () => {
+  test('exits with the exit code that main returns', () => {
     const bin = install('export const main = async () => 42;');
     assert.equal(runBin(bin).status, 42);
   });
 
-  test('sizes the thread pool by the processors before it starts', () => {
+  test('sizes the thread pool by the number of processors', () => {
     // Starts more work than there are threads, and counts the threads then.
     const bin = install(`
       import { pbkdf2 } from 'node:crypto';
@@ -273,13 +273,13 @@ describe('bin/coldsnap.js', () => {
     assert.equal(more! - threads!, 12 - expected);
   });
 
-  test('says what to do when the program is not built', () => {
+  test('names the command that builds a missing dist/', () => {
     const { status, stderr } = runBin(install(undefined));
     assert.equal(status, 1);
     assert.equal(stderr, 'coldsnap: it is not built: dist/ is missing\n  Run: npm run build\n');
   });
 
-  test('says so when Node.js is too old', () => {
+  test('rejects a Node.js that is too old', () => {
     const preload = join(temporary, 'old-node.cjs');
     writeFileSync(preload, `Object.defineProperty(process.versions, 'node', { value: '18.19.0' });`);
     const { status, stderr } = runBin(install('export const main = async () => 0;'), {}, [

@@ -23,7 +23,7 @@ const retry: TransferEvent = {
   message: 'too many requests',
 };
 
-/** Runs a download whose library does as the script says, and returns the world afterwards. */
+/** Runs a download whose library call runs `script`. */
 async function scripted(
   line: string,
   script: (emit: TransferListener, world: World) => void | Promise<void>,
@@ -41,7 +41,7 @@ async function scripted(
 }
 
 describe('plain progress', () => {
-  test('is what there is without a terminal: a line at the start and one at the end', async () => {
+  test('is the default without a terminal: a line at the start and one at the end', async () => {
     const { stderr, stdout } = await scripted('download snap-1 disk.img', (emit) => emit(startEvent));
     assert.deepEqual(stderr.lines, [
       'downloading snap-1 to disk.img: 1.0 GiB in blocks of 512.0 KiB',
@@ -51,7 +51,7 @@ describe('plain progress', () => {
     assert.equal(stdout.text, '');
   });
 
-  test('has a line every 10 s while little moves', async () => {
+  test('prints a line every 10 s during slow progress', async () => {
     const { stderr } = await scripted('download snap-1 disk.img', (emit, { clock }) => {
       emit(startEvent);
       for (let second = 1; second <= 25; second++) {
@@ -65,7 +65,7 @@ describe('plain progress', () => {
     ]);
   });
 
-  test('has a line every 5 %, but not more than one a second', async () => {
+  test('prints a line every 5 %, at most once a second', async () => {
     const { stderr } = await scripted('download snap-1 disk.img', (emit, { clock }) => {
       emit(startEvent);
       for (let percent = 1; percent <= 100; percent++) {
@@ -77,7 +77,7 @@ describe('plain progress', () => {
     assert.deepEqual(percents, [9, 19, 29, 39, 49, 59, 69, 79, 89, 99]);
   });
 
-  test('says what it is waiting for when nothing moves, and is never silent for a minute', async () => {
+  test('names what a run without progress waits for, at least once a minute', async () => {
     const { stderr } = await scripted('download snap-1 disk.img', (emit, { clock }) => {
       emit(startEvent);
       emit(progress(MiB));
@@ -85,25 +85,22 @@ describe('plain progress', () => {
       emit(retry);
       clock.advance(180_000);
     });
-    const stalled = stderr.lines.slice(1, -1).filter((line) => line.includes('nothing has moved'));
+    const stalled = stderr.lines.slice(1, -1).filter((line) => line.includes('no progress'));
     assert.ok(stalled.length >= 6, stderr.text);
     assert.match(
       stalled.at(-1)!,
-      /nothing has moved for 2 min 50 s: GetSnapshotBlock of block 17 failed: too many requests; attempt 3 in 4\.0 s$/,
+      /no progress for 2 min 50 s; GetSnapshotBlock of block 17 failed: too many requests; retrying in 4\.0 s \(attempt 3\)$/,
     );
   });
 
-  test('says that it is waiting before the first event', async () => {
+  test('names the service as what it waits for before the first event', async () => {
     const { stderr } = await scripted('download snap-1 disk.img', (_emit, { clock }) =>
       clock.advance(10_000),
     );
-    assert.match(
-      stderr.lines[0]!,
-      /nothing transferred yet; nothing has moved for 10 s: waiting for the service/,
-    );
+    assert.match(stderr.lines[0]!, /nothing transferred yet; no progress for 10 s; waiting for the service/);
   });
 
-  test('names retries, throttles and a lowered pace when there are any', async () => {
+  test('includes retries, throttles and a reduced rate', async () => {
     const { stderr } = await scripted('download snap-1 disk.img', (emit, { clock }) => {
       emit(progress(0));
       clock.advance(1000);
@@ -116,35 +113,35 @@ describe('plain progress', () => {
     );
   });
 
-  test('tells warnings, and every retry with --verbose', async () => {
+  test('includes warnings and, with --verbose, every retry', async () => {
     const script = (emit: TransferListener) => {
       emit(retry);
-      emit({ type: 'warning', code: 'W', message: 'the journal cannot be written' });
+      emit({ type: 'warning', code: 'NOT_PROBED', message: 'the journal cannot be written' });
     };
     const normal = await scripted('download snap-1 disk.img', script);
     assert.match(normal.stderr.text, /^warning: the journal cannot be written\n/);
     const verbose = await scripted('download --verbose snap-1 disk.img', script);
     assert.match(
       verbose.stderr.text,
-      /^GetSnapshotBlock of block 17 failed: too many requests; attempt 3 in 4\.0 s\nwarning/,
+      /^GetSnapshotBlock of block 17 failed: too many requests; retrying in 4\.0 s \(attempt 3\)\nwarning/,
     );
   });
 
-  test('says what was there already', async () => {
+  test('includes what an earlier run has done', async () => {
     const { stderr } = await scripted('download snap-1 disk.img', (emit) =>
       emit({ ...startEvent, bytesResumed: 512 * MiB } as TransferEvent),
     );
-    assert.match(stderr.lines[0]!, /, 512\.0 MiB of it done by an earlier run$/);
+    assert.match(stderr.lines[0]!, /, resuming, 512\.0 MiB already done$/);
   });
 
-  test('takes secrets out of what it prints', async () => {
+  test('redacts secrets', async () => {
     const { stderr } = await scripted('download snap-1 disk.img', (emit) =>
-      emit({ type: 'warning', code: 'W', message: 'blockToken=AAAABBBB is odd' }),
+      emit({ type: 'warning', code: 'NOT_PROBED', message: 'blockToken=AAAABBBB is odd' }),
     );
     assert.match(stderr.text, /^warning: blockToken=\[redacted\] is odd\n/);
   });
 
-  test('shows the state of a snapshot that is waited for', async () => {
+  test('includes the state of the snapshot waited for', async () => {
     const world: World = makeWorld({
       async waitForSnapshot(options) {
         options.onEvent?.({
@@ -159,12 +156,12 @@ describe('plain progress', () => {
       },
     });
     assert.equal(await world.run('wait snap-1'), 0);
-    assert.match(world.stderr.lines[0]!, /snap-1 is pending \(40 %\)/);
-    assert.equal(world.stderr.lines.at(-1), 'snap-1 is completed (after 6.0 s)');
+    assert.match(world.stderr.lines[0]!, /snap-1 is in state "pending" \(40 %\)/);
+    assert.equal(world.stderr.lines.at(-1), 'snap-1 is in state "completed" after 6.0 s');
     assert.equal(world.stdout.text, '');
   });
 
-  test('leaves no timer behind, whether the run succeeds or fails', async () => {
+  test('stops its timers after success and failure', async () => {
     const good = await scripted('download snap-1 disk.img', () => {});
     assert.equal(good.clock.running, 0);
     const bad = makeWorld({ downloadSnapshot: () => Promise.reject(new Error('no')) });
@@ -175,7 +172,7 @@ describe('plain progress', () => {
 });
 
 describe('json progress', () => {
-  test('is one object a line: start, progress at most once a second, retry, warning, done', async () => {
+  test('is one object per line: start, progress at most once a second, retry, warning, done', async () => {
     const { stderr } = await scripted('--progress json download snap-1 disk.img', (emit, { clock }) => {
       emit(startEvent);
       for (let step = 0; step < 20; step++) {
@@ -183,7 +180,7 @@ describe('json progress', () => {
         clock.advance(250);
       }
       emit(retry);
-      emit({ type: 'warning', code: 'W', message: 'm' });
+      emit({ type: 'warning', code: 'NOT_PROBED', message: 'm' });
       emit({ type: 'done', snapshotId: 'snap-1', ...progressOf() });
     });
     const objects = stderr.lines.map((line) => JSON.parse(line));
@@ -197,7 +194,7 @@ describe('json progress', () => {
     assert.deepEqual([objects[8].volumeSize, objects[8].retries, objects[8].path], [2 ** 30, 3, 'disk.img']);
   });
 
-  test('is the default with --json, and gives way to what is asked for', async () => {
+  test('is the default with --json unless --progress is given', async () => {
     const json = await scripted('download --json snap-1 disk.img', (emit) => emit(startEvent));
     assert.equal(JSON.parse(json.stderr.lines[0]!).type, 'start');
     const plain = await scripted('download --json --progress plain snap-1 disk.img', (emit) =>
@@ -206,41 +203,41 @@ describe('json progress', () => {
     assert.match(plain.stderr.lines[0]!, /^downloading/);
   });
 
-  test('says every 10 s that it is alive', async () => {
+  test('prints an object every 10 s without progress', async () => {
     const { stderr } = await scripted('--progress json download snap-1 disk.img', (_emit, { clock }) =>
       clock.advance(30_000),
     );
     assert.equal(stderr.lines.length, 4);
-    assert.match(JSON.parse(stderr.lines[2]!).activity, /nothing has moved for 30 s/);
+    assert.match(JSON.parse(stderr.lines[2]!).activity, /no progress for 30 s/);
   });
 
-  test('stays valid JSON when a secret is taken out', async () => {
+  test('remains valid JSON after redaction', async () => {
     const { stderr } = await scripted('--progress json download snap-1 disk.img', (emit) =>
-      emit({ type: 'warning', code: 'W', message: 'got {"BlockToken":"AAAA"} and "more"' }),
+      emit({ type: 'warning', code: 'NOT_PROBED', message: 'got {"BlockToken":"AAAA"} and "more"' }),
     );
     assert.equal(JSON.parse(stderr.lines[0]!).message, 'got {"BlockToken":[redacted]} and "more"');
   });
 });
 
 describe('no progress', () => {
-  test('with --no-progress and --progress none: warnings and the summary remain', async () => {
+  test('with --no-progress and --progress none prints warnings and the summary', async () => {
     for (const flag of ['--no-progress', '--progress none', '--progress tty --no-progress']) {
       const { stderr } = await scripted(`download ${flag} snap-1 disk.img`, (emit, { clock }) => {
         emit(startEvent);
         emit(progress(MiB));
         clock.advance(60_000);
-        emit({ type: 'warning', code: 'W', message: 'm' });
+        emit({ type: 'warning', code: 'NOT_PROBED', message: 'm' });
       });
       assert.equal(stderr.lines.length, 2);
       assert.match(stderr.text, /^warning: m\ndownloaded /);
     }
   });
 
-  test('with --quiet: nothing at all on stderr, and the result on stdout', async () => {
+  test('with --quiet prints nothing on stderr and the result on stdout', async () => {
     const world: World = makeWorld({
       async uploadSnapshot(options) {
         options.onEvent?.({ type: 'snapshot', snapshotId: 'snap-new' });
-        options.onEvent?.({ type: 'warning', code: 'W', message: 'm' });
+        options.onEvent?.({ type: 'warning', code: 'NOT_PROBED', message: 'm' });
         return uploadResult;
       },
     });
@@ -251,11 +248,11 @@ describe('no progress', () => {
 });
 
 describe('results on stdout', () => {
-  test('an upload announces its snapshot on stderr at once, and prints the ID alone after completion', async () => {
+  test('an upload prints its snapshot ID on stderr when created and on stdout when complete', async () => {
     const world: World = makeWorld({
       async uploadSnapshot(options) {
         options.onEvent?.({ type: 'snapshot', snapshotId: 'snap-new' });
-        assert.match(world.stderr.text, /snapshot snap-new is begun\n$/);
+        assert.match(world.stderr.text, /created snapshot snap-new\n$/);
         assert.equal(world.stdout.text, '');
         return uploadResult;
       },
@@ -265,8 +262,8 @@ describe('results on stdout', () => {
     assert.match(world.stderr.lines.at(-1)!, /^uploaded disk\.img to snap-new: /);
   });
 
-  /** An upload with --wait whose waiting fails. */
-  const uploadsAndWaitsInVain: Partial<Library> = {
+  /** An upload that completes, after which waiting fails. */
+  const uploadsThenFailsToWait: Partial<Library> = {
     async uploadSnapshot({ onEvent }) {
       onEvent?.({ type: 'snapshot', snapshotId: 'snap-new' });
       onEvent?.({ type: 'phase', phase: 'waiting' });
@@ -274,8 +271,8 @@ describe('results on stdout', () => {
     },
   };
 
-  test('an upload that is done prints its ID before it waits, and after that only the waiting is left to repeat', async () => {
-    const world = makeWorld(uploadsAndWaitsInVain);
+  test('an upload prints its ID before it waits, and then only waiting is to be run again', async () => {
+    const world = makeWorld(uploadsThenFailsToWait);
     const wait = ['--wait', '--timeout', '90s', '--desired-status', 'completed'];
     assert.equal(await world.run(['--endpoint', 'http://h', 'upload', ...wait, 'disk.img']), 5);
     assert.equal(world.stdout.text, 'snap-new\n');
@@ -285,12 +282,12 @@ describe('results on stdout', () => {
     );
   });
 
-  test('on a terminal, and with --json, the ID of an upload waits for the waiting', async () => {
-    const terminal = makeWorld(uploadsAndWaitsInVain);
+  test('on a terminal and with --json an upload prints its ID after waiting', async () => {
+    const terminal = makeWorld(uploadsThenFailsToWait);
     terminal.stdout.isTTY = true;
     assert.equal(await terminal.run('upload --wait disk.img'), 5);
     assert.equal(terminal.stdout.text, '');
-    const json = makeWorld(uploadsAndWaitsInVain);
+    const json = makeWorld(uploadsThenFailsToWait);
     assert.equal(await json.run('upload --wait --json disk.img'), 5);
     assert.equal(json.stdout.text, '');
     assert.equal(JSON.parse(json.stderr.lines.at(-1)!).runAgain, 'coldsnap wait snap-new');
@@ -323,24 +320,24 @@ describe('results on stdout', () => {
     assert.equal(world.stdout.text, '');
   });
 
-  test('an image never goes to a terminal', async () => {
+  test('an image is not printed on a terminal', async () => {
     const world = makeWorld();
     world.stdout.isTTY = true;
     assert.equal(await world.run('download snap-1 -'), 3);
-    assert.match(world.stderr.text, /not printed on a terminal\n.*pipe/);
+    assert.match(world.stderr.text, /stdout is a terminal; a disk image would garble it\n.*pipe/);
     assert.equal(world.downloads.length, 0);
   });
 });
 
 describe('progress on a terminal', () => {
-  /** What the terminal got, without colors and cursor movements. */
+  /** Text without colors and cursor movements. */
   const visible = (text: string) => stripVTControlCharacters(text);
   const onTerminal = (world: World) => {
     world.stderr.isTTY = true;
     world.env.TERM = 'xterm';
   };
 
-  test('is chosen by stderr alone, drawn on stderr, and at most six lines high', async () => {
+  test('is used if stderr is a terminal, and is at most six lines high', async () => {
     const { stderr, stdout } = await scripted(
       'download snap-1 disk.img',
       (emit, { clock }) => {
@@ -360,12 +357,12 @@ describe('progress on a terminal', () => {
     assert.equal(frame[at], `  [${'='.repeat(10)}${' '.repeat(30)}] 25 %`);
     assert.match(frame[at + 1]!, /^ {2}256\.0 MiB of 1\.0 GiB \(25 %\), 213\.3 MiB\/s$/);
     assert.match(frame[at + 2]!, /^ {2}2 retries, 1 throttle, now at most 10 requests\/s/);
-    assert.match(frame[at + 3]!, /^ {2}making the target durable$/);
+    assert.match(frame[at + 3]!, /^ {2}flushing the target$/);
     assert.match(frame.at(-2)!, /^downloaded snap-1 to disk\.img: /);
     assert.equal(stdout.text, '');
   });
 
-  test('takes itself away at the end: the cursor is back, and stderr is free again', async () => {
+  test('restores the cursor and stderr at the end', async () => {
     const { stderr, clock } = await scripted('download snap-1 disk.img', () => {}, onTerminal);
     assert.ok(stderr.text.lastIndexOf('\x1b[?25h') > stderr.text.lastIndexOf('\x1b[?25l'));
     assert.equal(clock.running, 0);
@@ -374,15 +371,15 @@ describe('progress on a terminal', () => {
     assert.equal(stderr.text.slice(before), 'after');
   });
 
-  test('keeps lines that must stay above it', async () => {
+  test('keeps permanent lines above it', async () => {
     const { stderr } = await scripted(
       'download snap-1 disk.img',
       async (emit, { clock }) => {
-        emit({ type: 'warning', code: 'W', message: 'first' });
-        emit({ type: 'warning', code: 'W', message: 'second' });
+        emit({ type: 'warning', code: 'NOT_PROBED', message: 'first' });
+        emit({ type: 'warning', code: 'NOT_PROBED', message: 'second' });
         await new Promise(setImmediate);
         clock.advance(200);
-        emit({ type: 'warning', code: 'W', message: 'third' });
+        emit({ type: 'warning', code: 'NOT_PROBED', message: 'third' });
       },
       onTerminal,
     );
@@ -394,7 +391,7 @@ describe('progress on a terminal', () => {
       );
   });
 
-  test('fits a narrow terminal, and does without colors when asked', async () => {
+  test('fits a narrow terminal and honors --no-color', async () => {
     const { stderr } = await scripted(
       'download --no-color snap-1 a-file-with-a-rather-long-name.img',
       (emit, { clock }) => {
@@ -414,7 +411,7 @@ describe('progress on a terminal', () => {
     assert.ok(!stderr.text.includes('\x1b[36m'));
   });
 
-  test('is not used on a terminal that does not know its size', async () => {
+  test('is not used on a terminal of unknown size', async () => {
     const { stderr } = await scripted(
       'download snap-1 disk.img',
       (emit) => emit(startEvent),

@@ -29,7 +29,7 @@ const leaks: [string, string][] = [
 ];
 
 for (const [what, text] of leaks) {
-  test(`${what} is taken out`, () => {
+  test(`${what} is redacted`, () => {
     const clean = redact(text);
     assert.ok(!clean.includes(secret) && !clean.includes(encodeURIComponent(secret)), clean);
     assert.ok(!clean.includes(secret.replaceAll('/', '')), clean);
@@ -37,16 +37,16 @@ for (const [what, text] of leaks) {
   });
 }
 
-test('access key IDs are taken out', () => {
+test('access key IDs are redacted', () => {
   assert.equal(redact('key AKIAIOSFODNN7EXAMPLE is unknown'), 'key [redacted] is unknown');
 });
 
-test("the environment's secrets are taken out wherever they stand", () => {
+test('secrets of the environment are redacted everywhere', () => {
   const env = { AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMI/K7MDENG', AWS_SESSION_TOKEN: 'FwoGZXIvYXdzEBY' };
   assert.equal(redact('a wJalrXUtnFEMI/K7MDENG b FwoGZXIvYXdzEBY', env), 'a [redacted] b [redacted]');
 });
 
-test('what is no secret stays as it is', () => {
+test('other text is unchanged', () => {
   const plain = [
     'the block token of block 17 has expired',
     'GetSnapshotBlock of block 3 failed (request ID 1b2c-3d4e)',

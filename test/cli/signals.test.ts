@@ -4,7 +4,7 @@ import { ColdsnapError } from '../../src/errors.ts';
 import type { DownloadOptions } from '../../src/transfer/options.ts';
 import { downloadResult, makeWorld, progressOf, type World } from './support.ts';
 
-/** A download that does its work after `started`, and then runs until it is told to stop. */
+/** A download that calls `whenStarted` and then runs until it is aborted. */
 function stoppable(whenStarted: (world: World, options: DownloadOptions) => void): World {
   const world: World = makeWorld({
     downloadSnapshot: (options) =>
@@ -22,7 +22,7 @@ describe('the first signal', () => {
     ['SIGTERM', 143],
     ['SIGHUP', 129],
   ] as const) {
-    test(`${signal} stops the transfer, prints the command line to run again, and ends with ${exitCode}`, async () => {
+    test(`${signal} stops the transfer, prints the command line to run again and exits with ${exitCode}`, async () => {
       let reason: unknown;
       const world = stoppable((self, options) => {
         self.signals.emit(signal);
@@ -40,7 +40,7 @@ describe('the first signal', () => {
     });
   }
 
-  test('counts, however the transfer fails afterwards', async () => {
+  test('decides the exit code even if the transfer fails otherwise', async () => {
     const world: World = makeWorld({
       async downloadSnapshot() {
         world.signals.emit('SIGINT');
@@ -51,7 +51,7 @@ describe('the first signal', () => {
     assert.doesNotMatch(world.stderr.text, /bug/);
   });
 
-  test('changes nothing when the transfer was done all the same', async () => {
+  test('is ignored if the transfer completes', async () => {
     const world: World = makeWorld({
       async downloadSnapshot() {
         world.signals.emit('SIGINT');
@@ -61,7 +61,7 @@ describe('the first signal', () => {
     assert.equal(await world.run('download snap-1 disk.img'), 0);
   });
 
-  test('names the snapshot that an upload leaves, also with --quiet', async () => {
+  test('names the snapshot of an interrupted upload, even with --quiet', async () => {
     const world: World = makeWorld({
       async uploadSnapshot() {
         world.signals.emit('SIGINT');
@@ -72,7 +72,7 @@ describe('the first signal', () => {
     assert.equal(world.stderr.lines[0], 'coldsnap: stopped by SIGINT (snap-new)');
   });
 
-  test('says it as JSON with --json', async () => {
+  test('is reported as JSON with --json', async () => {
     const world = stoppable((self) => self.signals.emit('SIGTERM'));
     assert.equal(await world.run('--json download snap-1 disk.img'), 143);
     const last = JSON.parse(world.stderr.lines.at(-1)!);
@@ -80,7 +80,7 @@ describe('the first signal', () => {
     assert.equal(last.runAgain, 'coldsnap --json download snap-1 disk.img');
   });
 
-  test('stops waiting, too', async () => {
+  test('stops waiting', async () => {
     const world: World = makeWorld({
       waitForSnapshot: (options) =>
         new Promise((_resolve, reject) => {
@@ -92,7 +92,7 @@ describe('the first signal', () => {
   });
 });
 
-test('a second signal ends the process at once', async () => {
+test('a second signal ends the process immediately', async () => {
   const world: World = makeWorld({
     async downloadSnapshot() {
       world.signals.emit('SIGINT');
@@ -103,13 +103,10 @@ test('a second signal ends the process at once', async () => {
     },
   });
   await world.run('download snap-1 disk.img');
-  assert.match(
-    world.stderr.text,
-    /coldsnap: stopped at once by a second signal \(SIGTERM\)\n {2}run it again: /,
-  );
+  assert.match(world.stderr.text, /coldsnap: exiting on a second signal \(SIGTERM\)\n {2}run it again: /);
 });
 
-test('a transfer that does not stop within 5 seconds is left', async () => {
+test('a transfer that does not stop within 5 seconds is abandoned', async () => {
   const world: World = makeWorld({
     async downloadSnapshot() {
       world.signals.emit('SIGTERM');
@@ -125,7 +122,7 @@ test('a transfer that does not stop within 5 seconds is left', async () => {
   assert.equal(world.clock.running, 0);
 });
 
-test('SIGUSR2 prints one status line now, also without a display', async () => {
+test('SIGUSR2 prints a status line, even without a display', async () => {
   for (const flag of ['', '--no-progress', '--quiet']) {
     const world: World = makeWorld({
       async downloadSnapshot(options) {
@@ -141,7 +138,7 @@ test('SIGUSR2 prints one status line now, also without a display', async () => {
   }
 });
 
-test('nothing listens to signals before and after a run', async () => {
+test('no signal listeners remain after a run', async () => {
   const world = makeWorld();
   await world.run('download snap-1 disk.img');
   assert.deepEqual(world.signals.eventNames(), []);

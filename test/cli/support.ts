@@ -1,4 +1,4 @@
-/** A world for the command line to run in: streams that remember, a clock that is turned by hand, a library that answers as told. */
+/** A fake environment for the command line: streams in memory, a manual clock, a library with canned results. */
 
 import { EventEmitter } from 'node:events';
 import { Writable } from 'node:stream';
@@ -53,7 +53,7 @@ export class HandClock implements Clock {
     return () => this.#timers.delete(timer);
   }
 
-  /** Lets so many milliseconds pass; timers fire at their moments, in order. */
+  /** Advances the time by `ms`; due timers fire in order. */
   advance(ms: number): void {
     const end = this.#now + ms;
     for (;;) {
@@ -78,15 +78,15 @@ export interface World {
   stderr: MemoryStream;
   clock: HandClock;
   signals: EventEmitter;
-  /** Codes that the process was ended with at once. */
+  /** Exit codes of signals that ended the process. */
   exits: number[];
   env: Record<string, string | undefined>;
-  /** What the library was called with. */
+  /** The options that the library was called with. */
   downloads: DownloadOptions[];
   uploads: UploadOptions[];
   waits: WaitOptions[];
   emulators: EmulatorOptions[];
-  /** Runs a command line, given as words or as one string that is split at blanks. */
+  /** Runs a command line, given as words or as a string to split at spaces. */
   run(argv: string | readonly string[]): Promise<number>;
 }
 
@@ -140,7 +140,7 @@ export const startEvent: TransferEvent = {
   bytesResumed: 0,
 };
 
-/** A world whose library succeeds at once, unless told otherwise. */
+/** An environment whose library succeeds immediately, except for the given functions. */
 export function makeWorld(library: Partial<Library> = {}): World {
   const stdout = new MemoryStream();
   const stderr = new MemoryStream();
@@ -199,7 +199,7 @@ export function makeWorld(library: Partial<Library> = {}): World {
   };
 }
 
-/** The options without the hooks, which every call gets. */
+/** The options without the hooks that every call gets. */
 export function withoutHooks(options: object | undefined): object {
   const { signal, onEvent, ...rest } = { ...options } as Record<string, unknown>;
   return rest;

@@ -8,11 +8,12 @@ import { fileURLToPath } from 'node:url';
 const source = fileURLToPath(new URL('../../src', import.meta.url));
 
 /** What every room may use besides. */
-const ground = ['cancel.ts', 'errors.ts', 'geometry.ts', 'package-root.ts', 'text.ts', 'version.ts'];
+const ground = ['cancel.ts', 'error-codes.ts', 'errors.ts', 'geometry.ts', 'package-root.ts', 'text.ts', 'version.ts'];
 
 /** The rooms that each room may use, besides itself. */
 const mayUse: Readonly<Record<string, readonly string[]>> = {
-  'errors.ts': [],
+  'errors.ts': ['error-codes.ts'],
+  'error-codes.ts': ['errors.ts'],
   'cancel.ts': ['errors.ts'],
   'geometry.ts': [],
   'text.ts': [],

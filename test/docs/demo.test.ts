@@ -85,7 +85,7 @@ test('the demo restores what it uploaded and cleans up', skip, async () => {
 });
 
 test('the demo cleans up when it is interrupted', skip, async () => {
-  const { exit, text, leftover } = await demo(/\bsnapshot snap-\w+/);
+  const { exit, text, leftover } = await demo(/^created snapshot snap-\w+$/);
   assert.equal(exit, 130, text);
   assert.deepEqual(leftover, []);
 });

@@ -1,19 +1,13 @@
-/** What README.md repeats is what the program says. */
+/** Tables in the documents match the program. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { differences } from '../interop/differences.ts';
 import { read } from './markdown.ts';
 
-const readme = read('README.md');
-
-function section(heading: string): string {
-  const [, after = ''] = readme.split(`\n## ${heading}\n`);
-  return after.split('\n## ', 1)[0]!;
-}
-
-test('every exit code is in its table', () => {
-  const rows = [...section('Exit codes').matchAll(/^\| ([\d, ]+) \| (.+) \|$/gm)];
+test('README.md lists every exit code', () => {
+  const [, section = ''] = read('README.md').split('\n### Exit codes\n');
+  const rows = [...section.split('\n## ', 1)[0]!.matchAll(/^\| ([\d, ]+) \| (.+) \|$/gm)];
   const listed = new Map(
     rows.flatMap(([, codes, text]) => codes!.split(', ').map((code) => [Number(code), text!])),
   );
@@ -26,8 +20,9 @@ test('every exit code is in its table', () => {
   }
 });
 
-test('the differences to 0.12 are those that the table of command lines knows', () => {
-  const [, list = ''] = /<!-- differences -->\n([\s\S]*)<!-- \/differences -->/.exec(readme) ?? [];
+test('the differences from 0.12 are those of the table of command lines', () => {
+  const [, list = ''] =
+    /<!-- differences -->\n([\s\S]*)<!-- \/differences -->/.exec(read('docs/compared-with-0.12.md')) ?? [];
   assert.deepEqual(
     list
       .split('\n')

@@ -186,7 +186,7 @@ const needsScript = {
 
 describe('a terminal', { ...needsScript, concurrency: 2 }, () => {
   for (const [target, message] of [
-    ['-', /an image is not printed on a terminal/],
+    ['-', /stdout is a terminal; a disk image would garble it/],
     ['/dev/stdout', /stdout is a terminal/],
     ['/dev/tty', /\/dev\/tty is a terminal/],
   ] as const) {

@@ -81,20 +81,20 @@ const commandLine: Refusal[] = [
     title: 'snapshot and target swapped',
     args: 'download x.img SNAP',
     exit: 2,
-    message: /the snapshot comes first/,
+    message: /the snapshot ID must come before the target/,
     hint: /coldsnap download snap-\S+ x\.img/,
   },
   {
     title: 'options that contradict each other',
     args: 'download --no-checkpoint --keep-checkpoint SNAP x.img',
     exit: 2,
-    message: /--no-checkpoint and --keep-checkpoint contradict each other/,
+    message: /--no-checkpoint and --keep-checkpoint cannot be used together/,
   },
   {
     title: '--quiet with --verbose',
     args: '--quiet --verbose download SNAP x.img',
     exit: 2,
-    message: /--quiet and --verbose contradict each other/,
+    message: /--quiet and --verbose cannot be used together/,
   },
   {
     title: 'an endpoint that is not a URL',

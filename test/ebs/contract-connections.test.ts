@@ -63,7 +63,7 @@ for (const stack of stacks) {
         const { block, buffer } = await withBlock(connected);
         connected.emulator.setFaults([{ action: { type: 'stall', at } }]);
         const abort = new AbortController();
-        const reason = new ColdsnapError('aborted', 'INTERRUPTED', 'enough');
+        const reason = new ColdsnapError('aborted', 'SIGINT', 'enough');
         const receiving = connected.api.getSnapshotBlock(block, buffer, { signal: abort.signal });
         const ended = assert.rejects(receiving, (error) => error === reason);
         await connected.emulator.waitForRequest((request) => at === 'headers' || request.status === 200);

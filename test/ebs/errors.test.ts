@@ -333,9 +333,15 @@ test('a ColdsnapError is returned unchanged', () => {
 });
 
 test('any failure after an abort is the abort, with its reason', () => {
-  const reason = new ColdsnapError('aborted', 'INTERRUPTED', 'enough');
+  const reason = new ColdsnapError('aborted', 'SIGINT', 'enough');
   assert.equal(classify(network('ECONNRESET'), context, AbortSignal.abort(reason)), reason);
   assert.equal(classify(new Error('x'), context, AbortSignal.abort()).class, 'aborted');
+});
+
+test('a reason that is not in the service model is named in the message', () => {
+  const error = classify(exception('ValidationException', 400, 'NEW_REASON'), context);
+  assert.equal(error.code, 'SERVICE_REJECTED');
+  assert.match(error.message, /\(NEW_REASON\)$/);
 });
 
 test('a denied permission names the IAM action, and a denied key those of KMS', () => {

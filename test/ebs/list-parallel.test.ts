@@ -131,7 +131,8 @@ test('a failure in a later segment is thrown in its turn, and no page after it i
   const failing: EbsDirectApi = {
     ...api,
     listSnapshotBlocks: async (request) => {
-      if ((request.startingBlockIndex ?? 0) > 100_000) throw new ColdsnapError('permanent', 'X', 'refused');
+      if ((request.startingBlockIndex ?? 0) > 100_000)
+        throw new ColdsnapError('permanent', 'SERVICE_REJECTED', 'refused');
       return api.listSnapshotBlocks(request);
     },
   };
@@ -140,7 +141,7 @@ test('a failure in a later segment is thrown in its turn, and no page after it i
     for await (const page of listBlocks(failing, 'snap-1'))
       seen.push(...page.entries.map((entry) => entry.blockIndex));
   })();
-  await assert.rejects(reading, { code: 'X' });
+  await assert.rejects(reading, { code: 'SERVICE_REJECTED' });
   assert.deepEqual(seen, indexes.slice(0, seen.length));
   assert.ok(seen.length > 1_000);
 });

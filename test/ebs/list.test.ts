@@ -114,7 +114,7 @@ test('a list ends with the last block of the volume, even with a page token', as
 });
 
 test('a failure of the page read ahead is thrown in its turn', async () => {
-  const failure = new ColdsnapError('permanent', 'X', 'no');
+  const failure = new ColdsnapError('permanent', 'SERVICE_REJECTED', 'no');
   const { api } = service([{ indexes: [1] }, failure]);
   const pages = listBlocks(api, 'snap-1');
   await pages.next();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RetryPolicy, type RetryPolicyOptions } from '../../src/ebs/retry.ts';
+import type { ErrorCode } from '../../src/error-codes.ts';
 import { ColdsnapError, type ErrorClass } from '../../src/errors.ts';
 
 const context = { operation: 'GetSnapshotBlock', snapshotId: 'snap-1', block: 7 };
@@ -20,7 +21,7 @@ function policyWithClock(options: RetryPolicyOptions = {}) {
   return { policy, clock };
 }
 
-function failure(errorClass: ErrorClass, code = 'X'): ColdsnapError {
+function failure(errorClass: ErrorClass, code: ErrorCode = 'SERVICE_ERROR'): ColdsnapError {
   return new ColdsnapError(errorClass, code, `${errorClass} failure`);
 }
 

@@ -1,8 +1,8 @@
-/** What the command files share: how a command is run, and how examples are attached to it. */
+/** Shared by the command files. */
 import type { Argument, Command } from 'commander';
 import type { CommandIo } from '../io.ts';
 
-/** Hands a parsed command's runner to whoever runs commands; the builders know no more about it. */
+/** Runs a parsed command; `runner` gets its environment. */
 export type RunCommand = (command: Command, runner: (io: CommandIo) => Promise<void>) => Promise<void>;
 
 export interface Example {
@@ -12,7 +12,7 @@ export interface Example {
 
 const examplesByCommand = new WeakMap<Command, readonly Example[]>();
 
-/** Adds examples to the command's help; the man page shows them too. */
+/** Adds examples to the help of a command and to the man page. */
 export function addExamples(command: Command, examples: readonly Example[]): Command {
   examplesByCommand.set(command, examples);
   const text = examples.map(({ line, explanation }) => `  ${explanation}:\n    ${line}`).join('\n');
@@ -23,7 +23,7 @@ export function examplesOf(command: Command): readonly Example[] {
   return examplesByCommand.get(command) ?? [];
 }
 
-/** How an argument is written in a synopsis. */
+/** `<target>`, `[topic]` or `[snapshots...]`. */
 export function argumentTerm(argument: Argument): string {
   const name = `${argument.name()}${argument.variadic ? '...' : ''}`;
   return argument.required ? `<${name}>` : `[${name}]`;

@@ -4,14 +4,14 @@ import { addExamples, type RunCommand } from './command.ts';
 
 const shells = ['bash', 'zsh', 'fish'] as const;
 
-export function addCompletion(program: Command, perform: RunCommand): Command {
+export function addCompletion(program: Command, runCommand: RunCommand): Command {
   const command = program
     .command('completion')
     .summary('print a completion script for a shell')
     .description('Print a script that completes coldsnap command lines in a shell.')
-    .addArgument(new Argument('<shell>', 'which shell').choices(shells));
+    .addArgument(new Argument('<shell>', 'name of the shell').choices(shells));
   command.action((shell: (typeof shells)[number]) =>
-    perform(command, async (io) => {
+    runCommand(command, async (io) => {
       const { completionScript } = await import('../generate/completion.ts');
       await printResult(io, completionScript(program, shell));
     }),

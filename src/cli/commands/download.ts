@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { ColdsnapError } from '../../errors.ts';
 import type { DownloadOptions } from '../../transfer/options.ts';
 import type { CommandIo, Settings } from '../io.ts';
+import { argumentsSwapped, downloadTitle, stdoutIsTerminal } from '../messages.ts';
 import { printResult } from '../output.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
@@ -15,30 +15,30 @@ interface DownloadFlags extends TransferFlags {
   force?: boolean;
 }
 
-export function addDownload(program: Command, perform: RunCommand): Command {
+export function addDownload(program: Command, runCommand: RunCommand): Command {
   const command = program
     .command('download')
-    .summary('download a snapshot into a file or onto a block device')
+    .summary('download a snapshot to a file or block device')
     .description(
-      'Download a snapshot into a file or onto a block device. When it ends with exit code 0, every byte of the ' +
-        'target is right and on stable storage; what the snapshot does not hold reads as zeros.',
+      'Download a snapshot to a file or block device. After exit code 0 the target equals the snapshot and is on ' +
+        'stable storage; blocks that the snapshot does not have read as zeros.',
     )
     .argument('<snapshot>', 'ID of the snapshot')
-    .argument('<target>', 'file or block device to write; - for stdout')
-    .option('--force', 'overwrite an existing file, or a device that is not blank; never one in use');
+    .argument('<target>', 'file or block device to write, or - for stdout')
+    .option('--force', 'overwrite an existing file, or a device that is not blank (never one in use)');
   addPaceOptions(command);
   addCheckpointOptions(command);
   command.action((snapshotId: string, target: string, flags: DownloadFlags) =>
-    perform(command, (io) => runDownload(downloadOptions(snapshotId, target, flags, io.settings), io)),
+    runCommand(command, (io) => runDownload(downloadOptions(snapshotId, target, flags, io.settings), io)),
   );
   return addExamples(command, [
     {
       explanation: 'Restore a snapshot onto a blank disk',
       line: 'sudo coldsnap download snap-0123456789abcdef0 /dev/nvme1n1',
     },
-    { explanation: 'Download into a file', line: 'coldsnap download snap-0123456789abcdef0 disk.img' },
+    { explanation: 'Download to a file', line: 'coldsnap download snap-0123456789abcdef0 disk.img' },
     {
-      explanation: 'Compress on the way',
+      explanation: 'Compress the image',
       line: 'coldsnap download snap-0123456789abcdef0 - | zstd -o disk.img.zst',
     },
   ]);
@@ -51,9 +51,7 @@ function downloadOptions(
   settings: Settings,
 ): DownloadOptions & { target: string } {
   if (!snapshotId.startsWith('snap-') && target.startsWith('snap-')) {
-    throw new ColdsnapError('usage', 'ARGUMENTS_SWAPPED', 'the snapshot comes first and the target second', {
-      hint: `You may have meant: coldsnap download ${target} ${snapshotId}`,
-    });
+    throw argumentsSwapped(target, snapshotId);
   }
   return {
     ...settings.service,
@@ -69,15 +67,11 @@ export async function runDownload(
   io: CommandIo,
 ): Promise<void> {
   const toStdout = options.target === '-';
-  if (toStdout && io.stdout.isTTY) {
-    throw new ColdsnapError('refused', 'STDOUT_IS_TERMINAL', 'an image is not printed on a terminal', {
-      hint: 'Redirect stdout to a file, or pipe it into another program.',
-    });
-  }
+  if (toStdout && io.stdout.isTTY) throw stdoutIsTerminal();
   const { resultObject, transferSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,
-    `${options.snapshotId} to ${toStdout ? 'stdout' : options.target}`,
+    downloadTitle(options.snapshotId, options.target),
     async (hooks) => (await io.library()).downloadSnapshot({ ...options, ...hooks }),
     (downloaded) => transferSummary('download', options.target, downloaded),
   );

@@ -61,7 +61,7 @@ export async function runEmulator(request: EmulatorRequest, io: CommandIo): Prom
           interruption.dispose();
           resolve();
         },
-        onLeave() {},
+        onExit() {},
         onStatus() {},
       });
       printResult(io, `${emulator.url}\n`).then(() => printGuide(emulator.url, request, io), reject);

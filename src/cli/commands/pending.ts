@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { ColdsnapError } from '../../errors.ts';
 import type { PendingSnapshot } from '../../transfer/options.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
+import { optionRequires, pendingDeleted, pendingFound, pendingKept, pendingTitle } from '../messages.ts';
 import { printLine, printResult } from '../output.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
@@ -12,64 +12,63 @@ interface PendingFlags {
 }
 
 export interface PendingRequest {
-  /** Only these; empty means all. */
+  /** The snapshots to list or delete; empty means all. */
   snapshotIds: readonly string[];
   delete?: boolean;
   force?: boolean;
 }
 
-export function addPending(program: Command, perform: RunCommand): Command {
+export function addPending(program: Command, runCommand: RunCommand): Command {
   const command = program
     .command('pending')
-    .summary('list or delete snapshots whose upload never completed')
+    .summary('list or delete snapshots of incomplete uploads')
     .description(
-      'List the snapshots that coldsnap began, here or on another machine, and that never completed; with --delete, ' +
-        'delete those that failed and those whose upload on this machine has stood still for an hour.',
+      'List the snapshots of uploads that coldsnap started, on this or another machine, and that never completed. ' +
+        'With --delete, delete those that failed and those whose upload on this machine has been idle for an hour.',
     )
-    .argument('[snapshots...]', 'IDs of the snapshots to list or delete; default: all')
+    .argument('[snapshots...]', 'IDs of the snapshots to list or delete (default: all)')
     .option('--delete', 'delete them, and the journals of their uploads')
-    .option('--force', 'delete also what somebody may be uploading at this moment');
+    .option('--force', 'also delete snapshots that may still be uploading');
   command.action((snapshotIds: string[], flags: PendingFlags) =>
-    perform(command, (io) => runPending({ snapshotIds, ...flags }, io)),
+    runCommand(command, (io) => runPending({ snapshotIds, ...flags }, io)),
   );
   return addExamples(command, [
-    { explanation: 'See what failed uploads have left', line: 'coldsnap pending' },
+    { explanation: 'List incomplete uploads', line: 'coldsnap pending' },
     {
-      explanation: 'Delete what one upload has left',
+      explanation: 'Delete the snapshot of one upload',
       line: 'coldsnap pending --delete snap-0123456789abcdef0',
     },
   ]);
 }
 
-/** Prints the snapshots that were found, or those that were deleted, on stdout. */
+/** Prints the snapshots found or deleted on stdout. */
 export async function runPending(request: PendingRequest, io: CommandIo): Promise<void> {
   const { withProgress } = await import('../progress/index.ts');
-  const title = 'looking for uploads that never completed';
   const { json, service } = io.settings;
   if (request.delete !== true) {
     if (request.force === true) {
-      throw new ColdsnapError('usage', 'CONFLICTING_OPTIONS', '--force is given, but not --delete');
+      throw optionRequires('--force', '--delete');
     }
     const pending = await withProgress(
       io,
-      title,
+      pendingTitle,
       async (hooks) => (await io.library()).listPendingSnapshots({ ...service, ...hooks }),
       (found) => ({
-        line: `found: ${found.length}`,
+        line: pendingFound(found.length),
         object: { type: 'done', operation: 'pending', pending: found },
       }),
     );
     const { snapshotIds } = request;
-    const asked = pending.filter(
+    const selected = pending.filter(
       ({ snapshotId }) => snapshotIds.length === 0 || snapshotIds.includes(snapshotId),
     );
-    await printResult(io, json ? `${JSON.stringify({ pending: asked })}\n` : table(asked));
+    await printResult(io, json ? `${JSON.stringify({ pending: selected })}\n` : table(selected));
     return;
   }
   const snapshotIds = request.snapshotIds.length === 0 ? undefined : request.snapshotIds;
   const result = await withProgress(
     io,
-    title,
+    pendingTitle,
     async (hooks) =>
       (await io.library()).deletePendingSnapshots({
         ...service,
@@ -77,20 +76,20 @@ export async function runPending(request: PendingRequest, io: CommandIo): Promis
         ...hooks,
       }),
     ({ deleted, kept }) => ({
-      line: `deleted: ${deleted.length}, kept: ${kept.length}`,
+      line: pendingDeleted(deleted.length, kept.length),
       object: { type: 'done', operation: 'pending', deleted, kept },
     }),
   );
   await printResult(io, json ? `${JSON.stringify(result)}\n` : table(result.deleted));
   if (result.kept.length === 0 || io.settings.verbosity === 'quiet') return;
-  printLine(io, 'kept, because an upload may be going on (name it, or use --force, to delete it):');
+  printLine(io, pendingKept);
   for (const { snapshotId } of result.kept) printLine(io, `  ${snapshotId}`);
 }
 
-/** One line a snapshot; the ID comes first, so that scripts can cut it off. */
+/** One line per snapshot, the ID first, for scripts. */
 function table(snapshots: readonly PendingSnapshot[]): string {
   const lines = snapshots.map(({ snapshotId, status, startTime, volumeSizeGiB, description }) => {
-    // EC2 shows whatever a description holds; a terminal must not obey it.
+    // A description can contain control characters, which a terminal would interpret.
     const readable = description.replace(/\p{Cc}/gu, '?');
     return `${snapshotId}  ${status.padEnd(7)}  ${date(startTime)}  ${volumeSizeGiB} GiB  ${readable}`.trimEnd();
   });

@@ -1,8 +1,8 @@
-/** The options that download and upload have in common. */
+/** Options shared by download and upload. */
 import { type Command, Option } from 'commander';
-import { ColdsnapError } from '../../errors.ts';
 import type { CheckpointOptions, TransferOptions } from '../../transfer/options.ts';
 import { definedOnly } from '../global-options.ts';
+import { optionsExclude } from '../messages.ts';
 import { mebibytes, nonEmpty, wholeNumber } from '../values.ts';
 
 export interface TransferFlags {
@@ -18,27 +18,27 @@ export interface TransferFlags {
 export function addPaceOptions(command: Command): void {
   command
     .option('--workers <n>', 'requests in flight, 1 to 1024 (default: 64)', wholeNumber(1, 1024))
-    .option('--rate <mib>', 'most MiB per second (default: what the service allows)', mebibytes)
+    .option('--rate <mib>', 'limit in MiB per second (default: what the service allows)', mebibytes)
     .addOption(
       new Option(
         '--transport <how>',
-        'how blocks travel: own connections, or all through the AWS SDK',
+        'transfer blocks over own connections or through the AWS SDK (default: fast)',
       ).choices(['fast', 'sdk']),
     );
 }
 
 export function addCheckpointOptions(command: Command): void {
   command
-    .option('--checkpoint', 'keep a journal, to go on after an interruption; this is the default')
+    .option('--checkpoint', 'keep a journal, so that an interrupted run can be resumed (default)')
     .option('--no-checkpoint', 'keep no journal')
-    .option('--keep-checkpoint', 'leave the journal in place after success')
-    .option('--checkpoint-file <file>', 'where the journal goes, instead of its usual place', nonEmpty)
-    .option('--fresh', 'begin anew: use no journal of an earlier run');
+    .option('--keep-checkpoint', 'keep the journal after success')
+    .option('--checkpoint-file <file>', 'path of the journal', nonEmpty)
+    .option('--fresh', 'start over: ignore the journal of an earlier run');
 }
 
 /**
  * The library's options for these flags.
- * @throws ColdsnapError class `usage` when they contradict each other
+ * @throws ColdsnapError class `usage` when two of them exclude each other
  */
 export function transferOptions(
   flags: TransferFlags,
@@ -52,18 +52,12 @@ export function transferOptions(
     checkpointFile,
     fresh,
   } = flags;
-  const moot = keepCheckpoint
+  const conflicting = keepCheckpoint
     ? '--keep-checkpoint'
     : checkpointFile !== undefined
       ? '--checkpoint-file'
       : undefined;
-  if (checkpoint === false && moot !== undefined) {
-    throw new ColdsnapError(
-      'usage',
-      'CONFLICTING_OPTIONS',
-      `--no-checkpoint and ${moot} contradict each other`,
-    );
-  }
+  if (checkpoint === false && conflicting !== undefined) throw optionsExclude('--no-checkpoint', conflicting);
   return definedOnly({
     workers,
     bytesPerSecond,

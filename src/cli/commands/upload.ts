@@ -1,11 +1,10 @@
 import { type Command, Option } from 'commander';
 import type { SnapshotTag } from '../../ebs/api.ts';
-import { ColdsnapError } from '../../errors.ts';
 import type { TransferEvent } from '../../transfer/events.ts';
 import type { UploadOptions } from '../../transfer/options.ts';
-import { optionWords, shellQuote } from '../command-line.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
+import { optionRequires, shardsUnused, uploadTitle, volumeSizeNeeded } from '../messages.ts';
 import { printResult } from '../output.ts';
 import { nonEmpty, tag, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
@@ -15,7 +14,7 @@ import {
   type TransferFlags,
   transferOptions,
 } from './transfer-options.ts';
-import { addWaitOptions, type WaitFlags, waitConditions } from './wait.ts';
+import { addWaitOptions, type WaitFlags, waitCommandLine, waitConditions } from './wait.ts';
 
 interface UploadFlags extends TransferFlags, WaitFlags {
   volumeSize?: number;
@@ -32,21 +31,21 @@ interface UploadFlags extends TransferFlags, WaitFlags {
   wait?: boolean;
 }
 
-export function addUpload(program: Command, perform: RunCommand): Command {
+export function addUpload(program: Command, runCommand: RunCommand): Command {
   const command = program
     .command('upload')
-    .summary('upload a file or block device into a new snapshot')
+    .summary('upload a file or block device to a new snapshot')
     .description(
-      'Upload a file or block device into a new snapshot, and print its ID on stdout once it is complete.',
+      'Upload a file or block device to a new snapshot, and print its ID on stdout once all is uploaded.',
     )
-    .argument('<source>', 'file or block device to read; - for stdin, with --volume-size')
+    .argument('<source>', 'file or block device to read, or - for stdin (requires --volume-size)')
     .option(
       '--volume-size <gib>',
-      'size of the volume in GiB (default: the source, rounded up)',
+      'size of the volume in GiB (default: the size of the source, rounded up)',
       wholeNumber(1, 65536),
     )
-    .option('--description <text>', 'description of the snapshot (default: the name of the source)')
-    .option('--tag <tag>', 'a tag, as Key=name,Value=text or name=text; repeatable', tag)
+    .option('--description <text>', 'description of the snapshot (default: name of the source)')
+    .option('--tag <tag>', 'tag, as Key=name,Value=text or name=text; repeatable', tag)
     .addOption(
       new Option('--kms-key-id <key>', 'encrypt with this KMS key')
         .argParser(nonEmpty)
@@ -56,39 +55,39 @@ export function addUpload(program: Command, perform: RunCommand): Command {
       new Option('--encrypted', "encrypt with the account's default key").conflicts('parentSnapshotId'),
     )
     .option('--parent-snapshot-id <snapshot>', 'record this snapshot as the parent', nonEmpty)
-    .option('--omit-zero-blocks', 'do not send blocks of zeros; refused where that would corrupt')
+    .option('--omit-zero-blocks', 'skip blocks of zeros; refused where that would corrupt the snapshot')
     .addOption(
-      new Option('--detect-holes', 'leave out the holes that the file system reports').conflicts(
+      new Option('--detect-holes', 'skip the holes that the file system reports').conflicts(
         'holesFromSidecar',
       ),
     )
     .option(
       '--holes-from-sidecar <file>',
-      "leave out the holes in this output of 'qemu-img map --output=json'",
+      "skip the holes in this output of 'qemu-img map --output=json'",
       nonEmpty,
     )
     .addOption(
       new Option(
-        '--on-failure <what>',
-        'what becomes of the snapshot of a failed upload (default: keep)',
+        '--on-failure <action>',
+        'keep or delete the snapshot if the upload fails (default: keep)',
       ).choices(['keep', 'delete']),
     );
   addPaceOptions(command);
   command.option(
     '--client-shards <n>',
-    'accepted, and changes nothing here',
+    'accepted for compatibility; no effect',
     wholeNumber(1, Number.MAX_SAFE_INTEGER),
   );
   addCheckpointOptions(command);
-  command.option('--wait', 'wait until the snapshot is completed and usable');
+  command.option('--wait', 'wait until the snapshot is completed and readable');
   addWaitOptions(command);
   command.action((source: string, flags: UploadFlags) =>
-    perform(command, (io) => runUpload(uploadOptions(source, flags, io.settings), io, flags.clientShards)),
+    runCommand(command, (io) => runUpload(uploadOptions(source, flags, io.settings), io, flags.clientShards)),
   );
   return addExamples(command, [
     { explanation: 'Upload a disk image', line: 'coldsnap upload disk.img' },
     {
-      explanation: 'Upload, tag and wait, and keep the ID',
+      explanation: 'Upload, tag and wait; store the ID in a variable',
       line: 'id=$(coldsnap upload --wait --tag Name=web disk.img)',
     },
     { explanation: 'Upload from a pipe', line: 'zstd -dc disk.img.zst | coldsnap upload --volume-size 8 -' },
@@ -102,20 +101,9 @@ function uploadOptions(
 ): UploadOptions & { source: string } {
   const conditions = waitConditions(flags);
   if (!flags.wait && Object.keys(conditions).length > 0) {
-    throw new ColdsnapError('usage', 'CONFLICTING_OPTIONS', 'how to wait is given, but not --wait', {
-      hint: 'Add --wait.',
-    });
+    throw optionRequires('an option of waiting', '--wait');
   }
-  if (source === '-' && flags.volumeSize === undefined) {
-    throw new ColdsnapError(
-      'usage',
-      'VOLUME_SIZE_NEEDED',
-      'the size of an image from stdin is not known in advance',
-      {
-        hint: 'Give it with --volume-size, in GiB.',
-      },
-    );
-  }
+  if (source === '-' && flags.volumeSize === undefined) throw volumeSizeNeeded();
   const { description, kmsKeyId, encrypted, parentSnapshotId, omitZeroBlocks, detectHoles } = flags;
   const { holesFromSidecar, onFailure, tag: tags, volumeSize: volumeSizeGiB } = flags;
   return {
@@ -148,15 +136,16 @@ export async function runUpload(
   const follow = (event: TransferEvent) => {
     if (event.type === 'snapshot') snapshotId = event.snapshotId;
     if (event.type !== 'phase' || event.phase !== 'waiting') return;
-    // The upload is done: whatever becomes of the waiting, the ID is out, and to upload again would be wrong.
-    io.runAgain = waitLine(snapshotId, options, io.settings);
-    // On a terminal it would stand in the middle of the display.
+    // The upload is done: print the ID even if waiting fails, and do not suggest uploading again.
+    const conditions = typeof options.wait === 'object' ? options.wait : {};
+    io.runAgain = waitCommandLine(snapshotId, conditions, io.settings.service);
+    // On a terminal it would interrupt the display.
     if (!json && io.stdout.isTTY !== true) printed = printResult(io, `${snapshotId}\n`);
     printed?.catch(() => {});
   };
   const result = await withProgress(
     io,
-    `${options.source === '-' ? 'stdin' : options.source} to a new snapshot`,
+    uploadTitle(options.source),
     async ({ signal, onEvent }) => {
       if (clientShards !== undefined) onEvent(shardsUnused);
       const library = await io.library();
@@ -170,16 +159,4 @@ export async function runUpload(
   );
   const document = () => JSON.stringify(resultObject('upload', options.source, result));
   await (printed ?? printResult(io, `${json ? document() : result.snapshotId}\n`));
-}
-
-const shardsUnused: TransferEvent = {
-  type: 'warning',
-  code: 'CLIENT_SHARDS',
-  message: '--client-shards changes nothing here: one client is enough for any number of workers',
-};
-
-/** The command line that waits for an uploaded snapshot as this one would have. */
-function waitLine(snapshotId: string, { wait }: UploadOptions, { service }: Settings): string {
-  const words = [...optionWords(service), ...optionWords(typeof wait === 'object' ? wait : {}), snapshotId];
-  return ['coldsnap', 'wait', ...words].map(shellQuote).join(' ');
 }

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import type { WaitConditions, WaitOptions } from '../../transfer/options.ts';
-import { definedOnly } from '../global-options.ts';
-import type { CommandIo } from '../io.ts';
+import { type FlagNames, optionWords, shellQuote } from '../command-line.ts';
+import { definedOnly, serviceFlags } from '../global-options.ts';
+import type { CommandIo, ServiceSettings } from '../io.ts';
+import { waitTitle } from '../messages.ts';
 import { printResult } from '../output.ts';
 import { duration, nonEmpty, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
@@ -14,23 +16,27 @@ export interface WaitFlags {
   timeout?: number;
 }
 
-/** Adds the options of waiting; `upload --wait` has them too. */
+const conditionFlags: FlagNames<WaitConditions> = {
+  desiredStatus: ['--desired-status'],
+  successesRequired: ['--successes-required'],
+  maxAttempts: ['--max-attempts'],
+  secondsBetweenAttempts: ['--seconds-between-attempts'],
+  timeoutMs: ['--timeout', 'ms'],
+};
+
+/** Adds the options of waiting, which `upload --wait` shares. */
 export function addWaitOptions(command: Command): void {
   const count = wholeNumber(1, Number.MAX_SAFE_INTEGER);
   command
     .option('--desired-status <status>', 'status to wait for (default: completed)', nonEmpty)
     .option(
       '--successes-required <n>',
-      'answers in a row that must show it (default: 3)',
+      'consecutive polls that must report it (default: 3)',
       wholeNumber(0, Number.MAX_SAFE_INTEGER),
     )
-    .option('--max-attempts <n>', 'answers without it after which to give up (default: no limit)', count)
-    .option(
-      '--seconds-between-attempts <n>',
-      'pause between two questions (default: 2)',
-      wholeNumber(0, 86_400),
-    )
-    .option('--timeout <time>', 'give up after so long, such as 90s or 30m', duration);
+    .option('--max-attempts <n>', 'give up after this many polls without it (default: no limit)', count)
+    .option('--seconds-between-attempts <n>', 'pause between polls (default: 2)', wholeNumber(0, 86_400))
+    .option('--timeout <time>', 'give up after this time, such as 90s or 30m (default: no limit)', duration);
 }
 
 export function waitConditions(flags: WaitFlags): WaitConditions {
@@ -38,15 +44,27 @@ export function waitConditions(flags: WaitFlags): WaitConditions {
   return definedOnly({ desiredStatus, successesRequired, maxAttempts, secondsBetweenAttempts, timeoutMs });
 }
 
-export function addWait(program: Command, perform: RunCommand): Command {
+/** The command line that waits for a snapshot with these conditions. */
+export function waitCommandLine(
+  snapshotId: string,
+  conditions: WaitConditions,
+  service: ServiceSettings,
+): string {
+  const words = [...optionWords(service, serviceFlags), ...optionWords(conditions, conditionFlags)];
+  return ['coldsnap', 'wait', ...words, snapshotId].map(shellQuote).join(' ');
+}
+
+export function addWait(program: Command, runCommand: RunCommand): Command {
   const command = program
     .command('wait')
     .summary('wait until a snapshot is completed')
-    .description('Wait until a snapshot is in the desired state and, when that is completed, can be read.')
+    .description('Wait until a snapshot is in the desired state and, if that is completed, can be read.')
     .argument('<snapshot>', 'ID of the snapshot');
   addWaitOptions(command);
   command.action((snapshotId: string, flags: WaitFlags) =>
-    perform(command, (io) => runWait({ ...io.settings.service, ...waitConditions(flags), snapshotId }, io)),
+    runCommand(command, (io) =>
+      runWait({ ...io.settings.service, ...waitConditions(flags), snapshotId }, io),
+    ),
   );
   return addExamples(command, [
     {
@@ -60,7 +78,7 @@ export async function runWait(options: WaitOptions, io: CommandIo): Promise<void
   const { waitSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,
-    `waiting for ${options.snapshotId}`,
+    waitTitle(options.snapshotId),
     async (hooks) => (await io.library()).waitForSnapshot({ ...options, ...hooks }),
     waitSummary,
   );

@@ -1,4 +1,4 @@
-/** Completion scripts, made from the definitions of the commands. */
+/** Generates completion scripts from the definitions of the commands. */
 import type { Command } from 'commander';
 import {
   type CommandModel,
@@ -13,7 +13,7 @@ export function completionScript(program: Command, shell: 'bash' | 'zsh' | 'fish
   return { bash: bashScript, zsh: zshScript, fish: fishScript }[shell](model);
 }
 
-/** Options of all commands by name, without repetitions. */
+/** The options of all commands, without duplicates. */
 function allOptions(model: ProgramModel): OptionModel[] {
   const options = [...model.globalOptions, ...model.commands.flatMap((command) => command.options)];
   return [...new Map(options.map((option) => [option.names.join(' '), option])).values()];
@@ -23,7 +23,7 @@ const namesOf = (options: readonly OptionModel[]) => options.flatMap((option) =>
 
 // bash
 
-/** What the script's last part turns into suggestions: words, none of them, `<file>` or `<directory>`. */
+/** The words to suggest, `<file>` or `<directory>` for paths, or nothing; the end of the script expands them. */
 function quoted(value: ValueKind): string {
   if (value === 'text') return "''";
   return typeof value === 'string' ? `'<${value}>'` : `'${value.join(' ')}'`;
@@ -70,7 +70,7 @@ complete -F _coldsnap coldsnap
 
 // zsh
 
-/** For use between single quotes in an _arguments specification. */
+/** Escapes text for single quotes in an _arguments specification. */
 const zshText = (text: string) => text.replace(/[\\[\]:]/g, '\\$&').replace(/'/g, "'\\''");
 
 function zshAction(value: ValueKind): string {

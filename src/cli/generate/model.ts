@@ -1,10 +1,10 @@
-/** The command line as data, read from commander's definitions: what completion scripts and the man page are made of. */
+/** Describes the command line as data, for completion scripts and the man page. */
 import type { Argument, Command, Option } from 'commander';
 import type { Example } from '../commands/command.ts';
 import { argumentTerm, examplesOf } from '../commands/command.ts';
 import { globalHeading } from '../global-options.ts';
 
-/** What may stand as a value: one of some words, a path, or anything. */
+/** The kind of a value: one of several words, a path, or any text. */
 export type ValueKind = readonly string[] | 'file' | 'directory' | 'text';
 
 export interface OptionModel {
@@ -33,7 +33,7 @@ export interface CommandModel {
   readonly summary: string;
   readonly description: string;
   readonly arguments: readonly ArgumentModel[];
-  /** With the global ones. */
+  /** Includes the global options. */
   readonly options: readonly OptionModel[];
   readonly examples: readonly Example[];
 }
@@ -73,7 +73,7 @@ function optionModel(option: Option): OptionModel {
   };
 }
 
-/** The placeholder says what is meant. */
+/** The kind of path that the placeholder names. */
 function pathKind(flags: string): ValueKind {
   return flags.includes('<file>') ? 'file' : flags.includes('<dir>') ? 'directory' : 'text';
 }

@@ -1,4 +1,4 @@
-/** Numbers as people read them. */
+/** Formats numbers for people. */
 
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 
@@ -25,7 +25,7 @@ export function formatDuration(ms: number): string {
 
 /** `1 retry`, `2 retries`. */
 export function formatCount(count: number, one: string, many: string): string {
-  // Not toLocaleString: loading what it knows of languages takes longer than many a command.
+  // Not toLocaleString, which takes milliseconds to load its locale data.
   const digits = String(count).replace(/\B(?=(\d{3})+$)/g, ',');
   return `${digits} ${count === 1 ? one : many}`;
 }

@@ -1,3 +1,3 @@
-/** What commands need to run something of the library; loaded only once a command really runs. */
+/** Runs library calls with progress. Loaded only when a command runs. */
 export { resultObject, transferSummary, waitSummary } from './summary.ts';
 export { withProgress } from './with-progress.ts';

@@ -1,4 +1,4 @@
-/** Progress as JSON, one object a line on stderr, for programs. Sizes in bytes. */
+/** Progress as one JSON object per line on stderr. Sizes in bytes. */
 import type { TransferEvent } from '../../transfer/events.ts';
 import type { CommandIo } from '../io.ts';
 import { printJsonLine } from '../output.ts';
@@ -6,7 +6,7 @@ import type { Renderer } from './renderer.ts';
 import type { TransferStatus } from './status.ts';
 import type { Summary } from './summary.ts';
 
-/** A progress object at most so often. */
+/** The shortest time between two progress objects. */
 const progressEveryMs = 1000;
 
 export class JsonRenderer implements Renderer {
@@ -18,12 +18,12 @@ export class JsonRenderer implements Renderer {
   constructor(io: CommandIo, status: TransferStatus) {
     this.#io = io;
     this.#status = status;
-    // Also when nothing moves a program wants to hear that this one is alive.
+    // Report regularly even without progress, as a sign of life.
     this.#stopTimer = io.clock.every(10_000, () => this.#progress(10_000));
   }
 
   handle(event: TransferEvent): void {
-    // The library's own `done` is left out: `done()` prints the result itself.
+    // Skip the library's `done` event: done() prints the result.
     if (event.type === 'progress') this.#progress(progressEveryMs);
     else if (event.type !== 'done') printJsonLine(this.#io, event);
   }

@@ -1,17 +1,17 @@
-/** Progress as lines, for logs and pipes: at the start, every 10 s or 5 %, and at the end. */
+/** Progress as lines for logs and pipes: at the start, every 10 s or 5 %, and at the end. */
 import type { TransferEvent } from '../../transfer/events.ts';
 import type { CommandIo } from '../io.ts';
+import { describeStart } from '../messages.ts';
 import { printLine } from '../output.ts';
-import { formatBytes } from './format.ts';
 import { announcement, type Renderer } from './renderer.ts';
 import type { TransferStatus } from './status.ts';
 import type { Summary } from './summary.ts';
 
 const lineEveryMs = 10_000;
 const lineEveryPercent = 5;
-/** A fast transfer passes 5 % many times a second; so often nobody wants to read it. */
+/** A fast transfer passes 5 % several times a second. */
 const leastGapMs = 1000;
-/** While nothing moves there is less to tell, but never a minute of silence. */
+/** Fewer lines without progress, but at least one a minute. */
 const stalledLineEveryMs = 30_000;
 
 export class PlainRenderer implements Renderer {
@@ -67,15 +67,4 @@ export class PlainRenderer implements Renderer {
   close(): void {
     this.#stopTimer();
   }
-}
-
-/** `downloading snap-1 to disk.img: 8.0 GiB in blocks of 512.0 KiB, 1.0 GiB of it done by an earlier run`. */
-export function describeStart(event: Extract<TransferEvent, { type: 'start' }>): string {
-  const { operation, snapshotId, path, volumeSize, blockSize, bytesResumed } = event;
-  const what =
-    operation === 'download'
-      ? `downloading ${snapshotId ?? 'a snapshot'} to ${path === '-' ? 'stdout' : path}`
-      : `uploading ${path === '-' ? 'stdin' : path} to ${snapshotId ?? 'a new snapshot'}`;
-  const resumed = bytesResumed > 0 ? `, ${formatBytes(bytesResumed)} of it done by an earlier run` : '';
-  return `${what}: ${formatBytes(volumeSize)} in blocks of ${formatBytes(blockSize)}${resumed}`;
 }

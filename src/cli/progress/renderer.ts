@@ -1,25 +1,26 @@
-/** The kinds of progress display, and the choice between them. */
+/** Chooses a progress display. */
 import type { TransferEvent } from '../../transfer/events.ts';
 import type { CommandIo } from '../io.ts';
+import { describeRetry, snapshotCreated, warning } from '../messages.ts';
 import { printLine } from '../output.ts';
-import { describeRetry, type TransferStatus } from './status.ts';
+import type { TransferStatus } from './status.ts';
 import type { Summary } from './summary.ts';
 
-/** A display of one run. Everything that is printed on stderr during the run goes through it. */
+/** The display of one run. Everything printed on stderr during the run goes through it. */
 export interface Renderer {
-  /** Called for each event, after `status` has taken it in. */
+  /** Called for each event, after the status was updated. */
   handle(event: TransferEvent): void;
-  /** Prints a line that stays. */
+  /** Prints a permanent line. */
   print(line: string): void;
-  /** Prints how far it is, because somebody asked. */
+  /** Prints the status now. */
   showStatus(): void;
-  /** The run has succeeded. */
+  /** Called when the run succeeded. */
   done(summary: Summary): void;
-  /** Takes the display away and stops its timers. Nothing but printLine is called afterwards. */
+  /** Removes the display and stops its timers. Only printLine is called afterwards. */
   close(): void;
 }
 
-/** Chooses by the global options and by what stderr is. The display of a terminal is loaded only when it is used. */
+/** Chooses by the global options and the kind of stderr. Loads only the display that is used. */
 export async function createRenderer(io: CommandIo, status: TransferStatus): Promise<Renderer> {
   const { progress, verbosity, json } = io.settings;
   if (verbosity === 'quiet') return new SilentRenderer(io, status, true);
@@ -37,18 +38,18 @@ export async function createRenderer(io: CommandIo, status: TransferStatus): Pro
 }
 
 function isCapableTerminal(io: CommandIo): boolean {
-  // A terminal that does not know its size (a serial console, some containers) says 0; redrawing needs to know it.
+  // Serial consoles and some containers report a size of 0; redrawing needs the real one.
   const { isTTY, rows = 24, columns = 80 } = io.stderr;
   return isTTY === true && rows > 0 && columns > 0 && io.env.TERM !== 'dumb';
 }
 
-/** What an event has to say that must not scroll out of a display, or undefined. */
+/** The permanent line for an event, if it has one. */
 export function announcement(event: TransferEvent, verbose: boolean): string | undefined {
   switch (event.type) {
     case 'snapshot':
-      return `snapshot ${event.snapshotId} is begun`;
+      return snapshotCreated(event.snapshotId);
     case 'warning':
-      return `warning: ${event.message}`;
+      return warning(event.message);
     case 'retry':
       return verbose ? describeRetry(event) : undefined;
     default:
@@ -56,7 +57,7 @@ export function announcement(event: TransferEvent, verbose: boolean): string | u
   }
 }
 
-/** No display. Unless quiet, what has to be said is still said. */
+/** No display. Unless quiet, prints permanent lines. */
 class SilentRenderer implements Renderer {
   #io: CommandIo;
   #status: TransferStatus;

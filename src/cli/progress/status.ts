@@ -1,13 +1,25 @@
-/** What is known of a running transfer: gathers its events, and puts them into words for every kind of display. */
-import type { TransferEvent, TransferProgress } from '../../transfer/events.ts';
+/** The state of a running transfer, gathered from its events, and its description for every display. */
+import type { TransferEvent, TransferPhase, TransferProgress } from '../../transfer/events.ts';
 import type { Clock } from '../io.ts';
-import { formatBytes, formatCount, formatDuration, formatRate } from './format.ts';
+import {
+  amounts,
+  describeRetry,
+  lowerRate,
+  noProgress,
+  nothingTransferred,
+  phases,
+  retryCount,
+  slowLine,
+  snapshotState,
+  throttleCount,
+  waitingForService,
+} from '../messages.ts';
 
-/** The moving average looks back so far: long enough to be calm, short enough to show a change. */
+/** Window of the moving average. */
 const windowMs = 10_000;
-/** At most so many samples a second are kept, however often events come. */
+/** The shortest time between two samples. */
 const sampleEveryMs = 250;
-/** Without movement for so long, the display says what it is waiting for. */
+/** Time without progress after which the display says what it waits for. */
 const stalledAfterMs = 10_000;
 
 interface Sample {
@@ -16,18 +28,11 @@ interface Sample {
   bytesTransferred: number;
 }
 
-const phases: Readonly<Record<string, string>> = {
-  listing: 'reading the list of blocks',
-  committing: 'making the target durable',
-  completing: 'completing the snapshot',
-  waiting: 'waiting for the snapshot',
-};
-
 export class TransferStatus {
-  /** What is going on, in a few words, known before the first event. */
+  /** What the display shows before the first event. */
   readonly title: string;
   latest: TransferProgress | undefined;
-  phase: string | undefined;
+  phase: TransferPhase | undefined;
   snapshotState: string | undefined;
   #clock: Clock;
   #samples: Sample[] = [];
@@ -53,12 +58,10 @@ export class TransferStatus {
         this.phase = event.phase;
         this.#movedAt = now;
         break;
-      case 'status': {
-        const percent = event.progressPercent === undefined ? '' : ` (${event.progressPercent} %)`;
-        this.snapshotState = `${event.snapshotId} is ${event.status}${percent}`;
+      case 'status':
+        this.snapshotState = snapshotState(event.snapshotId, event.status, event.progressPercent);
         this.#movedAt = now;
         break;
-      }
       case 'retry':
         this.#lastRetry = { text: describeRetry(event), at: now };
         break;
@@ -77,11 +80,11 @@ export class TransferStatus {
     const last = this.#samples.at(-1);
     if (last && now - last.at < sampleEveryMs) return;
     this.#samples.push({ at: now, bytesDone, bytesTransferred });
-    // The newest sample outside of the window stays: it is where the window begins.
+    // Keep the newest sample outside the window: the window begins there.
     while (this.#samples.length > 2 && now - this.#samples[1]!.at >= windowMs) this.#samples.shift();
   }
 
-  /** Bytes per second over the last seconds; 0 while nothing is known. */
+  /** Bytes per second over the window; 0 before the first sample. */
   #rate(key: 'bytesDone' | 'bytesTransferred'): number {
     const first = this.#samples[0];
     if (!first || !this.latest) return 0;
@@ -89,74 +92,58 @@ export class TransferStatus {
     return elapsed <= 0 ? 0 : ((this.latest[key] - first[key]) * 1000) / elapsed;
   }
 
-  /** Payload bytes per second over the network, as a moving average. */
+  /** Payload bytes per second, as a moving average. */
   get bytesPerSecond(): number {
     return this.#rate('bytesTransferred');
   }
 
-  /** Seconds to go at the present speed, or undefined while that cannot be told. */
+  /** Seconds remaining at the current rate, or undefined if unknown. */
   get etaSeconds(): number | undefined {
     const rate = this.#rate('bytesDone');
-    // In its last phase a run waits for other things than bytes.
+    // After its blocks a run waits for other things.
     if (!this.latest || rate <= 0 || this.phase !== undefined) return undefined;
     return (this.latest.bytesTotal - this.latest.bytesDone) / rate;
   }
 
-  /** 0 … 100; rounded down, so that 100 means all. */
+  /** 0 … 100, rounded down, so that 100 means done. */
   get percent(): number {
     const { bytesDone = 0, bytesTotal = 0 } = this.latest ?? {};
     return bytesTotal > 0 ? Math.floor((bytesDone / bytesTotal) * 100) : 0;
   }
 
-  /** `12.0 GiB of 100.0 GiB (12 %), 385.2 MiB/s, about 4 min 0 s left`. */
+  /** Bytes done and total, rate, time remaining. */
   get amounts(): string {
-    if (!this.latest) return 'nothing transferred yet';
-    const { bytesDone, bytesTotal } = this.latest;
-    const eta = this.etaSeconds;
-    const left =
-      eta === undefined || this.percent === 100 ? '' : `, about ${formatDuration(eta * 1000)} left`;
-    const done = `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)} (${this.percent} %)`;
-    return `${done}, ${formatRate(this.bytesPerSecond)}${left}`;
+    if (!this.latest) return nothingTransferred;
+    const eta = this.percent === 100 ? undefined : this.etaSeconds;
+    return amounts(this.latest, this.percent, this.bytesPerSecond, eta);
   }
 
-  /** `3 retries, 1 throttle, now at most 500 requests/s`, or nothing when all goes well. */
+  /** `3 retries, 1 throttle, now at most 500 requests/s`; undefined without any. */
   get troubles(): string | undefined {
     const { retries = 0, throttles = 0, requestsPerSecond = 0, requestsInFlight = 0 } = this.latest ?? {};
     const parts: string[] = [];
-    if (retries > 0) parts.push(formatCount(retries, 'retry', 'retries'));
-    if (throttles > 0) parts.push(formatCount(throttles, 'throttle', 'throttles'));
-    if (throttles > 0 && requestsPerSecond < this.#mostPerSecond) {
-      parts.push(`now at most ${formatCount(Math.floor(requestsPerSecond), 'request', 'requests')}/s`);
-    }
-    if (requestsInFlight < this.#mostInFlight) parts.push(`slow line: at most ${requestsInFlight} in flight`);
+    if (retries > 0) parts.push(retryCount(retries));
+    if (throttles > 0) parts.push(throttleCount(throttles));
+    if (throttles > 0 && requestsPerSecond < this.#mostPerSecond) parts.push(lowerRate(requestsPerSecond));
+    if (requestsInFlight < this.#mostInFlight) parts.push(slowLine(requestsInFlight));
     return parts.length === 0 ? undefined : parts.join(', ');
   }
 
-  /** What is being done or waited for, when it is not simply blocks moving. */
+  /** The phase, or what a run without progress waits for; undefined while blocks are transferred. */
   get activity(): string | undefined {
     const now = this.#clock.now();
-    const still = now - this.#movedAt;
-    const phase = this.phase === undefined ? undefined : (phases[this.phase] ?? this.phase);
-    if (still < stalledAfterMs) return this.snapshotState ?? phase;
+    const idleMs = now - this.#movedAt;
+    const phase = this.phase === undefined ? undefined : phases[this.phase];
+    if (idleMs < stalledAfterMs) return this.snapshotState ?? phase;
     const retry = this.#lastRetry;
     const reason =
-      retry && retry.at >= this.#movedAt
-        ? retry.text
-        : (this.snapshotState ?? phase ?? 'waiting for the service');
-    return `nothing has moved for ${formatDuration(still)}: ${reason}`;
+      retry && retry.at >= this.#movedAt ? retry.text : (this.snapshotState ?? phase ?? waitingForService);
+    return noProgress(idleMs, reason);
   }
 
-  /** All of it on one line. */
+  /** The whole status on one line. */
   get line(): string {
     const amounts = this.latest || this.snapshotState === undefined ? this.amounts : undefined;
     return [amounts, this.troubles, this.activity].filter((part) => part !== undefined).join('; ');
   }
-}
-
-/** `GetSnapshotBlock of block 17 failed in the service (HTTP 500); attempt 3 in 4.0 s`. */
-export function describeRetry(event: Extract<TransferEvent, { type: 'retry' }>): string {
-  const { operation, block, message, attempt, delayMs } = event;
-  const what = block === undefined ? operation : `${operation} of block ${block}`;
-  const sentence = message.includes(operation) ? message : `${what} failed: ${message}`;
-  return `${sentence}; attempt ${attempt + 1} in ${formatDuration(delayMs)}`;
 }

@@ -1,7 +1,7 @@
-/** What is said when a run has succeeded. */
+/** The summary of a successful run. */
 import type { TransferProgress } from '../../transfer/events.ts';
 import type { WaitResult } from '../../transfer/options.ts';
-import { formatBytes, formatCount, formatDuration, formatRate } from './format.ts';
+import { describeResult, describeWait } from '../messages.ts';
 
 export interface Summary {
   /** For people. */
@@ -27,29 +27,15 @@ export function transferSummary(
   path: string,
   result: TransferResult,
 ): Summary {
-  const { snapshotId, volumeSize, bytesTransferred, bytesZero, bytesResumed, elapsedMs, retries, throttles } =
-    result;
-  const what =
-    operation === 'download'
-      ? `downloaded ${snapshotId} to ${path === '-' ? 'stdout' : path}`
-      : `uploaded ${path === '-' ? 'stdin' : path} to ${snapshotId}`;
-  const facts = [
-    `${formatBytes(volumeSize)} (${volumeSize} bytes) in ${formatDuration(elapsedMs)}`,
-    `${formatBytes(bytesTransferred)} transferred at ${formatRate(bytesPerSecond(result))}`,
-    formatCount(retries, 'retry', 'retries'),
-  ];
-  if (throttles > 0) facts.push(formatCount(throttles, 'throttle', 'throttles'));
-  facts.push(`${formatBytes(bytesZero)} of zeros skipped`);
-  if (bytesResumed > 0) facts.push(`${formatBytes(bytesResumed)} done by an earlier run`);
   return {
-    line: `${what}: ${facts.join(', ')}`,
+    line: describeResult(operation, path, result, bytesPerSecond(result)),
     object: { type: 'done', ...resultObject(operation, path, result) },
   };
 }
 
 export function waitSummary(result: WaitResult): Summary {
   return {
-    line: `${result.snapshotId} is ${result.status} (after ${formatDuration(result.elapsedMs)})`,
+    line: describeWait(result),
     object: { type: 'done', operation: 'wait', ...result },
   };
 }

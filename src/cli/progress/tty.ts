@@ -1,4 +1,4 @@
-/** Progress on a terminal: a few lines that are redrawn in place, with listr2, on stderr. */
+/** Progress on a terminal: lines on stderr that listr2 redraws in place. */
 import { styleText } from 'node:util';
 import {
   DefaultRenderer,
@@ -16,18 +16,17 @@ import { announcement, type Renderer } from './renderer.ts';
 import type { TransferStatus } from './status.ts';
 import type { Summary } from './summary.ts';
 
-/** Five times a second looks alive and costs nothing to speak of. */
 const redrawEveryMs = 200;
 const barWidth = 40;
 
-/** The lines of the display: at most six, each at most `columns` wide, the last column left free. */
+/** The lines of the display: at most six, each shorter than `columns`. */
 export function displayLines(
   status: TransferStatus,
   options: { columns: number; spinner: string; color: boolean },
 ): string[] {
   const { latest, troubles, activity } = status;
   const width = Math.max(options.columns - 1, 10);
-  const cut = (text: string, room = width) => (text.length > room ? `${text.slice(0, room - 1)}…` : text);
+  const cut = (text: string, limit = width) => (text.length > limit ? `${text.slice(0, limit - 1)}…` : text);
   const paint = (color: 'cyan' | 'yellow', text: string) =>
     options.color ? styleText(color, text, { validateStream: false }) : text;
 
@@ -43,7 +42,7 @@ export function displayLines(
   return lines;
 }
 
-/** A spinner on our clock, which leaves the process free to end. */
+/** A spinner whose timer does not keep the process alive. */
 class ClockSpinner extends Spinner {
   #clock: Clock;
   #stop: (() => void) | undefined;
@@ -71,9 +70,9 @@ class ClockSpinner extends Spinner {
   }
 }
 
-/** listr2's display, drawing our lines on stderr. */
+/** Draws our lines on stderr with listr2's display. */
 class StderrDisplay extends DefaultRenderer {
-  // listr2 looks at stdout to decide whether there is a terminal. stdout may well be a pipe here.
+  // listr2 checks whether stdout is a terminal; here it may be a pipe.
   static override nonTTY = true;
   #lines: () => string;
 
@@ -84,7 +83,6 @@ class StderrDisplay extends DefaultRenderer {
       spinner,
       logger: new ListrLogger({ processOutput }),
     };
-    // No task list: whether the run has succeeded is not the display's to say.
     super([], options, new ListrEventManager());
     this.#lines = lines;
   }
@@ -94,7 +92,7 @@ class StderrDisplay extends DefaultRenderer {
   }
 }
 
-/** `logger` is read, but missing in listr2's type. */
+/** listr2 reads `logger`, but its type lacks it. */
 type DisplayOptions = ListrDefaultRendererOptions & { logger: ListrLogger };
 
 class TtyRenderer implements Renderer {
@@ -108,7 +106,7 @@ class TtyRenderer implements Renderer {
     this.#status = status;
   }
 
-  /** Draws the display below whatever was printed last. */
+  /** Draws the display below the last line printed. */
   async open(): Promise<void> {
     const { stderr, clock, settings, env } = this.#io;
     const spinner = new ClockSpinner(clock);
@@ -119,7 +117,7 @@ class TtyRenderer implements Renderer {
     const display = new StderrDisplay(stderr as unknown as NodeJS.WriteStream, spinner, lines);
     this.#display = display;
     this.#state = 'opening';
-    // It loads what it needs, and then keeps back what others write on stderr until it ends.
+    // Loads modules, then holds back other writes to stderr until it ends.
     await display.render();
     if (this.#display !== display) display.end();
     else this.#state = 'drawing';
@@ -134,7 +132,7 @@ class TtyRenderer implements Renderer {
     const wasDrawing = this.#state === 'drawing';
     if (wasDrawing) this.close();
     printLine(this.#io, line);
-    // A display that cannot be drawn again is no reason to fail; what is printed still is.
+    // Lines are still printed if the display cannot be drawn again.
     if (wasDrawing) this.open().catch(() => {});
   }
 

@@ -1,24 +1,25 @@
-/** Runs one operation of the library with progress on stderr and signals that stop it. */
+/** Runs a library call with progress on stderr, stopped by signals. */
 import { ColdsnapError } from '../../errors.ts';
 import type { TransferListener } from '../../transfer/events.ts';
 import type { CommandIo } from '../io.ts';
+import { stopping } from '../messages.ts';
 import { reportError } from '../report.ts';
 import { listenForSignals } from '../signals.ts';
 import { createRenderer } from './renderer.ts';
 import { TransferStatus } from './status.ts';
 import type { Summary } from './summary.ts';
 
-/** What the library takes to be watched and stopped. */
+/** The library options that make a call observable and stoppable. */
 export interface Hooks {
   signal: AbortSignal;
   onEvent: TransferListener;
 }
 
 /**
- * @param title what is going on, in a few words, for the display before the first event
+ * @param title what the display shows before the first event
  * @param work calls the library with the hooks
- * @param summarize what to say after success
- * @throws what `work` throws; class `aborted`, with the signal's name as its code, when a signal has stopped it
+ * @param summarize the summary to print after success
+ * @throws the error of `work`, or class `aborted` with the signal's name as its code if a signal stopped it
  */
 export async function withProgress<Result>(
   io: CommandIo,
@@ -30,9 +31,9 @@ export async function withProgress<Result>(
   const renderer = await createRenderer(io, status);
   const interruption = listenForSignals(io, {
     onStop(signal) {
-      renderer.print(`stopping (${signal}): letting go of what is in flight; a second signal leaves at once`);
+      renderer.print(stopping(signal));
     },
-    onLeave(signal, reason) {
+    onExit(signal, reason) {
       renderer.close();
       reportError(io, new ColdsnapError('aborted', signal, reason));
     },
@@ -59,11 +60,11 @@ export async function withProgress<Result>(
   }
 }
 
-/** After a signal everything fails in its own way; what counts is that the user stopped it. */
+/** Any failure after a signal is reported as the signal. */
 function interrupted(abortSignal: AbortSignal, error: unknown): unknown {
   const reason = abortSignal.reason as ColdsnapError;
   if (error === reason) return reason;
-  // With --quiet nothing else names the snapshot that an upload leaves.
+  // With --quiet nothing else names the snapshot of the interrupted upload.
   const snapshotId = error instanceof ColdsnapError ? error.snapshotId : undefined;
   return new ColdsnapError(reason.class, reason.code, reason.message, { cause: error, snapshotId });
 }

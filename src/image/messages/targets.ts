@@ -2,6 +2,7 @@
  * The sentences of this room: what is refused, what failed, and what to do next. Each returns the error to throw, so
  * that a reader finds every way in which a target or source can be turned down in one place.
  */
+import type { ErrorCode, SystemErrorCode } from '../../error-codes.ts';
 import { ColdsnapError } from '../../errors.ts';
 import { errnoHints, errnoSentence } from '../errno.ts';
 
@@ -32,11 +33,11 @@ interface Named {
   readonly label: string;
 }
 
-function usage(code: string, message: string, path: string, hint: string): ColdsnapError {
+function usage(code: ErrorCode, message: string, path: string, hint: string): ColdsnapError {
   return new ColdsnapError('usage', code, message, { path, hint });
 }
 
-function refused(code: string, message: string, path: string, hint: string): ColdsnapError {
+function refused(code: ErrorCode, message: string, path: string, hint: string): ColdsnapError {
   return new ColdsnapError('refused', code, message, { path, hint });
 }
 
@@ -69,7 +70,12 @@ export const targetParentNotDirectory = (path: string, parent: string) =>
     'Choose a path inside a directory.',
   );
 
-export const targetParentNotWritable = (path: string, parent: string, code: string, cause: unknown) =>
+export const targetParentNotWritable = (
+  path: string,
+  parent: string,
+  code: SystemErrorCode,
+  cause: unknown,
+) =>
   new ColdsnapError('local', code, `cannot create files in ${parent}: ${errnoSentence(code)}`, {
     path,
     cause,

@@ -1,5 +1,6 @@
 /** One call of the library: who may stop it, what it counts, what it warns of. */
 import { setMaxListeners } from 'node:events';
+import type { WarningCode } from '../../error-codes.ts';
 import { abortable, abortedError } from '../../cancel.ts';
 import type { EbsConnection, Service } from '../../ebs/service.ts';
 import type { WaitingFor } from '../engine/block.ts';
@@ -42,7 +43,7 @@ export class Run {
   /** Stops everything that is under way. */
   readonly stop = (failure?: unknown): void => this.#failure.abort(failure);
 
-  readonly warn = (code: string, message: string): void =>
+  readonly warn = (code: WarningCode, message: string): void =>
     this.meter.emit({ type: 'warning', code, message });
 
   phase(phase: TransferPhase): void {

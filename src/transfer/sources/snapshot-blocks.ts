@@ -1,7 +1,8 @@
 /** A snapshot as a source: what its list names is read from the service, the rest reads as zeros. */
 import type { BlockReference } from '../../ebs/api.ts';
 import type { BlockReader } from '../../ebs/block-reader.ts';
-import { type CheckedPage, listBlocks } from '../../ebs/list/pages.ts';
+import { listBlocks } from '../../ebs/list/block-list.ts';
+import type { CheckedPage } from '../../ebs/list/pages.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
 import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';

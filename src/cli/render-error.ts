@@ -1,0 +1,135 @@
+/** Renders errors: a line for the failure, and one for the remedy if there is one. */
+import { getSystemErrorMap } from 'node:util';
+import { ColdsnapError } from '../errors.ts';
+import { sanitize } from '../text.ts';
+import { exitCodeOf } from './exit-codes.ts';
+import { hintFor } from './hints.ts';
+import { internalError, reportBug } from './messages.ts';
+
+export interface RenderedError {
+  /** The failure and where it happened. */
+  readonly message: string;
+  /** The remedy, if there is one. */
+  readonly hint?: string | undefined;
+}
+
+/** A failed system call of Node. */
+interface SystemError extends Error {
+  code: string;
+  syscall: string;
+  errno?: number;
+  path?: string;
+}
+
+function isSystemError(error: unknown): error is SystemError {
+  const candidate = error as Partial<SystemError> | null;
+  return (
+    error instanceof Error && typeof candidate?.code === 'string' && typeof candidate.syscall === 'string'
+  );
+}
+
+const hints: Readonly<Record<string, string>> = {
+  ENOSPC: 'Free some space or choose another file system, then run it again.',
+  EDQUOT: 'Free some of your disk quota or choose another file system, then run it again.',
+  EACCES: 'Check the permissions; a block device usually needs root.',
+  EPERM: 'Check the permissions; a block device usually needs root.',
+  EROFS: 'The file system is mounted read-only.',
+  EIO: 'The disk reported an error; the kernel log (dmesg) says more.',
+  EMFILE: 'Raise the limit on open files (ulimit -n), or lower --workers.',
+  ENFILE: 'The machine has run out of open files.',
+  ENOMEM: 'The machine has run out of memory; lower --workers.',
+  ECONNREFUSED: 'Nothing listens on that address; check the endpoint.',
+  ENOTFOUND: 'Check the region, the endpoint and the name servers.',
+  EADDRINUSE: 'Another program uses that port; choose another with --port.',
+};
+
+const verbs: Readonly<Record<string, string>> = {
+  open: 'open',
+  read: 'read',
+  pread: 'read',
+  write: 'write',
+  pwrite: 'write',
+  fsync: 'sync',
+  fdatasync: 'sync',
+  stat: 'inspect',
+  lstat: 'inspect',
+  scandir: 'read',
+  unlink: 'remove',
+  mkdir: 'create',
+  connect: 'connect to',
+  listen: 'listen on',
+};
+
+function describeSystemError(error: SystemError): RenderedError {
+  const reason = getSystemErrorMap().get(error.errno ?? 0)?.[1] ?? error.code;
+  const { address, port } = error as { address?: string; port?: number };
+  const where =
+    error.path ?? (address === undefined ? '' : port === undefined ? address : `${address}:${port}`);
+  const verb = verbs[error.syscall] ?? error.syscall;
+  return { message: `cannot ${verb}${where === '' ? '' : ` ${where}`}: ${reason}`, hint: hints[error.code] };
+}
+
+/** Adds where it happened, unless the message says so. */
+function describeOwnError(error: ColdsnapError): RenderedError {
+  const parts: string[] = [];
+  const add = (known: string | number | undefined, text: string) => {
+    if (known !== undefined && !error.message.includes(String(known))) parts.push(text);
+  };
+  add(error.operation, `${error.operation}`);
+  add(error.snapshotId, `${error.snapshotId}`);
+  if (error.block !== undefined && !new RegExp(`\\bblock ${error.block}\\b`).test(error.message)) {
+    parts.push(`block ${error.block}`);
+  }
+  // Messages call `-` stdin or stdout.
+  if (error.path !== '-') add(error.path, `${error.path}`);
+  add(error.requestId, `request ID ${error.requestId}`);
+  const where = parts.length === 0 ? '' : ` (${parts.join(', ')})`;
+  return {
+    message: `${error.message.replace(/\.$/, '')}${where}`,
+    hint: hintFor(error) ?? hints[error.code],
+  };
+}
+
+/** Renders anything that was thrown. */
+export function renderError(error: unknown): RenderedError {
+  if (error instanceof ColdsnapError) return describeOwnError(error);
+  if (isSystemError(error)) return describeSystemError(error);
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return { message: internalError(text), hint: reportBug };
+}
+
+/** Messages from the service can be whole pages of HTML. */
+const MAX_LINE = 2_000;
+
+/** The stacks of the error and its causes, for `--verbose`. */
+export function stackLines(error: unknown): string[] {
+  const lines: string[] = [];
+  const seen = new Set<unknown>();
+  for (let cause: unknown = error; cause instanceof Error && !seen.has(cause); cause = cause.cause) {
+    const stack = (cause.stack ?? `${cause.name}: ${cause.message}`).split('\n');
+    const clean = stack.map((line) => sanitize(line, MAX_LINE));
+    lines.push(...clean.map((line, index) => (index === 0 && seen.size > 0 ? `caused by ${line}` : line)));
+    seen.add(cause);
+  }
+  return lines;
+}
+
+/** The error as `--json` prints it on the last line of stderr. */
+export function errorObject(error: unknown, runAgain: string | undefined): object {
+  const { message, hint } = renderError(error);
+  const own = error instanceof ColdsnapError ? error : undefined;
+  const code = (error as { code?: unknown } | null)?.code;
+  return {
+    type: 'error',
+    code: typeof code === 'string' ? code : 'INTERNAL_ERROR',
+    class: own?.class,
+    exitCode: exitCodeOf(error),
+    message,
+    hint,
+    operation: own?.operation,
+    snapshotId: own?.snapshotId,
+    block: own?.block,
+    requestId: own?.requestId,
+    runAgain,
+  };
+}

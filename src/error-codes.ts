@@ -1,0 +1,189 @@
+/**
+ * Every code of an error or a warning, with its meaning. docs/errors.md is generated from this file (`npm run docs`).
+ * Import only types from here at start-up: `--help` does not need the texts.
+ */
+import type { ErrorClass } from './errors.ts';
+
+/** Reasons of the service's ValidationException that are passed on as codes. */
+export const serviceReasons = {
+  INVALID_BLOCK: 'the service rejected the data or the index of a block',
+  INVALID_CONTENT_ENCODING: 'the service rejected the encoding of a request',
+  INVALID_CUSTOMER_KEY: 'the KMS key does not exist, is disabled or cannot be used',
+  INVALID_DEPENDENCY_REQUEST: 'a service behind EBS, such as KMS, rejected a request',
+  INVALID_GRANT_TOKEN: 'the service rejected a KMS grant token',
+  INVALID_IMAGE_ID: 'the service rejected an AMI ID',
+  INVALID_PARAMETER_VALUE: 'the service rejected the value of a parameter',
+  INVALID_SNAPSHOT_ID: 'the snapshot is not in a state that allows the request, or the ID is wrong',
+  INVALID_TAG: 'the service rejected a tag',
+  INVALID_VOLUME_SIZE: 'the service rejected the volume size',
+  UNRELATED_SNAPSHOTS: 'the two snapshots are not of the same volume',
+} as const;
+
+/** Codes by error class. A code whose cause decides the class is listed in several. */
+export const errorCodes = {
+  usage: {
+    ARGUMENTS_SWAPPED: 'the snapshot ID and the target are in the wrong order',
+    BAD_CHECKPOINT_INTERVAL: 'the checkpoint interval is out of range',
+    BAD_DEADLINE: 'a connection deadline is out of range',
+    BAD_DESCRIPTION: 'the description is too long',
+    BAD_ENDPOINT: 'an endpoint is not a URL',
+    BAD_FAULTS: 'a fault rule of the emulator is malformed',
+    BAD_FAULTS_FILE: "the emulator's fault file is missing or is not a JSON array of rules",
+    BAD_HOLE_MAP: 'the hole map is unreadable, malformed or does not cover the image',
+    BAD_RATE: 'the rate limit is not above 0',
+    BAD_RETRY_FOR: 'the retry time is negative or not a number',
+    BAD_SNAPSHOT_ID: 'the snapshot ID is malformed',
+    BAD_TAG: 'a tag is too long, duplicated or reserved, or there are too many',
+    BAD_VOLUME_SIZE: 'the volume size is out of range',
+    BAD_WAIT_OPTION: 'an option of waiting is out of range, or the status does not exist',
+    BAD_WORKERS: 'the number of workers is out of range',
+    CONFLICTING_OPTIONS: 'two options exclude each other, or one requires another',
+    EXCESS_ARGUMENTS: 'the command line has too many arguments',
+    HOLES_NEED_FILE: 'holes were requested from a stream, which has none',
+    INVALID_ARGUMENT: 'the value of an option or argument is not accepted',
+    MISSING_ARGUMENT: 'a required argument is missing',
+    OPTION_MISSING_ARGUMENT: 'an option is missing its value',
+    PARENT_WITH_ENCRYPTION: 'a parent and encryption were requested together',
+    SOURCE_EMPTY: 'the source has no bytes',
+    SOURCE_IS_DIRECTORY: 'the source is a directory',
+    SOURCE_IS_TERMINAL: 'the source is a terminal',
+    SOURCE_MISSING: 'the source does not exist',
+    SOURCE_NAME_EMPTY: 'the name of the source is empty',
+    SOURCE_NOT_BYTES: 'the source stream yields strings or objects',
+    SOURCE_NOT_SUPPORTED: 'the source is not a file, block device, pipe or stream',
+    SOURCE_SIZE_UNKNOWN: 'the source is a stream and no volume size is given',
+    SOURCE_TOO_LARGE: 'the source is larger than the largest volume',
+    SOURCE_TOO_LONG: 'the source stream is longer than the volume',
+    TARGET_IS_DIRECTORY: 'the target is a directory',
+    TARGET_IS_TERMINAL: 'the target is a terminal',
+    TARGET_NAME_EMPTY: 'the name of the target is empty',
+    TARGET_NOT_SUPPORTED: 'the target is not a file, block device, pipe or stream',
+    TARGET_PARENT_MISSING: 'the directory of the target does not exist',
+    UNKNOWN_COMMAND: 'the command does not exist',
+    UNKNOWN_OPTION: 'the option does not exist',
+    VOLUME_SIZE_NEEDED: 'uploading from stdin requires a volume size',
+    VOLUME_TOO_SMALL: 'the volume is smaller than the source',
+  },
+  refused: {
+    DEVICE_CHANGED: 'the path referred to another device by the time it was opened',
+    DEVICE_IN_USE: 'the device is mounted, used as swap or held by another program',
+    NOT_A_PENDING_UPLOAD: 'the snapshot to delete is not an incomplete upload of coldsnap',
+    OMIT_WITH_ENCRYPTION: 'omitting zeros would corrupt an encrypted snapshot',
+    OMIT_WITH_PARENT: 'omitting zeros would corrupt a snapshot with a parent',
+    PARTIAL_FOREIGN: 'the name of the partial file is taken by something else',
+    RESUME_MISMATCH: 'the target was changed since the interrupted download',
+    SOURCE_BUSY: 'another run is uploading the source',
+    SOURCE_NO_MEDIUM: 'the source device has no medium',
+    STDOUT_IS_TERMINAL: 'an image would be written to a terminal',
+    TARGET_BUSY: 'another run is writing the target',
+    TARGET_DANGLING_SYMLINK: 'the target is a symbolic link to nothing',
+    TARGET_EXISTS: 'the target file exists',
+    TARGET_NOT_BLANK: 'the target device holds data',
+    TARGET_NO_MEDIUM: 'the target device has no medium',
+    TARGET_READ_ONLY: 'the target device is read-only',
+    TARGET_TOO_SMALL: "the target device is smaller than the snapshot's volume",
+  },
+  config: {
+    ACCESS_DENIED: 'the service denied the request; the hint names the IAM action',
+    ADDON_NOT_LOADED: 'the native addon is missing or does not load',
+    CA_BUNDLE_UNREADABLE: 'the file of certificate authorities cannot be read',
+    NO_CREDENTIALS: 'there are no usable credentials',
+    NO_REGION: 'no region is configured',
+    TLS_UNTRUSTED: "the endpoint's certificate is not trusted",
+    WRONG_ENDPOINT: 'the endpoint is not that of the service',
+  },
+  'expired-credentials': {
+    CREDENTIALS_EXPIRED: 'the credentials expired, or the clock is wrong',
+  },
+  transient: {
+    BAD_REPLY: 'a reply did not come from the service, or is incomplete',
+    BLOCK_DATA_NOT_READ: 'the service could not read the data of a block',
+    CONFLICTING_BLOCK_UPDATE: 'another request was writing the same block',
+    CONNECTION_LOST: 'the connection broke',
+    ENDPOINT_UNREACHABLE: 'the endpoint does not resolve or does not accept connections',
+    SERVICE_ERROR: 'the service failed (HTTP 5xx)',
+    STALLED: 'a connection moved no data until its deadline',
+    WRITE_REQUEST_TIMEOUT: 'the service timed out while writing a block',
+  },
+  throttle: {
+    THROTTLED: 'the service asked for a lower rate',
+  },
+  'expired-block-token': {
+    BLOCK_TOKEN_EXPIRED: 'a block token expired',
+  },
+  'expired-page-token': {
+    PAGE_TOKEN_EXPIRED: 'a page token expired',
+  },
+  'gave-up': {
+    SNAPSHOT_NOT_READABLE: 'the snapshot is completed but cannot be listed',
+    STALLED: 'nothing made progress for the retry time',
+    WAIT_TIMED_OUT: 'the snapshot did not reach the desired status in time',
+  },
+  integrity: {
+    BLOCK_INVALID: 'a block has the wrong length or no valid checksum',
+    CHECKSUM_MISMATCH: 'a block does not match its checksum',
+  },
+  permanent: {
+    BAD_GEOMETRY: 'the volume size and block size do not fit together',
+    BAD_LIST: 'a list of blocks or snapshots is inconsistent',
+    BAD_REPLY: 'a reply is too long or has an impossible block size',
+    CONFLICT: 'the request conflicts with an earlier one',
+    INCOMPLETE: 'a stream target was committed before all of it was written',
+    INTERNAL_ERROR: 'a bug in coldsnap',
+    OUTSIDE_VOLUME: 'a range lies outside the volume',
+    OUT_OF_ORDER: 'a range of a stream was read or written twice',
+    QUOTA_EXCEEDED: 'a service quota is exhausted',
+    SERVICE_REJECTED: 'the service rejected the request; the message has its reason',
+    SNAPSHOT_FAILED: 'the snapshot is in a state from which it cannot complete',
+    SNAPSHOT_NOT_FOUND: 'the snapshot does not exist in this region and account',
+    ...serviceReasons,
+  },
+  local: {
+    DEVICE_REPLACED: 'the path no longer refers to the device that was written',
+    PARTIAL_REPLACED: 'the partial file was moved, removed or replaced while it was written',
+    SOURCE_CHANGED: 'the source changed while it was read',
+    STREAM_FAILED: "the caller's stream failed",
+  },
+  aborted: {
+    ABORTED: "the caller's AbortSignal fired",
+    CLOSED: 'a target or source was used after it was closed',
+    EPIPE: 'the reader of stdout or of the target closed it',
+    SIGHUP: 'stopped by SIGHUP',
+    SIGINT: 'stopped by SIGINT',
+    SIGTERM: 'stopped by SIGTERM',
+  },
+} as const satisfies Partial<Record<ErrorClass, Readonly<Record<string, string>>>>;
+
+/** Codes of `warning` events: something the user should know; the run continues. */
+export const warningCodes = {
+  CLIENT_SHARDS: '--client-shards has no effect',
+  JOURNALS_NOT_READ: 'the directory of journals cannot be read',
+  JOURNAL_NOT_LOCKED: 'no lock could be taken on the journal',
+  JOURNAL_NOT_REMOVED: 'the journal of a deleted snapshot could not be removed',
+  JOURNAL_NOT_USED: 'the journal of an earlier run was ignored; the message says why',
+  JOURNAL_NOT_WRITTEN: 'the journal could not be written; the run cannot be resumed',
+  NOT_PROBED: 'the snapshot is completed, but it could not be checked that it is readable',
+  SNAPSHOT_DELETED: 'the snapshot of a failed upload was deleted',
+  SNAPSHOT_LEFT: 'the snapshot of a failed upload was kept',
+  SNAPSHOT_MAYBE_LEFT: 'a snapshot may exist whose ID never arrived',
+  SNAPSHOT_NOT_YET_KNOWN: 'EC2 does not list the snapshot yet',
+  STALLED: 'nothing made progress for a while; the message says what the run waits for',
+  ZEROS_OMITTED: 'blocks of zeros were not uploaded; the message says what that means',
+} as const;
+
+type KeyOfEach<T> = T extends unknown ? keyof T : never;
+
+/** A code from the list of error codes in docs/errors.md. */
+export type ErrorCode = KeyOfEach<(typeof errorCodes)[keyof typeof errorCodes]>;
+
+/** The errno name of a failed system call, such as `ENOSPC`. */
+export type SystemErrorCode = `E${string}`;
+
+/** The code of a `warning` event. */
+export type WarningCode = keyof typeof warningCodes;
+
+export type ServiceReason = keyof typeof serviceReasons;
+
+export function isServiceReason(reason: string): reason is ServiceReason {
+  return Object.hasOwn(serviceReasons, reason);
+}
