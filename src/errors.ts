@@ -51,6 +51,8 @@ export interface ErrorDetails {
   httpStatus?: number | undefined;
   /** File or device the failure is about. */
   path?: string | undefined;
+  /** The source itself is at fault (it changed, or has too many bytes): resuming the upload cannot succeed. */
+  sourceFault?: boolean | undefined;
   cause?: unknown;
 }
 
@@ -66,6 +68,8 @@ export class ColdsnapError extends Error {
   readonly requestId: string | undefined;
   readonly httpStatus: number | undefined;
   readonly path: string | undefined;
+  /** The source itself is at fault: resuming the upload cannot succeed. */
+  readonly sourceFault: boolean;
 
   constructor(errorClass: ErrorClass, code: string, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -79,6 +83,7 @@ export class ColdsnapError extends Error {
     this.requestId = details.requestId;
     this.httpStatus = details.httpStatus;
     this.path = details.path;
+    this.sourceFault = details.sourceFault ?? false;
   }
 
   /** The same failure, judged anew: other class, and another sentence where the old one no longer fits. */

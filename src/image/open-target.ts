@@ -18,7 +18,8 @@ import {
   targetParentNotDirectory,
   targetParentNotWritable,
 } from './messages/targets.ts';
-import { openCharacterDevice, openFifo, openStdout, StreamTarget } from './stream-target.ts';
+import { openCharacterDevice, openFifo, openStdout } from './open-stream-target.ts';
+import { StreamTarget } from './stream-target.ts';
 import type { ImageTarget } from './target.ts';
 
 /** /dev/null, /dev/zero and /dev/full swallow bytes. Others, such as /dev/nvme0, only look like disks. */

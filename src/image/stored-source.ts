@@ -14,7 +14,8 @@ import {
 import { Descriptor, directAlignment } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import { type ByteRange, blockRuns } from './extents.ts';
-import { badMap, deviceNoMedium, sourceChanged, sourceEmpty } from './messages/targets.ts';
+import { deviceNoMedium } from './messages/devices.ts';
+import { badMap, sourceChanged, sourceEmpty } from './messages/sources.ts';
 import { readQemuMap } from './qemu-map.ts';
 import type { ImageSource, SourceExtent } from './source.ts';
 import { deviceIdentity, stateFile } from './state-files.ts';
@@ -188,7 +189,11 @@ class StoredSource implements ImageSource {
       throw localError(error, `examine ${this.path}`, this.path);
     }
     const same = device ? named.rdev === stats.rdev : named.ino === stats.ino && named.dev === stats.dev;
-    if (!same) throw sourceChanged(this.path, 'the name now leads to something else');
+    if (!same)
+      throw sourceChanged(
+        this.path,
+        device ? 'the path now refers to another device' : 'the path now refers to another file',
+      );
   }
 
   async close(): Promise<void> {

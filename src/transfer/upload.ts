@@ -283,8 +283,7 @@ class Upload {
     }
     const { snapshotId } = this.#open.snapshot;
     if (this.#completed) return withSnapshot(error, snapshotId);
-    const useless =
-      error instanceof ColdsnapError && (error.class === 'refused' || error.code.startsWith('SOURCE_'));
+    const useless = error instanceof ColdsnapError && (error.class === 'refused' || error.sourceFault);
     if (this.#options.onFailure === 'delete' || useless) {
       const failure = await removeSnapshot(this.#options, snapshotId);
       if (failure === undefined) {

@@ -188,7 +188,7 @@ const downloads: Refusal[] = [
     title: 'a target that exists',
     words: 'download SNAP old.img',
     exit: 3,
-    says: /old\.img exists already/,
+    says: /old\.img already exists/,
     hint: /--force/,
     given: file('old.img', 'old'),
   },
@@ -196,7 +196,7 @@ const downloads: Refusal[] = [
     title: 'a link to a target that exists',
     words: 'download SNAP link.img',
     exit: 3,
-    says: /link\.img exists already/,
+    says: /link\.img already exists/,
     given: (place) => {
       file('old.img', 'old')(place);
       symlinkSync('old.img', place.path('link.img'));
@@ -304,7 +304,7 @@ const uploads: Refusal[] = [
     title: 'a FIFO without a size',
     words: 'upload pipe',
     exit: 2,
-    says: /size of pipe cannot be known/,
+    says: /size of pipe is not known in advance/,
     given: (place) => {
       execFileSync('mkfifo', [place.path('pipe')]);
     },
@@ -314,7 +314,7 @@ const uploads: Refusal[] = [
     title: 'holes of stdin',
     words: 'upload --volume-size 1 --detect-holes -',
     exit: 2,
-    says: /holes cannot be told from a stream \(stdin\)/,
+    says: /holes cannot be detected in a stream \(stdin\)/,
   },
 
   {

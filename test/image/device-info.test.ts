@@ -4,7 +4,7 @@ import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { describeUsers, deviceNumber } from '../../src/image/device/users.ts';
-import { formatSize } from '../../src/image/messages/targets.ts';
+import { formatSize } from '../../src/image/messages/common.ts';
 import { deviceIdentity, stateDirectory, stateFile } from '../../src/image/state-files.ts';
 import { Scratch } from '../support/loop.ts';
 

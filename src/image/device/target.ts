@@ -24,11 +24,11 @@ import {
   deviceInUse,
   deviceNoMedium,
   deviceReplaced,
-  resumeMismatch,
   targetNotBlank,
   targetReadOnly,
   targetTooSmall,
-} from '../messages/targets.ts';
+} from '../messages/devices.ts';
+import { resumeMismatch } from '../messages/targets.ts';
 import { deviceIdentity, stateFile } from '../state-files.ts';
 import type { BlockOutcome, Geometry, ImageTarget, ResumableTarget, UnverifiedBlock } from '../target.ts';
 import { describeContents } from './contents.ts';
