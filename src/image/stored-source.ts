@@ -12,13 +12,14 @@ import {
   syncAll,
 } from '../native/index.ts';
 import { Descriptor, directAlignment } from './descriptor.ts';
+import { deviceIdentity } from './device/identity.ts';
 import { isErrno, localError } from './errno.ts';
 import { type ByteRange, blockRuns } from './extents.ts';
 import { deviceNoMedium } from './messages/devices.ts';
 import { badMap, sourceChanged, sourceEmpty } from './messages/sources.ts';
 import { readQemuMap } from './qemu-map.ts';
 import type { ImageSource, SourceExtent } from './source.ts';
-import { deviceIdentity, stateFile } from './state-files.ts';
+import { stateFile } from './state-files.ts';
 
 const fstatFd = promisify(fstat);
 
