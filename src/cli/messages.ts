@@ -1,6 +1,6 @@
 /** Errors as sentences: one that says what failed and where, one that says what to do. */
-import { getSystemErrorMap } from 'node:util';
 import { ColdsnapError, sanitize } from '../errors.ts';
+import { describeErrno } from '../native/errno.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import { hintFor } from './hints.ts';
 
@@ -15,7 +15,6 @@ export interface RenderedError {
 interface SystemError extends Error {
   code: string;
   syscall: string;
-  errno?: number;
   path?: string;
 }
 
@@ -25,21 +24,6 @@ function isSystemError(error: unknown): error is SystemError {
     error instanceof Error && typeof candidate?.code === 'string' && typeof candidate.syscall === 'string'
   );
 }
-
-const hints: Readonly<Record<string, string>> = {
-  ENOSPC: 'Free some space there, or choose another place, and run it again.',
-  EDQUOT: 'Free some of your disk quota, or choose another place, and run it again.',
-  EACCES: 'Check the permissions; a block device usually needs root.',
-  EPERM: 'Check the permissions; a block device usually needs root.',
-  EROFS: 'The file system is mounted read-only.',
-  EIO: 'The disk reported an error; the kernel log (dmesg) says more.',
-  EMFILE: 'Raise the limit on open files (ulimit -n), or lower --workers.',
-  ENFILE: 'The machine has run out of open files.',
-  ENOMEM: 'The machine has run out of memory; lower --workers.',
-  ECONNREFUSED: 'Nothing listens there: check the endpoint.',
-  ENOTFOUND: 'Check the region, the endpoint and the name servers.',
-  EADDRINUSE: 'Another program has that port: choose one with --port.',
-};
 
 const verbs: Readonly<Record<string, string>> = {
   open: 'open',
@@ -59,12 +43,12 @@ const verbs: Readonly<Record<string, string>> = {
 };
 
 function describeSystemError(error: SystemError): RenderedError {
-  const reason = getSystemErrorMap().get(error.errno ?? 0)?.[1] ?? error.code;
+  const reason = describeErrno(error.code);
   const { address, port } = error as { address?: string; port?: number };
   const where =
     error.path ?? (address === undefined ? '' : port === undefined ? address : `${address}:${port}`);
   const verb = verbs[error.syscall] ?? error.syscall;
-  return { message: `cannot ${verb}${where === '' ? '' : ` ${where}`}: ${reason}`, hint: hints[error.code] };
+  return { message: `cannot ${verb}${where === '' ? '' : ` ${where}`}: ${reason}`, hint: hintFor(error) };
 }
 
 /** Adds where it happened, as far as the sentence itself does not say so. */
@@ -84,7 +68,7 @@ function describeOwnError(error: ColdsnapError): RenderedError {
   const where = facts.length === 0 ? '' : ` (${facts.join(', ')})`;
   return {
     message: `${error.message.replace(/\.$/, '')}${where}`,
-    hint: hintFor(error) ?? hints[error.code],
+    hint: hintFor(error),
   };
 }
 

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import {
   type BlockRead,
   type BlockReadResult,
-  deviceFacts,
+  deviceInfo,
   nextExtent,
   readBlocks,
   syncAll,
@@ -75,8 +75,8 @@ function statOf(descriptor: Descriptor): Promise<BigIntStats> {
 
 async function sizeOf(descriptor: Descriptor, stats: BigIntStats): Promise<number> {
   if (!stats.isBlockDevice()) return Number(stats.size);
-  const facts = await descriptor.use(`examine ${descriptor.path}`, (fd) => deviceFacts(fd));
-  return facts.sizeBytes;
+  const info = await descriptor.use(`examine ${descriptor.path}`, (fd) => deviceInfo(fd));
+  return info.sizeBytes;
 }
 
 async function deviceJournal(stats: BigIntStats, sizeBytes: number) {

@@ -56,6 +56,8 @@ export class RunJournal {
     try {
       this.#lock = await JournalLock.take(path);
     } catch (error) {
+      // Without the addon nothing works, not only locks.
+      if (error instanceof ColdsnapError && error.class === 'config') throw error;
       this.#warn(
         'JOURNAL_NOT_LOCKED',
         `No lock could be taken on the journal (${(error as Error).message}); see that no other upload uses it.`,

@@ -6,7 +6,7 @@ import {
   type BlockRead,
   type BlockReadResult,
   type DeviceInfo,
-  deviceFacts,
+  deviceInfo,
   dropCache,
   openExclusive,
   readBlocks,
@@ -51,7 +51,7 @@ export async function openDeviceTarget(
 ): Promise<DeviceTarget> {
   const descriptor = new Descriptor(await claim(path, device, stats), path);
   try {
-    const info = await descriptor.use(`examine ${path}`, (fd) => deviceFacts(fd));
+    const info = await descriptor.use(`examine ${path}`, (fd) => deviceInfo(fd));
     if (info.sizeBytes === 0) throw deviceNoMedium(path, 'target');
     if (info.readOnly) throw targetReadOnly(path);
     return new DeviceTarget(
@@ -70,7 +70,7 @@ export async function openDeviceTarget(
 
 async function claim(path: string, device: string, { dev, ino, rdev }: BigIntStats): Promise<number> {
   try {
-    return await openExclusive(device, { write: true, direct: false, expect: { dev, ino, rdev } });
+    return await openExclusive(device, { dev, ino, rdev });
   } catch (error) {
     if (isErrno(error, 'EBUSY')) throw deviceInUse(path, await describeUsers(rdev));
     if (isErrno(error, 'EROFS')) throw targetReadOnly(path);

@@ -1,6 +1,6 @@
 /** Messages about targets: what is refused, what failed, and what to do next. Each function returns the error to throw. */
 import { ColdsnapError } from '../../errors.ts';
-import { errnoHints, errnoSentence } from '../errno.ts';
+import { describeErrno, errnoHint } from '../../native/errno.ts';
 import { formatSize, type Named, refused, usage } from './common.ts';
 
 export const targetNameEmpty = () =>
@@ -31,7 +31,7 @@ export const targetParentNotDirectory = (path: string, parent: string) =>
   );
 
 export const targetParentNotWritable = (path: string, parent: string, code: string, cause: unknown) =>
-  new ColdsnapError('local', code, `cannot create files in ${parent}: ${errnoSentence(code)}`, {
+  new ColdsnapError('local', code, `cannot create files in ${parent}: ${describeErrno(code)}`, {
     path,
     cause,
     hint: `The target and its partial file ${path}.partial are made there; choose a directory that you may write to.`,
@@ -56,9 +56,9 @@ export const targetNotSupported = (path: string, what: string) =>
 export const targetIsTerminal = ({ path, label }: Named) =>
   usage(
     'TARGET_IS_TERMINAL',
-    `${label} is a terminal; a disk image cannot be printed on it`,
+    `${label} is a terminal; a disk image is not printed on it`,
     path,
-    'Redirect it to a file or into a pipe.',
+    'Redirect stdout to a file, or pipe it into another program.',
   );
 
 export const targetExists = (path: string) =>
@@ -132,8 +132,8 @@ export const streamClosed = ({ path, label }: Named, cause: unknown) =>
     cause,
   });
 
-/** The disk filled up during a transfer; `written` is what this run had put there. */
+/** The disk filled up during a transfer; `written` is the number of bytes that this run wrote. */
 export function noSpace(path: string, written: number, cause: unknown): ColdsnapError {
   const message = `no space left on the file system of ${path} after writing ${formatSize(written)}`;
-  return new ColdsnapError('local', 'ENOSPC', message, { path, cause, hint: errnoHints.ENOSPC! });
+  return new ColdsnapError('local', 'ENOSPC', message, { path, cause, hint: errnoHint('ENOSPC') });
 }
