@@ -297,7 +297,14 @@ const uploads: Refusal[] = [
     title: 'stdin without a size',
     words: 'upload -',
     exit: 2,
-    says: /size of an image from stdin/,
+    says: /the size of stdin is not known in advance/,
+    hint: /--volume-size/,
+  },
+  {
+    title: '/dev/stdin without a size',
+    words: 'upload /dev/stdin',
+    exit: 2,
+    says: /the size of stdin is not known in advance/,
     hint: /--volume-size/,
   },
   {

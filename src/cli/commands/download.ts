@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { ColdsnapError } from '../../errors.ts';
 import type { DownloadOptions } from '../../transfer/options.ts';
 import type { CommandIo, Settings } from '../io.ts';
+import { targetLabel } from '../labels.ts';
 import { printResult } from '../output.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
@@ -69,15 +70,10 @@ export async function runDownload(
   io: CommandIo,
 ): Promise<void> {
   const toStdout = options.target === '-';
-  if (toStdout && io.stdout.isTTY) {
-    throw new ColdsnapError('refused', 'STDOUT_IS_TERMINAL', 'an image is not printed on a terminal', {
-      hint: 'Redirect stdout to a file, or pipe it into another program.',
-    });
-  }
   const { resultObject, transferSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,
-    `${options.snapshotId} to ${toStdout ? 'stdout' : options.target}`,
+    `${options.snapshotId} to ${targetLabel(options.target)}`,
     async (hooks) => (await io.library()).downloadSnapshot({ ...options, ...hooks }),
     (downloaded) => transferSummary('download', options.target, downloaded),
   );

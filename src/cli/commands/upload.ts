@@ -6,6 +6,7 @@ import type { UploadOptions } from '../../transfer/options.ts';
 import { optionWords, shellQuote } from '../command-line.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
+import { sourceLabel } from '../labels.ts';
 import { printResult } from '../output.ts';
 import { nonEmpty, tag, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
@@ -106,16 +107,6 @@ function uploadOptions(
       hint: 'Add --wait.',
     });
   }
-  if (source === '-' && flags.volumeSize === undefined) {
-    throw new ColdsnapError(
-      'usage',
-      'VOLUME_SIZE_NEEDED',
-      'the size of an image from stdin is not known in advance',
-      {
-        hint: 'Give it with --volume-size, in GiB.',
-      },
-    );
-  }
   const { description, kmsKeyId, encrypted, parentSnapshotId, omitZeroBlocks, detectHoles } = flags;
   const { holesFromSidecar, onFailure, tag: tags, volumeSize: volumeSizeGiB } = flags;
   return {
@@ -156,7 +147,7 @@ export async function runUpload(
   };
   const result = await withProgress(
     io,
-    `${options.source === '-' ? 'stdin' : options.source} to a new snapshot`,
+    `${sourceLabel(options.source)} to a new snapshot`,
     async ({ signal, onEvent }) => {
       if (clientShards !== undefined) onEvent(shardsUnused);
       const library = await io.library();

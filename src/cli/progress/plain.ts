@@ -1,6 +1,7 @@
 /** Progress as lines, for logs and pipes: at the start, every 10 s or 5 %, and at the end. */
 import type { TransferEvent } from '../../transfer/events.ts';
 import type { CommandIo } from '../io.ts';
+import { sourceLabel, targetLabel } from '../labels.ts';
 import { printLine } from '../output.ts';
 import { formatBytes } from './format.ts';
 import { announcement, type Renderer } from './renderer.ts';
@@ -74,8 +75,8 @@ export function describeStart(event: Extract<TransferEvent, { type: 'start' }>):
   const { operation, snapshotId, path, volumeSize, blockSize, bytesResumed } = event;
   const what =
     operation === 'download'
-      ? `downloading ${snapshotId ?? 'a snapshot'} to ${path === '-' ? 'stdout' : path}`
-      : `uploading ${path === '-' ? 'stdin' : path} to ${snapshotId ?? 'a new snapshot'}`;
+      ? `downloading ${snapshotId ?? 'a snapshot'} to ${targetLabel(path)}`
+      : `uploading ${sourceLabel(path)} to ${snapshotId ?? 'a new snapshot'}`;
   const resumed = bytesResumed > 0 ? `, ${formatBytes(bytesResumed)} of it done by an earlier run` : '';
   return `${what}: ${formatBytes(volumeSize)} in blocks of ${formatBytes(blockSize)}${resumed}`;
 }

@@ -1,6 +1,7 @@
 /** What is said when a run has succeeded. */
 import type { TransferProgress } from '../../transfer/events.ts';
 import type { WaitResult } from '../../transfer/options.ts';
+import { sourceLabel, targetLabel } from '../labels.ts';
 import { formatBytes, formatCount, formatDuration, formatRate } from './format.ts';
 
 export interface Summary {
@@ -31,8 +32,8 @@ export function transferSummary(
     result;
   const what =
     operation === 'download'
-      ? `downloaded ${snapshotId} to ${path === '-' ? 'stdout' : path}`
-      : `uploaded ${path === '-' ? 'stdin' : path} to ${snapshotId}`;
+      ? `downloaded ${snapshotId} to ${targetLabel(path)}`
+      : `uploaded ${sourceLabel(path)} to ${snapshotId}`;
   const facts = [
     `${formatBytes(volumeSize)} (${volumeSize} bytes) in ${formatDuration(elapsedMs)}`,
     `${formatBytes(bytesTransferred)} transferred at ${formatRate(bytesPerSecond(result))}`,
