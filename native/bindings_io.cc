@@ -43,7 +43,7 @@ Napi::Value RunOnFd(const Napi::CallbackInfo& info, SysError (*call)(int)) {
 Napi::Value SyncDataOf(const Napi::CallbackInfo& info) { return RunOnFd(info, SyncData); }
 Napi::Value SyncAllOf(const Napi::CallbackInfo& info) { return RunOnFd(info, SyncAll); }
 
-// Closes a descriptor that nobody took.
+// Closes the descriptor unless it was taken.
 class OwnedFd {
  public:
   OwnedFd() = default;
@@ -61,41 +61,36 @@ class OwnedFd {
 
 struct OpenTask {
   std::string path;
-  bool write;
-  bool direct;
   Inode expect;
   OwnedFd fd;
 };
 
-// openExclusive(path, write, direct, dev, ino, rdev) → Promise<number>
+// openExclusive(path, dev, ino, rdev) → Promise<number>
 Napi::Value Open(const Napi::CallbackInfo& info) {
   OpenTask task{info[0].As<Napi::String>().Utf8Value(),
-                info[1].As<Napi::Boolean>().Value(),
-                info[2].As<Napi::Boolean>().Value(),
-                {BigToUint64(info[3]), BigToUint64(info[4]), BigToUint64(info[5])},
+                {BigToUint64(info[1]), BigToUint64(info[2]), BigToUint64(info[3])},
                 {}};
   return RunAsync<OpenTask>(
       info, std::move(task),
-      [](OpenTask& t) { return OpenExclusive(t.path, t.write, t.direct, t.expect, t.fd.Receive()); },
+      [](OpenTask& t) { return OpenExclusive(t.path, t.expect, t.fd.Receive()); },
       [](Napi::Env env, OpenTask& t) -> Napi::Value { return Napi::Number::New(env, t.fd.Take()); });
 }
 
-struct FactsTask {
+struct InfoTask {
   int fd;
-  DeviceInfo facts;
+  DeviceInfo device;
 };
 
-// deviceFacts(fd) → Promise<DeviceInfo>
-Napi::Value Facts(const Napi::CallbackInfo& info) {
-  return RunAsync<FactsTask>(
+// deviceInfo(fd) → Promise<DeviceInfo>
+Napi::Value Info(const Napi::CallbackInfo& info) {
+  return RunAsync<InfoTask>(
       info, {ToFd(info[0]), {}},
-      [](FactsTask& t) { return ReadDeviceFacts(t.fd, &t.facts); },
-      [](Napi::Env env, FactsTask& t) -> Napi::Value {
+      [](InfoTask& t) { return ReadDeviceInfo(t.fd, &t.device); },
+      [](Napi::Env env, InfoTask& t) -> Napi::Value {
         const Napi::Object result = Napi::Object::New(env);
-        result.Set("sizeBytes", static_cast<double>(t.facts.size_bytes));
-        result.Set("logicalBlockSize", t.facts.logical_block_size);
-        result.Set("physicalBlockSize", t.facts.physical_block_size);
-        result.Set("readOnly", t.facts.read_only);
+        result.Set("sizeBytes", static_cast<double>(t.device.size_bytes));
+        result.Set("logicalBlockSize", t.device.logical_block_size);
+        result.Set("readOnly", t.device.read_only);
         return result;
       });
 }
@@ -270,7 +265,7 @@ Napi::Value IsZeroOf(const Napi::CallbackInfo& info) {
 
 void ExportIo(Napi::Env env, Napi::Object exports) {
   exports.Set("openExclusive", Napi::Function::New<Open>(env));
-  exports.Set("deviceFacts", Napi::Function::New<Facts>(env));
+  exports.Set("deviceInfo", Napi::Function::New<Info>(env));
   exports.Set("rereadPartitionTable", Napi::Function::New<RereadPartitions>(env));
   exports.Set("allocateSlab", Napi::Function::New<AllocateSlab>(env));
   exports.Set("writeBlocks", Napi::Function::New<Write>(env));

@@ -19,11 +19,9 @@ int OpenRetrying(const char* path, int flags) {
 
 }  // namespace
 
-SysError OpenExclusive(const std::string& path, bool write, bool direct, const Inode& expect, int* fd) {
-  // O_EXCL without O_CREAT claims a block device: mounted, swapped on, or held by another claim gives EBUSY.
-  const int flags = O_CLOEXEC | O_NOCTTY | (write ? O_RDWR | O_EXCL : O_RDONLY);
-  int opened = OpenRetrying(path.c_str(), direct ? flags | O_DIRECT : flags);
-  if (opened < 0 && direct && errno == EINVAL) opened = OpenRetrying(path.c_str(), flags);
+SysError OpenExclusive(const std::string& path, const Inode& expect, int* fd) {
+  // O_EXCL without O_CREAT claims a block device: EBUSY if it is mounted, used as swap, or claimed.
+  const int opened = OpenRetrying(path.c_str(), O_CLOEXEC | O_NOCTTY | O_RDWR | O_EXCL);
   if (opened < 0) return SysError::Last("open");
 
   struct stat st;
@@ -40,17 +38,14 @@ SysError OpenExclusive(const std::string& path, bool write, bool direct, const I
   return {};
 }
 
-SysError ReadDeviceFacts(int fd, DeviceInfo* facts) {
+SysError ReadDeviceInfo(int fd, DeviceInfo* info) {
   int logical = 0;
-  unsigned int physical = 0;
   int read_only = 0;
-  if (ioctl(fd, BLKGETSIZE64, &facts->size_bytes) != 0) return SysError::Last("ioctl(BLKGETSIZE64)");
+  if (ioctl(fd, BLKGETSIZE64, &info->size_bytes) != 0) return SysError::Last("ioctl(BLKGETSIZE64)");
   if (ioctl(fd, BLKSSZGET, &logical) != 0) return SysError::Last("ioctl(BLKSSZGET)");
-  if (ioctl(fd, BLKPBSZGET, &physical) != 0) return SysError::Last("ioctl(BLKPBSZGET)");
   if (ioctl(fd, BLKROGET, &read_only) != 0) return SysError::Last("ioctl(BLKROGET)");
-  facts->logical_block_size = static_cast<uint32_t>(logical);
-  facts->physical_block_size = physical;
-  facts->read_only = read_only != 0;
+  info->logical_block_size = static_cast<uint32_t>(logical);
+  info->read_only = read_only != 0;
   return {};
 }
 

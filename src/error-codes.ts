@@ -61,7 +61,6 @@ export const errorCodes = {
     TARGET_PARENT_MISSING: 'the directory of the target does not exist',
     UNKNOWN_COMMAND: 'the command does not exist',
     UNKNOWN_OPTION: 'the option does not exist',
-    VOLUME_SIZE_NEEDED: 'uploading from stdin requires a volume size',
     VOLUME_TOO_SMALL: 'the volume is smaller than the source',
   },
   refused: {
@@ -74,7 +73,6 @@ export const errorCodes = {
     RESUME_MISMATCH: 'the target was changed since the interrupted download',
     SOURCE_BUSY: 'another run is uploading the source',
     SOURCE_NO_MEDIUM: 'the source device has no medium',
-    STDOUT_IS_TERMINAL: 'an image would be written to a terminal',
     TARGET_BUSY: 'another run is writing the target',
     TARGET_DANGLING_SYMLINK: 'the target is a symbolic link to nothing',
     TARGET_EXISTS: 'the target file exists',

@@ -52,6 +52,8 @@ export interface ErrorDetails {
   httpStatus?: number | undefined;
   /** File or device the failure is about. */
   path?: string | undefined;
+  /** The source itself is at fault (it changed, or has too many bytes): resuming the upload cannot succeed. */
+  sourceFault?: boolean | undefined;
   cause?: unknown;
 }
 
@@ -67,6 +69,8 @@ export class ColdsnapError extends Error {
   readonly requestId: string | undefined;
   readonly httpStatus: number | undefined;
   readonly path: string | undefined;
+  /** The source itself is at fault: resuming the upload cannot succeed. */
+  readonly sourceFault: boolean;
 
   constructor(
     errorClass: ErrorClass,
@@ -85,6 +89,7 @@ export class ColdsnapError extends Error {
     this.requestId = details.requestId;
     this.httpStatus = details.httpStatus;
     this.path = details.path;
+    this.sourceFault = details.sourceFault ?? false;
   }
 
   /** A copy with another class and, optionally, another message. */

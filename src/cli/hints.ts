@@ -1,8 +1,11 @@
 /** Hints that name flags of the command line. They replace the library's hints, which name none. */
 import type { ErrorCode, SystemErrorCode } from '../error-codes.ts';
-import type { ColdsnapError } from '../errors.ts';
+import { errnoHint } from '../native/errno.ts';
 
 const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, string>>> = {
+  EADDRINUSE: 'Another program uses that port; choose one with --port.',
+  EMFILE: 'Raise the limit of open files (ulimit -n), or lower --workers.',
+  ENOMEM: 'The machine has run out of memory; lower --workers.',
   DEVICE_IN_USE: 'Unmount or release it first; --force does not override this.',
   ENDPOINT_UNREACHABLE: 'Check --region, --endpoint and the network.',
   NO_CREDENTIALS:
@@ -12,13 +15,16 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, string>>> = {
   OMIT_WITH_PARENT: 'Drop --omit-zero-blocks.',
   RESUME_MISMATCH: 'Start over with --fresh.',
   SOURCE_BUSY: 'Wait until it ends, or use another journal with --checkpoint-file.',
-  SOURCE_SIZE_UNKNOWN: 'Set the size of the volume with --volume-size.',
+  SOURCE_SIZE_UNKNOWN: 'Set the size of the volume with --volume-size, in GiB.',
   SOURCE_TOO_LONG: 'Set a larger --volume-size.',
   TARGET_EXISTS: 'Choose another name, or add --force to overwrite it.',
   TARGET_NOT_BLANK: 'Check that it is the right device; add --force to overwrite it.',
 };
 
 /** The hint to print for an error. */
-export function hintFor(error: ColdsnapError): string | undefined {
-  return hints[error.code] ?? error.hint;
+export function hintFor(error: {
+  readonly code: ErrorCode | SystemErrorCode;
+  readonly hint?: string | undefined;
+}): string | undefined {
+  return hints[error.code] ?? error.hint ?? errnoHint(error.code);
 }

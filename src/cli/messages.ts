@@ -17,16 +17,6 @@ export const argumentsSwapped = (snapshotId: string, target: string) =>
     hint: `Did you mean: coldsnap download ${snapshotId} ${target}`,
   });
 
-export const volumeSizeNeeded = () =>
-  new ColdsnapError('usage', 'VOLUME_SIZE_NEEDED', 'the size of an image from stdin is unknown', {
-    hint: 'Set the size of the volume in GiB with --volume-size.',
-  });
-
-export const stdoutIsTerminal = () =>
-  new ColdsnapError('refused', 'STDOUT_IS_TERMINAL', 'stdout is a terminal; a disk image would garble it', {
-    hint: 'Redirect stdout to a file or a pipe.',
-  });
-
 export const usageHint = (command: string | undefined) =>
   `Run 'coldsnap ${command === undefined ? '' : `${command} `}--help' for usage.`;
 

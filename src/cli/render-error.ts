@@ -1,6 +1,7 @@
 /** Renders errors: a line for the failure, and one for the remedy if there is one. */
-import { getSystemErrorMap } from 'node:util';
+import type { SystemErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
+import { describeErrno } from '../native/errno.ts';
 import { sanitize } from '../text.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import { hintFor } from './hints.ts';
@@ -15,9 +16,8 @@ export interface RenderedError {
 
 /** A failed system call of Node. */
 interface SystemError extends Error {
-  code: string;
+  code: SystemErrorCode;
   syscall: string;
-  errno?: number;
   path?: string;
 }
 
@@ -27,21 +27,6 @@ function isSystemError(error: unknown): error is SystemError {
     error instanceof Error && typeof candidate?.code === 'string' && typeof candidate.syscall === 'string'
   );
 }
-
-const hints: Readonly<Record<string, string>> = {
-  ENOSPC: 'Free some space or choose another file system, then run it again.',
-  EDQUOT: 'Free some of your disk quota or choose another file system, then run it again.',
-  EACCES: 'Check the permissions; a block device usually needs root.',
-  EPERM: 'Check the permissions; a block device usually needs root.',
-  EROFS: 'The file system is mounted read-only.',
-  EIO: 'The disk reported an error; the kernel log (dmesg) says more.',
-  EMFILE: 'Raise the limit on open files (ulimit -n), or lower --workers.',
-  ENFILE: 'The machine has run out of open files.',
-  ENOMEM: 'The machine has run out of memory; lower --workers.',
-  ECONNREFUSED: 'Nothing listens on that address; check the endpoint.',
-  ENOTFOUND: 'Check the region, the endpoint and the name servers.',
-  EADDRINUSE: 'Another program uses that port; choose another with --port.',
-};
 
 const verbs: Readonly<Record<string, string>> = {
   open: 'open',
@@ -61,12 +46,12 @@ const verbs: Readonly<Record<string, string>> = {
 };
 
 function describeSystemError(error: SystemError): RenderedError {
-  const reason = getSystemErrorMap().get(error.errno ?? 0)?.[1] ?? error.code;
+  const reason = describeErrno(error.code);
   const { address, port } = error as { address?: string; port?: number };
   const where =
     error.path ?? (address === undefined ? '' : port === undefined ? address : `${address}:${port}`);
   const verb = verbs[error.syscall] ?? error.syscall;
-  return { message: `cannot ${verb}${where === '' ? '' : ` ${where}`}: ${reason}`, hint: hints[error.code] };
+  return { message: `cannot ${verb}${where === '' ? '' : ` ${where}`}: ${reason}`, hint: hintFor(error) };
 }
 
 /** Adds where it happened, unless the message says so. */
@@ -86,7 +71,7 @@ function describeOwnError(error: ColdsnapError): RenderedError {
   const where = parts.length === 0 ? '' : ` (${parts.join(', ')})`;
   return {
     message: `${error.message.replace(/\.$/, '')}${where}`,
-    hint: hintFor(error) ?? hints[error.code],
+    hint: hintFor(error),
   };
 }
 

@@ -6,8 +6,8 @@ import { createHash } from 'node:crypto';
 import { ColdsnapError } from '../errors.ts';
 import type { BlockReference, EbsDirectApi, ReceivedBlock } from './api.ts';
 import { listBlocks } from './list/block-list.ts';
-import type { RetryPolicy } from './retry.ts';
 import { badBlock } from './reply-checks.ts';
+import type { RetryPolicy } from './retry.ts';
 
 /** Blocks whose tokens are kept when one has expired: those of the blocks that follow have expired too. */
 const RENEWED_AT_ONCE = 1_000;

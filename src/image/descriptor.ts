@@ -6,7 +6,7 @@ import { close, constants, open } from 'node:fs';
 import { promisify } from 'node:util';
 import { syncAll, syncData } from '../native/index.ts';
 import { isErrno, localError } from './errno.ts';
-import { closed } from './messages/targets.ts';
+import { closed } from './messages/common.ts';
 
 const openFd = promisify(open);
 const closeFd = promisify(close);

@@ -14,7 +14,7 @@ import {
   sourceNameEmpty,
   sourceNotSupported,
   sourceSizeUnknown,
-} from './messages/targets.ts';
+} from './messages/sources.ts';
 import type { ImageSource } from './source.ts';
 import { type HoleOptions, openStoredSource } from './stored-source.ts';
 import { StreamSource } from './stream-source.ts';

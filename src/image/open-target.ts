@@ -1,12 +1,13 @@
 /** Finds out what the user has named as a target, and refuses what cannot be one. */
+
 import type { BigIntStats } from 'node:fs';
 import { constants } from 'node:fs';
 import { access, lstat, readlink, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { SystemErrorCode } from '../error-codes.ts';
+import { deviceNumber } from './device/identity.ts';
 import { openDeviceTarget } from './device/target.ts';
-import { deviceNumber } from './device/users.ts';
 import { isErrno, localError } from './errno.ts';
 import { FileTarget } from './file-target.ts';
 import {
@@ -19,7 +20,8 @@ import {
   targetParentNotDirectory,
   targetParentNotWritable,
 } from './messages/targets.ts';
-import { openCharacterDevice, openFifo, openStdout, StreamTarget } from './stream-target.ts';
+import { openCharacterDevice, openFifo, openStdout } from './open-stream-target.ts';
+import { StreamTarget } from './stream-target.ts';
 import type { ImageTarget } from './target.ts';
 
 /** /dev/null, /dev/zero and /dev/full swallow bytes. Others, such as /dev/nvme0, only look like disks. */
@@ -99,12 +101,7 @@ async function checkParent(path: string, parent: string): Promise<string> {
     if (isErrno(error, 'ENOENT')) throw targetParentMissing(path, parent);
     if (isErrno(error, 'ENOTDIR')) throw targetParentNotDirectory(path, parent);
     if (isErrno(error, 'EACCES', 'EPERM', 'EROFS'))
-      throw targetParentNotWritable(
-        path,
-        parent,
-        (error as NodeJS.ErrnoException).code as SystemErrorCode,
-        error,
-      );
+      throw targetParentNotWritable(path, parent, (error as { code: SystemErrorCode }).code, error);
     throw localError(error, `examine ${parent}`, path);
   }
 }

@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { isErrno, localError } from './errno.ts';
 import type { ByteRange } from './extents.ts';
-import { badMap } from './messages/targets.ts';
+import { badMap } from './messages/sources.ts';
 
 /** Some 300,000 entries; an image in more pieces than that gains nothing from a map. */
 const maxMapBytes = 32 * 1024 * 1024;

@@ -6,18 +6,20 @@ import { promisify } from 'node:util';
 import {
   type BlockRead,
   type BlockReadResult,
-  deviceFacts,
+  deviceInfo,
   nextExtent,
   readBlocks,
   syncAll,
 } from '../native/index.ts';
 import { Descriptor, directAlignment } from './descriptor.ts';
+import { deviceIdentity } from './device/identity.ts';
 import { isErrno, localError } from './errno.ts';
 import { type ByteRange, blockRuns } from './extents.ts';
-import { badMap, deviceNoMedium, sourceChanged, sourceEmpty } from './messages/targets.ts';
+import { deviceNoMedium } from './messages/devices.ts';
+import { badMap, sourceChanged, sourceEmpty } from './messages/sources.ts';
 import { readQemuMap } from './qemu-map.ts';
 import type { ImageSource, SourceExtent } from './source.ts';
-import { deviceIdentity, stateFile } from './state-files.ts';
+import { stateFile } from './state-files.ts';
 
 const fstatFd = promisify(fstat);
 
@@ -73,8 +75,8 @@ function statOf(descriptor: Descriptor): Promise<BigIntStats> {
 
 async function sizeOf(descriptor: Descriptor, stats: BigIntStats): Promise<number> {
   if (!stats.isBlockDevice()) return Number(stats.size);
-  const facts = await descriptor.use(`examine ${descriptor.path}`, (fd) => deviceFacts(fd));
-  return facts.sizeBytes;
+  const info = await descriptor.use(`examine ${descriptor.path}`, (fd) => deviceInfo(fd));
+  return info.sizeBytes;
 }
 
 async function deviceJournal(stats: BigIntStats, sizeBytes: number) {
@@ -188,7 +190,11 @@ class StoredSource implements ImageSource {
       throw localError(error, `examine ${this.path}`, this.path);
     }
     const same = device ? named.rdev === stats.rdev : named.ino === stats.ino && named.dev === stats.dev;
-    if (!same) throw sourceChanged(this.path, 'the name now leads to something else');
+    if (!same)
+      throw sourceChanged(
+        this.path,
+        device ? 'the path now refers to another device' : 'the path now refers to another file',
+      );
   }
 
   async close(): Promise<void> {

@@ -4,21 +4,10 @@ import { ColdsnapError } from '../errors.ts';
 import { type BlockRead, type BlockReadResult, isZero, sha256 } from '../native/index.ts';
 import { localError } from './errno.ts';
 import { blockRuns } from './extents.ts';
-import {
-  alreadyRead,
-  closed,
-  sourceEmpty,
-  sourceNotBytes,
-  sourceTooLong,
-  streamFailed,
-} from './messages/targets.ts';
+import { closed, streamFailed } from './messages/common.ts';
+import { alreadyRead, sourceEmpty, sourceNotBytes, sourceTooLong } from './messages/sources.ts';
 import type { ImageSource, SourceExtent } from './source.ts';
-
-interface Turn {
-  readonly data: Uint8Array;
-  readonly resolve: (bytesRead: number) => void;
-  readonly reject: (error: unknown) => void;
-}
+import { Turns } from './turns.ts';
 
 export class StreamSource implements ImageSource {
   readonly path: string;
@@ -27,26 +16,22 @@ export class StreamSource implements ImageSource {
   readonly journal = undefined;
   readonly #stream: Readable;
   #chunks: AsyncIterator<unknown> | undefined;
-  /** What has come and was not yet asked for. */
+  /** Bytes that have arrived and were not read yet. */
   #rest: Uint8Array = new Uint8Array(0);
-  #position = 0;
   #ended = false;
-  #failure: { readonly error: unknown } | undefined;
-  /** Reads that wait for those before them, by offset. */
-  readonly #turns = new Map<number, Turn>();
-  #reading = false;
+  readonly #turns = new Turns((offset) => alreadyRead(this.path, offset));
 
-  /** @param sizeBytes how much the stream may give at most */
+  /** @param sizeBytes how many bytes the stream may give at most */
   constructor({ path, label }: { path: string; label: string }, stream: Readable, sizeBytes: number) {
     this.path = path;
     this.label = label;
     this.#stream = stream;
     this.sizeBytes = sizeBytes;
-    // An error may come while nobody is reading.
-    stream.on('error', (error) => this.#fail(this.#readError(error)));
+    // An error may come while no read is in flight.
+    stream.on('error', (error) => this.#turns.fail(this.#readError(error)));
   }
 
-  /** An empty stream is no empty disk: most likely the program before the pipe has failed. */
+  /** Refuses an empty stream: most likely the program that writes to the pipe has failed. */
   async ready(): Promise<void> {
     if (!(await this.#more())) throw sourceEmpty(this);
   }
@@ -56,43 +41,15 @@ export class StreamSource implements ImageSource {
   }
 
   async readBlocks(reads: readonly BlockRead[]): Promise<BlockReadResult[]> {
-    const counts = await Promise.all(reads.map((read) => this.#enqueue(read)));
+    const counts = await Promise.all(
+      reads.map(({ data, offset }) => this.#turns.take(offset, data.length, () => this.#fill(data))),
+    );
     const digests = await sha256(reads.map(({ data }) => data));
     return reads.map(({ data }, i) => ({ digest: digests[i]!, zero: isZero(data), bytesRead: counts[i]! }));
   }
 
-  #enqueue({ data, offset }: BlockRead): Promise<number> {
-    return new Promise((resolve, reject) => {
-      if (this.#failure !== undefined) return reject(this.#failure.error);
-      if (offset < this.#position || this.#turns.has(offset)) return reject(alreadyRead(this.path, offset));
-      this.#turns.set(offset, { data, resolve, reject });
-      if (!this.#reading) void this.#readTurns();
-    });
-  }
-
-  /** Fills what is next, as long as it was asked for. */
-  async #readTurns(): Promise<void> {
-    this.#reading = true;
-    for (
-      let turn = this.#turns.get(this.#position);
-      turn !== undefined;
-      turn = this.#turns.get(this.#position)
-    ) {
-      try {
-        const filled = await this.#fill(turn.data);
-        this.#turns.delete(this.#position);
-        this.#position += turn.data.length;
-        turn.resolve(filled);
-      } catch (error) {
-        this.#fail(error);
-        break;
-      }
-    }
-    this.#reading = false;
-  }
-
   async #fill(data: Uint8Array): Promise<number> {
-    const wanted = Math.max(0, Math.min(data.length, this.sizeBytes - this.#position));
+    const wanted = Math.max(0, Math.min(data.length, this.sizeBytes - this.#turns.position));
     let filled = 0;
     while (filled < wanted && (await this.#more())) {
       const part = this.#rest.subarray(0, wanted - filled);
@@ -104,14 +61,7 @@ export class StreamSource implements ImageSource {
     return filled;
   }
 
-  /** The first failure is everybody's: what comes after it in the stream cannot be placed. */
-  #fail(error: unknown): void {
-    this.#failure ??= { error };
-    for (const turn of this.#turns.values()) turn.reject(this.#failure.error);
-    this.#turns.clear();
-  }
-
-  /** Waits until something is there; false at the end of the stream. */
+  /** Waits for bytes to read; false at the end of the stream. */
   async #more(): Promise<boolean> {
     while (this.#rest.length === 0 && !this.#ended) {
       const chunk = await this.#nextChunk();
@@ -123,20 +73,16 @@ export class StreamSource implements ImageSource {
   }
 
   async #nextChunk(): Promise<unknown> {
-    this.#throwFailure();
+    this.#turns.throwFailure();
     this.#chunks ??= this.#stream[Symbol.asyncIterator]();
     try {
       const next = await this.#chunks.next();
-      // Closed meanwhile: the buffers that waited were given back.
-      this.#throwFailure();
+      // Closed meanwhile: the buffers are the caller's again.
+      this.#turns.throwFailure();
       return next.done ? undefined : next.value;
     } catch (error) {
       throw this.#readError(error);
     }
-  }
-
-  #throwFailure(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   #readError(error: unknown): unknown {
@@ -152,7 +98,7 @@ export class StreamSource implements ImageSource {
   }
 
   async close(): Promise<void> {
-    this.#fail(closed(this.path));
+    this.#turns.fail(closed(this.path));
     this.#stream.destroy();
   }
 }

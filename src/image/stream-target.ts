@@ -1,49 +1,24 @@
 /** Restoring to stdout, a FIFO or any Writable: the bytes of the volume in order, zeros written. */
-import { constants, createWriteStream, fstatSync } from 'node:fs';
-import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
-import { isatty } from 'node:tty';
-import { abortedError } from '../cancel.ts';
 import { syncAll, writeBlocks } from '../native/index.ts';
-import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
-import {
-  alreadyWritten,
-  closed,
-  streamClosed,
-  streamFailed,
-  streamIncomplete,
-  targetIsTerminal,
-} from './messages/targets.ts';
+import { closed, streamFailed } from './messages/common.ts';
+import { alreadyWritten, streamClosed, streamIncomplete } from './messages/targets.ts';
 import type { BlockOutcome, Geometry, ImageTarget, UnverifiedBlock } from './target.ts';
+import { Turns } from './turns.ts';
 
-/** What zeros are written from, again and again; large enough that a call costs nothing beside its bytes. */
+/** Zeros are written from here, in chunks large enough that the cost of a call does not matter. */
 const zeros = new Uint8Array(1024 * 1024);
-
-/** How often to look whether a FIFO has got its reader. */
-const readerPollMs = 100;
-
-/** A range that waits for the ranges before it. */
-interface Turn {
-  readonly end: number;
-  /** The bytes; undefined for zeros. */
-  readonly data: Uint8Array | undefined;
-  readonly done: (error?: unknown) => void;
-}
 
 export interface StreamTargetOptions {
   /** The name for messages, where that is not the path. */
   readonly label?: string;
-  /**
-   * Whether the stream may keep or change a chunk after it has said that it is written, as a Transform does; then it gets
-   * copies.
-   */
+  /** The stream may keep or change a chunk after its callback, as a Transform does; it gets copies. */
   readonly foreign: boolean;
-  /** Whether commit ends the stream. `process.stdout` cannot be ended. */
+  /** Whether commit ends the stream; `process.stdout` cannot be ended. */
   readonly end: boolean;
-  /** What commit syncs: stdout may be a file, or even a block device. */
+  /** A descriptor for commit to sync: stdout may be a file or a block device. */
   readonly syncFd?: number;
 }
 
@@ -53,15 +28,10 @@ export class StreamTarget implements ImageTarget {
   readonly resumable = undefined;
   readonly #stream: Writable;
   readonly #options: StreamTargetOptions;
-  readonly #turns = new Map<number, Turn>();
+  readonly #turns = new Turns((offset) => alreadyWritten(this.path, offset));
   #geometry: Geometry | undefined;
-  /** Up to where the bytes were handed on. */
-  #position = 0;
-  /** Until the stream has taken all that can be written in order. */
-  #writing: Promise<void> | undefined;
   #finished = false;
-  #failure: { readonly error: unknown } | undefined;
-  /** Rejects what is waiting for the stream, which says nothing more to callbacks once it is destroyed. */
+  /** Rejects the wait for the stream, which calls no callbacks once it is destroyed. */
   #interrupt: ((error: unknown) => void) | undefined;
 
   constructor(path: string, stream: Writable, options: StreamTargetOptions) {
@@ -79,7 +49,7 @@ export class StreamTarget implements ImageTarget {
 
   async prepare(geometry: Geometry): Promise<void> {
     checkGeometry(this.path, geometry);
-    if (this.#failure !== undefined) throw this.#failure.error;
+    this.#turns.throwFailure();
     if (this.#stream.destroyed || this.#stream.writableEnded) throw closed(this.path);
     this.#geometry = geometry;
   }
@@ -87,8 +57,8 @@ export class StreamTarget implements ImageTarget {
   async writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
     for (const block of blocks) this.#checkTurn(block.offset, block.data.length);
     const { outcomes } = await writeBlocks(-1, [...blocks], { zero: 'skip', zeroMethod: 'write' });
-    // A block that must come again would wait for its buffer, which it gets back only when this batch settles; and the
-    // batch would wait for that block's turn. So the batch settles now, and its other blocks wait as copies.
+    // A block that must come again needs its buffer, which is free only when this batch settles, and the batch would wait
+    // for that block's turn. So the batch settles now, and its other blocks wait as copies.
     const again = outcomes.includes('mismatch');
     const written: Promise<void>[] = [];
     blocks.forEach((block, i) => {
@@ -114,51 +84,25 @@ export class StreamTarget implements ImageTarget {
   }
 
   #enqueue(offset: number, length: number, data: Uint8Array | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const done = (error?: unknown) => (error === undefined ? resolve() : reject(error));
-      if (this.#failure !== undefined) return done(this.#failure.error);
-      if (offset < this.#position || this.#turns.has(offset)) return done(alreadyWritten(this.path, offset));
-      this.#turns.set(offset, { end: offset + length, data, done });
-      if (offset === this.#position) this.#writing ??= this.#writeTurns();
-    });
-  }
-
-  /** Writes what is next, as long as it is there. */
-  async #writeTurns(): Promise<void> {
-    for (
-      let turn = this.#turns.get(this.#position);
-      turn !== undefined;
-      turn = this.#turns.get(this.#position)
-    ) {
-      const start = this.#position;
-      try {
-        if (turn.data !== undefined) await this.#write(turn.data);
-        else await this.#writeZeros(turn.end - start);
-      } catch (error) {
-        this.#fail(error);
-        break;
-      }
-      this.#turns.delete(start);
-      this.#position = turn.end;
-      turn.done();
-    }
-    this.#writing = undefined;
+    return this.#turns.take(offset, length, () =>
+      data === undefined ? this.#writeZeros(length) : this.#write(data),
+    );
   }
 
   async #writeZeros(length: number): Promise<void> {
-    for (let left = length; left > 0; left -= Math.min(left, zeros.length)) {
-      const size = Math.min(left, zeros.length);
+    for (let remaining = length; remaining > 0; remaining -= Math.min(remaining, zeros.length)) {
+      const size = Math.min(remaining, zeros.length);
       await this.#write(this.#options.foreign ? new Uint8Array(size) : zeros.subarray(0, size));
     }
   }
 
-  /** Settles when the stream has taken the chunk, so that at most one is under way: this is the back-pressure. */
+  /** Settles when the stream has taken the chunk; this is the back-pressure. */
   async #write(chunk: Uint8Array): Promise<void> {
     await this.#whenDone((done) => this.#stream.write(chunk, done));
   }
 
   async #whenDone(start: (done: (error?: Error | null) => void) => void): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure.error;
+    this.#turns.throwFailure();
     try {
       await new Promise<void>((resolve, reject) => {
         this.#interrupt = reject;
@@ -176,24 +120,21 @@ export class StreamTarget implements ImageTarget {
     return local === error ? streamFailed(this.path, doing, error) : local;
   }
 
-  /** The first failure is everybody's: nothing after it can be written in order. */
   #fail(error: unknown): void {
-    this.#failure ??= { error };
-    this.#interrupt?.(this.#failure.error);
-    for (const turn of this.#turns.values()) turn.done(this.#failure.error);
-    this.#turns.clear();
+    this.#turns.fail(error);
+    this.#interrupt?.(error);
   }
 
-  /** Nothing to do: no journal will say that these bytes are safe. */
+  /** Does nothing: no journal records these bytes. */
   async sync(): Promise<void> {}
 
   async commit(): Promise<void> {
     if (this.#geometry === undefined) throw notPrepared(this.path);
     const { volumeSize } = this.#geometry;
-    // Blocks that settled early may still be on their way.
-    await this.#writing;
-    if (this.#failure !== undefined) throw this.#failure.error;
-    if (this.#position !== volumeSize) throw streamIncomplete(this, this.#position, volumeSize);
+    // Blocks that settled early may still be waiting to be written.
+    await this.#turns.idle();
+    this.#turns.throwFailure();
+    if (this.#turns.position !== volumeSize) throw streamIncomplete(this, this.#turns.position, volumeSize);
     if (this.#options.end) {
       await this.#whenDone((done) => {
         this.#stream.once('finish', () => {
@@ -213,76 +154,13 @@ export class StreamTarget implements ImageTarget {
     }
   }
 
-  /** Commit has ended the stream, which closes itself. */
+  /** Does nothing: commit has ended the stream, which closes itself. */
   async close(): Promise<void> {}
 
   async abandon(_options: { keepForResume: boolean }): Promise<void> {
     if (this.#finished) return;
     this.#fail(closed(this.path));
-    // Destroyed and not ended: a reader must not take the part for the whole.
+    // Destroyed, not ended: the reader must not mistake a part for the whole.
     this.#stream.destroy();
   }
-}
-
-/**
- * stdout. A pipe is opened anew, without blocking: Node's own `process.stdout` writes to pipes synchronously, and a slow
- * reader would stop the network, the timers and Ctrl-C along with it.
- * @throws ColdsnapError `TARGET_IS_TERMINAL`
- */
-export async function openStdout(path: string): Promise<StreamTarget> {
-  const stdout = { path, label: 'stdout' };
-  if (isatty(1)) throw targetIsTerminal(stdout);
-  const facts = fstatSync(1);
-  if (facts.isFIFO()) {
-    try {
-      const again = await Descriptor.open('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK);
-      return new StreamTarget(path, pipeStream(again), { label: stdout.label, foreign: false, end: true });
-    } catch (error) {
-      if (isErrno(error, 'ENXIO')) throw streamClosed(stdout, error);
-      // No /proc, or a pipe that belongs to another user.
-      if (!isErrno(error, 'ENOENT', 'EACCES', 'EPERM')) throw localError(error, 'open stdout', path);
-    }
-  } else if (!facts.isSocket()) {
-    const stream = createWriteStream('', { fd: 1, autoClose: false });
-    const stored = facts.isFile() || facts.isBlockDevice();
-    const options = { label: stdout.label, foreign: false, end: true, ...(stored ? { syncFd: 1 } : {}) };
-    return new StreamTarget(path, stream, options);
-  }
-  return new StreamTarget(path, process.stdout, { label: stdout.label, foreign: false, end: false });
-}
-
-function pipeStream(descriptor: Descriptor): Writable {
-  return new Socket({ fd: descriptor.release(), readable: false, writable: true });
-}
-
-/**
- * A FIFO; waits for its reader.
- * @throws ColdsnapError of class `aborted` when the signal fires before one has come
- */
-export async function openFifo(path: string, signal: AbortSignal | undefined): Promise<StreamTarget> {
-  for (;;) {
-    if (signal?.aborted) throw abortedError(signal);
-    try {
-      // A plain open() would block a thread until a reader comes, and the end of this process with it.
-      const descriptor = await Descriptor.open(path, constants.O_WRONLY | constants.O_NONBLOCK);
-      return new StreamTarget(path, pipeStream(descriptor), { foreign: false, end: true });
-    } catch (error) {
-      if (!isErrno(error, 'ENXIO')) throw localError(error, `open ${path}`, path);
-    }
-    await delay(readerPollMs, undefined, signal === undefined ? {} : { signal }).catch(() => {});
-  }
-}
-
-/** A character device that takes any bytes, such as /dev/null. */
-export async function openCharacterDevice(path: string): Promise<StreamTarget> {
-  let descriptor: Descriptor;
-  try {
-    descriptor = await Descriptor.open(path, constants.O_WRONLY | constants.O_NOCTTY);
-  } catch (error) {
-    throw localError(error, `open ${path}`, path);
-  }
-  return new StreamTarget(path, createWriteStream('', { fd: descriptor.release() }), {
-    foreign: false,
-    end: true,
-  });
 }

@@ -1,25 +1,14 @@
 /** The addon's raw functions, as C++ exports them. Only src/native calls these: C++ trusts its arguments. */
-import { getSystemErrorMap } from 'node:util';
-import { loadAddon } from './load.ts';
+import { ColdsnapError } from '../errors.ts';
+import { describeErrno, errnoName } from './errno.ts';
+import { AddonLoadError, loadAddon } from './load.ts';
 
 export interface Addon {
-  openExclusive(
-    path: string,
-    write: boolean,
-    direct: boolean,
-    dev: bigint,
-    ino: bigint,
-    rdev: bigint,
-  ): Promise<number>;
-  deviceFacts(fd: number): Promise<{
-    sizeBytes: number;
-    logicalBlockSize: number;
-    physicalBlockSize: number;
-    readOnly: boolean;
-  }>;
+  openExclusive(path: string, dev: bigint, ino: bigint, rdev: bigint): Promise<number>;
+  deviceInfo(fd: number): Promise<{ sizeBytes: number; logicalBlockSize: number; readOnly: boolean }>;
   rereadPartitionTable(fd: number): Promise<boolean>;
   allocateSlab(bytes: number): ArrayBuffer | Error;
-  /** Digests one after another; outcomes as numbers, one a block, and then the zero method that worked. */
+  /** Takes digests one after another; resolves with one outcome per block, then the zero method that worked. */
   writeBlocks(
     fd: number,
     policy: number,
@@ -51,13 +40,25 @@ export interface Addon {
 
 let loaded: Addon | undefined;
 
-/** The addon, loaded at first use, so that importing this module (for `--help`) costs nothing. */
+/**
+ * The addon, loaded at first use, so that importing this module (for `--help`) costs nothing.
+ * @throws ColdsnapError `ADDON_NOT_LOADED`
+ */
 export function addon(): Addon {
-  loaded ??= loadAddon() as Addon;
+  loaded ??= load();
   return loaded;
 }
 
-/** A failed system call, worded like the errors of Node's own fs module. */
+function load(): Addon {
+  try {
+    return loadAddon() as Addon;
+  } catch (error) {
+    if (!(error instanceof AddonLoadError)) throw error;
+    throw new ColdsnapError('config', error.code, error.message, { cause: error });
+  }
+}
+
+/** A failed system call, in the form of the errors of Node's fs module. */
 export interface SystemCallError extends Error {
   code: string;
   /** Negative. */
@@ -68,38 +69,22 @@ export interface SystemCallError extends Error {
   offset?: number;
 }
 
-/** Errors that the block layer and quotas give and that libuv has no name for; Linux's numbers. */
-const furtherErrors: ReadonlyMap<number, readonly [string, string]> = new Map([
-  [-37, ['ENOLCK', 'no locks available']],
-  [-52, ['EBADE', 'the device is reserved by another host']],
-  [-61, ['ENODATA', 'medium error: the data cannot be read']],
-  [-67, ['ENOLINK', 'the link to the device has been severed']],
-  [-116, ['ESTALE', 'stale file handle']],
-  [-117, ['EUCLEAN', 'the file system is damaged']],
-  [-121, ['EREMOTEIO', 'the device refused the request']],
-  [-122, ['EDQUOT', 'disk quota exceeded']],
-  [-123, ['ENOMEDIUM', 'no medium found']],
-]);
-
-/** What C++ rejects with: the facts only. */
+/** The rejection of the C++ side. */
 interface RawFailure {
   errno: number;
-  /** The call; an ioctl's name follows in brackets. */
+  /** The call; for an ioctl followed by its request in brackets. */
   syscall: string;
   code?: string;
   offset?: number;
 }
 
-/** Makes an error from C++ a SystemCallError, with the caller's stack; leaves others alone. */
+/** Turns a rejection of the C++ side into a SystemCallError with the caller's stack; returns other errors unchanged. */
 export function toSystemCallError(error: unknown, path?: string): unknown {
   if (!(error instanceof Error) || !('errno' in error) || !('syscall' in error)) return error;
   const { errno, syscall, code, offset } = error as Error & RawFailure;
-  const [name, description] =
-    code === 'EINODECHANGED'
-      ? [code, 'it is no longer the block device that was looked at']
-      : (furtherErrors.get(errno) ?? getSystemErrorMap().get(errno) ?? [`E${-errno}`, 'unknown error']);
+  const name = code ?? errnoName(-errno) ?? `E${-errno}`;
   const where = path === undefined ? '' : ` '${path}'`;
-  const failure = new Error(`${name}: ${description}, ${syscall}${where}`) as SystemCallError;
+  const failure = new Error(`${name}: ${describeErrno(name)}, ${syscall}${where}`) as SystemCallError;
   failure.errno = errno;
   failure.code = name;
   failure.syscall = syscall.replace(/\(.*/, '');
@@ -108,7 +93,7 @@ export function toSystemCallError(error: unknown, path?: string): unknown {
   return failure;
 }
 
-/** Awaits a promise of the addon and words its failure. */
+/** Awaits a promise of the addon and turns its rejection into a SystemCallError. */
 export async function settled<T>(promise: Promise<T>, path?: string): Promise<T> {
   try {
     return await promise;

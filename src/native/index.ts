@@ -16,7 +16,7 @@ export {
   type ZeroPolicy,
   zeroRange,
 } from './blocks.ts';
-export { type DeviceInfo, deviceFacts, type Inode, openExclusive, rereadPartitionTable } from './device.ts';
+export { type DeviceInfo, deviceInfo, type Inode, openExclusive, rereadPartitionTable } from './device.ts';
 export {
   allocateSlab,
   dropCache,
@@ -27,5 +27,4 @@ export {
   syncData,
   tryLock,
 } from './file.ts';
-export { AddonLoadError } from './load.ts';
 export { Sha256State, sha256, sha256Kernels } from './sha256.ts';

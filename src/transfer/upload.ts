@@ -60,7 +60,7 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
     await journal?.lock((lock) => sourceBusy(image.path, lock));
     await sink.claim(options.fresh === true);
     await run.connect(service);
-    await run.waitFor(`the first bytes of ${image.path}`, 'disk', () => image.ready());
+    await run.waitFor(`the first bytes of ${image.label}`, 'disk', () => image.ready());
     const snapshot = await sink.open();
     const { snapshotId, blockSize } = snapshot;
     const volumeSize = volumeSizeGiB * GIB;
@@ -97,7 +97,7 @@ function journalOf(
 
 /** Whether a later run could not finish the snapshot: its source, or what was asked for, is not what it should be. */
 function isUseless(error: unknown): boolean {
-  return error instanceof ColdsnapError && (error.class === 'refused' || error.code.startsWith('SOURCE_'));
+  return error instanceof ColdsnapError && (error.class === 'refused' || error.sourceFault);
 }
 
 async function waitUntilUsable(

@@ -3,8 +3,8 @@
 import { pause } from '../cancel.ts';
 import type { CallOptions, EbsDirectApi } from '../ebs/api.ts';
 import { type SnapshotState, type SnapshotStates, snapshotStatuses } from '../ebs/ec2.ts';
-import type { WarningCode } from '../error-codes.ts';
 import { Service } from '../ebs/service.ts';
+import type { WarningCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import { formatDuration } from '../text.ts';
 import type { TransferListener } from './events.ts';

@@ -210,7 +210,6 @@ describe('an invalid command line exits with 2 without calling the library', () 
     ['upload --on-failure panic disk.img', /Allowed choices are keep, delete/],
     ['upload --client-shards 0 disk.img', /Give a whole number of at least 1/],
     ['upload --max-attempts 3 disk.img', /an option of waiting cannot be used without --wait/],
-    ['upload -', /stdin.*\n.*--volume-size/],
     ['wait', /missing required argument 'snapshot'/],
     ['wait --max-attempts 0 snap-1', /Give a whole number of at least 1/],
     ['wait --seconds-between-attempts 1.5 snap-1', /argument '1.5' is invalid/],

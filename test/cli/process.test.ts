@@ -203,14 +203,6 @@ describe('on a terminal', { skip: noScript }, () => {
     assert.ok(text.lastIndexOf('\x1b[?25h') > text.lastIndexOf('\x1b[?25l'), 'the cursor is back');
     assert.match(stripVTControlCharacters(text), /run it again: coldsnap download snap-1 disk\.img/);
   });
-
-  test('an image is refused', () => {
-    assert.throws(
-      () => onTerminal('download snap-1 -', 'succeed'),
-      (error: { status: number; stdout: string }) =>
-        error.status === 3 && /stdout is a terminal/.test(error.stdout),
-    );
-  });
 });
 
 describe('bin/coldsnap.js', () => {

@@ -319,14 +319,6 @@ describe('results on stdout', () => {
     assert.equal(await world.run('download --json snap-1 -'), 0);
     assert.equal(world.stdout.text, '');
   });
-
-  test('an image is not printed on a terminal', async () => {
-    const world = makeWorld();
-    world.stdout.isTTY = true;
-    assert.equal(await world.run('download snap-1 -'), 3);
-    assert.match(world.stderr.text, /stdout is a terminal; a disk image would garble it\n.*pipe/);
-    assert.equal(world.downloads.length, 0);
-  });
 });
 
 describe('progress on a terminal', () => {

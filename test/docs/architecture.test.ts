@@ -8,7 +8,15 @@ import { fileURLToPath } from 'node:url';
 const source = fileURLToPath(new URL('../../src', import.meta.url));
 
 /** What every room may use besides. */
-const ground = ['cancel.ts', 'error-codes.ts', 'errors.ts', 'geometry.ts', 'package-root.ts', 'text.ts', 'version.ts'];
+const ground = [
+  'cancel.ts',
+  'error-codes.ts',
+  'errors.ts',
+  'geometry.ts',
+  'package-root.ts',
+  'text.ts',
+  'version.ts',
+];
 
 /** The rooms that each room may use, besides itself. */
 const mayUse: Readonly<Record<string, readonly string[]>> = {
@@ -25,7 +33,7 @@ const mayUse: Readonly<Record<string, readonly string[]>> = {
   transfer: ['ebs', 'image', 'native'],
   emulator: ['native'],
   'index.ts': ['transfer', 'ebs', 'image', 'native'],
-  cli: ['transfer', 'ebs', 'image', 'index.ts', 'emulator'],
+  cli: ['transfer', 'ebs', 'image', 'index.ts', 'emulator', 'native'],
 };
 
 /** What a room asks of the one below beyond types: the CLI is a customer of the library, and only describes its options. */
@@ -95,6 +103,13 @@ test('the command line takes only types from the rooms behind the library', () =
     wrong.map(({ file, specifier }) => `${file} imports ${specifier}`),
     [],
   );
+});
+
+test('the command line takes only the table of errnos from native, which does not load the addon', () => {
+  const used = imports.filter(({ from, to }) => from === 'cli' && to === 'native');
+  assert.deepEqual([...new Set(used.map(({ specifier }) => specifier))], ['../native/errno.ts']);
+  const below = imports.filter(({ file }) => file === 'native/errno.ts');
+  assert.ok(below.every(({ specifier }) => specifier.startsWith('node:')));
 });
 
 test('only ebs and the types of the options know the AWS SDK', () => {

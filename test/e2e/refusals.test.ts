@@ -193,7 +193,7 @@ const downloads: Refusal[] = [
     title: 'a target that exists',
     args: 'download SNAP old.img',
     exit: 3,
-    message: /old\.img exists already/,
+    message: /old\.img already exists/,
     hint: /--force/,
     given: file('old.img', 'old'),
   },
@@ -201,7 +201,7 @@ const downloads: Refusal[] = [
     title: 'a link to a target that exists',
     args: 'download SNAP link.img',
     exit: 3,
-    message: /link\.img exists already/,
+    message: /link\.img already exists/,
     given: (place) => {
       file('old.img', 'old')(place);
       symlinkSync('old.img', place.path('link.img'));
@@ -302,14 +302,21 @@ const uploads: Refusal[] = [
     title: 'stdin without a size',
     args: 'upload -',
     exit: 2,
-    message: /size of an image from stdin/,
+    message: /the size of stdin is not known in advance/,
+    hint: /--volume-size/,
+  },
+  {
+    title: '/dev/stdin without a size',
+    args: 'upload /dev/stdin',
+    exit: 2,
+    message: /the size of stdin is not known in advance/,
     hint: /--volume-size/,
   },
   {
     title: 'a FIFO without a size',
     args: 'upload pipe',
     exit: 2,
-    message: /size of pipe cannot be known/,
+    message: /size of pipe is not known in advance/,
     given: (place) => {
       execFileSync('mkfifo', [place.path('pipe')]);
     },
@@ -319,7 +326,7 @@ const uploads: Refusal[] = [
     title: 'hole detection on stdin',
     args: 'upload --volume-size 1 --detect-holes -',
     exit: 2,
-    message: /holes cannot be told from a stream \(stdin\)/,
+    message: /holes cannot be detected in a stream \(stdin\)/,
   },
 
   {

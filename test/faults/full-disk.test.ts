@@ -49,7 +49,7 @@ for (const [name, make] of [
       assert.equal(end, 1, stderr);
       assert.match(
         stderr,
-        /coldsnap: no space left on the file system of \S+\/disk\.img after writing \d+ bytes.*\n {2}Free some space there, or choose a target elsewhere/,
+        /coldsnap: no space left on the file system of \S+\/disk\.img after writing \d+ bytes.*\n {2}Free some space there, or choose another place/,
       );
       assert.equal(stdout, '');
       assert.ok(!existsSync(target));

@@ -121,7 +121,7 @@ for (const flags of [[], ['--force']]) {
     const target = scratch.path('disk.img');
     const { end, stderr } = await downloadInto(target, flags, () => writeFileSync(target, 'theirs'));
     assert.equal(end, 3, stderr);
-    assert.match(stderr, /coldsnap: \S+disk\.img was created by somebody else in the meantime/);
+    assert.match(stderr, /coldsnap: \S+disk\.img was created by another program in the meantime/);
     assert.equal(readFileSync(target, 'utf8'), 'theirs');
     stage.assertJournalMatches(`${target}.partial`, `${target}.coldsnap-progress`);
     stage.emulator.clearLog();
@@ -141,7 +141,7 @@ test('--force replaces the file that was there, and no other that has taken its 
     renameSync(`${target}.other`, target);
   });
   assert.equal(end, 3, stderr);
-  assert.match(stderr, /disk\.img was created by somebody else in the meantime/);
+  assert.match(stderr, /disk\.img was created by another program in the meantime/);
   assert.equal(readFileSync(target, 'utf8'), 'theirs');
 });
 
@@ -184,10 +184,7 @@ test(
       truncateSync(one.backing, GIB);
       const { end, stderr } = await downloadInto(node, [], replace);
       assert.equal(end, 1, stderr);
-      assert.match(
-        stderr,
-        /coldsnap: \S+\/disk does not lead to the device any more that was written to\n {2}\S/,
-      );
+      assert.match(stderr, /coldsnap: \S+\/disk no longer refers to the device that was written\n {2}\S/);
       for (const { backing } of [one, other]) {
         assert.ok(bytesAt(backing, 0, BLOCK).every((byte) => byte === 0));
       }
@@ -222,6 +219,6 @@ test('an upload whose source was replaced by another file fails', async (t) => {
   const { end, stderr, stdout } = await ended;
   assert.equal(end, 1, stderr);
   assert.equal(stdout, '');
-  assert.match(stderr, /disk\.img changed while it was read: the name now leads to something else/);
+  assert.match(stderr, /disk\.img changed while it was read: the path now refers to another file/);
   assert.equal(stage.emulator.requests('CompleteSnapshot').length, 0);
 });

@@ -3,9 +3,10 @@ import { strict as assert } from 'node:assert';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
-import { describeUsers, deviceNumber } from '../../src/image/device/users.ts';
-import { formatSize } from '../../src/image/messages/targets.ts';
-import { deviceIdentity, stateDirectory, stateFile } from '../../src/image/state-files.ts';
+import { deviceIdentity, deviceNumber } from '../../src/image/device/identity.ts';
+import { describeUsers } from '../../src/image/device/users.ts';
+import { formatSize } from '../../src/image/messages/common.ts';
+import { stateDirectory, stateFile } from '../../src/image/state-files.ts';
 import { Scratch } from '../support/loop.ts';
 
 /** st_rdev of 8:16 and 8:17. */

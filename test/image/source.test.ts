@@ -55,7 +55,7 @@ test('a source that is written to, cut, replaced or removed while it is read is 
     [/had 131072 bytes and now has 65536/, () => truncate(path, blockSize)],
     [/it was written to/, () => utimes(path, 1, 1)],
     [/it was removed/, () => unlink(path)],
-    [/leads to something else/, () => rename(scratch.path('other'), path)],
+    [/refers to another file/, () => rename(scratch.path('other'), path)],
   ];
   for (const [message, change] of changes) {
     await writeFile(path, Buffer.alloc(2 * blockSize, 1));
@@ -63,6 +63,7 @@ test('a source that is written to, cut, replaced or removed while it is read is 
     const source = await openSource(path);
     await change();
     const error = await assertFails(source.checkUnchanged(), 'SOURCE_CHANGED', message);
+    assert.equal(error.sourceFault, true);
     assert.equal(error.class, 'local');
     assert.ok(error.hint);
     await source.close();

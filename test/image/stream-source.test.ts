@@ -63,6 +63,7 @@ test('a stream with more than the volume holds is an error', async () => {
     /has more than the 1024 bytes \(1 KiB\)/,
   );
   assert.equal(error.class, 'usage');
+  assert.equal(error.sourceFault, true);
   await source.close();
 });
 
@@ -91,7 +92,8 @@ test('a stream that fails, or gives text, fails the reading', async () => {
 
   const text = Readable.from(['text']);
   const wrong = await openSource(text, { streamSize: 1024 });
-  await assertFails(wrong.readBlocks([{ data: aligned(512), offset: 0 }]), 'SOURCE_NOT_BYTES');
+  const error = await assertFails(wrong.readBlocks([{ data: aligned(512), offset: 0 }]), 'SOURCE_NOT_BYTES');
+  assert.equal(error.sourceFault, true);
   await wrong.close();
 
   const cut = new Readable({ read() {} });

@@ -153,9 +153,9 @@ test('a worker thread may be ended at any instant, whatever it is calling', () =
         repeat(() => native.readBlocks(fd, blocks, { hash: true }));
         repeat(() => native.writeBlocks(fd, blocks, { zero: 'skip', zeroMethod: 'write' }));
         repeat(() => native.sha256(blocks.map(({ data }) => data)));
-        repeat(() => native.deviceFacts(fd));
+        repeat(() => native.deviceInfo(fd));
         repeat(() => native.nextExtent(fd, 0));
-        repeat(() => native.openExclusive('/dev/null', { write: false, direct: false, expect }));
+        repeat(() => native.openExclusive('/dev/null', expect));
         repeat(async () => {
           native.allocateSlab(4096);
           new native.Sha256State().update(blocks[0].data).digest();

@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   closeSync,
+  constants,
   cpSync,
   mkdirSync,
   mkdtempSync,
@@ -177,16 +178,19 @@ export function inodeOf(path: string): Inode {
   return { dev, ino, rdev };
 }
 
-/** Opens a device as its only writer and closes it afterwards. */
+/** Opens a device, as its only writer or only to read it, and closes it afterwards. */
 export async function withDevice(
   device: string,
   use: (fd: number) => Promise<void>,
   { write = true, direct = false } = {},
 ): Promise<void> {
-  const fd = await openExclusive(device, { write, direct, expect: inodeOf(device) });
+  const own = write ? await openExclusive(device, inodeOf(device)) : openSync(device, 'r');
+  let fd = own;
   try {
+    if (direct) fd = openSync(`/proc/self/fd/${own}`, constants.O_RDWR | constants.O_DIRECT);
     await use(fd);
   } finally {
-    closeSync(fd);
+    if (fd !== own) closeSync(fd);
+    closeSync(own);
   }
 }

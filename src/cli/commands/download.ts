@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { DownloadOptions } from '../../transfer/options.ts';
 import type { CommandIo, Settings } from '../io.ts';
-import { argumentsSwapped, downloadTitle, stdoutIsTerminal } from '../messages.ts';
+import { argumentsSwapped, downloadTitle } from '../messages.ts';
 import { printResult } from '../output.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
@@ -67,7 +67,6 @@ export async function runDownload(
   io: CommandIo,
 ): Promise<void> {
   const toStdout = options.target === '-';
-  if (toStdout && io.stdout.isTTY) throw stdoutIsTerminal();
   const { resultObject, transferSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,

@@ -4,7 +4,7 @@ import type { TransferEvent } from '../../transfer/events.ts';
 import type { UploadOptions } from '../../transfer/options.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
-import { optionRequires, shardsUnused, uploadTitle, volumeSizeNeeded } from '../messages.ts';
+import { optionRequires, shardsUnused, uploadTitle } from '../messages.ts';
 import { printResult } from '../output.ts';
 import { nonEmpty, tag, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
@@ -103,7 +103,6 @@ function uploadOptions(
   if (!flags.wait && Object.keys(conditions).length > 0) {
     throw optionRequires('an option of waiting', '--wait');
   }
-  if (source === '-' && flags.volumeSize === undefined) throw volumeSizeNeeded();
   const { description, kmsKeyId, encrypted, parentSnapshotId, omitZeroBlocks, detectHoles } = flags;
   const { holesFromSidecar, onFailure, tag: tags, volumeSize: volumeSizeGiB } = flags;
   return {

@@ -5,9 +5,8 @@ import {
   allocateSlab,
   type BlockRead,
   type BlockReadResult,
-  type BlockWrite,
   type DeviceInfo,
-  deviceFacts,
+  deviceInfo,
   dropCache,
   openExclusive,
   readBlocks,
@@ -24,25 +23,21 @@ import {
   deviceInUse,
   deviceNoMedium,
   deviceReplaced,
-  resumeMismatch,
   targetNotBlank,
   targetReadOnly,
   targetTooSmall,
-} from '../messages/targets.ts';
-import { deviceIdentity, stateFile } from '../state-files.ts';
+} from '../messages/devices.ts';
+import { resumeMismatch } from '../messages/targets.ts';
+import { stateFile } from '../state-files.ts';
 import type { BlockOutcome, Geometry, ImageTarget, ResumableTarget, UnverifiedBlock } from '../target.ts';
 import { describeContents } from './contents.ts';
+import { deviceIdentity } from './identity.ts';
+import { StagedHead } from './staged-head.ts';
 import { describeUsers } from './users.ts';
 import { readWriteCount, writtenSince } from './write-count.ts';
 
-/** Every partition table, file system, LVM, LUKS, RAID and ZFS label shows in the first or the last MiB. */
+/** Every partition table, file system, LVM, LUKS, RAID and ZFS label is in the first or the last MiB. */
 const blankProbe = 1024 * 1024;
-
-/**
- * How much at the start is kept back until commit: one block of the real service. It holds what makes a disk look like
- * one, so blocks of an emulator that are smaller are kept back together.
- */
-const headSize = 512 * 1024;
 
 /**
  * Claims the device that `stats` describes and checks that it can be written.
@@ -56,16 +51,16 @@ export async function openDeviceTarget(
 ): Promise<DeviceTarget> {
   const descriptor = new Descriptor(await claim(path, device, stats), path);
   try {
-    const facts = await descriptor.use(`examine ${path}`, (fd) => deviceFacts(fd));
-    if (facts.sizeBytes === 0) throw deviceNoMedium(path, 'target');
-    if (facts.readOnly) throw targetReadOnly(path);
+    const info = await descriptor.use(`examine ${path}`, (fd) => deviceInfo(fd));
+    if (info.sizeBytes === 0) throw deviceNoMedium(path, 'target');
+    if (info.readOnly) throw targetReadOnly(path);
     return new DeviceTarget(
       path,
       device,
       descriptor,
       stats.rdev,
-      facts,
-      await deviceIdentity(stats.rdev, facts.sizeBytes),
+      info,
+      await deviceIdentity(stats.rdev, info.sizeBytes),
     );
   } catch (error) {
     await descriptor.close();
@@ -75,7 +70,7 @@ export async function openDeviceTarget(
 
 async function claim(path: string, device: string, { dev, ino, rdev }: BigIntStats): Promise<number> {
   try {
-    return await openExclusive(device, { write: true, direct: false, expect: { dev, ino, rdev } });
+    return await openExclusive(device, { dev, ino, rdev });
   } catch (error) {
     if (isErrno(error, 'EBUSY')) throw deviceInUse(path, await describeUsers(rdev));
     if (isErrno(error, 'EROFS')) throw targetReadOnly(path);
@@ -94,16 +89,14 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
   readonly losesLastWrites = true;
   readonly journal: { readonly path: string; readonly identity: string };
   readonly sizeBytes: number;
-  /** The device's own name; not a link, and not to be mistaken for an option. */
+  /** The device's own path: absolute, so never mistaken for an option, and no link. */
   readonly #node: string;
   readonly #device: Descriptor;
   readonly #rdev: bigint;
   readonly #logicalBlockSize: number;
   #direct: Descriptor | undefined;
   #geometry: Geometry | undefined;
-  /** The blocks of the head that have arrived, by offset, in memory of their own. */
-  readonly #held = new Map<number, BlockWrite>();
-  #head: Uint8Array = new Uint8Array(0);
+  #head: StagedHead | undefined;
   #zeroMethod: ZeroMethod = 'blkzeroout';
 
   /** @param device claimed exclusively, writable, with a medium */
@@ -112,16 +105,16 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     node: string,
     device: Descriptor,
     rdev: bigint,
-    facts: DeviceInfo,
+    info: DeviceInfo,
     identity: string,
   ) {
     this.path = path;
     this.label = path;
     this.#rdev = rdev;
     this.#node = node;
-    this.sizeBytes = facts.sizeBytes;
+    this.sizeBytes = info.sizeBytes;
     this.#device = device;
-    this.#logicalBlockSize = facts.logicalBlockSize;
+    this.#logicalBlockSize = info.logicalBlockSize;
     this.journal = { path: stateFile(identity, 'coldsnap-progress'), identity };
   }
 
@@ -150,90 +143,73 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     const { volumeSize, blockSize } = geometry;
     checkGeometry(this.path, geometry);
     if (volumeSize > this.sizeBytes) throw targetTooSmall(this.path, this.sizeBytes, volumeSize);
-    const headLength = Math.min(Math.ceil(headSize / blockSize) * blockSize, volumeSize);
-    this.#held.clear();
+    const head = new StagedHead(geometry);
     if (options.resume) {
       if (
-        !(await this.#isZero(0, headLength)) &&
-        !(await this.#onlyCommitted(headLength, options.committing))
+        !(await this.#isZero(0, head.length)) &&
+        !(await this.#onlyCommitted(head.length, options.committing))
       )
         throw resumeMismatch(this.path, 'its first block was written since');
     } else {
       await this.#device.use(`zero the first block of ${this.path}`, async (fd) => {
-        this.#zeroMethod = await zeroRange(fd, 0, headLength, this.#zeroMethod);
+        this.#zeroMethod = await zeroRange(fd, 0, head.length, this.#zeroMethod);
       });
       await this.#device.sync('data');
     }
-    if (this.#head.length < headLength) this.#head = new Uint8Array(allocateSlab(headLength));
+    this.#head = head;
     if (blockSize % directAlignment === 0 && blockSize % this.#logicalBlockSize === 0) {
       this.#direct ??= await this.#device.openDirect('read-write');
     }
     this.#geometry = geometry;
   }
 
-  /** Whether the head, which is not zeros, can only be what a commit that was cut off has written of it. */
-  async #onlyCommitted(headLength: number, mark = ''): Promise<boolean> {
-    const written = await writtenSince(mark, this.#rdev);
+  /** Whether an interrupted commit alone can have written the head, which is not zeros. */
+  async #onlyCommitted(headLength: number, stamp = ''): Promise<boolean> {
+    const written = await writtenSince(stamp, this.#rdev);
     return written !== undefined && written <= headLength;
   }
 
-  /** How much had been written to the device before its commit. */
+  /** The count of what was written to the device before its commit. */
   async commitStamp(): Promise<string> {
     await this.#device.sync('data');
     return (await readWriteCount(this.#rdev)) ?? '';
   }
 
-  /** The identity in the journal already distinguishes devices. */
+  /** Undefined: the identity in the journal already distinguishes devices. */
   async inode(): Promise<undefined> {}
 
   async finishCommit(): Promise<boolean> {
     return false;
   }
 
-  #volumeSize(): number {
-    if (this.#geometry === undefined) throw notPrepared(this.path);
-    return this.#geometry.volumeSize;
+  #ready(): { head: StagedHead; volumeSize: number } {
+    if (this.#geometry === undefined || this.#head === undefined) throw notPrepared(this.path);
+    return { head: this.#head, volumeSize: this.#geometry.volumeSize };
   }
 
   async writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
-    const volumeSize = this.#volumeSize();
+    const { head, volumeSize } = this.#ready();
     for (const block of blocks) checkRange(this.path, block.offset, block.data.length, volumeSize);
-    const verdicts = new Map<UnverifiedBlock, BlockOutcome>();
-    const head = blocks.filter((block) => block.offset < this.#head.length);
-    const rest = blocks.filter((block) => block.offset >= this.#head.length);
-    if (head.length > 0) await this.#hold(head, verdicts);
+    const outcomes = new Map<UnverifiedBlock, BlockOutcome>();
+    const staged = blocks.filter((block) => head.covers(block));
+    const rest = blocks.filter((block) => !head.covers(block));
+    if (staged.length > 0) {
+      const found = await this.#device.use('check blocks', () => head.stage(staged));
+      staged.forEach((block, i) => void outcomes.set(block, found[i]!));
+    }
     if (rest.length > 0) {
       const options = { zero: 'zero', zeroMethod: this.#zeroMethod } as const;
       const result = await (this.#direct ?? this.#device).use(`write to ${this.path}`, (fd) =>
         writeBlocks(fd, rest, options),
       );
       this.#zeroMethod = result.zeroMethod;
-      rest.forEach((block, i) => void verdicts.set(block, result.outcomes[i]!));
+      rest.forEach((block, i) => void outcomes.set(block, result.outcomes[i]!));
     }
-    return blocks.map((block) => verdicts.get(block)!);
-  }
-
-  /** Checks blocks of the head without writing them, and keeps copies; that range reads as zeros until commit. */
-  async #hold(
-    blocks: readonly UnverifiedBlock[],
-    verdicts: Map<UnverifiedBlock, BlockOutcome>,
-  ): Promise<void> {
-    const check = { zero: 'skip', zeroMethod: this.#zeroMethod } as const;
-    const { outcomes } = await this.#device.use('check blocks', () => writeBlocks(-1, [...blocks], check));
-    blocks.forEach((block, i) => {
-      const outcome = outcomes[i]!;
-      verdicts.set(block, outcome === 'written' ? 'held' : outcome);
-      if (outcome === 'mismatch') return;
-      this.#held.delete(block.offset);
-      if (outcome === 'zero') return;
-      const data = this.#head.subarray(block.offset, block.offset + block.data.length);
-      data.set(block.data);
-      this.#held.set(block.offset, { data, offset: block.offset, digest: Uint8Array.from(block.digest) });
-    });
+    return blocks.map((block) => outcomes.get(block)!);
   }
 
   async zero(offset: number, length: number): Promise<void> {
-    checkRange(this.path, offset, length, this.#volumeSize());
+    checkRange(this.path, offset, length, this.#ready().volumeSize);
     if (length === 0) return;
     this.#zeroMethod = await (this.#direct ?? this.#device).use(`zero a range of ${this.path}`, (fd) =>
       zeroRange(fd, offset, length, this.#zeroMethod),
@@ -255,26 +231,19 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
   }
 
   async commit(): Promise<void> {
-    this.#volumeSize();
+    const { head } = this.#ready();
     await this.#direct?.close();
     await this.#device.sync('all');
     await this.#checkName();
-    if (this.#held.size > 0) {
-      await this.#device.use(`write the first block of ${this.path}`, async (fd) => {
-        const options = { zero: 'write', zeroMethod: this.#zeroMethod } as const;
-        // Of several blocks, too, the first comes last.
-        const blocks = [...this.#held.values()].sort((a, b) => b.offset - a.offset);
-        const { outcomes } = await writeBlocks(fd, blocks, options);
-        if (outcomes.includes('mismatch'))
-          throw new Error(`the block kept for the start of ${this.path} was damaged in memory`);
-      });
+    if (!head.isEmpty) {
+      await this.#device.use(`write the first block of ${this.path}`, (fd) => head.write(fd, this.path));
       await this.#device.sync('all');
     }
     await this.#device.use(`read the partition table of ${this.path}`, async (fd) => {
       try {
         await rereadPartitionTable(fd);
       } catch (error) {
-        // Without the right to do it (not root), or on a device that has none, the image is no less whole.
+        // The image is whole even if this process may not do it (not root) or the device has no partitions.
         if (!isErrno(error, 'EACCES', 'EPERM', 'EINVAL', 'EBUSY', 'ENOTTY', 'ENOTSUP')) throw error;
       }
     });
@@ -284,7 +253,7 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     await this.#device.close();
   }
 
-  /** Whoever is told that the restore is done looks for it under the name. */
+  /** The user will look for the restored volume under this name. */
   async #checkName(): Promise<void> {
     const named = await stat(this.#node, { bigint: true }).catch(() => undefined);
     if (!named?.isBlockDevice() || named.rdev !== this.#rdev) throw deviceReplaced(this.path);

@@ -4,24 +4,10 @@
  */
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-
-/** Where the kernel's files are; tests give others. */
-export interface KernelFiles {
-  readonly proc: string;
-  readonly sys: string;
-}
-
-export const kernelFiles: KernelFiles = { proc: '/proc', sys: '/sys' };
+import { deviceNumber, type KernelFiles, kernelFiles } from './identity.ts';
 
 /** Enough to act upon; a hypervisor can have hundreds. */
 const maxNamed = 5;
-
-/** `major:minor`, as sysfs and mountinfo write it. */
-export function deviceNumber(rdev: bigint): string {
-  const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n);
-  const minor = (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n);
-  return `${major}:${minor}`;
-}
 
 async function namesIn(directory: string): Promise<string[]> {
   return readdir(directory).catch(() => []);

@@ -1,15 +1,18 @@
 /**
- * How much has been written to a device since a moment, by the kernel's own count. A device has no time of its last
- * change as files have; this tells whether anybody has used it meanwhile.
+ * The kernel's count of what was written to a device. Devices have no modification time; this tells whether another
+ * program has written meanwhile.
  */
 import { readFile } from 'node:fs/promises';
-import { deviceNumber, type KernelFiles, kernelFiles } from './users.ts';
+import { deviceNumber, type KernelFiles, kernelFiles } from './identity.ts';
 
 const SECTOR = 512;
-/** Of the numbers in a device's `stat`: sectors written. */
+/** Index of the sectors written in a device's `stat`. */
 const SECTORS_WRITTEN = 6;
 
-/** A moment in the life of a device; only good until the machine is booted or the device attached anew. */
+/**
+ * A stamp of the device's write count, valid until the machine boots or the device is attached again; undefined where the
+ * kernel does not count.
+ */
 export async function readWriteCount(
   rdev: bigint,
   files: KernelFiles = kernelFiles,
@@ -26,25 +29,25 @@ export async function readWriteCount(
     ].map((path) => readFile(path, 'utf8').catch(() => '')),
   );
   const sectors = Number(statistics?.trim().split(/\s+/)[SECTORS_WRITTEN]);
-  // A kernel that was told not to count says 0.
+  // A kernel that is configured not to count reports 0.
   if (!boot || !(sectors > 0)) return undefined;
   return [boot.trim(), number, (disk || parent || '').trim(), sectors].join(' ');
 }
 
-/** Bytes written since a mark; undefined where that cannot be told. */
+/** Bytes written since a stamp; undefined where that is unknown. */
 export async function writtenSince(
-  mark: string,
+  stamp: string,
   rdev: bigint,
   files: KernelFiles = kernelFiles,
 ): Promise<number | undefined> {
   const now = await readWriteCount(rdev, files);
-  const [life, before] = split(mark);
+  const [epoch, before] = split(stamp);
   if (now === undefined || !Number.isSafeInteger(before) || before < 0) return undefined;
-  const [sameLife, after] = split(now);
-  return sameLife === life && after >= before ? (after - before) * SECTOR : undefined;
+  const [epochNow, after] = split(now);
+  return epochNow === epoch && after >= before ? (after - before) * SECTOR : undefined;
 }
 
-function split(mark: string): [life: string, sectors: number] {
-  const at = mark.lastIndexOf(' ');
-  return [mark.slice(0, at), at < 0 ? Number.NaN : Number(mark.slice(at + 1))];
+function split(stamp: string): [epoch: string, sectors: number] {
+  const at = stamp.lastIndexOf(' ');
+  return [stamp.slice(0, at), at < 0 ? Number.NaN : Number(stamp.slice(at + 1))];
 }

@@ -1,47 +1,8 @@
-/**
- * The sentences of this room: what is refused, what failed, and what to do next. Each returns the error to throw, so
- * that a reader finds every way in which a target or source can be turned down in one place.
- */
-import type { ErrorCode, SystemErrorCode } from '../../error-codes.ts';
+/** Messages about targets: what is refused, what failed, and what to do next. Each function returns the error to throw. */
+import type { SystemErrorCode } from '../../error-codes.ts';
 import { ColdsnapError } from '../../errors.ts';
-import { errnoHints, errnoSentence } from '../errno.ts';
-
-const units = ['KiB', 'MiB', 'GiB', 'TiB'] as const;
-
-/** A size for people: exact bytes, with the largest unit that divides it well, for example `1073741824 bytes (1 GiB)`. */
-export function formatSize(bytes: number): string {
-  let value = bytes;
-  let unit: string | undefined;
-  for (const next of units) {
-    if (value < 1024) break;
-    value /= 1024;
-    unit = next;
-  }
-  if (unit === undefined) return `${bytes} bytes`;
-  return `${bytes} bytes (${Number.isInteger(value) ? value : `about ${value.toFixed(1)}`} ${unit})`;
-}
-
-/** The disk filled up during a transfer; `written` is what this run had put there. */
-export function noSpace(path: string, written: number, cause: unknown): ColdsnapError {
-  const message = `no space left on the file system of ${path} after writing ${formatSize(written)}`;
-  return new ColdsnapError('local', 'ENOSPC', message, { path, cause, hint: errnoHints.ENOSPC! });
-}
-
-/** A target or source as a message names it. */
-interface Named {
-  readonly path: string;
-  readonly label: string;
-}
-
-function usage(code: ErrorCode, message: string, path: string, hint: string): ColdsnapError {
-  return new ColdsnapError('usage', code, message, { path, hint });
-}
-
-function refused(code: ErrorCode, message: string, path: string, hint: string): ColdsnapError {
-  return new ColdsnapError('refused', code, message, { path, hint });
-}
-
-// Targets: what kind of thing they are
+import { describeErrno, errnoHint } from '../../native/errno.ts';
+import { formatSize, type Named, refused, usage } from './common.ts';
 
 export const targetNameEmpty = () =>
   usage('TARGET_NAME_EMPTY', 'the target has no name', '', 'Name a file, a block device, or - for stdout.');
@@ -76,7 +37,7 @@ export const targetParentNotWritable = (
   code: SystemErrorCode,
   cause: unknown,
 ) =>
-  new ColdsnapError('local', code, `cannot create files in ${parent}: ${errnoSentence(code)}`, {
+  new ColdsnapError('local', code, `cannot create files in ${parent}: ${describeErrno(code)}`, {
     path,
     cause,
     hint: `The target and its partial file ${path}.partial are made there; choose a directory that you may write to.`,
@@ -101,20 +62,18 @@ export const targetNotSupported = (path: string, what: string) =>
 export const targetIsTerminal = ({ path, label }: Named) =>
   usage(
     'TARGET_IS_TERMINAL',
-    `${label} is a terminal; a disk image would garble it`,
+    `${label} is a terminal; a disk image is not printed on it`,
     path,
-    'Redirect it to a file or into a pipe.',
+    'Redirect stdout to a file, or pipe it into another program.',
   );
 
-// Targets: files
-
 export const targetExists = (path: string) =>
-  refused('TARGET_EXISTS', `${path} exists already`, path, 'Choose another name, or allow overwriting it.');
+  refused('TARGET_EXISTS', `${path} already exists`, path, 'Choose another name, or allow overwriting it.');
 
 export const targetAppeared = (path: string, partial: string) =>
   refused(
     'TARGET_EXISTS',
-    `${path} was created by somebody else in the meantime`,
+    `${path} was created by another program in the meantime`,
     path,
     `The finished image was not moved over it and would have been ${partial}; run again with another name, or allow overwriting it.`,
   );
@@ -132,7 +91,7 @@ export const partialReplaced = (path: string, partial: string) =>
     'local',
     'PARTIAL_REPLACED',
     `${partial} was moved, removed or replaced while it was written`,
-    { path, hint: 'Leave it alone while the download runs; the same command starts anew.' },
+    { path, hint: 'Do not touch it while the download runs; the same command starts over.' },
   );
 
 export const partialNotOurs = (path: string, partial: string, what: string) =>
@@ -140,73 +99,11 @@ export const partialNotOurs = (path: string, partial: string, what: string) =>
     'PARTIAL_FOREIGN',
     `cannot restore to ${path}: ${partial} is ${what}, not a partial file of an earlier run`,
     path,
-    `Look at ${partial} and remove it.`,
+    `Inspect ${partial} and remove it.`,
   );
 
 export const resumeMismatch = (path: string, why: string) =>
-  refused('RESUME_MISMATCH', `cannot go on with the earlier restore to ${path}: ${why}`, path, 'Start over.');
-
-// Targets: block devices
-
-export const targetReadOnly = (path: string) =>
-  refused(
-    'TARGET_READ_ONLY',
-    `${path} is a read-only device`,
-    path,
-    `Make it writable (blockdev --setrw ${path}), or choose another device.`,
-  );
-
-export const deviceNoMedium = (path: string, role: 'target' | 'source') =>
-  refused(
-    role === 'target' ? 'TARGET_NO_MEDIUM' : 'SOURCE_NO_MEDIUM',
-    `${path} has no medium (its size is 0)`,
-    path,
-    'Insert or attach one, or choose another device.',
-  );
-
-export const deviceChanged = (path: string, cause: unknown) =>
-  new ColdsnapError('refused', 'DEVICE_CHANGED', `${path} became another device while it was being opened`, {
-    path,
-    cause,
-    hint: 'Run again once the device names have settled; a name in /dev/disk/by-id does not change.',
-  });
-
-export const deviceReplaced = (path: string) =>
-  new ColdsnapError(
-    'local',
-    'DEVICE_REPLACED',
-    `${path} does not lead to the device any more that was written to`,
-    {
-      path,
-      hint: 'That device has all but its first block; the same command goes on when the name leads to it again.',
-    },
-  );
-
-export const deviceInUse = (path: string, by: readonly string[]) =>
-  refused(
-    'DEVICE_IN_USE',
-    `${path} is in use: ${by.length === 0 ? 'another program or the kernel holds it exclusively' : by.join('; ')}`,
-    path,
-    'Unmount or release it first; nothing overrides this.',
-  );
-
-export const targetNotBlank = (path: string, contents: string) =>
-  refused(
-    'TARGET_NOT_BLANK',
-    `${path} is not blank: it holds ${contents}`,
-    path,
-    'Check that it is the right device, and allow overwriting it.',
-  );
-
-export const targetTooSmall = (path: string, sizeBytes: number, volumeSize: number) =>
-  refused(
-    'TARGET_TOO_SMALL',
-    `${path} is too small: it has ${formatSize(sizeBytes)}, the snapshot's volume ${formatSize(volumeSize)}`,
-    path,
-    'Use a device at least as large as the volume.',
-  );
-
-// Targets: what the pipeline may not ask for
+  refused('RESUME_MISMATCH', `cannot resume the earlier restore to ${path}: ${why}`, path, 'Start over.');
 
 export const badGeometry = (path: string, volumeSize: number, blockSize: number) =>
   new ColdsnapError(
@@ -241,98 +138,8 @@ export const streamClosed = ({ path, label }: Named, cause: unknown) =>
     cause,
   });
 
-export const closed = (path: string) =>
-  new ColdsnapError('aborted', 'CLOSED', `${path} was closed`, { path });
-
-// Sources
-
-export const sourceNameEmpty = () =>
-  usage('SOURCE_NAME_EMPTY', 'the source has no name', '', 'Name a file, a block device, or - for stdin.');
-
-export const sourceMissing = (path: string) =>
-  usage('SOURCE_MISSING', `${path} does not exist`, path, 'Check the name.');
-
-export const sourceIsDirectory = (path: string) =>
-  usage('SOURCE_IS_DIRECTORY', `${path} is a directory`, path, 'Name a disk image or a block device.');
-
-export const sourceNotSupported = (path: string, what: string) =>
-  usage(
-    'SOURCE_NOT_SUPPORTED',
-    `${path} is ${what}, which has no disk image in it`,
-    path,
-    'Name a file, a block device, or - for stdin.',
-  );
-
-export const sourceEmpty = ({ path, label }: Named) =>
-  usage(
-    'SOURCE_EMPTY',
-    `${label} is empty`,
-    path,
-    label === 'stdin' ? 'Did the program before the pipe fail?' : 'There is nothing to upload.',
-  );
-
-export const sourceIsTerminal = ({ path, label }: Named) =>
-  usage(
-    'SOURCE_IS_TERMINAL',
-    `${label} is a terminal, not a disk image`,
-    path,
-    'Redirect a file or a pipe into it.',
-  );
-
-export const sourceSizeUnknown = ({ path, label }: Named) =>
-  usage('SOURCE_SIZE_UNKNOWN', `the size of ${label} cannot be known`, path, 'Set the size of the volume.');
-
-export const sourceNotBytes = (path: string) =>
-  usage(
-    'SOURCE_NOT_BYTES',
-    `${path} gives strings or objects, not bytes`,
-    path,
-    'Give a stream without an encoding and not in object mode.',
-  );
-
-export const sourceTooLong = ({ path, label }: Named, sizeBytes: number) =>
-  usage(
-    'SOURCE_TOO_LONG',
-    `${label} has more than the ${formatSize(sizeBytes)} of the volume`,
-    path,
-    'Set a larger volume size.',
-  );
-
-export const alreadyRead = (path: string, offset: number) =>
-  new ColdsnapError(
-    'permanent',
-    'OUT_OF_ORDER',
-    `the block at offset ${offset} of a stream was asked for twice`,
-    { path },
-  );
-
-export const sourceChanged = (path: string, how: string) =>
-  new ColdsnapError('local', 'SOURCE_CHANGED', `${path} changed while it was read: ${how}`, {
-    path,
-    hint: 'Upload a source that nobody writes to, for example a file-system snapshot of it.',
-  });
-
-export const holesNeedFile = ({ path, label }: Named) =>
-  usage(
-    'HOLES_NEED_FILE',
-    `holes cannot be told from a stream (${label})`,
-    path,
-    'Upload from a file, or leave out the option.',
-  );
-
-export const badMap = (mapPath: string, why: string) =>
-  usage(
-    'BAD_HOLE_MAP',
-    `${mapPath} is not a usable map of the image: ${why}`,
-    mapPath,
-    'Make it with: qemu-img map --output=json -f raw IMAGE',
-  );
-
-/** A stream that the caller gave, or its other end, failed in its own way. */
-export const streamFailed = (path: string, doing: string, cause: unknown) =>
-  new ColdsnapError(
-    'local',
-    'STREAM_FAILED',
-    `could not ${doing}: ${cause instanceof Error ? cause.message : String(cause)}`,
-    { path, cause },
-  );
+/** The disk filled up during a transfer; `written` is the number of bytes that this run wrote. */
+export function noSpace(path: string, written: number, cause: unknown): ColdsnapError {
+  const message = `no space left on the file system of ${path} after writing ${formatSize(written)}`;
+  return new ColdsnapError('local', 'ENOSPC', message, { path, cause, hint: errnoHint('ENOSPC') });
+}

@@ -1,8 +1,8 @@
 /** One call of the library: who may stop it, what it counts, what it warns of. */
 import { setMaxListeners } from 'node:events';
-import type { WarningCode } from '../../error-codes.ts';
 import { abortable, abortedError } from '../../cancel.ts';
 import type { EbsConnection, Service } from '../../ebs/service.ts';
+import type { WarningCode } from '../../error-codes.ts';
 import type { WaitingFor } from '../engine/block.ts';
 import type { TransferEvent, TransferPhase, TransferProgress } from '../events.ts';
 import type { ClientOptions } from '../options.ts';

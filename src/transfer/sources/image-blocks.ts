@@ -17,7 +17,7 @@ export class ImageBlocks implements BlockSource {
   #ended = false;
 
   constructor(run: Run, image: ImageSource, geometry: Geometry) {
-    this.label = image.path;
+    this.label = image.label;
     this.#image = image;
     this.#geometry = geometry;
     this.#batcher = new Batcher(run.workers, async (reads) => {

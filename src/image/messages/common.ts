@@ -1,0 +1,43 @@
+/** What the messages about targets and sources share. */
+import type { ErrorCode } from '../../error-codes.ts';
+import { ColdsnapError } from '../../errors.ts';
+
+const units = ['KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** A size for people: exact bytes, with the largest unit that divides it well, for example `1073741824 bytes (1 GiB)`. */
+export function formatSize(bytes: number): string {
+  let value = bytes;
+  let unit: string | undefined;
+  for (const next of units) {
+    if (value < 1024) break;
+    value /= 1024;
+    unit = next;
+  }
+  if (unit === undefined) return `${bytes} bytes`;
+  return `${bytes} bytes (${Number.isInteger(value) ? value : `about ${value.toFixed(1)}`} ${unit})`;
+}
+
+/** A target or source as a message names it. */
+export interface Named {
+  readonly path: string;
+  readonly label: string;
+}
+
+export function usage(code: ErrorCode, message: string, path: string, hint: string): ColdsnapError {
+  return new ColdsnapError('usage', code, message, { path, hint });
+}
+
+export function refused(code: ErrorCode, message: string, path: string, hint: string): ColdsnapError {
+  return new ColdsnapError('refused', code, message, { path, hint });
+}
+
+export const closed = (path: string) =>
+  new ColdsnapError('aborted', 'CLOSED', `${path} was closed`, { path });
+
+export const streamFailed = (path: string, doing: string, cause: unknown) =>
+  new ColdsnapError(
+    'local',
+    'STREAM_FAILED',
+    `could not ${doing}: ${cause instanceof Error ? cause.message : String(cause)}`,
+    { path, cause },
+  );

@@ -1,0 +1,108 @@
+/** Messages about sources. Each function returns the error to throw. */
+import type { ErrorCode } from '../../error-codes.ts';
+import { ColdsnapError } from '../../errors.ts';
+import { formatSize, type Named, usage } from './common.ts';
+
+/** Errors of a source that a later run cannot resume with. */
+function sourceFault(
+  errorClass: 'usage' | 'local',
+  code: ErrorCode,
+  message: string,
+  path: string,
+  hint: string,
+): ColdsnapError {
+  return new ColdsnapError(errorClass, code, message, { path, hint, sourceFault: true });
+}
+
+export const sourceNameEmpty = () =>
+  usage('SOURCE_NAME_EMPTY', 'the source has no name', '', 'Name a file, a block device, or - for stdin.');
+
+export const sourceMissing = (path: string) =>
+  usage('SOURCE_MISSING', `${path} does not exist`, path, 'Check the name.');
+
+export const sourceIsDirectory = (path: string) =>
+  usage('SOURCE_IS_DIRECTORY', `${path} is a directory`, path, 'Name a disk image or a block device.');
+
+export const sourceNotSupported = (path: string, what: string) =>
+  usage(
+    'SOURCE_NOT_SUPPORTED',
+    `${path} is ${what}, which cannot contain a disk image`,
+    path,
+    'Name a file, a block device, or - for stdin.',
+  );
+
+export const sourceEmpty = ({ path, label }: Named) =>
+  sourceFault(
+    'usage',
+    'SOURCE_EMPTY',
+    `${label} is empty`,
+    path,
+    label === 'stdin' ? 'Did the program before the pipe fail?' : 'There is nothing to upload.',
+  );
+
+export const sourceIsTerminal = ({ path, label }: Named) =>
+  usage(
+    'SOURCE_IS_TERMINAL',
+    `${label} is a terminal, not a disk image`,
+    path,
+    'Redirect a file or a pipe into it.',
+  );
+
+export const sourceSizeUnknown = ({ path, label }: Named) =>
+  usage(
+    'SOURCE_SIZE_UNKNOWN',
+    `the size of ${label} is not known in advance`,
+    path,
+    'Set the size of the volume.',
+  );
+
+export const sourceNotBytes = (path: string) =>
+  sourceFault(
+    'usage',
+    'SOURCE_NOT_BYTES',
+    `${path} gives strings or objects, not bytes`,
+    path,
+    'Give a stream without an encoding and not in object mode.',
+  );
+
+export const sourceTooLong = ({ path, label }: Named, sizeBytes: number) =>
+  sourceFault(
+    'usage',
+    'SOURCE_TOO_LONG',
+    `${label} has more than the ${formatSize(sizeBytes)} of the volume`,
+    path,
+    'Set a larger volume size.',
+  );
+
+export const alreadyRead = (path: string, offset: number) =>
+  new ColdsnapError(
+    'permanent',
+    'OUT_OF_ORDER',
+    `the block at offset ${offset} of a stream was requested twice`,
+    { path },
+  );
+
+export const sourceChanged = (path: string, how: string) =>
+  sourceFault(
+    'local',
+    'SOURCE_CHANGED',
+    `${path} changed while it was read: ${how}`,
+    path,
+    'Upload a source that is not being written, for example a file-system snapshot of it.',
+  );
+
+export const holesNeedFile = ({ path, label }: Named) =>
+  usage(
+    'HOLES_NEED_FILE',
+    `holes cannot be detected in a stream (${label})`,
+    path,
+    'Upload from a file, or drop the option.',
+  );
+
+export const badMap = (mapPath: string, why: string) =>
+  usage(
+    'BAD_HOLE_MAP',
+    `${mapPath} is not a usable map of the image: ${why}`,
+    mapPath,
+    'Make it with: qemu-img map --output=json -f raw IMAGE',
+  );

@@ -1,0 +1,77 @@
+/** Opens the targets that are written in order: stdout, FIFOs, /dev/null. */
+import { constants, createWriteStream, fstatSync } from 'node:fs';
+import { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isatty } from 'node:tty';
+import { abortedError } from '../cancel.ts';
+import { Descriptor } from './descriptor.ts';
+import { isErrno, localError } from './errno.ts';
+import { streamClosed, targetIsTerminal } from './messages/targets.ts';
+import { StreamTarget } from './stream-target.ts';
+
+/** How often to check whether a FIFO has a reader. */
+const readerPollMs = 100;
+
+/**
+ * Opens stdout. A pipe is opened a second time, without blocking: Node's own `process.stdout` writes to pipes
+ * synchronously, and a slow reader would stop the network, the timers and Ctrl-C.
+ * @throws ColdsnapError `TARGET_IS_TERMINAL`
+ */
+export async function openStdout(path: string): Promise<StreamTarget> {
+  const stdout = { path, label: 'stdout' };
+  if (isatty(1)) throw targetIsTerminal(stdout);
+  const info = fstatSync(1);
+  if (info.isFIFO()) {
+    try {
+      const pipe = await Descriptor.open('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK);
+      return new StreamTarget(path, pipeStream(pipe), { label: stdout.label, foreign: false, end: true });
+    } catch (error) {
+      if (isErrno(error, 'ENXIO')) throw streamClosed(stdout, error);
+      // No /proc, or a pipe that belongs to another user.
+      if (!isErrno(error, 'ENOENT', 'EACCES', 'EPERM')) throw localError(error, 'open stdout', path);
+    }
+  } else if (!info.isSocket()) {
+    const stream = createWriteStream('', { fd: 1, autoClose: false });
+    const stored = info.isFile() || info.isBlockDevice();
+    const options = { label: stdout.label, foreign: false, end: true, ...(stored ? { syncFd: 1 } : {}) };
+    return new StreamTarget(path, stream, options);
+  }
+  return new StreamTarget(path, process.stdout, { label: stdout.label, foreign: false, end: false });
+}
+
+function pipeStream(descriptor: Descriptor): Writable {
+  return new Socket({ fd: descriptor.release(), readable: false, writable: true });
+}
+
+/**
+ * Opens a FIFO; waits for its reader.
+ * @throws ColdsnapError of class `aborted` when the signal fires before there is one
+ */
+export async function openFifo(path: string, signal: AbortSignal | undefined): Promise<StreamTarget> {
+  for (;;) {
+    if (signal?.aborted) throw abortedError(signal);
+    try {
+      // A blocking open() would hold a thread until there is a reader, and delay the exit of this process.
+      const descriptor = await Descriptor.open(path, constants.O_WRONLY | constants.O_NONBLOCK);
+      return new StreamTarget(path, pipeStream(descriptor), { foreign: false, end: true });
+    } catch (error) {
+      if (!isErrno(error, 'ENXIO')) throw localError(error, `open ${path}`, path);
+    }
+    await delay(readerPollMs, undefined, signal === undefined ? {} : { signal }).catch(() => {});
+  }
+}
+
+/** Opens a character device that takes any bytes, such as /dev/null. */
+export async function openCharacterDevice(path: string): Promise<StreamTarget> {
+  let descriptor: Descriptor;
+  try {
+    descriptor = await Descriptor.open(path, constants.O_WRONLY | constants.O_NOCTTY);
+  } catch (error) {
+    throw localError(error, `open ${path}`, path);
+  }
+  return new StreamTarget(path, createWriteStream('', { fd: descriptor.release() }), {
+    foreign: false,
+    end: true,
+  });
+}
