@@ -14,7 +14,7 @@ const MIN_BLOCK_SIZE = 512;
 const MAX_BLOCK_SIZE = 16 * 1024 * 1024;
 
 /** Headers of a block's reply. */
-export interface BlockHeaders {
+interface BlockHeaders {
   readonly dataLength: number | undefined;
   /** Base64. */
   readonly checksum: string | undefined;

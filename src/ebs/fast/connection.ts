@@ -34,8 +34,6 @@ export class Connection {
   /** `performance.now()` when the connection was opened, and when it last became free. */
   readonly openedAt = performance.now();
   freeSince = 0;
-  /** Complete replies received. */
-  answered = 0;
   readonly #owner: ConnectionOwner;
   readonly #socket: Socket;
   readonly #connectTimer: NodeJS.Timeout;
@@ -54,6 +52,8 @@ export class Connection {
   #sentAt = 0;
   #pieceBytes = SLOW_PIECE_BYTES;
   #keepAlive = true;
+  /** Complete replies received. */
+  #replies = 0;
   /** Reads and writes so far, and what the last idle check saw. */
   #transfers = 0;
   #transfersSeen = 0;
@@ -91,7 +91,7 @@ export class Connection {
 
   /** Whether a kept connection failed before any byte of the reply: the service had probably closed it already. */
   get wasStale(): boolean {
-    return this.answered > 0 && this.#headLength === 0 && this.#body === undefined;
+    return this.#replies > 0 && this.#headLength === 0 && this.#body === undefined;
   }
 
   /** Destroys the connection if its exchange has made no progress for `idleMs`. */
@@ -215,7 +215,7 @@ export class Connection {
     this.#exchange = undefined;
     this.#body = undefined;
     this.#headLength = 0;
-    this.answered++;
+    this.#replies++;
     this.#pieceBytes = performance.now() - this.#sentAt < SLOW_MS ? PIECE_BYTES : SLOW_PIECE_BYTES;
     if (this.#keepAlive && this.#payloadWritten) this.#owner.free(this);
     else this.destroy();

@@ -22,7 +22,7 @@ import type { ExchangeOptions } from './exchange.ts';
 import { directOrigin } from './origin.ts';
 import { MAX_HEAD_BYTES, type ReplyHead, UnsupportedReply } from './reply-head.ts';
 
-export interface FastBlockOptions {
+interface FastBlockOptions {
   /** Most connections at a time; further requests wait for one. */
   readonly connections: number;
   readonly deadlines: Deadlines;

@@ -12,7 +12,7 @@ import { UnsupportedReply } from './reply-head.ts';
 const SERVICE = 'ebs';
 
 /** A request in canonical form: escaping, trimming, lower-casing and sorting change nothing in it. */
-export interface CanonicalRequest {
+interface CanonicalRequest {
   readonly method: string;
   /** Only unreserved characters and slashes. */
   readonly path: string;

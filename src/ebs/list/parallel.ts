@@ -6,7 +6,7 @@ import { ColdsnapError } from '../../errors.ts';
 import type { CheckedPage, ListEntry, ListRange } from './pages.ts';
 
 /** Lists one segment, page by page. */
-export type ListSegment<E> = (range: ListRange) => AsyncGenerator<CheckedPage<E>, void, undefined>;
+type ListSegment<E> = (range: ListRange) => AsyncGenerator<CheckedPage<E>, void, undefined>;
 
 /** The service allows 50 list requests a second per account; other clients may list too. */
 const MAX_LISTS_PER_SECOND = 40;
