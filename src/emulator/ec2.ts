@@ -3,8 +3,8 @@
 import { ServiceError } from './errors.ts';
 import { checkTags } from './operations/start-input.ts';
 import { type Reply, xmlReply } from './reply.ts';
-import { isSnapshotId, type Service } from './service.ts';
-import type { Snapshot } from './snapshot.ts';
+import type { Service } from './service.ts';
+import { isSnapshotId, type Snapshot } from './snapshot.ts';
 import { element, textElement, xmlDocument } from './xml.ts';
 
 const VERSION = '2016-11-15';
@@ -13,7 +13,7 @@ const NAMESPACE = `http://ec2.amazonaws.com/doc/${VERSION}/`;
 /** Executes the form's Action. @throws ServiceError */
 export function ec2Operation(service: Service, form: URLSearchParams, requestId: string): Reply {
   const action = form.get('Action');
-  const operation = action === null ? undefined : operations[action];
+  const operation = operations.get(action ?? '');
   if (operation === undefined || form.get('Version') !== VERSION) {
     throw new ServiceError(400, 'InvalidAction', `The action ${action} is not valid for this web service.`);
   }
@@ -28,7 +28,7 @@ export function ec2Operation(service: Service, form: URLSearchParams, requestId:
 /** The Action of a form, for routing; `Unknown` if it is not implemented. */
 export function ec2Action(form: URLSearchParams): string {
   const action = form.get('Action') ?? '';
-  return Object.hasOwn(operations, action) ? action : 'Unknown';
+  return operations.has(action) ? action : 'Unknown';
 }
 
 /** The snapshot that a form names first, for the log and for faults. */
@@ -36,11 +36,11 @@ export function ec2SnapshotId(form: URLSearchParams): string | undefined {
   return form.get('SnapshotId') ?? form.get('SnapshotId.1') ?? form.get('ResourceId.1') ?? undefined;
 }
 
-const operations: Record<string, (service: Service, form: URLSearchParams) => string[]> = {
-  DescribeSnapshots: describeSnapshots,
-  DeleteSnapshot: deleteSnapshot,
-  CreateTags: createTags,
-};
+const operations = new Map<string, (service: Service, form: URLSearchParams) => string[]>([
+  ['DescribeSnapshots', describeSnapshots],
+  ['DeleteSnapshot', deleteSnapshot],
+  ['CreateTags', createTags],
+]);
 
 function describeSnapshots(service: Service, form: URLSearchParams): string[] {
   const ids = members(form, 'SnapshotId');
@@ -122,9 +122,13 @@ function visibleSnapshot(service: Service, id: string): Snapshot {
     throw new ServiceError(400, 'InvalidSnapshotID.Malformed', `Invalid id: "${id}" (expecting "snap-...")`);
   }
   const snapshot = service.store.get(id);
-  const { now, notVisibleMs } = service.settings;
+  const { now, notVisibleMs, region } = service.settings;
   if (snapshot === undefined || now() - snapshot.metadata.startTime < notVisibleMs) {
-    throw new ServiceError(400, 'InvalidSnapshot.NotFound', `The snapshot '${id}' does not exist.`);
+    throw new ServiceError(
+      400,
+      'InvalidSnapshot.NotFound',
+      `The snapshot '${id}' does not exist in ${region}.`,
+    );
   }
   return snapshot;
 }

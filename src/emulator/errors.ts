@@ -23,11 +23,11 @@ export function invalidParameter(message: string): ServiceError {
   return validation('INVALID_PARAMETER_VALUE', message);
 }
 
-export function snapshotNotFound(id: string): ServiceError {
+export function snapshotNotFound(id: string, region: string): ServiceError {
   return new ServiceError(
     404,
     'ResourceNotFoundException',
-    `The snapshot '${id}' does not exist.`,
+    `The snapshot '${id}' does not exist in ${region}.`,
     'SNAPSHOT_NOT_FOUND',
   );
 }

@@ -120,10 +120,11 @@ function membersOf(value: unknown, where: string): Record<string, unknown> {
 }
 
 function checkMembers(members: Record<string, unknown>, checks: Record<string, Check>, where: string): void {
-  const names = Object.keys(checks).map((name) => name.replace('!', ''));
+  const byName = new Map(Object.entries(checks).map(([name, check]) => [name.replace('!', ''), check]));
+  const names = [...byName.keys()];
   for (const [name, value] of Object.entries(members)) {
     if (value === undefined) continue;
-    const check = Object.hasOwn(checks, name) ? checks[name] : checks[`${name}!`];
+    const check = byName.get(name);
     if (check === undefined) {
       const known = names.length === 0 ? 'no members are allowed' : `allowed: ${names.join(', ')}`;
       throw refusal(`${where}: '${name}' is unknown; ${known}`);

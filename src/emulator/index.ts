@@ -5,18 +5,21 @@
 
 import { setMaxListeners } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer as createHttpServer, type RequestListener } from 'node:http';
+import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ColdsnapError } from '../errors.ts';
+import { lockDirectory } from './data-lock.ts';
 import { parseFaults } from './fault-file.ts';
 import { FaultRules } from './faults.ts';
-import { type Emulator, type EmulatorOptions, resolveSettings } from './options.ts';
+import type { Emulator, EmulatorOptions } from './options.ts';
 import { putSnapshot, readImage, viewOf } from './put-snapshot.ts';
 import { Quotas } from './quotas.ts';
 import { RequestLog } from './request-log.ts';
 import { Handler } from './server.ts';
+import { resolveSettings } from './settings.ts';
 import { Store } from './store.ts';
 import { Tokens } from './tokens.ts';
 
@@ -39,15 +42,29 @@ const KEEP_ALIVE_MS = 60_000;
 /**
  * Starts an emulator; resolves when it is listening.
  *
- * @throws RangeError for an option out of range, ColdsnapError (`usage`) for an invalid fault rule, or a system call's
- *   error (port in use, directory not writable)
+ * @throws RangeError for an option out of range; ColdsnapError of class `usage` for invalid fault rules, credentials or
+ *   TLS files, of class `refused` for a data directory that another emulator uses; or a system call's error (port in use,
+ *   directory not writable)
  */
 export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
   const settings = resolveSettings(options);
   const faults = new FaultRules(parseFaults(options.faults ?? []));
+  const server = createServer(options.tls);
   const directory = options.dataDirectory ?? mkdtempSync(join(tmpdir(), 'ebs-emulator-'));
-  const store = new Store(directory, settings.now, settings.completionDelayMs);
-  const tokens = new Tokens(store.tokenKey());
+  const unlock = options.dataDirectory === undefined ? () => {} : lockDirectory(directory);
+  const release = (): void => {
+    if (options.dataDirectory === undefined) rmSync(directory, { recursive: true, force: true });
+    unlock();
+  };
+  let store: Store;
+  let tokens: Tokens;
+  try {
+    store = new Store(directory, settings.now, settings.completionDelayMs);
+    tokens = new Tokens(store.tokenKey());
+  } catch (error) {
+    release();
+    throw error;
+  }
   const quotas = new Quotas(settings.quotas, settings.now);
   const log = new RequestLog();
   const closing = new AbortController();
@@ -57,19 +74,11 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   const handler = new Handler(service, log, faults, closing.signal);
 
   const running = new Set<Promise<void>>();
-  const listener: RequestListener = (request, response) => {
+  server.on('request', (request, response) => {
     const work = handler.handle(request, response).finally(() => running.delete(work));
     running.add(work);
-  };
-  const server =
-    options.tls === undefined ? createHttpServer(listener) : createHttpsServer(options.tls, listener);
-  server.requestTimeout = 0; // a slow upload is slow, not broken
-  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  });
   const host = options.host ?? '127.0.0.1';
-
-  const removeTemporary = (): void => {
-    if (options.dataDirectory === undefined) rmSync(directory, { recursive: true, force: true });
-  };
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -77,7 +86,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     });
   } catch (error) {
     await store.close();
-    removeTemporary();
+    release();
     throw error;
   }
   const { port } = server.address() as AddressInfo;
@@ -92,12 +101,13 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     await ended;
     await Promise.allSettled(running);
     await store.close();
-    removeTemporary();
+    release();
   };
 
   return {
     url: `${options.tls === undefined ? 'http' : 'https'}://${urlHost}:${port}`,
     port,
+    region: settings.region,
     get log() {
       return log.records;
     },
@@ -126,4 +136,18 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
       return closed;
     },
   };
+}
+
+/** @throws ColdsnapError (`usage`, `BAD_TLS_FILES`) if key and certificate cannot be used */
+function createServer(tls: EmulatorOptions['tls']): Server {
+  let server: Server;
+  try {
+    server = tls === undefined ? createHttpServer() : createHttpsServer(tls);
+  } catch (cause) {
+    const message = 'the TLS key and certificate are not valid PEM, or do not belong together';
+    throw new ColdsnapError('usage', 'BAD_TLS_FILES', message, { cause });
+  }
+  server.requestTimeout = 0; // a slow upload must not time out
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  return server;
 }

@@ -27,10 +27,10 @@ export interface EmulatorOptions {
   port?: number;
   /** Default: 127.0.0.1. */
   host?: string;
-  /** Where snapshots are stored. Default: a temporary directory that `close()` removes. */
+  /** Where snapshots are stored, locked while in use. Default: a temporary directory that `close()` removes. */
   dataDirectory?: string;
   faults?: readonly FaultRule[];
-  /** Default: us-east-1. If given, signatures must be scoped to it. */
+  /** Default: us-east-1. If given, signatures must be scoped to it and KMS keys must be in it. */
   region?: string;
   /** Default: 111122223333. */
   accountId?: string;
@@ -57,6 +57,10 @@ export interface EmulatorOptions {
   /** The account's key ARNs. Default: any well-formed ARN is accepted. */
   knownKmsKeys?: readonly string[];
   quotas?: EmulatorQuotas;
+  /** Wait this long before processing each request. Default: 0. */
+  delayMs?: number;
+  /** Called once for each request, when its reply has been sent or the emulator gives it up. */
+  onRequest?: (record: RequestRecord) => void;
   /** Key and certificate in PEM; enables HTTPS. */
   tls?: { key: string; cert: string };
   /** The clock: milliseconds since 1970. Default: `Date.now`. */
@@ -134,6 +138,7 @@ export interface PutSnapshotOptions {
 export interface Emulator {
   readonly url: string;
   readonly port: number;
+  readonly region: string;
   /** The latest requests, at least 100,000, in order of arrival. */
   readonly log: readonly RequestRecord[];
   /** The logged requests, optionally of one operation only. */
@@ -153,54 +158,4 @@ export interface Emulator {
   readImage(id: string): Promise<string>;
   deleteSnapshot(id: string): void;
   close(): Promise<void>;
-}
-
-/** Options with every default filled in. */
-export interface Settings {
-  readonly region: string;
-  readonly regionGiven: boolean;
-  readonly accountId: string;
-  readonly credentials: Readonly<Record<string, EmulatorSecret>> | undefined;
-  readonly blockSize: number;
-  readonly pageSize: number;
-  readonly emptyPages: number;
-  readonly completionDelayMs: number;
-  readonly pendingTimeoutMs: number | undefined;
-  readonly blockTokenLifeMs: number;
-  readonly pageTokenLifeMs: number;
-  readonly notVisibleMs: number;
-  readonly encryptedByDefault: boolean;
-  readonly knownKmsKeys: readonly string[] | undefined;
-  readonly quotas: EmulatorQuotas;
-  readonly now: () => number;
-}
-
-/** Fills in the defaults. @throws RangeError for a value out of range */
-export function resolveSettings(options: EmulatorOptions): Settings {
-  const blockSize = options.blockSize ?? 524_288;
-  if (!Number.isInteger(Math.log2(blockSize)) || blockSize < 512 || blockSize > 2 ** 26) {
-    throw new RangeError(`blockSize must be a power of two from 512 to 67108864, not ${blockSize}`);
-  }
-  const pageSize = options.pageSize ?? 10_000;
-  if (!Number.isInteger(pageSize) || pageSize < 1) {
-    throw new RangeError(`pageSize must be a whole number from 1, not ${pageSize}`);
-  }
-  return {
-    region: options.region ?? 'us-east-1',
-    regionGiven: options.region !== undefined,
-    accountId: options.accountId ?? '111122223333',
-    credentials: options.credentials,
-    blockSize,
-    pageSize,
-    emptyPages: Number(options.emptyPages ?? 0),
-    completionDelayMs: options.completionDelayMs ?? 0,
-    pendingTimeoutMs: options.pendingTimeoutMs,
-    blockTokenLifeMs: options.blockTokenLifeMs ?? 7 * 24 * 3_600_000,
-    pageTokenLifeMs: options.pageTokenLifeMs ?? 3_600_000,
-    notVisibleMs: options.notVisibleMs ?? 0,
-    encryptedByDefault: options.encryptedByDefault ?? false,
-    knownKmsKeys: options.knownKmsKeys,
-    quotas: options.quotas ?? {},
-    now: options.now ?? Date.now,
-  };
 }

@@ -5,9 +5,9 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lineage, nextBlock, providerOf } from './lineage.ts';
 import { defaultKey } from './operations/encryption.ts';
-import type { PutSnapshotOptions, Settings, SnapshotView } from './options.ts';
-import { isSnapshotId } from './service.ts';
-import type { Snapshot } from './snapshot.ts';
+import type { PutSnapshotOptions, SnapshotView } from './options.ts';
+import type { Settings } from './settings.ts';
+import { isSnapshotId, type Snapshot } from './snapshot.ts';
 import type { Store } from './store.ts';
 
 /** @throws Error if the ID is taken, the parent does not exist, or a block is outside the volume or of the wrong size */

@@ -1,6 +1,5 @@
 /** Records requests and resolves waits for them. */
 
-import type { IncomingHttpHeaders } from 'node:http';
 import type { RequestRecord } from './options.ts';
 
 /** Records kept; twice as many before the older half is discarded. */
@@ -62,12 +61,9 @@ export class RequestLog {
 }
 
 /** The headers without secrets. */
-export function publicHeaders(headers: IncomingHttpHeaders): Record<string, string> {
-  const kept: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined && !SECRET_HEADERS.has(name)) kept[name] = [value].flat().join(', ');
-  }
-  return kept;
+export function publicHeaders(headers: NodeJS.Dict<string[]>): Record<string, string> {
+  const kept = Object.entries(headers).filter(([name]) => !SECRET_HEADERS.has(name));
+  return Object.fromEntries(kept.map(([name, values]) => [name, (values ?? []).join(', ')]));
 }
 
 /** Path and query without block and page tokens. */

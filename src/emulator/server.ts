@@ -68,7 +68,7 @@ export class Handler {
     const ebsRoute = routeOf(request.method ?? '', path);
     const protocol: Protocol = ebsRoute === undefined ? 'ec2' : 'ebs';
     // An EC2 request names its operation in its body.
-    let body = ebsRoute === undefined ? await this.#readBody(request) : undefined;
+    const body = ebsRoute === undefined ? await this.#readBody(request) : undefined;
     const route = ebsRoute ?? ec2Route(body as Buffer);
     const exchange: Exchange = {
       request,
@@ -84,16 +84,25 @@ export class Handler {
     const { record } = exchange;
     if (actions.length > 0) record.fault = actions.map((action) => action.type).join('+');
     this.#log.add(record);
-    const plan = planFaults(actions);
+    try {
+      await this.#respond(exchange, body, planFaults(actions));
+    } finally {
+      this.#service.settings.onRequest?.(record);
+    }
+  }
+
+  /** Waits as delay and faults demand, then answers. An EC2 request's body has been read already. */
+  async #respond(exchange: Exchange, received: Buffer | undefined, plan: FaultPlan): Promise<void> {
+    const { request, query } = exchange;
     if (plan.ignorePageToken) query.delete('pageToken');
-    if (plan.delayMs > 0) await sleep(plan.delayMs, undefined, { signal: this.#signal });
+    const delayMs = this.#service.settings.delayMs + plan.delayMs;
+    if (delayMs > 0) await sleep(delayMs, undefined, { signal: this.#signal });
     if (plan.replacement?.kind === 'stall' && plan.replacement.fault.at === 'request') {
       if (plan.replacement.fault.ms === undefined) return;
       await sleep(plan.replacement.fault.ms, undefined, { signal: this.#signal });
       plan.replacement = undefined;
     }
-    body ??= await this.#readBody(request);
-    await this.#answer(exchange, body, plan);
+    await this.#answer(exchange, received ?? (await this.#readBody(request)), plan);
   }
 
   async #answer(exchange: Exchange, body: Buffer, plan: FaultPlan): Promise<void> {
@@ -184,7 +193,7 @@ export class Handler {
       ...(route.blockIndex === undefined ? {} : { blockIndex: route.blockIndex }),
       method: request.method ?? '',
       path: publicPath(target),
-      headers: publicHeaders(request.headers),
+      headers: publicHeaders(request.headersDistinct),
       connectionId,
       status: 0,
     };

@@ -1,9 +1,9 @@
 /** State and checks that the operations share. */
 
 import { invalidParameter, snapshotNotFound, validation } from './errors.ts';
-import type { Settings } from './options.ts';
 import type { Quotas } from './quotas.ts';
-import type { Snapshot } from './snapshot.ts';
+import type { Settings } from './settings.ts';
+import { isSnapshotId, type Snapshot } from './snapshot.ts';
 import type { Store } from './store.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -34,10 +34,6 @@ export function header(request: ApiRequest, name: string): string | undefined {
   return value;
 }
 
-export function isSnapshotId(id: string): boolean {
-  return /^snap-[0-9a-f]+$/.test(id) && id.length <= 64;
-}
-
 /** @throws ServiceError if the ID is malformed */
 export function checkSnapshotId(id: string): void {
   if (!isSnapshotId(id)) {
@@ -58,13 +54,13 @@ export function wholeNumber(name: string, text: string, least: number, most: num
 export function readableSnapshot(service: Service, id: string): Snapshot {
   checkSnapshotId(id);
   const snapshot = service.store.get(id);
-  if (snapshot === undefined) throw snapshotNotFound(id);
+  const { now, notVisibleMs, region } = service.settings;
+  if (snapshot === undefined) throw snapshotNotFound(id, region);
   const { status, completedAt } = snapshot.metadata;
   if (status !== 'completed') {
     throw validation('INVALID_SNAPSHOT_ID', `The snapshot '${id}' is ${status}, not completed.`);
   }
-  const { now, notVisibleMs } = service.settings;
-  if (now() - (completedAt ?? 0) < notVisibleMs) throw snapshotNotFound(id);
+  if (now() - (completedAt ?? 0) < notVisibleMs) throw snapshotNotFound(id, region);
   return snapshot;
 }
 
@@ -72,9 +68,9 @@ export function readableSnapshot(service: Service, id: string): Snapshot {
 export function pendingSnapshot(service: Service, id: string): Snapshot {
   checkSnapshotId(id);
   const snapshot = service.store.get(id);
-  const { now, notVisibleMs } = service.settings;
+  const { now, notVisibleMs, region } = service.settings;
   if (snapshot === undefined || now() - snapshot.metadata.startTime < notVisibleMs)
-    throw snapshotNotFound(id);
+    throw snapshotNotFound(id, region);
   const { status, completion } = snapshot.metadata;
   if (status !== 'pending') {
     throw validation('INVALID_SNAPSHOT_ID', `The snapshot '${id}' is ${status}, not pending.`);

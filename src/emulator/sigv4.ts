@@ -3,8 +3,8 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { ServiceError } from './errors.ts';
-import type { Settings } from './options.ts';
 import type { Protocol } from './reply.ts';
+import type { Settings } from './settings.ts';
 
 const ALGORITHM = 'AWS4-HMAC-SHA256';
 const SKEW_MS = 15 * 60_000;
@@ -54,7 +54,7 @@ export function checkSignature(settings: Settings, request: SignedRequest): void
   }
   const payloadHash = checkPayloadHash(settings, request);
   if (settings.credentials === undefined) return;
-  const known = settings.credentials[authorization.accessKeyId];
+  const known = settings.credentials.get(authorization.accessKeyId);
   if (known === undefined || request.headers['x-amz-security-token'] !== known.sessionToken) {
     throw refusal(request.protocol, 'unknown-key', 'The security token included in the request is invalid.');
   }
@@ -99,7 +99,7 @@ function readAuthorization(settings: Settings, request: SignedRequest): Authoriz
     throw refusal(
       request.protocol,
       'scope',
-      `Credential should be scoped to the Region '${settings.region}'.`,
+      `Credential should be scoped to the Region '${settings.region}', not '${region}'.`,
     );
   }
   const names = signedHeaders!.split(';');
@@ -141,7 +141,7 @@ function sign(
     request.method,
     path.split('/').map(encode).join('/'),
     canonicalQuery(query),
-    ...signedHeaders.map((name) => `${name}:${canonicalValue(request.headers[name])}`),
+    ...signedHeaders.map((name) => `${name}:${canonicalValue(request.headers, name)}`),
     '',
     signedHeaders.join(';'),
     payloadHash,
@@ -189,7 +189,8 @@ function encode(text: string): string {
   );
 }
 
-function canonicalValue(value: string | string[] | undefined): string {
+function canonicalValue(headers: IncomingHttpHeaders, name: string): string {
+  const value = Object.hasOwn(headers, name) ? headers[name] : undefined;
   return [value ?? ''].flat().join(',').trim().replace(/ +/g, ' ');
 }
 

@@ -59,6 +59,10 @@ export interface SnapshotMetadata {
   deleted?: boolean;
 }
 
+export function isSnapshotId(id: string): boolean {
+  return /^snap-[0-9a-f]+$/.test(id) && id.length <= 64;
+}
+
 export class Snapshot {
   readonly metadata: SnapshotMetadata;
   readonly directory: string;

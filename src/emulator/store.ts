@@ -3,7 +3,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Snapshot, type SnapshotMetadata } from './snapshot.ts';
+import { isSnapshotId, Snapshot, type SnapshotMetadata } from './snapshot.ts';
 
 /** Hashing yields to requests after this many digests. */
 const DIGESTS_AT_ONCE = 8192;
@@ -100,7 +100,7 @@ export class Store {
       const path = join(this.#directory, entry.name, 'metadata.json');
       if (!entry.isDirectory() || !existsSync(path)) continue;
       const metadata = readMetadata(path);
-      if (metadata?.version !== 1 || metadata.id !== entry.name) {
+      if (metadata?.version !== 1 || metadata.id !== entry.name || !isSnapshotId(metadata.id)) {
         throw new Error(`${path} was not written by this emulator`);
       }
       found.set(metadata.id, metadata);

@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { run } from '../../src/cli/run.ts';
 import { startEmulator } from '../../src/emulator/index.ts';
+import { tlsCertificate, tlsKey } from '../emulator/tls.ts';
 import { makeWorld, type World } from './support.ts';
 
 const temporary = mkdtempSync(join(tmpdir(), 'coldsnap-emulator-command-'));
@@ -52,6 +54,88 @@ describe('coldsnap emulator', () => {
     assert.match(world.stderr.text, /kept in .*\/d\./);
   });
 
+  test('passes quota, delay, region, TLS and credentials to the emulator', async () => {
+    const files = { cert: tlsCertificate, key: tlsKey, keys: '{"AKID": {"secretAccessKey": "s"}}' };
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(temporary, name), text);
+    const world = makeWorld();
+    const tls = `--tls-cert ${temporary}/cert --tls-key ${temporary}/key --credentials ${temporary}/keys`;
+    const rest = '--requests-per-second 7 --delay 0.25s --region eu-west-1';
+    assert.equal(await runAndStop(world, `emulator ${tls} ${rest}`), 0);
+    assert.deepEqual(world.emulators, [
+      {
+        region: 'eu-west-1',
+        credentials: { AKID: { secretAccessKey: 's' } },
+        tls: { cert: tlsCertificate, key: tlsKey },
+        quotas: { getPerSecond: 7, putPerSecond: 7, listPerSecond: 7, startPerSecond: 7 },
+        delayMs: 250,
+      },
+    ]);
+    assert.match(world.stderr.text, /one of the configured credentials and region eu-west-1/);
+  });
+
+  test('rejects bad files and values before it starts', async () => {
+    const bad = join(temporary, 'bad-keys.json');
+    writeFileSync(bad, '{"AKID": secret-text}');
+    for (const [line, message] of [
+      ['--tls-cert a.pem', /--tls-cert and --tls-key must be given together/],
+      ['--tls-key a.pem', /--tls-cert and --tls-key must be given together/],
+      [`--tls-cert ${temporary}/none --tls-key ${temporary}/none`, /none does not exist/],
+      [`--credentials ${temporary}/none`, /none does not exist/],
+      [`--credentials ${bad}`, /bad-keys\.json is not JSON\n/],
+      ['--requests-per-second 0', /whole number from 1/],
+      ['--delay soon', /Give a time/],
+    ] as const) {
+      const world = makeWorld();
+      assert.equal(await world.run(`emulator ${line}`), 2, line);
+      assert.match(world.stderr.text, message);
+      assert.doesNotMatch(world.stderr.text, /secret-text/);
+      assert.deepEqual(world.emulators, []);
+    }
+  });
+
+  test('logs requests on stderr, as text or with --json as JSON, without secrets', async () => {
+    for (const json of [false, true]) {
+      const world = makeWorld();
+      const running = run(['emulator', '--quiet', '--log-requests', ...(json ? ['--json'] : [])], {
+        ...world.io,
+        startEmulator,
+      });
+      while (world.stdout.text === '') await new Promise(setImmediate);
+      const url = world.stdout.text.trim();
+      await fetch(`${url}/snapshots/snap-0%0a/blocks/7?blockToken=SECRET`);
+      await fetch(`${url}/other?pageToken=SECRET`);
+      while (world.stderr.lines.length < 2) await new Promise(setImmediate);
+      world.signals.emit('SIGINT');
+      assert.equal(await running, 0);
+      assert.doesNotMatch(world.stderr.text, /SECRET/);
+      const [first, second] = world.stderr.lines;
+      if (json) {
+        const { type, operation, blockIndex, status } = JSON.parse(first!);
+        assert.deepEqual([type, operation, blockIndex, status], ['request', 'GetSnapshotBlock', 7, 403]);
+      } else {
+        const time = String.raw`\d{4}-\d\d-\d\dT[\d:.]+Z`;
+        const error = 'MissingAuthenticationTokenException';
+        assert.match(first!, new RegExp(`^${time} 1 GetSnapshotBlock snap-0\\? block 7 403 ${error}$`));
+        assert.match(second!, new RegExp(`^${time} 2 Unknown GET /other\\?\\[redacted\\] 403 ${error}$`));
+      }
+    }
+  });
+
+  test('exits with 3 if another emulator uses the data directory', async () => {
+    const dataDirectory = join(temporary, 'in-use');
+    const emulator = await startEmulator({ dataDirectory });
+    try {
+      const world = makeWorld();
+      assert.equal(await run(['emulator', '--data', dataDirectory], { ...world.io, startEmulator }), 3);
+      assert.match(
+        world.stderr.text,
+        /^coldsnap: the data directory .*\/in-use is in use by another emulator\n.*choose another/,
+      );
+    } finally {
+      await emulator.close();
+    }
+  });
+
   test('rejects a file without fault rules', async () => {
     const file = join(temporary, 'bad.json');
     for (const [text, message] of [
@@ -76,7 +160,6 @@ describe('coldsnap emulator', () => {
     try {
       const world = makeWorld();
       const io = { ...world.io, startEmulator };
-      const { run } = await import('../../src/cli/run.ts');
       assert.equal(await run(['emulator', '--port', String(emulator.port)], io), 1);
       assert.match(
         world.stderr.text,

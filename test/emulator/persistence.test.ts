@@ -13,7 +13,6 @@ import {
   list,
   put,
   randomBlock,
-  refusal,
   run,
   SMALL,
   settled,
@@ -54,23 +53,6 @@ test('snapshots, tags and tokens survive a restart', async (t) => {
   assert.deepEqual(await download(after.ebs, child), new Map([...blocks, ...own]));
   assert.deepEqual([...(await list(after.ebs, thin)).keys()], [40_000]);
   assert.deepEqual(await get(after.ebs, parent, 0, tokens.get(0)!), blocks.get(0));
-});
-
-test('a pending snapshot survives a killed emulator', async (t) => {
-  const dataDirectory = await directory(t);
-  const before = await run(t, { dataDirectory });
-  const blocks = new Map([3, 1, 2].map((index) => [index, randomBlock()]));
-  const input = { ClientToken: 'token', Timeout: 4320 };
-  const id = await start(before.ebs, input);
-  await put(before.ebs, id, 3, blocks.get(3)!);
-  // No close: what the second emulator finds is what a killed one leaves.
-  const after = await run(t, { dataDirectory });
-  assert.equal(await start(after.ebs, input), id);
-  await assert.rejects(start(after.ebs, { ...input, VolumeSize: 2 }), refusal('ConflictException'));
-  for (const index of [1, 2]) await put(after.ebs, id, index, blocks.get(index)!);
-  await complete(after.ebs, id, 3, linearChecksum(blocks));
-  assert.equal(await settled(after.emulator, id), 'completed');
-  assert.deepEqual(await download(after.ebs, id), new Map([...blocks].sort(([a], [b]) => a - b)));
 });
 
 test('a completion whose check was interrupted is checked after a restart', async (t) => {

@@ -33,7 +33,7 @@ test('errors are JSON with Message and Reason, with the type in a header', async
   assert.equal(headerOf(reply, 'Content-Type'), 'application/json');
   assert.equal(headerOf(reply, 'x-amzn-ErrorType'), 'ResourceNotFoundException');
   assert.deepEqual(JSON.parse(reply.body.toString()), {
-    Message: "The snapshot 'snap-0' does not exist.",
+    Message: "The snapshot 'snap-0' does not exist in us-east-1.",
     Reason: 'SNAPSHOT_NOT_FOUND',
   });
 });

@@ -1,26 +1,23 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import type { EmulatorOptions, FaultRule } from '../../emulator/index.ts';
-import { ColdsnapError } from '../../errors.ts';
+import type { EmulatorOptions, RequestRecord } from '../../emulator/index.ts';
+import { ColdsnapError, sanitize } from '../../errors.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
-import { printResult } from '../output.ts';
-import { nonEmpty, wholeNumber } from '../values.ts';
+import { printJsonLine, printLine, printResult } from '../output.ts';
+import { duration, nonEmpty, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
-
-/** The emulator's options, with files still to be read. */
-export interface EmulatorRequest {
-  port?: number;
-  host?: string;
-  dataDirectory?: string;
-  faultsFile?: string;
-}
 
 interface EmulatorFlags {
   port?: number;
   host?: string;
   data?: string;
   faults?: string;
+  credentials?: string;
+  tlsCert?: string;
+  tlsKey?: string;
+  requestsPerSecond?: number;
+  delay?: number;
+  logRequests?: boolean;
 }
 
 export function addEmulator(program: Command, runCommand: RunCommand): Command {
@@ -29,15 +26,27 @@ export function addEmulator(program: Command, runCommand: RunCommand): Command {
     .summary('run a local EBS direct API for testing')
     .description(
       'Run a local EBS direct API with the EC2 operations on snapshots until a signal stops it. Print its URL on stdout ' +
-        'once it accepts requests.',
+        'once it accepts requests. With --region, requests must be signed for that region.',
     )
     .option('--port <n>', 'port to listen on (default: any free one)', wholeNumber(0, 65535))
     .option('--host <address>', 'address to listen on (default: 127.0.0.1)', nonEmpty)
     .option('--data <dir>', 'keep snapshots in this directory (default: delete them on exit)', nonEmpty)
-    .option('--faults <file>', 'inject the faults that this JSON file describes', nonEmpty);
-  command.action(({ port, host, data: dataDirectory, faults: faultsFile }: EmulatorFlags) =>
-    runCommand(command, (io) => runEmulator(definedOnly({ port, host, dataDirectory, faultsFile }), io)),
-  );
+    .option('--faults <file>', 'inject the faults that this JSON file describes', nonEmpty)
+    .option(
+      '--credentials <file>',
+      'verify signatures with the secrets in this JSON file (default: accept any credentials)',
+      nonEmpty,
+    )
+    .option('--tls-cert <file>', 'serve HTTPS with this certificate (PEM); requires --tls-key', nonEmpty)
+    .option('--tls-key <file>', 'private key of the certificate (PEM)', nonEmpty)
+    .option(
+      '--requests-per-second <n>',
+      'throttle gets, puts, lists, starts and completions, each above this rate (default: no limit)',
+      wholeNumber(1, 1_000_000),
+    )
+    .option('--delay <time>', 'wait this long before processing each request, such as 0.05s', duration)
+    .option('--log-requests', 'print one line on stderr for each request');
+  command.action((flags: EmulatorFlags) => runCommand(command, (io) => runEmulator(flags, io)));
   return addExamples(command, [
     {
       explanation: 'Keep snapshots in a directory',
@@ -46,12 +55,8 @@ export function addEmulator(program: Command, runCommand: RunCommand): Command {
   ]);
 }
 
-export async function runEmulator(request: EmulatorRequest, io: CommandIo): Promise<void> {
-  const { faultsFile, ...rest } = request;
-  const options: EmulatorOptions = {
-    ...rest,
-    ...(faultsFile !== undefined && { faults: await readFaultRules(faultsFile) }),
-  };
+async function runEmulator(flags: EmulatorFlags, io: CommandIo): Promise<void> {
+  const options = await readOptions(flags, io);
   const { listenForSignals } = await import('../signals.ts');
   const emulator = await io.startEmulator(options);
   try {
@@ -64,50 +69,85 @@ export async function runEmulator(request: EmulatorRequest, io: CommandIo): Prom
         onExit() {},
         onStatus() {},
       });
-      printResult(io, `${emulator.url}\n`).then(() => printGuide(emulator.url, request, io), reject);
+      printResult(io, `${emulator.url}\n`).then(() => printGuide(emulator.url, options, io), reject);
     });
   } finally {
     await emulator.close();
   }
 }
 
-function printGuide(url: string, { dataDirectory }: EmulatorRequest, io: CommandIo): void {
-  if (io.settings.verbosity === 'quiet') return;
-  const guide = `
-EBS direct API emulator; press Ctrl-C to stop it. ${
+async function readOptions(flags: EmulatorFlags, io: CommandIo): Promise<EmulatorOptions> {
+  const { faults, credentials, tlsCert, tlsKey, requestsPerSecond: perSecond } = flags;
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new ColdsnapError('usage', 'BAD_TLS_FILES', '--tls-cert and --tls-key must be given together');
+  }
+  const { readCredentials, readFaultRules, readTls } = await import('./emulator-files.ts');
+  return definedOnly({
+    port: flags.port,
+    host: flags.host,
+    dataDirectory: flags.data,
+    region: io.settings.service.region,
+    faults: faults === undefined ? undefined : await readFaultRules(faults),
+    credentials: credentials === undefined ? undefined : await readCredentials(credentials),
+    tls: tlsCert === undefined || tlsKey === undefined ? undefined : await readTls(tlsCert, tlsKey),
+    quotas:
+      perSecond === undefined
+        ? undefined
+        : {
+            getPerSecond: perSecond,
+            putPerSecond: perSecond,
+            listPerSecond: perSecond,
+            startPerSecond: perSecond,
+          },
+    delayMs: flags.delay,
+    onRequest: flags.logRequests ? (record: RequestRecord) => printRequest(record, io) : undefined,
+  });
+}
+
+function printRequest(record: RequestRecord, io: CommandIo): void {
+  const { headers: _headers, ...summary } = record;
+  if (io.settings.json) {
+    printJsonLine(io, { type: 'request', ...summary });
+    return;
+  }
+  const { seq, time, operation, snapshotId, blockIndex, status, errorType, errorReason, fault } = record;
+  const parts = [
+    `${new Date(time).toISOString()} ${seq} ${operation}`,
+    operation === 'Unknown' ? `${record.method} ${record.path}` : snapshotId,
+    blockIndex === undefined ? undefined : `block ${blockIndex}`,
+    status === 0 ? 'no reply' : String(status),
+    errorType,
+    errorReason,
+    fault === undefined ? undefined : `(fault: ${fault})`,
+  ];
+  printLine(io, sanitize(parts.filter((part) => part !== undefined).join(' ')));
+}
+
+function printGuide(
+  url: string,
+  { dataDirectory, region, credentials }: EmulatorOptions,
+  io: CommandIo,
+): void {
+  if (io.settings.verbosity === 'quiet' || io.settings.json) return;
+  const data =
     dataDirectory === undefined
       ? 'Snapshots are deleted on exit; --data DIR keeps them.'
-      : `Snapshots are kept in ${dataDirectory}.`
-  }
-In another terminal (any credentials and region work):
+      : `Snapshots are kept in ${dataDirectory}.`;
+  const keys =
+    credentials === undefined
+      ? 'AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test'
+      : 'AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…';
+  const accepted = [
+    credentials === undefined ? 'any credentials' : 'one of the configured credentials',
+    region === undefined ? 'any region' : `region ${region}`,
+  ];
+  const guide = `EBS direct API emulator; press Ctrl-C to stop it. ${data}
+In another terminal, with ${accepted.join(' and ')}:
 
-  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1
+  export ${keys} AWS_REGION=${region ?? 'us-east-1'}
   coldsnap --endpoint ${url} upload disk.img
   coldsnap --endpoint ${url} download snap-… copy.img
 `;
   // Bypasses printLine, which would redact these credentials.
-  io.stderr.write(guide.slice(1));
-}
-
-/** Checks only that the file has an array of rules; the emulator validates the rules. */
-async function readFaultRules(file: string): Promise<FaultRule[]> {
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code !== 'ENOENT') throw cause;
-    throw new ColdsnapError('usage', 'BAD_FAULTS_FILE', `${file} does not exist`, { cause });
-  });
-  let rules: unknown;
-  try {
-    rules = JSON.parse(text);
-  } catch (cause) {
-    throw new ColdsnapError('usage', 'BAD_FAULTS_FILE', `${file} is not JSON: ${(cause as Error).message}`, {
-      cause,
-    });
-  }
-  const isRule = (rule: Partial<FaultRule> | null) => typeof rule?.action?.type === 'string';
-  if (!Array.isArray(rules) || !rules.every(isRule)) {
-    throw new ColdsnapError('usage', 'BAD_FAULTS_FILE', `${file} is not an array of fault rules`, {
-      hint: 'A rule looks like {"operation": "GetSnapshotBlock", "nth": 3, "action": {"type": "drop"}}.',
-    });
-  }
-  return rules as FaultRule[];
+  io.stderr.write(guide);
 }

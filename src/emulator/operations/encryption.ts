@@ -1,7 +1,7 @@
 /** Whether a new snapshot is encrypted, and with which key, as the user guide's table says. */
 
 import { invalidParameter, validation } from '../errors.ts';
-import type { Settings } from '../options.ts';
+import type { Settings } from '../settings.ts';
 import type { Snapshot } from '../snapshot.ts';
 import type { StartInput } from './start-input.ts';
 
@@ -45,9 +45,12 @@ export function checkEncryption(
 }
 
 function checkKey(settings: Settings, arn: string): void {
-  const wellFormed = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]+$/.test(arn);
+  const keyRegion = /^arn:aws[a-z-]*:kms:([a-z0-9-]+):\d{12}:key\/[A-Za-z0-9-]+$/.exec(arn)?.[1];
+  if (settings.regionGiven && keyRegion !== undefined && keyRegion !== settings.region) {
+    throw validation('INVALID_CUSTOMER_KEY', `The KMS key '${arn}' is not in ${settings.region}.`);
+  }
   const known = settings.knownKmsKeys?.includes(arn) ?? true;
-  if (!wellFormed || !known) {
+  if (keyRegion === undefined || !known) {
     throw validation('INVALID_CUSTOMER_KEY', `The KMS key '${arn}' does not exist or cannot be used.`);
   }
 }

@@ -9,18 +9,18 @@ import { listChangedBlocks, listSnapshotBlocks } from './list.ts';
 import { putSnapshotBlock } from './put.ts';
 import { startSnapshot } from './start.ts';
 
-const operations: Record<string, (service: Service, request: ApiRequest) => Reply | Promise<Reply>> = {
-  StartSnapshot: startSnapshot,
-  PutSnapshotBlock: putSnapshotBlock,
-  CompleteSnapshot: completeSnapshot,
-  ListSnapshotBlocks: listSnapshotBlocks,
-  ListChangedBlocks: listChangedBlocks,
-  GetSnapshotBlock: getSnapshotBlock,
-};
+const operations = new Map<string, (service: Service, request: ApiRequest) => Reply | Promise<Reply>>([
+  ['StartSnapshot', startSnapshot],
+  ['PutSnapshotBlock', putSnapshotBlock],
+  ['CompleteSnapshot', completeSnapshot],
+  ['ListSnapshotBlocks', listSnapshotBlocks],
+  ['ListChangedBlocks', listChangedBlocks],
+  ['GetSnapshotBlock', getSnapshotBlock],
+]);
 
 /** Executes an EBS operation. @throws ServiceError if the request is rejected */
 export async function ebsOperation(service: Service, request: ApiRequest): Promise<Reply> {
-  const operation = operations[request.operation];
+  const operation = operations.get(request.operation);
   if (operation === undefined) {
     throw new ServiceError(404, 'UnknownOperationException', 'No operation matches this method and path.');
   }

@@ -32,7 +32,7 @@ export async function putSnapshotBlock(service: Service, request: ApiRequest): P
   }
   if (snapshot.metadata.deleted === true) {
     service.store.delete(snapshot.id);
-    throw snapshotNotFound(snapshot.id);
+    throw snapshotNotFound(snapshot.id, service.settings.region);
   }
   return jsonReply(201, '{}', { 'x-amz-Checksum': checksum, 'x-amz-Checksum-Algorithm': 'SHA256' });
 }

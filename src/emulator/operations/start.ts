@@ -28,7 +28,7 @@ function readParent(service: Service, input: StartInput): Snapshot | undefined {
   if (id === undefined) return undefined;
   checkSnapshotId(id);
   const parent = service.store.get(id);
-  if (parent === undefined) throw snapshotNotFound(id);
+  if (parent === undefined) throw snapshotNotFound(id, service.settings.region);
   if (parent.metadata.status !== 'completed') {
     throw validation(
       'INVALID_SNAPSHOT_ID',
