@@ -2,18 +2,17 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { describe, type TestContext, test } from 'node:test';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
-import type { EmulatorOptions } from '../../src/emulator/index.ts';
 import { needsBuild } from '../support/built.ts';
 import { bytesAt, firstWrongBlock, GIB } from '../support/service.ts';
-import { type Environment, type Outcome, Workplace } from '../support/workplace.ts';
+import type { Environment } from '../support/workplace.ts';
+import { ArrayJob } from './array-job.ts';
 import { jobDefinition } from './documents.ts';
 import { injections } from './injections.ts';
 
 const { RetryStrategy, ContainerProperties } = jobDefinition;
-const job = { name: 'job', command: ContainerProperties.Command };
 
 /** What Batch does after an attempt: the first condition that matches decides, and without one it tries again. */
 function afterAttempt(attempt: { exitCode?: number; reason?: string; statusReason?: string }): string {
@@ -39,46 +38,6 @@ test('Batch tries again after exit code 5 alone', () => {
   assert.equal(afterAttempt({ reason: 'CannotPullContainerError: no such image' }), 'EXIT');
   assert.equal(afterAttempt({ statusReason: 'Task failed to start' }), 'EXIT');
 });
-
-class ArrayJob {
-  readonly place: Workplace;
-  readonly #lines: readonly string[];
-
-  private constructor(place: Workplace, lines: readonly string[]) {
-    this.place = place;
-    this.#lines = lines;
-    mkdirSync(place.path('efs'));
-    writeFileSync(this.manifest, `${lines.join('\n')}\n`);
-  }
-
-  static async for(
-    t: TestContext,
-    lines: (place: Workplace) => Promise<string[]>,
-    options?: EmulatorOptions,
-  ): Promise<ArrayJob> {
-    const place = await Workplace.for(t, options);
-    return new ArrayJob(place, await lines(place));
-  }
-
-  get manifest(): string {
-    return this.place.path('efs/manifest');
-  }
-
-  environment(index: number): Environment {
-    const inArray = this.#lines.length > 1;
-    return {
-      AWS_ENDPOINT_URL: this.place.emulator.url,
-      COLDSNAP_MANIFEST: this.manifest,
-      STATE_DIRECTORY: this.place.path('efs/state'),
-      AWS_BATCH_JOB_ARRAY_INDEX: inArray ? String(index) : undefined,
-      AWS_BATCH_JOB_ARRAY_SIZE: inArray ? String(this.#lines.length) : undefined,
-    };
-  }
-
-  run(index = 0, env: Environment = {}): Promise<Outcome> {
-    return this.place.run(job, [], { ...this.environment(index), ...env });
-  }
-}
 
 const randomVolume = () => new Map([0, 5, 2047].map((index) => [index, randomBytes(524_288)]));
 
@@ -160,7 +119,7 @@ describe('a job', { concurrency: 2, ...needsBuild }, () => {
     });
     const { emulator } = array.place;
     emulator.setFaults([{ operation: 'GetSnapshotBlock', action: { type: 'stall' } }]);
-    const child = array.place.start(job, [], array.environment(0));
+    const child = array.start();
     const closed = once(child, 'close');
     await emulator.waitForRequest(({ operation }) => operation === 'GetSnapshotBlock');
     child.kill('SIGTERM');
