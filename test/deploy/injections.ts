@@ -1,0 +1,22 @@
+/** Values by which somebody may try to run a program of his own; each would create the file `injected`. */
+export const injections: readonly string[] = [
+  '; touch injected',
+  '$(touch injected)',
+  '`touch injected`',
+  '| touch injected',
+  '& touch injected &',
+  '\ntouch injected\n',
+  '\rtouch injected',
+  "' ; touch injected ; '",
+  '" ; touch injected ; "',
+  '$IFS;touch$IFS$1injected',
+  '> injected',
+  '{{ ssm:injected }}',
+  '{touch,injected}',
+  '*',
+  '~',
+  '\\',
+  '--endpoint http://127.0.0.1:1',
+  '../../etc/passwd',
+  'é',
+];
