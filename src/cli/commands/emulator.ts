@@ -8,7 +8,7 @@ import { printResult } from '../output.ts';
 import { nonEmpty, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
-/** What the command gives to `startEmulator`, with the fault rules still in their file. */
+/** The options of `startEmulator`, with the path of the fault rules. */
 export interface EmulatorRequest {
   port?: number;
   host?: string;
