@@ -24,6 +24,8 @@ export const errorCodes = {
   usage: {
     ARGUMENTS_SWAPPED: 'the snapshot ID and the target are in the wrong order',
     BAD_CHECKPOINT_INTERVAL: 'the checkpoint interval is out of range',
+    BAD_CREDENTIALS: 'the credentials of the emulator are malformed',
+    BAD_CREDENTIALS_FILE: "the emulator's credentials file is missing or is not JSON",
     BAD_DEADLINE: 'a connection deadline is out of range',
     BAD_DESCRIPTION: 'the description is too long',
     BAD_ENDPOINT: 'an endpoint is not a URL',
@@ -34,6 +36,7 @@ export const errorCodes = {
     BAD_RETRY_FOR: 'the retry time is negative or not a number',
     BAD_SNAPSHOT_ID: 'the snapshot ID is malformed',
     BAD_TAG: 'a tag is too long, duplicated or reserved, or there are too many',
+    BAD_TLS_FILES: "the emulator's TLS key or certificate is missing or cannot be used",
     BAD_VOLUME_SIZE: 'the volume size is out of range',
     BAD_WAIT_OPTION: 'an option of waiting is out of range, or the status does not exist',
     BAD_WORKERS: 'the number of workers is out of range',
@@ -64,6 +67,7 @@ export const errorCodes = {
     VOLUME_TOO_SMALL: 'the volume is smaller than the source',
   },
   refused: {
+    DATA_DIRECTORY_IN_USE: 'another emulator uses the data directory',
     DEVICE_CHANGED: 'the path referred to another device by the time it was opened',
     DEVICE_IN_USE: 'the device is mounted, used as swap or held by another program',
     NOT_A_PENDING_UPLOAD: 'the snapshot to delete is not an incomplete upload of coldsnap',

@@ -45,7 +45,7 @@ export function addGlobalOptions(command: Command): Command {
     new Option('--ec2-endpoint <url>', 'endpoint for EC2').argParser(endpointUrl),
     new Option(
       '--retry-for <time>',
-      'retry until nothing has succeeded for this time, such as 90s (default: 10m)',
+      'give up when nothing has succeeded for this time, such as 90s (default: 10m)',
     ).argParser(duration),
     new Option('--verbose', 'print every retry, and the stack of an error'),
     new Option('--quiet', 'print only errors and the result'),

@@ -1,7 +1,7 @@
 /** The events of a running transfer. Sizes in bytes, times in milliseconds. */
 import type { ErrorCode, SystemErrorCode, WarningCode } from '../error-codes.ts';
 
-/** What a transfer does after its blocks: sync and rename the target, complete the snapshot, wait for it. */
+/** The phases after the blocks: sync and rename the target, complete the snapshot, wait for it. */
 export type TransferPhase = 'committing' | 'completing' | 'waiting';
 
 export interface TransferProgress {

@@ -1,5 +1,4 @@
-/** What callers of the library give and get. Everything a command can do is said here. */
-
+/** The options and results of the library. */
 import type { Readable, Writable } from 'node:stream';
 import type { EBSClient } from '@aws-sdk/client-ebs';
 import type { EC2Client } from '@aws-sdk/client-ec2';
@@ -9,52 +8,52 @@ import type { TransferListener, TransferProgress } from './events.ts';
 
 export type { Deadlines, ServiceOptions };
 
-/** What every function of the library takes: how to reach the service, when to stop, and whom to tell. */
+/** Options of every function of the library. */
 export interface ClientOptions extends ServiceOptions {
-  /** Milliseconds without any success after which retrying ends. Default 600,000 (10 min). */
+  /** Milliseconds without any success after which retries end. Default 600,000 (10 min). */
   retryForMs?: number | undefined;
-  /** When a connection counts as dead, instead of 10 s to establish it and 60 s without a byte. Not for clients of yours. */
+  /** Deadlines of connections. Default 10 s to connect and 60 s without a byte. Not applied to your own clients. */
   deadlines?: Partial<Deadlines> | undefined;
-  /** Your own EBS client, instead of region, profile and endpoint; it is used as it is and stays open. */
+  /** Your own EBS client, instead of region, profile and endpoint. It is not changed and not closed. */
   ebsClient?: EBSClient | undefined;
-  /** Your own EC2 client, for what the EBS direct APIs lack: snapshot states, deleting, tags. */
+  /** Your own EC2 client, for the states, deletion and tags of snapshots. */
   ec2Client?: EC2Client | undefined;
-  /** Stops the work. A transfer begins no write after it fires, and what was moved stays resumable. */
+  /** Stops the call. No write starts after it fires; the transfer can be resumed. */
   signal?: AbortSignal | undefined;
   onEvent?: TransferListener | undefined;
 }
 
 export interface TransferOptions extends ClientOptions {
   /**
-   * How block data travel: `fast` over connections of our own, `sdk` over the AWS SDK's handler, as everything else does.
-   * Default `fast`, or `sdk` with a client of yours, whose handler and middleware are then used.
+   * Transfers blocks over own connections (`fast`) or through the AWS SDK (`sdk`), like all other requests. Default
+   * `fast`, or `sdk` with your own client, whose handler and middleware are used.
    */
   transport?: 'fast' | 'sdk' | undefined;
   /** Requests in flight, 1 … 1,024. Default 64. */
   workers?: number | undefined;
-  /** Most payload bytes per second, above 0. Default: a little under the service's 1,000 blocks a second. */
+  /** Limit of payload bytes per second, above 0. Default: slightly below the service's 1,000 blocks per second. */
   bytesPerSecond?: number | undefined;
 }
 
-/** How an interrupted transfer is made resumable. Streams and pipes have no journal, whatever is said here. */
+/** The journal of a transfer, which makes it resumable. Streams and pipes have none. */
 export interface CheckpointOptions {
-  /** Keep a journal, so that the same call goes on after an interruption. Default true. */
-  checkpoint?: boolean;
-  /** Leave the journal in place after success. Default false. */
-  keepCheckpoint?: boolean;
-  /** Where the journal goes, instead of its usual place. */
-  checkpointFile?: string;
-  /** Begin anew: a journal of an earlier run is not used. Default false. */
-  fresh?: boolean;
-  /** Milliseconds between two saves of the journal: a crash costs what was moved since the last. Default 5,000. */
-  checkpointIntervalMs?: number;
+  /** Keep a journal, so that the same call resumes after an interruption. Default true. */
+  checkpoint?: boolean | undefined;
+  /** Keep the journal after success. Default false. */
+  keepCheckpoint?: boolean | undefined;
+  /** Path of the journal. Default: next to a file, in the state directory for a device. */
+  checkpointFile?: string | undefined;
+  /** Start over: ignore the journal of an earlier run. Default false. */
+  fresh?: boolean | undefined;
+  /** Milliseconds between saves of the journal; a crash loses the blocks since the last. Default 5,000. */
+  checkpointIntervalMs?: number | undefined;
 }
 
 export interface DownloadOptions extends TransferOptions, CheckpointOptions {
   snapshotId: string;
   /** Path of a file or block device, `-` for stdout, or a stream that receives the image in order. */
   target: string | Writable;
-  /** Overwrite an existing file or a device that is not blank. Never one that is in use. */
+  /** Overwrite an existing file or a device that is not blank (never one in use). */
   force?: boolean | undefined;
 }
 
@@ -66,33 +65,32 @@ export interface DownloadResult extends TransferProgress {
 }
 
 export interface UploadOptions extends TransferOptions, CheckpointOptions {
-  /** Path of a file or block device, `-` for stdin, or a stream; the last two need `volumeSizeGiB`. */
+  /** Path of a file or block device, `-` for stdin, or a stream; the last two require `volumeSizeGiB`. */
   source: string | Readable;
   /** 1 … 65,536 GiB, at least the source. Default: the source's size rounded up to GiB. */
-  volumeSizeGiB?: number;
+  volumeSizeGiB?: number | undefined;
   /** At most 255 characters. Default: the base name of the source. */
-  description?: string;
+  description?: string | undefined;
   /** At most 50; keys of at most 127 characters, values of at most 255. */
-  tags?: readonly SnapshotTag[];
+  tags?: readonly SnapshotTag[] | undefined;
   /** Encrypt with this KMS key (ID, alias or ARN). Not together with `parentSnapshotId`. */
-  kmsKeyId?: string;
+  kmsKeyId?: string | undefined;
   /** Encrypt with the account's default key. Not together with `parentSnapshotId`. */
-  encrypted?: boolean;
-  /** Record this snapshot as the parent: blocks that are not put keep its content. */
-  parentSnapshotId?: string;
+  encrypted?: boolean | undefined;
+  /** Record this snapshot as the parent; skipped blocks keep its contents. */
+  parentSnapshotId?: string | undefined;
   /**
-   * Do not send blocks that are all zeros. Only right where the snapshot is and stays unencrypted and has no parent;
-   * refused (class `refused`) otherwise.
+   * Skip blocks of zeros. Correct only for unencrypted snapshots without a parent; otherwise refused (class `refused`).
    */
-  omitZeroBlocks?: boolean;
-  /** Leave out the holes that the file system reports (SEEK_HOLE); zeros that were written are sent. */
-  detectHoles?: boolean;
-  /** Leave out the holes in this map, the output of `qemu-img map --output=json`. It must cover the source exactly. */
-  holesFromSidecar?: string;
-  /** What becomes of the snapshot when the upload fails for good. Default `keep`: it can be gone on with. */
-  onFailure?: 'keep' | 'delete';
-  /** After completing, wait until the snapshot is usable; `true` means with the defaults. Default false. */
-  wait?: boolean | WaitConditions;
+  omitZeroBlocks?: boolean | undefined;
+  /** Skip the holes that the file system reports (SEEK_HOLE); written zeros are uploaded. */
+  detectHoles?: boolean | undefined;
+  /** Skip the holes in this output of `qemu-img map --output=json`, which must cover the source exactly. */
+  holesFromSidecar?: string | undefined;
+  /** Keep or delete the snapshot of a failed upload. Default `keep`, so that it can be resumed. */
+  onFailure?: 'keep' | 'delete' | undefined;
+  /** Wait until the snapshot is usable; `true` uses the default conditions. Default false. */
+  wait?: boolean | WaitConditions | undefined;
 }
 
 export interface UploadResult extends TransferProgress {
@@ -100,22 +98,22 @@ export interface UploadResult extends TransferProgress {
   /** Volume size in bytes. */
   volumeSize: number;
   blockSize: number;
-  /** The snapshot's state as last heard: `pending` or `completed`. */
+  /** The last known state of the snapshot: `pending` or `completed`. */
   status: string;
 }
 
-/** What to wait for, how often to ask, and when to stop asking. */
+/** The status to wait for, and the limits of waiting. */
 export interface WaitConditions {
   /** `completed`, `pending`, `error`, `recovering` or `recoverable`. Default `completed`. */
-  desiredStatus?: string;
-  /** Answers in a row that must show the desired status. Default 3. */
-  successesRequired?: number;
-  /** Answers without the desired status after which waiting ends, from 1. Default: no limit. */
-  maxAttempts?: number;
-  /** Pause between two questions, in seconds. Default 2. */
-  secondsBetweenAttempts?: number;
-  /** Milliseconds after which waiting ends, however many questions that was; at most 2,147,483,647. Default: no limit. */
-  timeoutMs?: number;
+  desiredStatus?: string | undefined;
+  /** Consecutive polls that must report the desired status. Default 3. */
+  successesRequired?: number | undefined;
+  /** Polls without the desired status after which waiting ends, from 1. Default: no limit. */
+  maxAttempts?: number | undefined;
+  /** Seconds between polls. Default 2. */
+  secondsBetweenAttempts?: number | undefined;
+  /** Milliseconds after which waiting ends, at most 2,147,483,647. Default: no limit. */
+  timeoutMs?: number | undefined;
 }
 
 /** `onEvent` receives `status`, `retry` and `warning` events. */
@@ -126,39 +124,39 @@ export interface WaitOptions extends ClientOptions, WaitConditions {
 export interface WaitResult {
   snapshotId: string;
   status: string;
-  /** Times that the status was asked for. */
+  /** Number of polls. */
   attempts: number;
   elapsedMs: number;
 }
 
-/** A snapshot that this tool began and that has not completed. */
+/** The snapshot of an incomplete upload by coldsnap. */
 export interface PendingSnapshot {
   snapshotId: string;
   /** `pending` or `error`. */
   status: string;
   /** Why it is in `error`. */
-  statusMessage?: string;
-  /** 0 … 100, where EC2 tells it. */
-  progressPercent?: number;
+  statusMessage?: string | undefined;
+  /** 0 … 100, if EC2 reports it. */
+  progressPercent?: number | undefined;
   /** GiB. */
   volumeSizeGiB: number;
   description: string;
   startTime: Date;
-  /** Its upload's journal, where that is on this machine and not beside the source. */
-  journal?: string;
-  /** Nobody can be uploading it: it has failed, or its journal on this machine has been idle for an hour. */
+  /** The journal of the upload, if it is in the state directory of this machine. */
+  journal?: string | undefined;
+  /** No upload is running: the snapshot is in state `error`, or its journal on this machine was idle for an hour. */
   abandoned: boolean;
 }
 
 export interface DeletePendingOptions extends ClientOptions {
-  /** Only these. Default: all that are `abandoned`. */
-  snapshotIds?: readonly string[];
-  /** All of them, also those that may be being uploaded at this moment, here or elsewhere. Default false. */
-  force?: boolean;
+  /** The snapshots to delete. Default: all that are `abandoned`. */
+  snapshotIds?: readonly string[] | undefined;
+  /** Also delete snapshots that may still be uploading, here or elsewhere. Default false. */
+  force?: boolean | undefined;
 }
 
 export interface DeletePendingResult {
   deleted: PendingSnapshot[];
-  /** Left alone: an upload may be going on, or it has completed in the meantime. */
+  /** Not deleted: an upload may be running, or the snapshot was completed in the meantime. */
   kept: PendingSnapshot[];
 }

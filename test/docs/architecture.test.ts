@@ -1,4 +1,4 @@
-/** The arrows of docs/architecture.md, read off the imports: each room knows only the rooms below it. */
+/** Imports follow docs/architecture.md: each layer imports only the layers below it. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 
 const source = fileURLToPath(new URL('../../src', import.meta.url));
 
-/** What every room may use besides. */
-const ground = [
+/** Files that every layer may import. */
+const common = [
   'cancel.ts',
   'error-codes.ts',
   'errors.ts',
@@ -18,7 +18,7 @@ const ground = [
   'version.ts',
 ];
 
-/** The rooms that each room may use, besides itself. */
+/** The layers that each layer may import, besides itself. */
 const mayUse: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': ['error-codes.ts'],
   'error-codes.ts': ['errors.ts'],
@@ -36,7 +36,7 @@ const mayUse: Readonly<Record<string, readonly string[]>> = {
   cli: ['transfer', 'ebs', 'image', 'index.ts', 'emulator', 'native'],
 };
 
-/** What a room asks of the one below beyond types: the CLI is a customer of the library, and only describes its options. */
+/** Imports of types only: the command line calls the library and needs just the types of its options. */
 const typesOnly: readonly (readonly [from: string, to: string])[] = [
   ['cli', 'transfer'],
   ['cli', 'ebs'],
@@ -52,7 +52,7 @@ interface Import {
   readonly typeOnly: boolean;
 }
 
-const room = (path: string): string => path.split('/')[0] ?? '';
+const layer = (path: string): string => path.split('/')[0] ?? '';
 const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) =>
   name.endsWith('.ts'),
 );
@@ -66,15 +66,21 @@ function importsOf(file: string): Import[] {
     const specifier = named ?? loaded ?? bare ?? '';
     const inside = specifier.startsWith('.');
     const path = inside ? relative(source, join(source, dirname(file), specifier)) : specifier;
-    return { file, from: room(file), to: inside ? room(path) : '', specifier, typeOnly: type !== undefined };
+    return {
+      file,
+      from: layer(file),
+      to: inside ? layer(path) : '',
+      specifier,
+      typeOnly: type !== undefined,
+    };
   });
 }
 
 const imports = files.flatMap(importsOf);
 
-test('every file is in a room, or is the library itself or the ground', () => {
+test('every file belongs to a layer or may be imported by all', () => {
   assert.deepEqual(
-    files.filter((file) => mayUse[room(file)] === undefined),
+    files.filter((file) => mayUse[layer(file)] === undefined),
     [],
   );
   assert.ok(
@@ -84,9 +90,9 @@ test('every file is in a room, or is the library itself or the ground', () => {
 });
 
 for (const [name, allowed] of Object.entries(mayUse)) {
-  const list = allowed.length === 0 ? 'no other room' : `only ${allowed.join(', ')}`;
-  test(`${name} uses ${list}`, () => {
-    const permitted = new Set([name, '', ...(ground.includes(name) ? [] : ground), ...allowed]);
+  const list = allowed.length === 0 ? 'no other layer' : `only ${allowed.join(', ')}`;
+  test(`${name} imports ${list}`, () => {
+    const permitted = new Set([name, '', ...(common.includes(name) ? [] : common), ...allowed]);
     const wrong = imports.filter((entry) => entry.from === name && !permitted.has(entry.to));
     assert.deepEqual(
       wrong.map(({ file, specifier }) => `${file} imports ${specifier}`),
@@ -95,7 +101,7 @@ for (const [name, allowed] of Object.entries(mayUse)) {
   });
 }
 
-test('the command line takes only types from the rooms behind the library', () => {
+test('the command line imports only types from the layers below the library', () => {
   const wrong = imports.filter(
     (entry) => !entry.typeOnly && typesOnly.some(([from, to]) => entry.from === from && entry.to === to),
   );
@@ -112,7 +118,7 @@ test('the command line takes only the table of errnos from native, which does no
   assert.ok(below.every(({ specifier }) => specifier.startsWith('node:')));
 });
 
-test('only ebs and the types of the options know the AWS SDK', () => {
+test('only ebs and the types of the options import the AWS SDK', () => {
   const users = imports.filter(({ specifier }) => /^@(aws-sdk|smithy)\//.test(specifier));
   assert.deepEqual(
     [...new Set(users.filter(({ from }) => from !== 'ebs').map(({ file }) => file))],
@@ -121,7 +127,7 @@ test('only ebs and the types of the options know the AWS SDK', () => {
   assert.ok(users.filter(({ from }) => from !== 'ebs').every(({ typeOnly }) => typeOnly));
 });
 
-test('only the command line knows commander and listr2', () => {
+test('only the command line imports commander and listr2', () => {
   const users = imports.filter(({ specifier }) => specifier === 'commander' || specifier === 'listr2');
   assert.notEqual(users.length, 0);
   assert.deepEqual([...new Set(users.map(({ from }) => from))], ['cli']);

@@ -1,4 +1,4 @@
-/** Commands in the documents are commands that there are. */
+/** Commands in the documents exist and parse. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ function newProgram(): Command {
   return program;
 }
 
-/** What is wrong with the words after `coldsnap`; undefined when they parse. */
+/** The error of parsing the words after `coldsnap`, if any. */
 async function fault(words: readonly string[], complete: boolean): Promise<string | undefined> {
   try {
     await newProgram().parseAsync([...words], { from: 'user' });
@@ -58,7 +58,7 @@ for (const document of documents) {
   });
 }
 
-test('the options that README.md names by themselves are options of some command', () => {
+test('the options that README.md names exist', () => {
   const program = newProgram();
   const options = [program, ...program.commands].flatMap((command) => command.options);
   const known = new Set<string | undefined>(['--help', ...options.map(({ long }) => long)]);

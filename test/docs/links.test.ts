@@ -1,4 +1,4 @@
-/** Links in the documents lead somewhere. */
+/** Links in the documents have targets. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { anchors, documents, links, project, read } from './markdown.ts';
 
 for (const document of documents) {
-  test(`the links in ${document} lead to files and headings that exist`, () => {
+  test(`the links in ${document} have targets`, () => {
     const broken = links(read(document)).filter((target) => {
       if (/^https?:/.test(target)) return false;
       const [path = '', anchor] = target.split('#', 2);
@@ -18,7 +18,7 @@ for (const document of documents) {
   });
 }
 
-test('web addresses are written as https', () => {
+test('web addresses use https', () => {
   const plain = documents.flatMap((document) =>
     links(read(document)).filter((link) => link.startsWith('http:')),
   );

@@ -1,4 +1,4 @@
-/** Reads the project's Markdown: its files, links, headings, and the commands that it shows. */
+/** Parses the project's Markdown: files, links, headings, commands. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -17,7 +17,7 @@ export function read(file: string): string {
   return readFileSync(`${project}/${file}`, 'utf8');
 }
 
-/** What stands in fences of these languages, and the text without any fence. */
+/** The contents of fences of these languages, and the text without fences. */
 export function split(text: string, languages: readonly string[]): { fences: string[]; prose: string } {
   const fences: string[] = [];
   const prose = text.replace(/^```(\w*)\n([\s\S]*?)^```$/gm, (_, language: string, body: string) => {

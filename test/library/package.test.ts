@@ -18,8 +18,8 @@ import { Readable, Writable } from 'node:stream';
 import { EBSClient } from '@aws-sdk/client-ebs';
 import {
   ColdsnapError, downloadSnapshot, uploadSnapshot, waitForSnapshot, listPendingSnapshots,
-  type DownloadOptions, type DownloadResult, type ErrorClass, type PendingSnapshot, type TransferEvent,
-  type UploadOptions, type UploadResult, type WaitResult,
+  type DownloadOptions, type DownloadResult, type ErrorClass, type ErrorCode, type PendingSnapshot, type SnapshotTag,
+  type SystemErrorCode, type TransferEvent, type TransferPhase, type UploadOptions, type UploadResult, type WaitResult,
 } from 'coldsnap';
 import { startEmulator, type Emulator, type FaultRule } from 'coldsnap/emulator';
 
@@ -27,7 +27,8 @@ const events: TransferEvent[] = [];
 const options: DownloadOptions = { snapshotId: 'snap-1', target: new Writable(), onEvent: (event) => events.push(event) };
 export async function use(signal: AbortSignal, force?: boolean): Promise<number> {
   const down: DownloadResult = await downloadSnapshot({ ...options, signal, force, ebsClient: new EBSClient({}) });
-  const given: UploadOptions = { source: Readable.from([]), volumeSizeGiB: 1, tags: [{ key: 'a', value: 'b' }], wait: true };
+  const tags: SnapshotTag[] = [{ key: 'a', value: 'b' }];
+  const given: UploadOptions = { source: Readable.from([]), volumeSizeGiB: 1, tags, description: undefined, wait: true };
   const up: UploadResult = await uploadSnapshot(given);
   const waited: WaitResult = await waitForSnapshot({ snapshotId: up.snapshotId, timeoutMs: 1000 });
   const pending: PendingSnapshot[] = await listPendingSnapshots();
@@ -39,6 +40,11 @@ export async function use(signal: AbortSignal, force?: boolean): Promise<number>
     // @ts-expect-error: only a status has an attempt
     if (event.type === 'start') console.log(event.attempt);
   }
+  const { code } = new ColdsnapError('refused', 'TARGET_EXISTS', 'exists');
+  const known: ErrorCode | SystemErrorCode = code;
+  const phase: TransferPhase = 'committing';
+  // @ts-expect-error: not in the list of codes
+  if (code === 'NO_SUCH_CODE') console.log(known, phase);
   // @ts-expect-error: a snapshot ID is needed
   await downloadSnapshot({ target: 'x' });
   return down.bytesDone + waited.attempts + pending.length;

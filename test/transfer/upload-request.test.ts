@@ -7,7 +7,10 @@ import { startRequest, volumeSizeFor } from '../../src/transfer/snapshot/request
 const GIB = 2 ** 30;
 
 function request(options: UploadOptions, run = { marked: true, resumable: true }) {
-  return startRequest({ volumeSizeGiB: 1, ...options }, { clientToken: 'token', ...run });
+  return startRequest(
+    { ...options, volumeSizeGiB: options.volumeSizeGiB ?? 1 },
+    { clientToken: 'token', ...run },
+  );
 }
 
 test("a snapshot's description is the base name of its source, cut to what the service takes", () => {

@@ -1,6 +1,8 @@
 /** Reads the files that options of `coldsnap emulator` name. */
+
 import { readFile } from 'node:fs/promises';
 import type { EmulatorSecret, FaultRule } from '../../emulator/index.ts';
+import type { ErrorCode } from '../../error-codes.ts';
 import { ColdsnapError } from '../../errors.ts';
 
 /** Checks only that the file has an array of rules; the emulator validates the rules. */
@@ -42,7 +44,7 @@ export async function readTls(certFile: string, keyFile: string): Promise<{ cert
   return { cert, key };
 }
 
-async function readText(file: string, code: string): Promise<string> {
+async function readText(file: string, code: ErrorCode): Promise<string> {
   return readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     if (cause.code !== 'ENOENT') throw cause;
     throw new ColdsnapError('usage', code, `${file} does not exist`, { cause });

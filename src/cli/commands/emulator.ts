@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { EmulatorOptions, RequestRecord } from '../../emulator/index.ts';
-import { ColdsnapError, sanitize } from '../../errors.ts';
+import { ColdsnapError } from '../../errors.ts';
+import { sanitize } from '../../text.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
 import { printJsonLine, printLine, printResult } from '../output.ts';

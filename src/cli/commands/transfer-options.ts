@@ -22,7 +22,7 @@ export function addPaceOptions(command: Command): void {
     .addOption(
       new Option(
         '--transport <how>',
-        'transfer blocks over own connections or through the AWS SDK (default: fast)',
+        'transfer blocks over own HTTP connections or through the AWS SDK (default: fast)',
       ).choices(['fast', 'sdk']),
     );
 }

@@ -29,7 +29,7 @@ interface Sample {
 }
 
 export class TransferStatus {
-  /** What the display shows before the first event. */
+  /** Shown before the first event. */
   readonly title: string;
   latest: TransferProgress | undefined;
   phase: TransferPhase | undefined;

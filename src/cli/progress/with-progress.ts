@@ -16,7 +16,7 @@ export interface Hooks {
 }
 
 /**
- * @param title what the display shows before the first event
+ * @param title shown before the first event
  * @param work calls the library with the hooks
  * @param summarize the summary to print after success
  * @throws the error of `work`, or class `aborted` with the signal's name as its code if a signal stopped it
