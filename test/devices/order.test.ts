@@ -111,7 +111,7 @@ test('a file gets its name after it is synced, and then the name is synced', nee
   assert.deepEqual(names, ['ftruncate', 'fdatasync', 'fsync', 'link', 'unlink', 'fsync']);
 });
 
-test('a device that fails to sync once fails for good, and never gets its block 0', needsBoth, async (t) => {
+test('a device that failed to sync once stays failed, and its block 0 is never written', needsBoth, async (t) => {
   const scratch = await Scratch.for(t);
   const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: 0xff });
   const { stdout } = await traced(scratch, device, 'inject=fsync:error=EIO:when=1');

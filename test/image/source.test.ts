@@ -70,7 +70,7 @@ test('a source that is written to, cut, replaced or removed while it is read is 
   }
 });
 
-test('a block that is not all there any more, or has more than before, is an error at once', async (t) => {
+test('a block that became shorter or longer is an error at once', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
   await writeFile(path, Buffer.alloc(2 * blockSize - 100, 1));
@@ -83,7 +83,7 @@ test('a block that is not all there any more, or has more than before, is an err
   await source.close();
 });
 
-test('a journal lies beside the source, and its identity changes with the source', async (t) => {
+test('a journal is beside the source, and its identity changes with the source', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
   await writeFile(path, 'one');
@@ -100,7 +100,7 @@ test('a journal lies beside the source, and its identity changes with the source
 });
 
 test(
-  'where the source lies on a read-only file system, its journal goes to the state directory',
+  'the journal of a source on a read-only file system is in the state directory',
   needsLoop,
   async (t) => {
     const scratch = await Scratch.for(t);
@@ -117,7 +117,7 @@ test(
   },
 );
 
-test('what cannot be a source is refused in a sentence', async (t) => {
+test('a path that cannot be a source is refused with a reason', async (t) => {
   const scratch = await Scratch.for(t);
   await writeFile(scratch.path('empty'), '');
   await mkdir(scratch.path('directory'));
