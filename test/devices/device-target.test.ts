@@ -189,36 +189,32 @@ test('a symbolic link to a device leads to the device', needsLoop, async (t) => 
   assertSameBytes(await readFile(backing), volumeOf([arrived(3, blockSize)], 2 * MiB));
 });
 
-test(
-  'a restore resumes without force and without rewriting what is done',
-  needsLoop,
-  async (t) => {
-    const scratch = await Scratch.for(t);
-    const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used });
-    const geometry = { volumeSize: 2 * MiB, blockSize };
-    const first = await openTarget(device);
-    await first.checkOverwrite({ force: true, resuming: false });
-    await first.prepare(geometry, { resume: false });
-    await first.writeBlocks([arrived(0, blockSize), arrived(1, blockSize)]);
-    await first.sync();
-    await first.abandon({ keepForResume: true });
+test('a restore resumes without force and without rewriting what is done', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used });
+  const geometry = { volumeSize: 2 * MiB, blockSize };
+  const first = await openTarget(device);
+  await first.checkOverwrite({ force: true, resuming: false });
+  await first.prepare(geometry, { resume: false });
+  await first.writeBlocks([arrived(0, blockSize), arrived(1, blockSize)]);
+  await first.sync();
+  await first.abandon({ keepForResume: true });
 
-    const second = await openTarget(device);
-    assert.deepEqual(second.resumable?.journal, first.resumable?.journal);
-    await second.checkOverwrite({ force: false, resuming: true });
-    await second.prepare(geometry, { resume: true });
-    const [proof] = await second.resumable!.readBlocks([{ data: aligned(blockSize), offset: blockSize }], {
-      pastCache: true,
-    });
-    assert.deepEqual(Buffer.from(proof!.digest), arrived(1, blockSize).digest);
-    await second.writeBlocks([arrived(0, blockSize), arrived(2, blockSize)]);
-    await second.zero(3 * blockSize, blockSize);
-    await second.commit();
-    await second.close();
-    const blocks = [0, 1, 2].map((index) => arrived(index, blockSize));
-    assertSameBytes(await readFile(backing), volumeOf(blocks, 2 * MiB));
-  },
-);
+  const second = await openTarget(device);
+  assert.deepEqual(second.resumable?.journal, first.resumable?.journal);
+  await second.checkOverwrite({ force: false, resuming: true });
+  await second.prepare(geometry, { resume: true });
+  const [proof] = await second.resumable!.readBlocks([{ data: aligned(blockSize), offset: blockSize }], {
+    pastCache: true,
+  });
+  assert.deepEqual(Buffer.from(proof!.digest), arrived(1, blockSize).digest);
+  await second.writeBlocks([arrived(0, blockSize), arrived(2, blockSize)]);
+  await second.zero(3 * blockSize, blockSize);
+  await second.commit();
+  await second.close();
+  const blocks = [0, 1, 2].map((index) => arrived(index, blockSize));
+  assertSameBytes(await readFile(backing), volumeOf(blocks, 2 * MiB));
+});
 
 test('an interrupted commit is resumed, unless another program has written since', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);

@@ -250,24 +250,28 @@ test(
   },
 );
 
-test('a full disk is reported with the bytes written, and the restore can be resumed', needsLoop, async (t) => {
-  const scratch = await Scratch.for(t);
-  const point = await scratch.tmpfs(MiB / 2);
-  const path = `${point}/disk.img`;
-  const target = await begin(path);
-  const writing = async () => {
-    for (let index = 0; index < 16; index++) await target.writeBlocks([arrived(index, blockSize)]);
-  };
-  const error = await assertFails(
-    writing(),
-    'ENOSPC',
-    /no space left on the file system of .*disk\.img after writing \d+ bytes \(\d+ KiB\)/,
-  );
-  assert.equal(error.class, 'local');
-  assert.ok(error.hint);
-  await target.abandon({ keepForResume: true });
-  assert.ok(existsSync(`${path}.partial`));
-});
+test(
+  'a full disk is reported with the bytes written, and the restore can be resumed',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const point = await scratch.tmpfs(MiB / 2);
+    const path = `${point}/disk.img`;
+    const target = await begin(path);
+    const writing = async () => {
+      for (let index = 0; index < 16; index++) await target.writeBlocks([arrived(index, blockSize)]);
+    };
+    const error = await assertFails(
+      writing(),
+      'ENOSPC',
+      /no space left on the file system of .*disk\.img after writing \d+ bytes \(\d+ KiB\)/,
+    );
+    assert.equal(error.class, 'local');
+    assert.ok(error.hint);
+    await target.abandon({ keepForResume: true });
+    assert.ok(existsSync(`${path}.partial`));
+  },
+);
 
 test('works on a file system without direct I/O or hard links', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);

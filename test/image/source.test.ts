@@ -99,23 +99,19 @@ test('a journal is beside the source, and its identity changes with the source',
   for (const source of [first, again, touched]) await source.close();
 });
 
-test(
-  'the journal of a source on a read-only file system is in the state directory',
-  needsLoop,
-  async (t) => {
-    const scratch = await Scratch.for(t);
-    const point = await scratch.tmpfs(MiB);
-    await writeFile(`${point}/disk.img`, 'image');
-    await run('mount', '-o', 'remount,ro', point);
-    const source = await openSource(`${point}/disk.img`, { detectHoles: true });
-    assert.ok(source.journal?.path.startsWith(`${stateDirectory()}/`), source.journal?.path);
-    assert.match(source.journal?.path ?? '', /disk\.img-[0-9a-f]{16}\.coldsnap-upload$/);
-    const runs = [];
-    for await (const extent of source.extents(blockSize)) runs.push(extent);
-    assert.deepEqual(runs, [{ offset: 0, length: blockSize, kind: 'data' }]);
-    await source.close();
-  },
-);
+test('the journal of a source on a read-only file system is in the state directory', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const point = await scratch.tmpfs(MiB);
+  await writeFile(`${point}/disk.img`, 'image');
+  await run('mount', '-o', 'remount,ro', point);
+  const source = await openSource(`${point}/disk.img`, { detectHoles: true });
+  assert.ok(source.journal?.path.startsWith(`${stateDirectory()}/`), source.journal?.path);
+  assert.match(source.journal?.path ?? '', /disk\.img-[0-9a-f]{16}\.coldsnap-upload$/);
+  const runs = [];
+  for await (const extent of source.extents(blockSize)) runs.push(extent);
+  assert.deepEqual(runs, [{ offset: 0, length: blockSize, kind: 'data' }]);
+  await source.close();
+});
 
 test('a path that cannot be a source is refused with a reason', async (t) => {
   const scratch = await Scratch.for(t);
