@@ -5,7 +5,7 @@ import { access, lstat, readlink, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { deviceNumber } from './device/identity.ts';
-import { openDeviceTarget } from './device/target.ts';
+import { openDeviceTarget } from './device/open.ts';
 import { isErrno, localError } from './errno.ts';
 import { FileTarget } from './file-target.ts';
 import {
