@@ -1,4 +1,4 @@
-// What JavaScript calls. Arguments were validated by src/native/; these functions only translate. Lists come as the last
+// The functions exported to JavaScript. src/native/ has validated the arguments; these functions only translate. Lists come as the last
 // arguments of a call, and numbers for them in typed arrays, because reading an array's elements can run JavaScript (see
 // PromiseWorker).
 #pragma once

@@ -128,13 +128,13 @@ uint8_t* MapAligned(size_t length, size_t alignment) {
 
 // allocateSlab(bytes) → ArrayBuffer, or the error object
 Napi::Value AllocateSlab(const Napi::CallbackInfo& info) {
-  // Direct I/O pins the pages of each block for each write; of huge ones there are few.
+  // Direct I/O pins the pages of each block for each write; huge pages are fewer.
   constexpr size_t kPage = 4096, kHugePage = size_t{1} << 21;
   const size_t asked = static_cast<size_t>(ToUint64(info[0]));
   const size_t length = (asked + kPage - 1) / kPage * kPage;
   uint8_t* memory = MapAligned(length, length < kHugePage ? kPage : kHugePage);
   if (memory == nullptr) return ToJsError(info.Env(), SysError::Last("mmap"));
-  // The part of a huge page beyond the slab's end would only be memory in use; where there are none, small ones will do.
+  // A huge page beyond the slab's end would waste memory. Without huge pages, small ones work.
   const size_t huge = length / kHugePage * kHugePage;
   if (huge > 0) madvise(memory, huge, MADV_HUGEPAGE);
   const auto unmap = [length](Napi::Env, void* data) { munmap(data, length); };

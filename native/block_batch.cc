@@ -14,7 +14,7 @@ SysError At(SysError error, uint64_t offset) {
   return error;
 }
 
-// Neighbours make one range: zeroing costs by the call, not by the byte.
+// Adjacent blocks make one range: the cost of zeroing is per call, not per byte.
 SysError ZeroTogether(int fd, std::vector<const BlockWrite*> blocks, ZeroMethod* method) {
   std::sort(blocks.begin(), blocks.end(), [](const auto* a, const auto* b) { return a->offset < b->offset; });
   for (size_t i = 0; i < blocks.size();) {

@@ -1,4 +1,4 @@
-// Several blocks in one go, off the main thread: zero test, SHA-256 of many at once, positioned writes or reads.
+// A batch of blocks, off the main thread: zero test, SHA-256 of many at once, positioned writes or reads.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ struct BlockWrite {
   BlockOutcome outcome = BlockOutcome::kMismatch;
 };
 
-// Checks all blocks first; then those with the right digest are written, in order, and zeros zeroed after them, until a call
+// Checks all blocks first; then writes those with the right digest, in order, and zeroes the zero blocks, until a call
 // fails (the error then has the offset of the block, or of the first of the zero blocks that were to be zeroed together).
 // With `fd` -1 blocks are only checked.
 SysError WriteBlocks(int fd, std::vector<BlockWrite>* blocks, ZeroPolicy policy, ZeroMethod* method);

@@ -11,11 +11,11 @@ namespace coldsnap {
 
 namespace {
 
-// Whether the call that gave EINVAL is worth making again without O_DIRECT.
+// Whether to repeat a call that gave EINVAL, without O_DIRECT.
 bool LeaveDirectIo(int fd) {
   const int flags = fcntl(fd, F_GETFL);
   if (flags < 0) return false;
-  // Another thread may have cleared it since our call was refused: then too the call is worth repeating.
+  // Another thread may have cleared it since the call was refused; the call is repeated then, too.
   return (flags & O_DIRECT) == 0 || fcntl(fd, F_SETFL, flags & ~O_DIRECT) == 0;
 }
 
@@ -53,7 +53,7 @@ SysError ReadFully(int fd, uint8_t* data, size_t length, uint64_t offset, size_t
     const ssize_t n = pread(fd, data + done, length - done, static_cast<off_t>(offset + done));
     if (n > 0) {
       done += static_cast<size_t>(n);
-      // Asking again at an odd offset would cost the descriptor its O_DIRECT only to learn of the end of the file.
+      // Another read at an unaligned offset would clear O_DIRECT only to find the end of the file.
       if (done % 512 != 0 && RegularSize(fd) == offset + done) break;
     } else if (n == 0) {
       break;

@@ -8,8 +8,8 @@
 
 namespace coldsnap {
 
-// Writes all of it or fails; short counts and EINTR are gone on from. When direct I/O refuses (EINVAL: unaligned tail or
-// buffer, odd file system), O_DIRECT is taken off the descriptor for good and the write made again.
+// Writes all of it or fails; continues after short counts and EINTR. When direct I/O refuses (EINVAL: unaligned tail or
+// buffer, odd file system), clears O_DIRECT on the descriptor and repeats the write.
 SysError WriteFully(int fd, const uint8_t* data, size_t length, uint64_t offset);
 
 // Reads until `length` bytes or the end of the file, and zero-fills the rest of `data`.
@@ -30,7 +30,7 @@ struct Extent {
 // their holes (block devices, some file systems) are one extent.
 SysError NextExtent(int fd, uint64_t offset, Extent* extent, bool* found);
 
-// Lets go of the clean cached pages of a range (length 0: to the end), so that the next read comes from the medium.
+// Drops the clean cached pages of a range (length 0: to the end), so that the next read comes from the medium.
 SysError DropCache(int fd, uint64_t offset, uint64_t length);
 
 }  // namespace coldsnap

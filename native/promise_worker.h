@@ -13,11 +13,10 @@
 
 namespace coldsnap {
 
-// Runs a closure on a pool thread and settles a promise with what came of it. Nothing of JavaScript is touched off the
-// main thread.
+// Runs a closure on a pool thread and settles a promise with its result. Touches no JavaScript off the main thread.
 //
-// A worker thread can be ended at any instant; from then on every call of Node-API that might run JavaScript fails (promises
-// are neither made nor settled, properties not set), though work under way still completes here. Therefore functions take
+// A worker thread can be terminated at any instant; from then on every call of Node-API that might run JavaScript fails (promises
+// are neither made nor settled, properties not set), though work in flight still completes here. Therefore functions take
 // their arguments apart only by calls that run no JavaScript, and every value made from a result may be empty.
 class PromiseWorker final : public Napi::AsyncWorker {
  public:
@@ -42,10 +41,10 @@ class PromiseWorker final : public Napi::AsyncWorker {
   SysError error_;
 };
 
-// A new Uint8Array of these bytes; an empty value when there can be none any more.
+// A new Uint8Array of these bytes; an empty value when the environment is shutting down.
 Napi::Value NewBytes(Napi::Env env, const uint8_t* bytes, size_t length);
 
-// An Error with `errno` (negative), `syscall` and, where known, `code` and `offset`; TypeScript words the message.
+// An Error with `errno` (negative), `syscall` and, where known, `code` and `offset`; TypeScript makes the message.
 Napi::Value ToJsError(Napi::Env env, const SysError& error);
 
 // Runs `run(state)` off the main thread and resolves with `result(env, state)`. The arguments of the call from number

@@ -1,4 +1,4 @@
-// What the kernels give to the scheduler in sha256.cc. A kernel file has no state and needs none of the others.
+// The interface of the kernels to the scheduler in sha256.cc. A kernel file has no state and does not use another.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 namespace coldsnap {
 
-// One lane: a chaining value (a…h) and where its message goes on.
+// One lane: a chaining value (a…h) and the position in its message.
 struct Lane {
   uint32_t* chain;
   const uint8_t* data;

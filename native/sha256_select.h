@@ -1,4 +1,4 @@
-// Which kernels this machine has, and which of them compute right.
+// Which kernels this machine supports, and which of them pass the self-test.
 #pragma once
 
 #include <vector>

@@ -1,4 +1,4 @@
-// SHA-256 on the SHA extensions of x86, 1 to 4 lanes. sha256rnds2 takes its time but a new one can begin every cycle or
+// SHA-256 on the SHA extensions of x86, 1 to 4 lanes. sha256rnds2 has a long latency, but a new one can start every cycle or
 // two, so interleaved messages cost little more than one.
 #if defined(__x86_64__)
 

@@ -10,8 +10,8 @@ namespace coldsnap {
 struct SysError {
   int number = 0;              // errno, 0 for success
   const char* call = nullptr;  // for example "pwrite" or "ioctl(BLKGETSIZE64)"
-  int64_t offset = -1;         // where in the file, -1 when that means nothing
-  const char* code = nullptr;  // a code of our own where no errno says it
+  int64_t offset = -1;         // byte offset in the file, -1 when it has no meaning
+  const char* code = nullptr;  // our own code where there is no errno
 
   bool Failed() const { return number != 0 || code != nullptr; }
   static SysError Last(const char* call) { return {errno, call, -1, nullptr}; }

@@ -15,12 +15,12 @@ namespace coldsnap {
 
 namespace {
 
-// Covers every logical block size in use; what BLKZEROOUT and fallocate on devices want their ranges aligned to.
+// Covers every logical block size in use; BLKZEROOUT and fallocate on devices need ranges aligned to it.
 constexpr uint64_t kAlignment = 4096;
-// One call of the kernel's zeroing cannot be interrupted on older kernels; in steps of this, a kill takes effect.
+// Older kernels cannot interrupt a zeroing call; in steps of this size, a kill takes effect.
 constexpr uint64_t kStep = uint64_t{1} << 30;
 
-// Zero-initialised and never written: it takes no room in the binary and one shared page in memory.
+// Zero-initialised and never written: it takes no space in the binary and one shared page in memory.
 constexpr size_t kZerosSize = 1 << 20;
 alignas(kAlignment) uint8_t zeros[kZerosSize];
 
@@ -36,7 +36,7 @@ SysError WriteZeros(int fd, uint64_t offset, uint64_t length) {
 }
 
 // The kernel drops the page cache of the range, dirty pages included, before it zeroes the medium, so zeros come after
-// whatever was written there before through the cache.
+// anything written before through the cache.
 SysError BlkZeroOut(int fd, uint64_t offset, uint64_t length) {
   uint64_t range[2] = {offset, length};
   while (ioctl(fd, BLKZEROOUT, range) != 0) {
@@ -81,7 +81,7 @@ SysError ZeroStep(int fd, uint64_t offset, uint64_t length, ZeroMethod method) {
   return WriteZeros(fd, offset, length);
 }
 
-// Whether the error means "this file cannot do that", and not "it went wrong".
+// Whether the error means that the file does not support the method, not that the method failed.
 bool Unsupported(int number) {
   return number == EOPNOTSUPP || number == EINVAL || number == ENOTTY || number == EPERM || number == ENOSYS ||
          number == ENODEV || number == ESPIPE;
@@ -121,7 +121,7 @@ bool IsZero(const uint8_t* data, size_t length) {
 }
 
 SysError ZeroRange(int fd, uint64_t offset, uint64_t length, ZeroMethod* method) {
-  // Ragged ends are written, so that they do not cost the whole range (and, by memory, all later ones) its better method.
+  // Unaligned ends are written, so that the whole range (and later ones) can use the better method.
   const uint64_t end = offset + length;
   const uint64_t first = (offset + kAlignment - 1) / kAlignment * kAlignment;
   const uint64_t last = end / kAlignment * kAlignment;

@@ -1,6 +1,6 @@
 /**
  * An open file descriptor that is never closed under a system call: the number could be given to another file at once,
- * and a write still under way on the thread pool would land there.
+ * and a write in flight on the thread pool would go there.
  */
 import { close, constants, open } from 'node:fs';
 import { promisify } from 'node:util';
@@ -34,7 +34,7 @@ export class Descriptor {
   }
 
   /**
-   * Does something with the descriptor, which stays open until that has settled. A failed system call becomes an error
+   * Calls `operation` with the descriptor, which stays open until it settles. A failed system call becomes an error
    * of class `local`; `doing` completes "could not …".
    * @throws ColdsnapError `CLOSED` after `close()` was called
    */
@@ -53,7 +53,7 @@ export class Descriptor {
 
   /**
    * Returns when what was written is on stable storage: `data` by fdatasync, `all` by fsync. The kernel reports data that
-   * it could not store once, and then forgets it: so a descriptor that has failed to sync once fails for good.
+   * it could not store only once, so a descriptor that failed to sync stays failed.
    */
   async sync(what: 'data' | 'all'): Promise<void> {
     try {
@@ -65,12 +65,12 @@ export class Descriptor {
   }
 
   /**
-   * Opens the same inode once more for direct I/O, which spares the CPU a copy and the machine a flooded page cache.
-   * @returns undefined where the file system offers none, or /proc is not there
+   * Opens the same inode a second time for direct I/O, which avoids a copy and keeps the page cache free.
+   * @returns undefined where the file system does not support it, or /proc is not there
    */
   async openDirect(access: 'read' | 'read-write'): Promise<Descriptor | undefined> {
     const flags = (access === 'read' ? constants.O_RDONLY : constants.O_RDWR) | constants.O_DIRECT;
-    // Through /proc it is this very inode, whatever the path means by now.
+    // Through /proc it is this very inode, whatever the path refers to now.
     return this.use(`open ${this.path} for direct I/O`, async (fd) => {
       try {
         return new Descriptor(await openFd(`/proc/self/fd/${fd}`, flags), this.path);
@@ -81,13 +81,13 @@ export class Descriptor {
     });
   }
 
-  /** Gives the number away to something that closes it itself. */
+  /** Hands the number over to a caller that closes it. */
   release(): number {
     this.#closing = Promise.resolve();
     return this.#fd;
   }
 
-  /** Waits for what is under way, then closes. Further calls wait for the same close. */
+  /** Waits for operations in flight, then closes. Further calls wait for the same close. */
   close(): Promise<void> {
     this.#closing ??= this.#closeWhenIdle();
     return this.#closing;
@@ -107,5 +107,5 @@ export class Descriptor {
   }
 }
 
-/** Direct I/O wants offsets, lengths and memory aligned to the device's logical block; 4 KiB covers all in use. */
+/** Direct I/O needs offsets, lengths and memory aligned to the device's logical block; 4 KiB covers all in use. */
 export const directAlignment = 4096;

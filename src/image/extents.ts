@@ -18,7 +18,7 @@ export async function* blockRuns(
   blockSize: number,
 ): AsyncGenerator<SourceExtent> {
   const total = Math.ceil(sizeBytes / blockSize) * blockSize;
-  /** The run of data that is growing. */
+  /** The current run of data. */
   let start = 0;
   let end = 0;
   for await (const range of dataRanges) {

@@ -38,14 +38,14 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   #partial: PartialFile | undefined;
   #direct: Descriptor | undefined;
   #geometry: Geometry | undefined;
-  /** The file that may be replaced: what was there when that was allowed, and nothing that has come since. */
+  /** The file that may be replaced: the one that existed when that was allowed, no later one. */
   #replaceable: Pick<Stats, 'dev' | 'ino'> | undefined;
-  /** Whether ranges that nobody wrote are known to be holes. */
+  /** Whether unwritten ranges are known to be holes. */
   #fresh = true;
   #zeroMethod: ZeroMethod = 'punch-hole';
   #bytesWritten = 0;
-  /** Whether this run has begun to write the partial file, or gone on with it. */
-  #begun = false;
+  /** Whether this run has created or resumed the partial file. */
+  #started = false;
   #committed = false;
 
   /** @param file the path with symbolic links followed; a regular file or nothing */
@@ -60,7 +60,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     const existing = await this.#existing();
     if (!options.force && existing !== undefined) throw targetExists(this.path);
     this.#replaceable = existing;
-    // Held from now on, so that a second run is refused before it asks the service anything.
+    // Locked from now on, so that a second run is refused before it makes a request.
     this.#partial ??= await PartialFile.adopt(this.path, this.#partialPath);
   }
 
@@ -100,7 +100,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
             : undefined;
     if (why !== undefined) throw resumeMismatch(this.path, `${this.#partialPath} ${why}`);
     this.#fresh = false;
-    this.#begun = true;
+    this.#started = true;
   }
 
   async #startOver(geometry: Geometry): Promise<void> {
@@ -108,7 +108,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     await this.#partial?.remove();
     this.#direct = undefined;
     this.#partial = await PartialFile.create(this.path, this.#partialPath);
-    this.#begun = true;
+    this.#started = true;
     this.#fresh = true;
     await this.#partial.descriptor.use(
       `give ${this.#partialPath} a size of ${geometry.volumeSize} bytes`,
@@ -170,7 +170,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     return String((await this.#ready().partial.stat()).ino);
   }
 
-  /** The inode and its last write: a file of that name that was written to later is not the image any more. */
+  /** The inode and its last write: a file of that name that was written later is no longer the image. */
   async commitStamp(): Promise<string> {
     return inodeStamp(await this.#ready().partial.stat());
   }
@@ -202,8 +202,8 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   }
 
   /**
-   * What cp and qemu-img leave: a new file has 0666 without the umask's bits; a replaced one keeps its permissions, and
-   * its owner where we may set that.
+   * As cp and qemu-img do: a new file gets 0666 without the umask's bits; a replaced one keeps its permissions, and its
+   * owner where this process may set it.
    */
   async #setOwnerAndMode(partial: PartialFile): Promise<void> {
     const replaced = await this.#existing();
@@ -215,8 +215,8 @@ export class FileTarget implements ImageTarget, ResumableTarget {
 
   async abandon(options: { keepForResume: boolean }): Promise<void> {
     const partial = this.#partial;
-    // A file that this run only found, and did not get to write, stays for the run that may go on with it.
-    const keep = options.keepForResume || this.#committed || !this.#begun;
+    // A file that this run found but did not resume is kept for a run that may resume it.
+    const keep = options.keepForResume || this.#committed || !this.#started;
     try {
       await this.#direct?.close();
       if (keep) await partial?.close();

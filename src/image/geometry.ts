@@ -1,4 +1,4 @@
-/** Keeps every range that a target is asked for inside the volume. */
+/** Checks that every range requested of a target is inside the volume. */
 import { badGeometry, outsideVolume } from './messages/targets.ts';
 import type { Geometry } from './target.ts';
 
@@ -15,7 +15,7 @@ export function checkRange(path: string, offset: number, length: number, volumeS
     throw outsideVolume(path, offset, length, volumeSize);
 }
 
-/** What `writeBlocks` and `zero` find when called outside the time between `prepare` and `commit`. */
+/** The error of `writeBlocks` and `zero` before `prepare`. */
 export function notPrepared(path: string): Error {
   return new Error(`${path} is not ready to be written: prepare() comes first`);
 }

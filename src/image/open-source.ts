@@ -1,4 +1,4 @@
-/** Finds out what the user has named as a source, and refuses what cannot be one. */
+/** Opens a source by the kind of file that its path refers to, and refuses unsuitable ones. */
 import { type BigIntStats, constants } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
@@ -43,15 +43,15 @@ export async function openSource(
     if (isatty(0)) throw sourceIsTerminal(stdin);
     return openStream(stdin, () => process.stdin, options);
   }
-  const facts = await statTarget(source);
-  if (facts.isDirectory()) throw sourceIsDirectory(source);
-  if (facts.isFIFO()) return openStream({ path: source, label: source }, () => openFifo(source), options);
-  if (facts.isCharacterDevice()) throw sourceNotSupported(source, 'a character device');
-  if (facts.isSocket()) throw sourceNotSupported(source, 'a socket');
+  const info = await statPath(source);
+  if (info.isDirectory()) throw sourceIsDirectory(source);
+  if (info.isFIFO()) return openStream({ path: source, label: source }, () => openFifo(source), options);
+  if (info.isCharacterDevice()) throw sourceNotSupported(source, 'a character device');
+  if (info.isSocket()) throw sourceNotSupported(source, 'a socket');
   return openStoredSource(source, options);
 }
 
-async function statTarget(path: string): Promise<BigIntStats> {
+async function statPath(path: string): Promise<BigIntStats> {
   try {
     return await stat(path, { bigint: true });
   } catch (error) {
@@ -60,7 +60,7 @@ async function statTarget(path: string): Promise<BigIntStats> {
   }
 }
 
-/** A plain open() would block a thread until a writer comes, and the end of this process with it. */
+/** A blocking open() would hold a thread until there is a writer, and delay the exit of this process. */
 async function openFifo(path: string): Promise<Readable> {
   try {
     const descriptor = await Descriptor.open(path, constants.O_RDONLY | constants.O_NONBLOCK);

@@ -25,7 +25,7 @@ export async function openStdout(path: string): Promise<StreamTarget> {
   if (info.isFIFO()) {
     try {
       const pipe = await Descriptor.open('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK);
-      return new StreamTarget(path, pipeStream(pipe), { label: stdout.label, foreign: false, end: true });
+      return new StreamTarget(path, pipeStream(pipe), { label: stdout.label, copies: false, end: true });
     } catch (error) {
       if (isErrno(error, 'ENXIO')) throw streamClosed(stdout, error);
       // No /proc, or a pipe that belongs to another user.
@@ -34,10 +34,10 @@ export async function openStdout(path: string): Promise<StreamTarget> {
   } else if (!info.isSocket()) {
     const stream = createWriteStream('', { fd: 1, autoClose: false });
     const stored = info.isFile() || info.isBlockDevice();
-    const options = { label: stdout.label, foreign: false, end: true, ...(stored ? { syncFd: 1 } : {}) };
+    const options = { label: stdout.label, copies: false, end: true, ...(stored ? { syncFd: 1 } : {}) };
     return new StreamTarget(path, stream, options);
   }
-  return new StreamTarget(path, process.stdout, { label: stdout.label, foreign: false, end: false });
+  return new StreamTarget(path, process.stdout, { label: stdout.label, copies: false, end: false });
 }
 
 function pipeStream(descriptor: Descriptor): Writable {
@@ -54,7 +54,7 @@ export async function openFifo(path: string, signal: AbortSignal | undefined): P
     try {
       // A blocking open() would hold a thread until there is a reader, and delay the exit of this process.
       const descriptor = await Descriptor.open(path, constants.O_WRONLY | constants.O_NONBLOCK);
-      return new StreamTarget(path, pipeStream(descriptor), { foreign: false, end: true });
+      return new StreamTarget(path, pipeStream(descriptor), { copies: false, end: true });
     } catch (error) {
       if (!isErrno(error, 'ENXIO')) throw localError(error, `open ${path}`, path);
     }
@@ -71,7 +71,7 @@ export async function openCharacterDevice(path: string): Promise<StreamTarget> {
     throw localError(error, `open ${path}`, path);
   }
   return new StreamTarget(path, createWriteStream('', { fd: descriptor.release() }), {
-    foreign: false,
+    copies: false,
     end: true,
   });
 }

@@ -1,5 +1,4 @@
-/** Finds out what the user has named as a target, and refuses what cannot be one. */
-
+/** Opens a target by the kind of file that its path refers to, and refuses unsuitable ones. */
 import type { BigIntStats } from 'node:fs';
 import { constants } from 'node:fs';
 import { access, lstat, readlink, realpath, stat } from 'node:fs/promises';
@@ -7,7 +6,7 @@ import { basename, dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { SystemErrorCode } from '../error-codes.ts';
 import { deviceNumber } from './device/identity.ts';
-import { openDeviceTarget } from './device/target.ts';
+import { openDeviceTarget } from './device/open.ts';
 import { isErrno, localError } from './errno.ts';
 import { FileTarget } from './file-target.ts';
 import {
@@ -24,7 +23,7 @@ import { openCharacterDevice, openFifo, openStdout } from './open-stream-target.
 import { StreamTarget } from './stream-target.ts';
 import type { ImageTarget } from './target.ts';
 
-/** /dev/null, /dev/zero and /dev/full swallow bytes. Others, such as /dev/nvme0, only look like disks. */
+/** /dev/null, /dev/zero and /dev/full accept any bytes. Others, such as /dev/nvme0, only look like disks. */
 const dataSinks: ReadonlySet<string> = new Set(['1:3', '1:5', '1:7']);
 /** /dev/tty, consoles and pseudo-terminals. */
 const terminalMajors: ReadonlySet<string> = new Set([
@@ -49,22 +48,22 @@ export async function openTarget(
   target: string | Writable,
   options: OpenTargetOptions = {},
 ): Promise<ImageTarget> {
-  if (typeof target !== 'string') return new StreamTarget('stream', target, { foreign: true, end: true });
+  if (typeof target !== 'string') return new StreamTarget('stream', target, { copies: true, end: true });
   if (target === '') throw targetNameEmpty();
   if (stdoutNames.has(target)) return openStdout(target);
-  const facts = await statTarget(target);
-  if (facts === undefined) return openNewFile(target);
-  if (facts.isDirectory()) throw targetIsDirectory(target);
-  if (facts.isBlockDevice()) return openDeviceTarget(target, await realpath(target), facts);
-  if (facts.isFIFO()) return openFifo(target, options.signal);
-  if (facts.isCharacterDevice()) return openCharacter(target, facts);
-  if (!facts.isFile()) throw targetNotSupported(target, 'a socket');
+  const info = await statPath(target);
+  if (info === undefined) return openNewFile(target);
+  if (info.isDirectory()) throw targetIsDirectory(target);
+  if (info.isBlockDevice()) return openDeviceTarget(target, await realpath(target), info);
+  if (info.isFIFO()) return openFifo(target, options.signal);
+  if (info.isCharacterDevice()) return openCharacter(target, info);
+  if (!info.isFile()) throw targetNotSupported(target, 'a socket');
   const file = await realpath(target);
   await checkParent(target, dirname(file));
   return new FileTarget(target, file);
 }
 
-async function statTarget(path: string): Promise<BigIntStats | undefined> {
+async function statPath(path: string): Promise<BigIntStats | undefined> {
   try {
     return await stat(path, { bigint: true });
   } catch (error) {
@@ -75,8 +74,8 @@ async function statTarget(path: string): Promise<BigIntStats | undefined> {
   }
 }
 
-async function openCharacter(path: string, facts: BigIntStats): Promise<ImageTarget> {
-  const number = deviceNumber(facts.rdev);
+async function openCharacter(path: string, info: BigIntStats): Promise<ImageTarget> {
+  const number = deviceNumber(info.rdev);
   if (terminalMajors.has(number.split(':')[0]!)) throw targetIsTerminal({ path, label: path });
   if (!dataSinks.has(number)) throw targetNotSupported(path, 'a character device');
   return openCharacterDevice(path);
@@ -84,7 +83,7 @@ async function openCharacter(path: string, facts: BigIntStats): Promise<ImageTar
 
 async function openNewFile(path: string): Promise<ImageTarget> {
   const link = await lstat(path).catch(() => undefined);
-  // cp does not write through a dangling link either: where the file would come to lie is anybody's guess.
+  // As cp, does not write through a dangling link: the user may not expect the file there.
   if (link?.isSymbolicLink()) throw targetDangling(path, await readlink(path));
   const parent = dirname(path);
   if (path.endsWith('/')) throw targetParentMissing(path, path);

@@ -14,7 +14,7 @@ import { partialNotOurs, partialReplaced, targetAppeared, targetBusy } from './m
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const fstatFd = promisify(fstat);
 
-/** What a file system without locks, or without hard links, answers. */
+/** Errors of a file system without locks, or without hard links. */
 const noLocks = ['ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS'];
 const noLinks = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EINVAL'];
 
@@ -31,7 +31,7 @@ export class PartialFile {
   }
 
   /**
-   * Creates and locks the file, empty, readable by nobody else.
+   * Creates and locks the file, empty, readable by its owner alone.
    * @throws ColdsnapError `TARGET_BUSY` when another run has one
    */
   static async create(target: string, path: string): Promise<PartialFile> {
@@ -46,8 +46,8 @@ export class PartialFile {
   }
 
   /**
-   * Opens and locks what an earlier run has left; undefined when there is nothing.
-   * @throws ColdsnapError `TARGET_BUSY` when its run is still going on, `PARTIAL_FOREIGN` when it is not a regular file
+   * Opens and locks the partial file of an earlier run; undefined when there is none.
+   * @throws ColdsnapError `TARGET_BUSY` when that run is still active, `PARTIAL_FOREIGN` when it is not a regular file
    */
   static async adopt(target: string, path: string): Promise<PartialFile | undefined> {
     let descriptor: Descriptor;
@@ -79,7 +79,7 @@ export class PartialFile {
           throw error;
         }
       });
-      // Another run may have removed the file, as a stale one, before the lock was ours.
+      // Another run may have removed the file, as a stale one, before this run got the lock.
       if (!locked || !(await partial.#hasName())) throw targetBusy(target, path);
       return partial;
     } catch (error) {
@@ -93,14 +93,14 @@ export class PartialFile {
   }
 
   /**
-   * A file that is moved or replaced under a run will never be the target; better to know that before hours have passed.
+   * Detects early that the file was moved or replaced, since it can no longer become the target.
    * @throws ColdsnapError `PARTIAL_REPLACED`
    */
   async checkName(): Promise<void> {
     if (!(await this.#hasName())) throw partialReplaced(this.#target, this.path);
   }
 
-  /** Whether the name still leads to the file that is open. */
+  /** Whether the path still refers to the open file. */
   async #hasName(): Promise<boolean> {
     const opened = await this.stat();
     try {
@@ -114,7 +114,7 @@ export class PartialFile {
 
   /**
    * Gives the file its final name and makes that durable. With `replace` by rename(), which replaces a file atomically;
-   * else by link(), which, unlike a check and a rename(), cannot replace a file that somebody creates at that moment.
+   * else by link(), which, unlike a check and a rename(), cannot replace a file that is created at that moment.
    * (renameat2 with RENAME_NOREPLACE would do it in one call; Node does not offer it.) A kill between link and unlink
    * leaves both names on the finished file, which does no harm.
    * @throws ColdsnapError `TARGET_EXISTS`, `PARTIAL_REPLACED`
@@ -137,7 +137,7 @@ export class PartialFile {
     await syncDirectory(dirname(file), this.#target);
   }
 
-  /** Does what is left after a kill in `publish()`: the partial name, if it is still there, and the directory's sync. */
+  /** Finishes a `publish()` that was killed: removes the partial name, if it is still there, and syncs the directory. */
   static async finishPublishing(target: string, path: string, file: string): Promise<void> {
     try {
       const [partial, published] = await Promise.all([lstat(path), lstat(file)]);

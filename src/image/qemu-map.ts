@@ -4,17 +4,17 @@ import { isErrno, localError } from './errno.ts';
 import type { ByteRange } from './extents.ts';
 import { badMap } from './messages/sources.ts';
 
-/** Some 300,000 entries; an image in more pieces than that gains nothing from a map. */
+/** About 300,000 entries; a map of an image in more pieces is of no use. */
 const maxMapBytes = 32 * 1024 * 1024;
 
-/** qemu-img sees images in whole sectors. */
+/** qemu-img reports whole sectors. */
 const sector = 512;
 
 /**
  * Reads and checks a map. It must cover the image exactly, from 0 to its size, without gaps: one that does not was made
  * from another image.
- * @returns the ranges that are not holes, ascending and merged. A hole is what has no data *and* reads as zeros; what is
- *   merely known to be zeros was written, and what merely has no data could be anything.
+ * @returns the ranges that are not holes, ascending and merged. A hole has no data *and* reads as zeros; a
+ *   range that only reads as zeros was written, and one that only has no data could be anything.
  * @throws ColdsnapError `BAD_HOLE_MAP`
  */
 export async function readQemuMap(mapPath: string, sizeBytes: number): Promise<ByteRange[]> {

@@ -40,8 +40,8 @@ export interface ImageSource {
   extents(blockSize: number): AsyncIterable<SourceExtent>;
   /**
    * Fills each buffer, in one thread-pool call; past the end of the source with zeros, which `bytesRead` does not count.
-   * A stream must be asked for every block once, from 0 without gaps, and resolves when the block had its turn, so all
-   * lower ones must be under way; a `bytesRead` of 0 means that it has ended.
+   * Every block of a stream must be requested once, from 0 without gaps; it resolves when the block had its turn, so all
+   * lower ones must be in flight; a `bytesRead` of 0 means that it has ended.
    * @throws ColdsnapError `SOURCE_CHANGED` when the source is shorter or longer than it was
    */
   readBlocks(reads: readonly BlockRead[]): Promise<BlockReadResult[]>;

@@ -24,7 +24,7 @@ import { stateFile } from './state-files.ts';
 const fstatFd = promisify(fstat);
 
 export interface HoleOptions {
-  /** Ask the file system for holes (SEEK_HOLE), after what is still in memory was written out. */
+  /** Ask the file system for holes (SEEK_HOLE), after a sync. */
   readonly detectHoles?: boolean;
   /** A file with the output of `qemu-img map --output=json`. */
   readonly holesFromSidecar?: string;
@@ -49,7 +49,7 @@ export async function openStoredSource(path: string, holes: HoleOptions): Promis
       holes.holesFromSidecar === undefined ? undefined : await readQemuMap(holes.holesFromSidecar, sizeBytes);
     if (map !== undefined && holes.detectHoles)
       throw badMap(holes.holesFromSidecar!, 'holes are being detected already');
-    // A device is read past the page cache. A file has often just been made, and then is in it.
+    // A device is read past the page cache. A file was often just written, and then is in the cache.
     if (device) direct = await descriptor.openDirect('read');
     const journal = device ? await deviceJournal(stats, sizeBytes) : await fileJournal(path, stats);
     return new StoredSource({
@@ -84,7 +84,7 @@ async function deviceJournal(stats: BigIntStats, sizeBytes: number) {
   return { path: stateFile(identity, 'coldsnap-upload'), identity };
 }
 
-/** Beside the source, under its name, if files can be made there; else in the state directory. */
+/** Beside the source, if files can be created there; else in the state directory. */
 async function fileJournal(path: string, stats: BigIntStats) {
   const identity = `file:${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}`;
   const file = await realpath(path).catch(() => path);
@@ -134,7 +134,7 @@ class StoredSource implements ImageSource {
 
   async *#dataRanges(): AsyncGenerator<ByteRange> {
     const { descriptor } = this.#opened;
-    // Some file systems report a hole where the data have no place on the medium yet.
+    // Some file systems report a hole where data have no place on the medium yet.
     await descriptor.use(`sync ${this.path}`, (fd) => syncAll(fd));
     let position = 0;
     while (position < this.sizeBytes) {
@@ -180,7 +180,7 @@ class StoredSource implements ImageSource {
     const size = await sizeOf(descriptor, now);
     if (size !== this.sizeBytes)
       throw sourceChanged(this.path, `it had ${this.sizeBytes} bytes and now has ${size}`);
-    // The times of a device's node say nothing of the device.
+    // The modification time of a device node says nothing about the device.
     if (!device && now.mtimeNs !== stats.mtimeNs) throw sourceChanged(this.path, 'it was written to');
     let named: BigIntStats;
     try {

@@ -15,7 +15,7 @@ export interface StreamTargetOptions {
   /** The name for messages, where that is not the path. */
   readonly label?: string;
   /** The stream may keep or change a chunk after its callback, as a Transform does; it gets copies. */
-  readonly foreign: boolean;
+  readonly copies: boolean;
   /** Whether commit ends the stream; `process.stdout` cannot be ended. */
   readonly end: boolean;
   /** A descriptor for commit to sync: stdout may be a file or a block device. */
@@ -63,7 +63,7 @@ export class StreamTarget implements ImageTarget {
     const written: Promise<void>[] = [];
     blocks.forEach((block, i) => {
       if (outcomes[i] === 'mismatch') return;
-      const data = again || this.#options.foreign ? Uint8Array.from(block.data) : block.data;
+      const data = again || this.#options.copies ? Uint8Array.from(block.data) : block.data;
       written.push(this.#enqueue(block.offset, block.data.length, data));
     });
     const all = Promise.all(written);
@@ -92,7 +92,7 @@ export class StreamTarget implements ImageTarget {
   async #writeZeros(length: number): Promise<void> {
     for (let remaining = length; remaining > 0; remaining -= Math.min(remaining, zeros.length)) {
       const size = Math.min(remaining, zeros.length);
-      await this.#write(this.#options.foreign ? new Uint8Array(size) : zeros.subarray(0, size));
+      await this.#write(this.#options.copies ? new Uint8Array(size) : zeros.subarray(0, size));
     }
   }
 

@@ -31,7 +31,7 @@ export interface ImageTarget {
   readonly path: string;
   /** The name for messages: the path, or `stdout`. */
   readonly label: string;
-  /** What resuming needs; undefined where no resume is possible (streams). */
+  /** Resuming, or undefined where no resume is possible (streams). */
   readonly resumable: ResumableTarget | undefined;
   /**
    * Refuses to overwrite an existing file or a device that is not blank, unless `force`, or unless a usable journal says
@@ -53,7 +53,7 @@ export interface ImageTarget {
   /**
    * Checks each block and puts the good ones in place, in one thread-pool call. Resolves with one outcome per block; the
    * buffers are the caller's again then. A stream resolves when the last block of the batch had its turn (or at once,
-   * keeping copies, when one of its blocks is a `mismatch` and has to come again): all lower blocks must be under way.
+   * keeping copies, when one of its blocks is a `mismatch` and has to come again): all lower blocks must be in flight.
    */
   writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]>;
   /**
@@ -76,7 +76,7 @@ export interface ImageTarget {
   abandon(options: { keepForResume: boolean }): Promise<void>;
 }
 
-/** What a later run needs to resume an interrupted restore. */
+/** What a later run uses to resume an interrupted restore. */
 export interface ResumableTarget {
   /** Where the journal belongs, and the identity that it must name to be trusted. */
   readonly journal: { readonly path: string; readonly identity: string };

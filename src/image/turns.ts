@@ -62,7 +62,7 @@ export class Turns {
     await this.#running;
   }
 
-  /** Rejects all ranges; only the first failure counts. A range that runs now must call `throwFailure()` before it goes on. */
+  /** Rejects all ranges; only the first failure counts. A range that runs now must call `throwFailure()` before it continues. */
   fail(error: unknown): void {
     this.#failure ??= { error };
     for (const turn of this.#waiting.values()) turn.reject(this.#failure.error);

@@ -11,15 +11,14 @@ import {
 } from './validate.ts';
 
 /**
- * What to do with a received block that is all zeros:
- * `skip` leaves the range alone (a hole on a fresh file), `zero` makes the range read as zeros by the zeroing ladder,
- * `write` writes the zeros like any data.
+ * The treatment of a received block that is all zeros: `skip` does not touch the range (a hole on a new file), `zero` makes
+ * the range read as zeros by the best method that works, `write` writes the zeros like any data.
  */
 export type ZeroPolicy = 'skip' | 'zero' | 'write';
 
 /**
- * What became of one received block. `zero`: all zeros, and left alone or zeroed as the policy says (with the policy
- * `write` it is `written`). `mismatch`: the checksum was wrong and nothing was written.
+ * The outcome for one received block. `zero`: all zeros, and skipped or zeroed by policy (with the policy `write` it is
+ * `written`). `mismatch`: the checksum was wrong and nothing was written.
  */
 export type BlockOutcome = 'written' | 'zero' | 'mismatch';
 
@@ -56,13 +55,13 @@ const outcomes: readonly BlockOutcome[] = ['written', 'zero', 'mismatch'];
 const methods: readonly ZeroMethod[] = ['blkzeroout', 'zero-range', 'punch-hole', 'write'];
 
 /**
- * Checks received blocks (up to 1,024) and puts the right ones in place, in one hop off the main thread: zero test, SHA-256 (blocks of
+ * Checks received blocks (up to 1,024) and puts the right ones in place, in one thread-pool call: zero test, SHA-256 (blocks of
  * equal length together), and only if that is right the write, in the order given; zero blocks after them, neighbours
  * together.
  *
  * With `fd` -1 (and policy `skip`) the blocks are only checked: `written` then means "right, and not zeros".
- * `zeroMethod` is where the zeroing ladder starts; the result says which method works, for the next call.
- * A descriptor whose O_DIRECT gets in the way (EINVAL) loses it for good.
+ * `zeroMethod` is the first method to try; the result has the one that worked, for the next call.
+ * Clears O_DIRECT on a descriptor where it makes a call fail (EINVAL).
  *
  * Rejects with a SystemCallError with the failing block's `offset`; blocks before it were written, later ones perhaps not.
  */
@@ -121,11 +120,11 @@ export async function readBlocks(
 }
 
 /**
- * Makes a range read as zeros, from `method` down the ladder as long as the file or device says that it cannot do that;
- * resolves with the method that worked. Never discards (what a discard leaves behind is undefined). Ends that are not
+ * Makes a range read as zeros; starts with `method` and falls back as long as the file or device does not support it.
+ * Resolves with the method that worked. Never discards (the result of a discard is undefined). Ends that are not
  * multiples of 4,096 are written.
  *
- * Rejects with a SystemCallError when it went wrong (`EIO`, `ENOSPC`, …).
+ * Rejects with a SystemCallError when a method failed (`EIO`, `ENOSPC`, …).
  */
 export async function zeroRange(
   fd: number,
@@ -139,7 +138,7 @@ export async function zeroRange(
   return methods[await settled(addon().zeroRange(fd, offset, length, start))]!;
 }
 
-/** More would not be faster, and they become the arguments of one call. */
+/** More would not be faster, and each is an argument of one call. */
 function checkCount(name: string, blocks: readonly unknown[]): void {
   if (blocks.length > 1024) throw new RangeError(`${name} must be at most 1024, not ${blocks.length}`);
 }

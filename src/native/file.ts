@@ -8,7 +8,7 @@ export interface Extent {
 }
 
 /**
- * Zeroed memory that begins on a page (so on 4 KiB), for O_DIRECT; its own mapping, given back when it is collected. It
+ * Zeroed memory that begins on a page (so on 4 KiB), for O_DIRECT; its own mapping, freed when it is collected. It
  * cannot be transferred to another thread. `bytes` is 1 … 2^53-1.
  * @throws SystemCallError `ENOMEM`
  */
@@ -16,8 +16,8 @@ export function allocateSlab(bytes: number): ArrayBuffer {
   checkBytes('bytes', bytes, 1);
   const slab = addon().allocateSlab(bytes);
   if (slab instanceof Error) throw toSystemCallError(slab);
-  // Node keeps external memory from being transferred by itself. Saying so again (markAsUntransferable) makes Node 24 abort
-  // at exit: it then cannot detach the buffer.
+  // Node already refuses to transfer external memory. markAsUntransferable would make Node 24 abort at exit, because it then
+  // cannot detach the buffer.
   return slab;
 }
 
@@ -35,7 +35,7 @@ export async function syncAll(fd: number): Promise<void> {
 
 /**
  * Takes an exclusive flock without waiting. False when another open file description holds one. Closing the descriptor,
- * or the end of the process, gives it back.
+ * or the end of the process, releases it.
  * @throws SystemCallError
  */
 export function tryLock(fd: number): boolean {
@@ -47,7 +47,7 @@ export function tryLock(fd: number): boolean {
 
 /**
  * The next run of data at or after `offset` (SEEK_DATA, SEEK_HOLE), or null when only a hole follows, or nothing. A file
- * system or device that does not know its holes reports everything as data. Moves the descriptor's file position.
+ * system or device without hole detection reports everything as data. Moves the descriptor's file position.
  * Call syncAll first: some file systems see unwritten pages as holes.
  */
 export async function nextExtent(fd: number, offset: number): Promise<Extent | null> {
@@ -57,8 +57,8 @@ export async function nextExtent(fd: number, offset: number): Promise<Extent | n
 }
 
 /**
- * Lets go of the clean cached pages of a range, so that the next read comes from the medium (POSIX_FADV_DONTNEED). Sync
- * first: pages not yet written stay. Length 0 means to the end.
+ * Drops the clean cached pages of a range, so that the next read comes from the medium (POSIX_FADV_DONTNEED). Sync
+ * first: dirty pages stay. Length 0 means to the end.
  */
 export async function dropCache(fd: number, offset: number, length: number): Promise<void> {
   checkFd(fd);

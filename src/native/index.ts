@@ -1,6 +1,6 @@
 /**
  * The boundary to the C++ addon: validates every argument, so that C++ receives only good values, and gives each
- * function its types. Promises settle off the main thread's work; a failed system call rejects with an Error that
+ * function its types. Work runs on the thread pool; a failed system call rejects with an Error that
  * carries `code`, `errno` (negative), `syscall` and, where known, `path`, like the errors of Node's own fs module
  * (SystemCallError). Wrong arguments throw (or reject with) TypeError or RangeError before anything happens.
  */

@@ -13,8 +13,8 @@ export async function sha256(buffers: readonly Uint8Array[]): Promise<Uint8Array
 }
 
 /**
- * The SHA-256 kernel in use (chosen when the addon loads), those that this machine has and that compute right, and how
- * many buffers of equal length the active one likes best in one call.
+ * The SHA-256 kernel in use (chosen when the addon loads), those of this machine that passed the self-test, and how many
+ * buffers of equal length the active one hashes fastest in one call.
  */
 export function sha256Kernels(): { active: string; available: string[]; lanes: number } {
   return addon().sha256Kernels();
@@ -34,7 +34,7 @@ const checkLength = 8;
 const exportLength = magic.length + stateLength + checkLength;
 
 /**
- * A SHA-256 that can be put away and gone on with later, in another process if need be. Works on the calling thread, so
+ * A SHA-256 that can be saved and resumed, also in another process. Works on the calling thread, so
  * give it small data.
  */
 export class Sha256State {
@@ -50,7 +50,7 @@ export class Sha256State {
     return this;
   }
 
-  /** The digest (32 bytes) of what came so far. More may follow. */
+  /** The digest (32 bytes) of the data so far. More may follow. */
   digest(): Uint8Array {
     return addon().sha256Digest(this.#state);
   }

@@ -25,7 +25,7 @@ export function checkRange(offset: unknown, length: unknown): void {
 }
 
 /**
- * Memory that a pool thread may use while JavaScript goes on: it must stay where it is. (A shared or resizable buffer may
+ * Memory that a pool thread may use while JavaScript runs: it must not move. (A shared or resizable buffer may
  * change under the reader, a detached one is gone.)
  */
 export function checkData(name: string, data: unknown): asserts data is Uint8Array<ArrayBuffer> {

@@ -33,7 +33,7 @@ test('a device that is too small is refused with both sizes, unharmed', needsLoo
   assertSameBytes(await readFile(backing), Buffer.alloc(2 * MiB, used));
 });
 
-test('a mounted device is refused by its mount point, and stays what it was', needsLoop, async (t) => {
+test('a mounted device is refused, naming its mount point, and unchanged', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const { device, backing } = await scratch.loop({ bytes: 8 * MiB });
   await run('mkfs.ext4', '-q', device);
@@ -48,7 +48,7 @@ test('a mounted device is refused by its mount point, and stays what it was', ne
   assert.deepEqual(sha256Of(await readFile(backing)), before);
 });
 
-test('a device with a mounted partition is refused by the name of the partition', needsLoop, async (t) => {
+test('a device with a mounted partition is refused, naming the partition', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const { device } = await scratch.loop({ bytes: 16 * MiB });
   // Tells the kernel of a partition without a partition table, which this kernel may not be able to read.
@@ -117,7 +117,7 @@ test('a device without a medium is refused', needsLoop, async (t) => {
 });
 
 test(
-  'a device that is not blank is refused by what is on it, and --force overwrites it',
+  'a device that is not blank is refused, naming what is on it, and force overwrites it',
   needsLoop,
   async (t) => {
     const scratch = await Scratch.for(t);

@@ -53,7 +53,7 @@ test(
   },
 );
 
-test('block 0 reads as zeros from the beginning and gets its data only at commit', needsLoop, async (t) => {
+test('block 0 reads as zeros until commit writes its data', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const { device, backing } = await scratch.loop({ bytes: 4 * MiB, fill: used });
   const target = await openTarget(device);
@@ -85,7 +85,7 @@ test('a device whose snapshot has no block 0, or a zero one, starts with zeros',
   }
 });
 
-test('an abandoned restore leaves a device without a first block', needsLoop, async (t) => {
+test('an abandoned restore keeps the first block of a device zero', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used });
   const target = await openTarget(device);
@@ -98,7 +98,7 @@ test('an abandoned restore leaves a device without a first block', needsLoop, as
   assertSameBytes(await bytesAt(backing, 2 * blockSize, blockSize), Buffer.alloc(blockSize, used));
 });
 
-test('blocks of 512 bytes work, and the first 512 KiB are kept back together', needsLoop, async (t) => {
+test('blocks of 512 bytes work, and the first 512 KiB are staged together', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   for (const sectorSize of [512, 4096]) {
     const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used, sectorSize });
@@ -132,7 +132,7 @@ test('a device with sectors of 4 KiB is restored exactly', needsLoop, async (t) 
   }
 });
 
-test('a block with a wrong checksum is not written, nor kept as block 0', needsLoop, async (t) => {
+test('a block with a wrong checksum is neither written nor staged', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used });
   const target = await openTarget(device);
@@ -150,7 +150,7 @@ test('a block with a wrong checksum is not written, nor kept as block 0', needsL
   assertSameBytes(await bytesAt(backing, 0, blockSize), Buffer.alloc(blockSize));
 });
 
-test('buffers that direct I/O does not take are written all the same', needsLoop, async (t) => {
+test('buffers that direct I/O refuses are written through the cache', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const { device, backing } = await scratch.loop({ bytes: 2 * MiB });
   const odd = arrived(1, blockSize);
@@ -189,38 +189,34 @@ test('a symbolic link to a device leads to the device', needsLoop, async (t) => 
   assertSameBytes(await readFile(backing), volumeOf([arrived(3, blockSize)], 2 * MiB));
 });
 
-test(
-  'a restore goes on where it was, without asking for --force and without touching what is done',
-  needsLoop,
-  async (t) => {
-    const scratch = await Scratch.for(t);
-    const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used });
-    const geometry = { volumeSize: 2 * MiB, blockSize };
-    const first = await openTarget(device);
-    await first.checkOverwrite({ force: true, resuming: false });
-    await first.prepare(geometry, { resume: false });
-    await first.writeBlocks([arrived(0, blockSize), arrived(1, blockSize)]);
-    await first.sync();
-    await first.abandon({ keepForResume: true });
+test('a restore resumes without force and without rewriting what is done', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: used });
+  const geometry = { volumeSize: 2 * MiB, blockSize };
+  const first = await openTarget(device);
+  await first.checkOverwrite({ force: true, resuming: false });
+  await first.prepare(geometry, { resume: false });
+  await first.writeBlocks([arrived(0, blockSize), arrived(1, blockSize)]);
+  await first.sync();
+  await first.abandon({ keepForResume: true });
 
-    const second = await openTarget(device);
-    assert.deepEqual(second.resumable?.journal, first.resumable?.journal);
-    await second.checkOverwrite({ force: false, resuming: true });
-    await second.prepare(geometry, { resume: true });
-    const [proof] = await second.resumable!.readBlocks([{ data: aligned(blockSize), offset: blockSize }], {
-      pastCache: true,
-    });
-    assert.deepEqual(Buffer.from(proof!.digest), arrived(1, blockSize).digest);
-    await second.writeBlocks([arrived(0, blockSize), arrived(2, blockSize)]);
-    await second.zero(3 * blockSize, blockSize);
-    await second.commit();
-    await second.close();
-    const blocks = [0, 1, 2].map((index) => arrived(index, blockSize));
-    assertSameBytes(await readFile(backing), volumeOf(blocks, 2 * MiB));
-  },
-);
+  const second = await openTarget(device);
+  assert.deepEqual(second.resumable?.journal, first.resumable?.journal);
+  await second.checkOverwrite({ force: false, resuming: true });
+  await second.prepare(geometry, { resume: true });
+  const [proof] = await second.resumable!.readBlocks([{ data: aligned(blockSize), offset: blockSize }], {
+    pastCache: true,
+  });
+  assert.deepEqual(Buffer.from(proof!.digest), arrived(1, blockSize).digest);
+  await second.writeBlocks([arrived(0, blockSize), arrived(2, blockSize)]);
+  await second.zero(3 * blockSize, blockSize);
+  await second.commit();
+  await second.close();
+  const blocks = [0, 1, 2].map((index) => arrived(index, blockSize));
+  assertSameBytes(await readFile(backing), volumeOf(blocks, 2 * MiB));
+});
 
-test('a commit that was cut off is gone on with, unless anybody has written since', needsLoop, async (t) => {
+test('an interrupted commit is resumed, unless another program has written since', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const { device } = await scratch.loop({ bytes: 2 * MiB });
   const geometry = { volumeSize: 2 * MiB, blockSize };
@@ -240,7 +236,7 @@ test('a commit that was cut off is gone on with, unless anybody has written sinc
       'count=1',
       'oflag=direct',
     );
-  await write(0, blockSize / 2); // as if the first write of the commit had been torn
+  await write(0, blockSize / 2); // as a torn first write of the commit would
 
   const second = await openTarget(device);
   await second.prepare(geometry, { resume: true, committing: mark });
@@ -253,7 +249,7 @@ test('a commit that was cut off is gone on with, unless anybody has written sinc
   await third.abandon({ keepForResume: true });
 });
 
-test('a device that somebody else has begun to use since is not gone on with', needsLoop, async (t) => {
+test('does not resume on a device that is in other use since', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const { device, backing } = await scratch.loop({ bytes: 2 * MiB });
   await run('mkfs.ext4', '-q', device);
@@ -267,7 +263,7 @@ test('a device that somebody else has begun to use since is not gone on with', n
 });
 
 test(
-  'the journal of a device lies in the state directory, under what tells it from other devices',
+  'the journal of a device is in the state directory, named by the identity of the device',
   needsLoop,
   async (t) => {
     const scratch = await Scratch.for(t);

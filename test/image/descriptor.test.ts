@@ -6,7 +6,7 @@ import { Descriptor } from '../../src/image/descriptor.ts';
 import { Scratch } from '../support/loop.ts';
 import { assertFails } from './blocks.ts';
 
-test('a descriptor is closed only when nothing is under way with it', async (t) => {
+test('a descriptor is closed only when no call on it is in flight', async (t) => {
   const scratch = await Scratch.for(t);
   await writeFile(scratch.path('file'), 'x');
   const descriptor = await Descriptor.open(scratch.path('file'), constants.O_RDONLY);
@@ -28,7 +28,7 @@ test('a descriptor is closed only when nothing is under way with it', async (t) 
   assert.deepEqual(order, ['used', 'closed']);
 });
 
-test('a failed system call says what could not be done, with the name of its errno', async (t) => {
+test('a failed system call names what failed and its errno', async (t) => {
   const scratch = await Scratch.for(t);
   await writeFile(scratch.path('file'), 'x');
   const descriptor = await Descriptor.open(scratch.path('file'), constants.O_RDONLY);

@@ -38,7 +38,7 @@ test('a device number is written as the kernel does', () => {
   assert.equal(deviceNumber((1n << 20n) | 0x0fd05n), '253:261');
 });
 
-test('mounts are found by number, with spaces in their names, and of partitions too', async (t) => {
+test('finds mounts by device number, with spaces in their names, and those of partitions', async (t) => {
   const files = await tree(await Scratch.for(t), {
     ...disk,
     'proc/self/mountinfo': [
@@ -69,7 +69,7 @@ test('holders are named, with the name of a logical volume', async (t) => {
   ]);
 });
 
-test('many uses are summed up', async (t) => {
+test('counts users beyond the fifth', async (t) => {
   const lines = Array.from({ length: 9 }, (_, i) => `4${i} 27 8:16 / /mnt/${i} rw - ext4 /dev/sdb rw`);
   const files = await tree(await Scratch.for(t), { ...disk, 'proc/self/mountinfo': lines.join('\n') });
   const uses = await describeUsers(sdb, files);
@@ -77,12 +77,12 @@ test('many uses are summed up', async (t) => {
   assert.equal(uses.at(-1), '4 more');
 });
 
-test('where nothing can be read nothing is said', async (t) => {
+test('names no users where nothing can be read', async (t) => {
   const scratch = await Scratch.for(t);
   assert.deepEqual(await describeUsers(sdb, { proc: scratch.path('proc'), sys: scratch.path('sys') }), []);
 });
 
-test('a device is told apart by WWID, serial or UUID before number and size', async (t) => {
+test('identifies a device by WWID, serial or UUID before number and size', async (t) => {
   const cases = [
     [{ 'sys/devices/sdb/wwid': 'nvme.1d0f-766f6c\n' }, 'wwid:nvme.1d0f-766f6c'],
     [{ 'sys/devices/sdb/device/wwid': 'naa.5000\n', 'sys/devices/sdb/device/serial': 'S1' }, 'wwid:naa.5000'],
@@ -101,7 +101,7 @@ test('a device is told apart by WWID, serial or UUID before number and size', as
   assert.equal(await deviceIdentity(0x900n, 2048, sys), 'device:9:0:2048');
 });
 
-test('the state directory is what systemd says, /var/lib for root, else in the home', () => {
+test('the state directory is the one of systemd, /var/lib for root, else in the home directory', () => {
   assert.equal(stateDirectory({ STATE_DIRECTORY: '/run/a:/run/b' }, 0), '/run/a');
   assert.equal(stateDirectory({}, 0), '/var/lib/coldsnap');
   assert.equal(stateDirectory({ XDG_STATE_HOME: '/state' }, 1000), '/state/coldsnap');
@@ -119,7 +119,7 @@ test('state files of different things have different names, whatever is in their
   for (const name of names) assert.match(name.slice(name.lastIndexOf('/') + 1), /^[\w.-]{1,120}\.json$/);
 });
 
-test('sizes are said exactly, and for people', () => {
+test('prints sizes exactly and in units', () => {
   assert.equal(formatSize(512), '512 bytes');
   assert.equal(formatSize(1024), '1024 bytes (1 KiB)');
   assert.equal(formatSize(10 * 1024 ** 3), '10737418240 bytes (10 GiB)');

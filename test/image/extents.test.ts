@@ -49,7 +49,7 @@ test('runs alternate, cover the source in whole blocks, and call a block a hole 
   );
 });
 
-test('without being asked to look for holes, a source is all data', async (t) => {
+test('a source is all data unless holes are requested', async (t) => {
   const scratch = await Scratch.for(t);
   const file = await open(scratch.path('sparse'), 'w');
   await file.truncate(3 * MiB + 1);
@@ -107,7 +107,7 @@ async function mapped(scratch: Scratch, map: unknown, size = MiB): Promise<Param
   return [scratch.path('image'), { holesFromSidecar: scratch.path('map.json') }];
 }
 
-test('of a map only what has no data and reads as zeros is a hole', async (t) => {
+test('only ranges of a map without data that read as zeros are holes', async (t) => {
   const scratch = await Scratch.for(t);
   const quarter = MiB / 4;
   const map = [
@@ -132,7 +132,7 @@ test('a map of an image that does not end on a sector may end on the next one', 
   await source.close();
 });
 
-test('a map that does not cover the image exactly, or is none, is refused', async (t) => {
+test('refuses a map that does not cover the image exactly, or is malformed', async (t) => {
   const scratch = await Scratch.for(t);
   const half = MiB / 2;
   const cases = [

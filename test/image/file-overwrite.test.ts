@@ -28,7 +28,7 @@ async function restore(path: string, options: { force?: boolean } = {}): Promise
 
 const restored = volumeOf([arrived(3, blockSize), arrived(0, blockSize)], MiB);
 
-test('an existing file is refused and left alone', async (t) => {
+test('an existing file is refused and unchanged', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
   await writeFile(path, 'mine');
@@ -82,7 +82,7 @@ test('a second run into the same target is refused, and does not disturb the fir
   assertSameBytes(await readFile(path), restored);
 });
 
-test('of two runs that begin at the same moment one is refused', async (t) => {
+test('one of two runs that start at the same moment is refused', async (t) => {
   const scratch = await Scratch.for(t);
   for (let round = 0; round < 20; round++) {
     const path = scratch.path(`disk-${round}.img`);
@@ -98,7 +98,7 @@ test('of two runs that begin at the same moment one is refused', async (t) => {
   }
 });
 
-test('what an earlier run has left is started anew, whatever is in it', async (t) => {
+test('a stale partial file is replaced, whatever is in it', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
   await writeFile(`${path}.partial`, Buffer.alloc(2 * MiB, 0xff));
@@ -121,7 +121,7 @@ test('a partial file that is a symbolic link, a directory or a FIFO is refused a
   assert.equal(await readFile(scratch.path('victim'), 'utf8'), 'precious');
 });
 
-test('a run that is refused before it began leaves the partial file of another', async (t) => {
+test('a run that is refused before it starts keeps the partial file of another', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
   await (await begin(path)).abandon({ keepForResume: true });
@@ -131,7 +131,7 @@ test('a run that is refused before it began leaves the partial file of another',
   assert.ok(existsSync(`${path}.partial`));
 });
 
-test('what cannot hold an image is refused in a sentence, and nothing is made', async (t) => {
+test('a target that cannot hold an image is refused with a reason, and nothing is created', async (t) => {
   const scratch = await Scratch.for(t);
   await writeFile(scratch.path('file'), '');
   await symlink(scratch.path('nowhere'), scratch.path('dangling'));

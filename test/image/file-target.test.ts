@@ -74,7 +74,7 @@ test('zero blocks and gaps stay holes', async (t) => {
   assertSameBytes(await readFile(path), volumeOf([arrived(1, blockSize)], MiB));
 });
 
-test('until it is whole, the image has another name and nobody else may read it', async (t) => {
+test('an incomplete image has another name and only its owner may read it', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
   const target = await begin(path);
@@ -122,7 +122,7 @@ test(
   },
 );
 
-test('a restore goes on with what is there, and makes what it did not write read as zeros', async (t) => {
+test('a restore resumes, and makes ranges that it did not write read as zeros', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
   const first = await begin(path);
@@ -173,7 +173,7 @@ test('a restore that proves to be of something else is started over', async (t) 
   assertSameBytes(await readFile(path), restored);
 });
 
-test('a partial file that is missing, of another size, or that has a second name is not gone on with', async (t) => {
+test('does not resume a partial file that is missing, of another size, or has a second name', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
   const resume = async (why: RegExp) => {
@@ -191,7 +191,7 @@ test('a partial file that is missing, of another size, or that has a second name
   await resume(/has a second name/);
 });
 
-test('an abandoned restore leaves nothing behind, unless it is to be gone on with', async (t) => {
+test('an abandoned restore removes its partial file, unless it may be resumed', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
   const first = await begin(path);
@@ -250,26 +250,30 @@ test(
   },
 );
 
-test('a full disk is said as such, with how far it went, and can be gone on with', needsLoop, async (t) => {
-  const scratch = await Scratch.for(t);
-  const point = await scratch.tmpfs(MiB / 2);
-  const path = `${point}/disk.img`;
-  const target = await begin(path);
-  const writing = async () => {
-    for (let index = 0; index < 16; index++) await target.writeBlocks([arrived(index, blockSize)]);
-  };
-  const error = await assertFails(
-    writing(),
-    'ENOSPC',
-    /no space left on the file system of .*disk\.img after writing \d+ bytes \(\d+ KiB\)/,
-  );
-  assert.equal(error.class, 'local');
-  assert.ok(error.hint);
-  await target.abandon({ keepForResume: true });
-  assert.ok(existsSync(`${path}.partial`));
-});
+test(
+  'a full disk is reported with the bytes written, and the restore can be resumed',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const point = await scratch.tmpfs(MiB / 2);
+    const path = `${point}/disk.img`;
+    const target = await begin(path);
+    const writing = async () => {
+      for (let index = 0; index < 16; index++) await target.writeBlocks([arrived(index, blockSize)]);
+    };
+    const error = await assertFails(
+      writing(),
+      'ENOSPC',
+      /no space left on the file system of .*disk\.img after writing \d+ bytes \(\d+ KiB\)/,
+    );
+    assert.equal(error.class, 'local');
+    assert.ok(error.hint);
+    await target.abandon({ keepForResume: true });
+    assert.ok(existsSync(`${path}.partial`));
+  },
+);
 
-test('a file system without direct I/O or hard links will do', needsLoop, async (t) => {
+test('works on a file system without direct I/O or hard links', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   await restore(`${await scratch.tmpfs(4 * MiB)}/disk.img`);
 });

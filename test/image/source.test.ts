@@ -70,7 +70,7 @@ test('a source that is written to, cut, replaced or removed while it is read is 
   }
 });
 
-test('a block that is not all there any more, or has more than before, is an error at once', async (t) => {
+test('a block that became shorter or longer is an error at once', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
   await writeFile(path, Buffer.alloc(2 * blockSize - 100, 1));
@@ -83,7 +83,7 @@ test('a block that is not all there any more, or has more than before, is an err
   await source.close();
 });
 
-test('a journal lies beside the source, and its identity changes with the source', async (t) => {
+test('a journal is beside the source, and its identity changes with the source', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
   await writeFile(path, 'one');
@@ -99,25 +99,21 @@ test('a journal lies beside the source, and its identity changes with the source
   for (const source of [first, again, touched]) await source.close();
 });
 
-test(
-  'where the source lies on a read-only file system, its journal goes to the state directory',
-  needsLoop,
-  async (t) => {
-    const scratch = await Scratch.for(t);
-    const point = await scratch.tmpfs(MiB);
-    await writeFile(`${point}/disk.img`, 'image');
-    await run('mount', '-o', 'remount,ro', point);
-    const source = await openSource(`${point}/disk.img`, { detectHoles: true });
-    assert.ok(source.journal?.path.startsWith(`${stateDirectory()}/`), source.journal?.path);
-    assert.match(source.journal?.path ?? '', /disk\.img-[0-9a-f]{16}\.coldsnap-upload$/);
-    const runs = [];
-    for await (const extent of source.extents(blockSize)) runs.push(extent);
-    assert.deepEqual(runs, [{ offset: 0, length: blockSize, kind: 'data' }]);
-    await source.close();
-  },
-);
+test('the journal of a source on a read-only file system is in the state directory', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const point = await scratch.tmpfs(MiB);
+  await writeFile(`${point}/disk.img`, 'image');
+  await run('mount', '-o', 'remount,ro', point);
+  const source = await openSource(`${point}/disk.img`, { detectHoles: true });
+  assert.ok(source.journal?.path.startsWith(`${stateDirectory()}/`), source.journal?.path);
+  assert.match(source.journal?.path ?? '', /disk\.img-[0-9a-f]{16}\.coldsnap-upload$/);
+  const runs = [];
+  for await (const extent of source.extents(blockSize)) runs.push(extent);
+  assert.deepEqual(runs, [{ offset: 0, length: blockSize, kind: 'data' }]);
+  await source.close();
+});
 
-test('what cannot be a source is refused in a sentence', async (t) => {
+test('a path that cannot be a source is refused with a reason', async (t) => {
   const scratch = await Scratch.for(t);
   await writeFile(scratch.path('empty'), '');
   await mkdir(scratch.path('directory'));

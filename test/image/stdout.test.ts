@@ -35,7 +35,7 @@ test('a FIFO waits for its reader and gets the image', async (t) => {
   );
 });
 
-test('the wait for the reader of a FIFO can be ended', async (t) => {
+test('the wait for the reader of a FIFO can be aborted', async (t) => {
   const scratch = await Scratch.for(t);
   await run('mkfifo', scratch.path('fifo'));
   const controller = new AbortController();
@@ -121,7 +121,7 @@ test('stdout gets the image: through a pipe, a socket, and into a file, where it
   assert.match(await readFile(`${file}.trace`, 'utf8'), /fsync\(1\)\s+= 0/);
 });
 
-test('a program whose reader ends early is told so', async () => {
+test('a reader that exits early is reported as a closed pipe', async () => {
   const { stdout, stderr } = await shell('"$@" | head -c 100000');
   assert.equal(stdout.length, 100_000);
   assert.equal(stderr, 'aborted EPIPE');

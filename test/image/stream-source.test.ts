@@ -13,7 +13,7 @@ import { aligned, assertFails, assertSameBytes, KiB, readAll } from './blocks.ts
 
 const blockSize = 64 * KiB;
 
-test('a stream is read in order whatever its chunks are, and filled with zeros to the end of the volume', async () => {
+test('reads a stream in order whatever its chunks are, and fills the volume with zeros', async () => {
   const cases = fc.record({
     chunks: fc.array(fc.integer({ min: 0, max: 5000 }), { maxLength: 20 }),
     size: fc.constantFrom(512, 1000, 4096),
@@ -76,7 +76,7 @@ test('a stream needs a size, and has no holes', async () => {
   await assertFails(openSource('-', { streamSize: 1024, holesFromSidecar: 'map' }), 'HOLES_NEED_FILE');
 });
 
-test('a stream that fails, or gives text, fails the reading', async () => {
+test('a stream that fails or gives text makes reads fail', async () => {
   const broken = new Readable({
     read() {
       this.destroy(new Error('the tape is torn'));
@@ -103,7 +103,7 @@ test('a stream that fails, or gives text, fails the reading', async () => {
   await reading;
 });
 
-test('closing a stream source ends what waits for it', async () => {
+test('closing a stream source rejects pending reads', async () => {
   const stream = new Readable({ read() {} });
   const source = await openSource(stream, { streamSize: 1024 });
   const waiting = assertFails(source.readBlocks([{ data: aligned(512), offset: 0 }]), 'CLOSED');
@@ -125,7 +125,7 @@ test('a stream is ready when its first bytes have come, and they are read after 
   await source.close();
 });
 
-test('an empty stream is an error, for it is no empty disk', async () => {
+test('an empty stream is an error', async () => {
   const source = await openSource(Readable.from([], { objectMode: false }), { streamSize: 1024 });
   await assertFails(source.ready(), 'SOURCE_EMPTY');
   await source.close();

@@ -44,7 +44,7 @@ async function settledNow(promise: Promise<unknown>): Promise<boolean> {
   return (await Promise.race([promise, Promise.resolve(pending)])) !== pending;
 }
 
-test('blocks and zeros that come in any order leave in order', async () => {
+test('writes blocks and zeros in order, whatever order they come in', async () => {
   const stream = new PassThrough();
   const image = buffer(stream);
   const target = await begin(stream);
@@ -67,7 +67,7 @@ test('blocks and zeros that come in any order leave in order', async () => {
   );
 });
 
-test('a block is settled when the stream has taken it, and not before', async () => {
+test('a block settles when the stream has taken it, not before', async () => {
   const stream = new Gate();
   const target = await begin(stream);
   const taken = once(stream, 'taken');
@@ -118,7 +118,7 @@ test('a commit waits for blocks that settled early, beside one with a wrong chec
   assertSameBytes(await image, expected);
 });
 
-test('workers with one buffer each, whose blocks come late, twice or damaged, never wait for one another for ever', async () => {
+test('workers with one buffer each never deadlock when blocks come late, twice or damaged', async () => {
   const size = 4 * KiB;
   await fc.assert(
     fc.asyncProperty(fc.infiniteStream(fc.nat(99)), async (random) => {
@@ -163,7 +163,7 @@ test('workers with one buffer each, whose blocks come late, twice or damaged, ne
   );
 });
 
-test('a stream that keeps or changes its chunks harms neither the image nor the zeros', async () => {
+test('a stream that keeps or changes its chunks does not damage the image', async () => {
   const invert = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       for (let i = 0; i < chunk.length; i++) chunk[i]! ^= 0xff;
@@ -189,7 +189,7 @@ test('a volume that was not written to its end is not committed', async () => {
   await target.abandon({ keepForResume: false });
 });
 
-test('a range that was given already is refused', async () => {
+test('refuses a range that was written before', async () => {
   const stream = new PassThrough().resume();
   const target = await begin(stream);
   await target.writeBlocks([arrived(0, blockSize)]);
@@ -201,7 +201,7 @@ test('a range that was given already is refused', async () => {
   await assertFails(waiting, 'CLOSED');
 });
 
-test('a stream that fails fails what waits for it and all that follows', async () => {
+test('a stream that fails rejects pending and later writes', async () => {
   const stream = new Writable({ write: (_chunk, _encoding, done) => done(new Error('the tape is full')) });
   const target = await begin(stream);
   const waiting = target.zero(blockSize, blockSize);
@@ -229,7 +229,7 @@ test('a stream that fails only at its end fails the commit', async () => {
   await assertFails(target.commit(), 'STREAM_FAILED', /could not be closed/);
 });
 
-test('abandoning destroys the stream and leaves nothing waiting', async () => {
+test('abandoning destroys the stream and rejects pending writes', async () => {
   const stream = new Gate();
   const target = await begin(stream);
   const taken = once(stream, 'taken');
@@ -242,7 +242,7 @@ test('abandoning destroys the stream and leaves nothing waiting', async () => {
   assert.ok(!stream.writableFinished);
 });
 
-test('a stream that is over already is refused', async () => {
+test('a stream that has ended is refused', async () => {
   const stream = new PassThrough();
   stream.destroy();
   const target = await openTarget(stream);

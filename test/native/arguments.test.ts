@@ -122,7 +122,7 @@ test('a digest has 32 bytes, and the message says which block', async () => {
   ]);
 });
 
-test('choices, flags and lists must be what they are said to be', async () => {
+test('choices, flags and lists must have the documented types', async () => {
   const policy = (zero: string, zeroMethod = 'write') => as<typeof skipZeros>({ zero, zeroMethod });
   await refused([
     [

@@ -37,7 +37,7 @@ test('blocks with the right digest are written where they belong, others are not
   });
 });
 
-test('a block of zeros is left alone, zeroed or written, as the policy says', async () => {
+test('a block of zeros is skipped, zeroed or written, by policy', async () => {
   for (const [zero, outcome, zeroed] of [
     ['skip', 'zero', false],
     ['zero', 'zero', true],
@@ -98,7 +98,7 @@ test('without a descriptor blocks are only checked', async () => {
   });
 });
 
-test('whatever is written in any batches is what is read back, with its digests and zero marks', async () => {
+test('blocks written in any batches are read back with their digests and zero flags', async () => {
   const size = 512;
   await fc.assert(
     fc.asyncProperty(
@@ -134,7 +134,7 @@ test('whatever is written in any batches is what is read back, with its digests 
   );
 });
 
-test('past the end of the file a block reads as zeros, and it says how many bytes there were', async () => {
+test('a block past the end of the file reads as zeros, with the count of bytes read', async () => {
   await withFile(noise(5000), async (fd) => {
     const reads = [0, 4096, 8192].map((offset) => ({ data: noise(4096, 4), offset }));
     const results = await readBlocks(fd, reads, { hash: true });
@@ -207,7 +207,7 @@ test('reading the odd end of a file does not cost the descriptor its O_DIRECT', 
   );
 });
 
-test('an unaligned tail or buffer takes O_DIRECT off the descriptor and is written and read all the same', async () => {
+test('an unaligned tail or buffer clears O_DIRECT and is written and read', async () => {
   for (const [offset, length, shift] of [
     [4096, 1000, 0],
     [100, 4096, 0],
@@ -287,7 +287,7 @@ test('a full disk rejects with ENOSPC, the call and the offset of the block', as
   }
 });
 
-test('a descriptor that cannot be written or read rejects and says why', async () => {
+test('a descriptor that cannot be written or read rejects with the reason', async () => {
   await withFile(noise(512), async (_, path) => {
     const fd = openSync(path, 'r');
     try {

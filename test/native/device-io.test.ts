@@ -70,7 +70,7 @@ test('data still dirty in the page cache do not come back over the zeros', { ski
   });
 });
 
-test('neither data nor zeros are claimed to be past the end of a device', { skip }, async () => {
+test('neither data nor zeros are reported written past the end of a device', { skip }, async () => {
   await withLoop(M, async (device) => {
     await withDevice(device, async (fd) => {
       for (const method of ['blkzeroout', 'zero-range', 'punch-hole', 'write'] satisfies ZeroMethod[]) {

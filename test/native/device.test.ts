@@ -131,7 +131,7 @@ test('an unexpected inode is refused, and nothing stays open', { skip }, async (
   });
 });
 
-test('a file in the place of a device is refused though its inode is the expected one, and stays unharmed', async () => {
+test('a file instead of a device is refused even if its inode is the expected one, and unchanged', async () => {
   await withFile(noise(4096), async (_, path) => {
     const open = openExclusive(path, inodeOf(path));
     await assert.rejects(open, { code: 'EINODECHANGED' });
@@ -189,7 +189,7 @@ test('the info of a read-only device says so, and it cannot be opened for writin
   );
 });
 
-test('reading the partition table again forgets a partition that is in none, unless it is in use', {
+test('rereading the partition table drops a partition that is not in it, unless it is in use', {
   skip,
 }, async () => {
   await withLoop(

@@ -12,7 +12,7 @@ beforeEach(() => {
   file = place.file;
 });
 
-test('on a file the zeroing ladder goes down as far as it must', { skip }, () => {
+test('on a file zeroing falls back as far as necessary', { skip }, () => {
   for (const [injections, method] of [
     [['fallocate:error=EOPNOTSUPP:when=1'], 'punch-hole'],
     [['fallocate:error=EINVAL:when=1'], 'punch-hole'],
@@ -32,7 +32,7 @@ test('on a file the zeroing ladder goes down as far as it must', { skip }, () =>
   }
 });
 
-test('zeroing that goes wrong rejects and does not go down the ladder', { skip }, () => {
+test('zeroing that fails rejects and tries no other method', { skip }, () => {
   for (const code of ['EIO', 'ENOSPC', 'EFBIG']) {
     writeFileSync(file, noise(64 * K));
     const { error, trace } = traced(
@@ -46,7 +46,7 @@ test('zeroing that goes wrong rejects and does not go down the ladder', { skip }
   }
 });
 
-test('interrupted zeroing is made again', { skip }, () => {
+test('interrupted zeroing is repeated', { skip }, () => {
   writeFileSync(file, noise(64 * K));
   const { result, trace } = traced(
     file,
@@ -57,7 +57,7 @@ test('interrupted zeroing is made again', { skip }, () => {
   assert.deepEqual([result, trace.length], ['zero-range', 4]);
 });
 
-test('a zero block in a batch remembers how low on the ladder it had to go', { skip }, () => {
+test('a batch returns the zero method that worked for its zero blocks', { skip }, () => {
   writeFileSync(file, noise(64 * K));
   const body = `
     data.fill(0);
@@ -187,7 +187,7 @@ test('extents: a file system that does not know holes reports one extent; other 
   }
 });
 
-test('an interrupted lock is tried again; one that cannot be had for lack of memory throws', { skip }, () => {
+test('an interrupted lock is retried; one that fails for lack of memory throws', { skip }, () => {
   writeFileSync(file, '');
   const interrupted = traced(file, 'flock', ['flock:error=EINTR:when=1'], 'return native.tryLock(fd)');
   assert.deepEqual([interrupted.result, interrupted.trace.length], [true, 2]);

@@ -14,7 +14,7 @@ beforeEach(() => {
   file = place.file;
 });
 
-test('an interrupted write or read is made again', { skip }, () => {
+test('an interrupted write or read is repeated', { skip }, () => {
   writeFileSync(file, noise(64 * K));
   const written = traced(file, 'pwrite64', ['pwrite64:error=EINTR:when=1..2'], 'return write(4096)');
   assert.deepEqual(written.result, { outcomes: ['written'], zeroMethod: 'blkzeroout' });
@@ -34,7 +34,7 @@ test('an interrupted write or read is made again', { skip }, () => {
   assert.equal(transfers(back.trace).length, 2);
 });
 
-test('a short write or read goes on where it ended', { skip }, () => {
+test('a short write or read continues where it ended', { skip }, () => {
   writeFileSync(file, noise(64 * K));
   const written = traced(file, 'pwrite64', ['pwrite64:retval=1000:when=1'], 'return write(4096)');
   assert.deepEqual(written.result, { outcomes: ['written'], zeroMethod: 'blkzeroout' });
@@ -53,7 +53,7 @@ test('a short write or read goes on where it ended', { skip }, () => {
   assert.deepEqual(back.result, [{ digest: {}, zero: false, bytesRead: 16384 }]);
 });
 
-test('a write that does nothing and gives no reason is EIO, not an endless loop', { skip }, () => {
+test('a write that makes no progress and gives no error is EIO, not an endless loop', { skip }, () => {
   writeFileSync(file, noise(64 * K));
   const { error } = traced(file, 'pwrite64', ['pwrite64:retval=0'], 'return write(4096)');
   assert.deepEqual([error?.code, error?.syscall, error?.offset], ['EIO', 'pwrite', 4096]);
@@ -92,7 +92,7 @@ test('a failed sync rejects and is never tried a second time; an interrupted one
   }
 });
 
-test('when direct I/O is refused the call is made once more without it, and only once', { skip }, () => {
+test('a call that direct I/O refuses is repeated once without it', { skip }, () => {
   writeFileSync(file, noise(64 * K));
   const flags = 'fs.constants.O_RDWR | fs.constants.O_DIRECT';
   for (const [call, body] of [
@@ -109,7 +109,7 @@ test('when direct I/O is refused the call is made once more without it, and only
   }
 });
 
-test('a file size limit: what fits is written, then EFBIG with the offset of the block', () => {
+test('a file size limit: blocks below it are written, then EFBIG with the offset of the block', () => {
   writeFileSync(file, '');
   const body = 'return write(0, 16384, 32768)';
   // In units of 1,024 bytes: the second block fits by half. Node ignores SIGXFSZ.

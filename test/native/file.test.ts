@@ -58,7 +58,7 @@ test('a pipe has no extents and no positions: ESPIPE', async () => {
   });
 });
 
-test('files and directories can be synced; what is not open is EBADF', async () => {
+test('files and directories can be synced; a closed descriptor is EBADF', async () => {
   await withFile(noise(100), async (fd) => {
     assert.equal(await syncData(fd), undefined);
     assert.equal(await syncAll(fd), undefined);
@@ -132,6 +132,6 @@ test('a slab cannot be transferred away from under the pool threads', () => {
   }
 });
 
-test('a slab that cannot be had is ENOMEM', () => {
+test('a slab that cannot be allocated is ENOMEM', () => {
   assert.throws(() => allocateSlab(2 ** 50), { code: 'ENOMEM', syscall: 'mmap' });
 });

@@ -46,7 +46,7 @@ function assertDigests(output: string): string[] {
   return kernels;
 }
 
-test('a kernel that computes wrong in any width, lane or block is refused, and the next one taken', {
+test('a kernel that fails the self-test in any width, lane or block is rejected, and the next one used', {
   skip: missing('g++'),
 }, async () => {
   await withDirectory((directory) => {

@@ -49,7 +49,7 @@ test('buffers that only the addon still holds outlive a collection until their p
   assert.equal(status, 0);
 });
 
-test('slabs that nobody holds any more are given back', () => {
+test('unreferenced slabs are freed', () => {
   const { stdout, stderr } = runScript(
     native,
     `
@@ -99,7 +99,7 @@ test('results do not pile up: the process stays as small after 10,000 batches as
   assert.equal(stdout, 'flat\n', stderr);
 });
 
-test('a worker thread uses the addon beside the main thread, and may be ended with work under way', () => {
+test('a worker thread uses the addon beside the main thread, and may be terminated with work in flight', () => {
   const { stdout, stderr, status } = runScript(
     native,
     `
@@ -133,7 +133,7 @@ test('a worker thread uses the addon beside the main thread, and may be ended wi
   assert.equal(status, 0);
 });
 
-test('a worker thread may be ended at any instant, whatever it is calling', () => {
+test('a worker thread may be terminated at any instant, whatever it is calling', () => {
   const { stdout, stderr, status } = runScript(
     native,
     `
@@ -180,7 +180,7 @@ test('a worker thread may be ended at any instant, whatever it is calling', () =
   assert.equal(status, 0);
 });
 
-test('a process may exit with work under way', () => {
+test('a process may exit with work in flight', () => {
   const { status, stderr } = runScript(
     native,
     `

@@ -106,7 +106,7 @@ for (const kernel of available) {
     assert.deepEqual((await sha256(blocks)).map(hex), blocks.map(digestOf).map(hex));
   });
 
-  test(`${kernel} goes on from a state that any kernel exported, wherever the message was cut`, () => {
+  test(`${kernel} resumes a state that any kernel exported, wherever the message was split`, () => {
     const message = noise(400, 5);
     for (let cut = 0; cut <= message.length; cut += 7) {
       useKernel(available[cut % available.length]!);
@@ -124,7 +124,7 @@ test('any number of messages may be given at once', async () => {
   assert.deepEqual((await sha256(messages)).map(hex), messages.map(digestOf).map(hex));
 });
 
-test('a state gives the same digest however the message is cut, and a digest does not end it', () => {
+test('a state gives the same digest however the message is split, and a digest does not end it', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 20 }), (pieces) => {
       const state = new Sha256State();
@@ -139,7 +139,7 @@ test('a state gives the same digest however the message is cut, and a digest doe
   );
 });
 
-test('what was exported does not change with the state that goes on', () => {
+test('an exported state does not change when the original is updated', () => {
   const state = new Sha256State().update(ascii('ab'));
   const exported = state.export();
   state.update(ascii('d'));

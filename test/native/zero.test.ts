@@ -41,7 +41,7 @@ test('every method makes exactly the range zero, whatever its alignment', async 
   );
 });
 
-test('the method that works is given back, and a short unaligned range does not change it', async () => {
+test('returns the method that worked, and a short unaligned range does not change it', async () => {
   await withFile(noise(64 * K), async (fd) => {
     const found = await zeroRange(fd, 0, 16 * K, 'blkzeroout');
     assert.notEqual(found, 'blkzeroout', 'that is for block devices');
@@ -63,7 +63,7 @@ test('a range past the end makes the file longer, with every method', async () =
   }
 });
 
-test('punching a hole gives the room back', async () => {
+test('punching a hole frees the space', async () => {
   await withFile(noise(1024 * K), async (fd) => {
     const before = fstatSync(fd).blocks;
     if ((await zeroRange(fd, 0, 1024 * K, 'punch-hole')) !== 'punch-hole') return;
@@ -82,7 +82,7 @@ test('zeros longer than one write are written whole', async () => {
   });
 });
 
-test('zeroing what is not open rejects with EBADF and does not go down the ladder', async () => {
+test('zeroing a closed descriptor rejects with EBADF and tries no other method', async () => {
   await assert.rejects(zeroRange(2 ** 31 - 1, 0, 4096, 'blkzeroout'), { code: 'EBADF', syscall: 'ioctl' });
   await assert.rejects(zeroRange(2 ** 31 - 1, 0, 4096, 'punch-hole'), { code: 'EBADF', syscall: 'fstat' });
 });

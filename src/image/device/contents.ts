@@ -1,10 +1,10 @@
 /**
- * Words for what is on a device that is not blank, from util-linux where it is installed. Whether the device counts as
- * blank is decided elsewhere, from its bytes: a program that is missing or mistaken must not change the decision.
+ * Describes the contents of a device that is not blank, with util-linux where it is installed. Whether the device is blank
+ * is decided elsewhere, from its bytes: a missing or mistaken program must not change the decision.
  */
 import { execFile } from 'node:child_process';
 
-/** A device that hangs must not hold up its own refusal. */
+/** A device that hangs must not delay its refusal. */
 const timeoutMs = 5_000;
 
 function run(program: string, args: string[]): Promise<unknown> {
@@ -55,24 +55,24 @@ export async function describeContents(path: string): Promise<string> {
     run('wipefs', ['--no-act', '--json', path]),
     run('lsblk', ['--json', '--output', 'NAME,SIZE,FSTYPE,LABEL', path]),
   ]);
-  const words = new Set<string>();
+  const found = new Set<string>();
   const partitions = listIn(devices, 'blockdevices').flatMap((device) => listIn(device, 'children'));
   for (const signature of listIn(signatures, 'signatures')) {
     const type = textIn(signature, 'type');
     if (type === undefined || type === 'PMBR') continue;
-    words.add(partitionTables.has(type) ? `a partition table (${type})` : withLabel(type, signature));
+    found.add(partitionTables.has(type) ? `a partition table (${type})` : withLabel(type, signature));
   }
-  if (words.size === 0) {
+  if (found.size === 0) {
     for (const device of listIn(devices, 'blockdevices')) {
       const type = textIn(device, 'fstype');
-      if (type !== undefined) words.add(withLabel(type, device));
+      if (type !== undefined) found.add(withLabel(type, device));
     }
   }
   const parts = partitions.map((partition) => {
     const type = textIn(partition, 'fstype');
-    const facts = [textIn(partition, 'size'), type === undefined ? undefined : withLabel(type, partition)];
-    return `${textIn(partition, 'name') ?? 'a partition'} (${facts.filter((fact) => fact !== undefined).join(' ')})`;
+    const details = [textIn(partition, 'size'), type === undefined ? undefined : withLabel(type, partition)];
+    return `${textIn(partition, 'name') ?? 'a partition'} (${details.filter((detail) => detail !== undefined).join(' ')})`;
   });
-  const listed = [...words].join(', ') || (parts.length > 0 ? 'partitions' : 'data of an unknown kind');
+  const listed = [...found].join(', ') || (parts.length > 0 ? 'partitions' : 'data of an unknown kind');
   return parts.length === 0 ? listed : `${listed} with ${parts.join(', ')}`;
 }

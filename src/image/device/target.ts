@@ -1,84 +1,30 @@
 /** Restoring to a block device: claimed exclusively, never past the volume, block 0 last. */
-import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import {
   allocateSlab,
   type BlockRead,
   type BlockReadResult,
   type DeviceInfo,
-  deviceInfo,
   dropCache,
-  openExclusive,
   readBlocks,
   rereadPartitionTable,
   writeBlocks,
   type ZeroMethod,
   zeroRange,
 } from '../../native/index.ts';
-import { Descriptor, directAlignment } from '../descriptor.ts';
-import { isErrno, localError } from '../errno.ts';
+import { type Descriptor, directAlignment } from '../descriptor.ts';
+import { isErrno } from '../errno.ts';
 import { checkGeometry, checkRange, notPrepared } from '../geometry.ts';
-import {
-  deviceChanged,
-  deviceInUse,
-  deviceNoMedium,
-  deviceReplaced,
-  targetNotBlank,
-  targetReadOnly,
-  targetTooSmall,
-} from '../messages/devices.ts';
+import { deviceReplaced, targetNotBlank, targetTooSmall } from '../messages/devices.ts';
 import { resumeMismatch } from '../messages/targets.ts';
 import { stateFile } from '../state-files.ts';
 import type { BlockOutcome, Geometry, ImageTarget, ResumableTarget, UnverifiedBlock } from '../target.ts';
 import { describeContents } from './contents.ts';
-import { deviceIdentity } from './identity.ts';
 import { StagedHead } from './staged-head.ts';
-import { describeUsers } from './users.ts';
 import { readWriteCount, writtenSince } from './write-count.ts';
 
 /** Every partition table, file system, LVM, LUKS, RAID and ZFS label is in the first or the last MiB. */
 const blankProbe = 1024 * 1024;
-
-/**
- * Claims the device that `stats` describes and checks that it can be written.
- * @param device the path with symbolic links followed
- * @throws ColdsnapError `DEVICE_IN_USE`, `TARGET_READ_ONLY`, `TARGET_NO_MEDIUM`, `DEVICE_CHANGED`
- */
-export async function openDeviceTarget(
-  path: string,
-  device: string,
-  stats: BigIntStats,
-): Promise<DeviceTarget> {
-  const descriptor = new Descriptor(await claim(path, device, stats), path);
-  try {
-    const info = await descriptor.use(`examine ${path}`, (fd) => deviceInfo(fd));
-    if (info.sizeBytes === 0) throw deviceNoMedium(path, 'target');
-    if (info.readOnly) throw targetReadOnly(path);
-    return new DeviceTarget(
-      path,
-      device,
-      descriptor,
-      stats.rdev,
-      info,
-      await deviceIdentity(stats.rdev, info.sizeBytes),
-    );
-  } catch (error) {
-    await descriptor.close();
-    throw error;
-  }
-}
-
-async function claim(path: string, device: string, { dev, ino, rdev }: BigIntStats): Promise<number> {
-  try {
-    return await openExclusive(device, { dev, ino, rdev });
-  } catch (error) {
-    if (isErrno(error, 'EBUSY')) throw deviceInUse(path, await describeUsers(rdev));
-    if (isErrno(error, 'EROFS')) throw targetReadOnly(path);
-    if (isErrno(error, 'ENOMEDIUM', 'ENXIO')) throw deviceNoMedium(path, 'target');
-    if (isErrno(error, 'EINODECHANGED')) throw deviceChanged(path, error);
-    throw localError(error, `open ${path} for writing`, path);
-  }
-}
 
 export class DeviceTarget implements ImageTarget, ResumableTarget {
   readonly path: string;

@@ -1,12 +1,12 @@
 /**
- * Finds who uses a block device, for the message of a refusal that the kernel has already made (EBUSY). So what cannot
- * be read here only makes the message shorter.
+ * Finds who uses a block device, for the message about a refusal of the kernel (EBUSY). Anything that cannot be read here
+ * only makes the message shorter.
  */
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { deviceNumber, type KernelFiles, kernelFiles } from './identity.ts';
 
-/** Enough to act upon; a hypervisor can have hundreds. */
+/** Enough to act upon; a hypervisor may have hundreds. */
 const maxNamed = 5;
 
 async function namesIn(directory: string): Promise<string[]> {
@@ -19,18 +19,18 @@ async function textOf(path: string): Promise<string> {
 
 /** The device number of a device node; undefined for anything else. */
 async function numberOfNode(path: string): Promise<string | undefined> {
-  const facts = await stat(path, { bigint: true }).catch(() => undefined);
-  return facts?.isBlockDevice() ? deviceNumber(facts.rdev) : undefined;
+  const info = await stat(path, { bigint: true }).catch(() => undefined);
+  return info?.isBlockDevice() ? deviceNumber(info.rdev) : undefined;
 }
 
-/** The device and its partitions: device number → words for it, and its directory in sysfs. */
+/** The device and its partitions: device number → how to name it, and its directory in sysfs. */
 async function family(number: string, files: KernelFiles) {
   const directory = `${files.sys}/dev/block/${number}`;
-  const members = new Map([[number, { words: '', directory }]]);
+  const members = new Map([[number, { prefix: '', directory }]]);
   for (const name of await namesIn(directory)) {
     if ((await textOf(`${directory}/${name}/partition`)) === '') continue;
     const partition = (await textOf(`${directory}/${name}/dev`)).trim();
-    members.set(partition, { words: `its partition ${name} is `, directory: `${directory}/${name}` });
+    members.set(partition, { prefix: `its partition ${name} is `, directory: `${directory}/${name}` });
   }
   return members;
 }
@@ -62,31 +62,32 @@ function parseMountinfo(text: string): Mount[] {
 }
 
 /**
- * Sentences about who uses the device or a partition of it, for example `mounted at /mnt (ext4)`. Empty when it cannot
- * be told, as with a mount in another namespace.
+ * Sentences about who uses the device or a partition of it, for example `mounted at /mnt (ext4)`. Empty when that is
+ * unknown, as for a mount in another namespace.
  */
 export async function describeUsers(rdev: bigint, files: KernelFiles = kernelFiles): Promise<string[]> {
   const members = await family(deviceNumber(rdev), files);
   const uses: string[] = [];
 
   for (const mount of parseMountinfo(await textOf(`${files.proc}/self/mountinfo`))) {
-    // btrfs and its like show a number of their own, but name the device.
+    // btrfs and similar file systems have a number of their own, but name the device.
     const member =
       members.get(mount.number) ??
       (mount.source.startsWith('/') ? members.get((await numberOfNode(mount.source)) ?? '') : undefined);
-    if (member !== undefined) uses.push(`${member.words}mounted at ${mount.directory} (${mount.fileSystem})`);
+    if (member !== undefined)
+      uses.push(`${member.prefix}mounted at ${mount.directory} (${mount.fileSystem})`);
   }
 
   for (const line of (await textOf(`${files.proc}/swaps`)).split('\n').slice(1)) {
     const path = unescapeOctal(line.split(/\s/, 1)[0] ?? '');
     const member = path.startsWith('/') ? members.get((await numberOfNode(path)) ?? '') : undefined;
-    if (member !== undefined) uses.push(`${member.words}used as swap`);
+    if (member !== undefined) uses.push(`${member.prefix}used as swap`);
   }
 
-  for (const { words, directory } of members.values()) {
+  for (const { prefix, directory } of members.values()) {
     for (const holder of await namesIn(`${directory}/holders`)) {
       const name = (await textOf(`${directory}/holders/${holder}/dm/name`)).trim();
-      uses.push(`${words}held by ${holder}${name === '' ? '' : ` (${name})`}`);
+      uses.push(`${prefix}held by ${holder}${name === '' ? '' : ` (${name})`}`);
     }
   }
 
@@ -95,9 +96,9 @@ export async function describeUsers(rdev: bigint, files: KernelFiles = kernelFil
   return uses;
 }
 
-/** Programs that have the device open; one of them may be the one that claims it. Needs root for those of others. */
+/** Programs that have the device open; one of them may hold the claim. Needs root for other users' programs. */
 async function processesWith(
-  members: ReadonlyMap<string, { words: string }>,
+  members: ReadonlyMap<string, { prefix: string }>,
   files: KernelFiles,
 ): Promise<string[]> {
   const uses: string[] = [];
@@ -109,7 +110,7 @@ async function processesWith(
       if (member === undefined) continue;
       const program = (await textOf(`${files.proc}/${pid}/comm`)).trim();
       uses.push(
-        `${member.words}open in ${program === '' ? 'a program' : basename(program)} (process ${pid})`,
+        `${member.prefix}open in ${program === '' ? 'a program' : basename(program)} (process ${pid})`,
       );
       break;
     }

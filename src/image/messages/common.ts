@@ -1,10 +1,10 @@
-/** What the messages about targets and sources share. */
+/** Shared by the messages about targets and sources. */
 import type { ErrorCode } from '../../error-codes.ts';
 import { ColdsnapError } from '../../errors.ts';
 
 const units = ['KiB', 'MiB', 'GiB', 'TiB'] as const;
 
-/** A size for people: exact bytes, with the largest unit that divides it well, for example `1073741824 bytes (1 GiB)`. */
+/** A size for messages: exact bytes, with the largest suitable unit, for example `1073741824 bytes (1 GiB)`. */
 export function formatSize(bytes: number): string {
   let value = bytes;
   let unit: string | undefined;

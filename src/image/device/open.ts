@@ -1,0 +1,50 @@
+/** Claims a block device for a restore. */
+import type { BigIntStats } from 'node:fs';
+import { deviceInfo, openExclusive } from '../../native/index.ts';
+import { Descriptor } from '../descriptor.ts';
+import { isErrno, localError } from '../errno.ts';
+import { deviceChanged, deviceInUse, deviceNoMedium, targetReadOnly } from '../messages/devices.ts';
+import { deviceIdentity } from './identity.ts';
+import { DeviceTarget } from './target.ts';
+import { describeUsers } from './users.ts';
+
+/**
+ * Claims the device that `stats` describes and checks that it can be written.
+ * @param device the path with symbolic links followed
+ * @throws ColdsnapError `DEVICE_IN_USE`, `TARGET_READ_ONLY`, `TARGET_NO_MEDIUM`, `DEVICE_CHANGED`
+ */
+export async function openDeviceTarget(
+  path: string,
+  device: string,
+  stats: BigIntStats,
+): Promise<DeviceTarget> {
+  const descriptor = new Descriptor(await claim(path, device, stats), path);
+  try {
+    const info = await descriptor.use(`examine ${path}`, (fd) => deviceInfo(fd));
+    if (info.sizeBytes === 0) throw deviceNoMedium(path, 'target');
+    if (info.readOnly) throw targetReadOnly(path);
+    return new DeviceTarget(
+      path,
+      device,
+      descriptor,
+      stats.rdev,
+      info,
+      await deviceIdentity(stats.rdev, info.sizeBytes),
+    );
+  } catch (error) {
+    await descriptor.close();
+    throw error;
+  }
+}
+
+async function claim(path: string, device: string, { dev, ino, rdev }: BigIntStats): Promise<number> {
+  try {
+    return await openExclusive(device, { dev, ino, rdev });
+  } catch (error) {
+    if (isErrno(error, 'EBUSY')) throw deviceInUse(path, await describeUsers(rdev));
+    if (isErrno(error, 'EROFS')) throw targetReadOnly(path);
+    if (isErrno(error, 'ENOMEDIUM', 'ENXIO')) throw deviceNoMedium(path, 'target');
+    if (isErrno(error, 'EINODECHANGED')) throw deviceChanged(path, error);
+    throw localError(error, `open ${path} for writing`, path);
+  }
+}
