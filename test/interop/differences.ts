@@ -33,7 +33,7 @@ export const differences = {
   keepCheckpoint:
     '`--keep-checkpoint` does not require `--checkpoint`, and also keeps the file of a short download.',
   globalAnywhere: 'Global options may also follow the command.',
-  equalsSign: 'Options may also be written as `--option=value`.',
+  equalsSign: 'An equals sign may also join an option and its value.',
   dash: '`-` is stdout for `download` and, with `--volume-size`, stdin for `upload`.',
   workersLimit: '`--workers` is at most 1,024.',
   helpText: 'The text of the help differs.',
