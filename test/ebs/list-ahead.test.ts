@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 import type { EbsDirectApi, ListBlocksRequest } from '../../src/ebs/api.ts';
 import { type ListRange, listBlocks } from '../../src/ebs/list.ts';
 import { ColdsnapError } from '../../src/errors.ts';
+import { until } from '../support/until.ts';
 
 const BLOCK = 524_288;
 const GIB = 2 ** 30;
+
+/** Pages take time of this clock, so that a busy machine does not make a fast service slow. */
+const clock = { now: 0 };
+mock.method(performance, 'now', () => clock.now);
 
 /**
  * A service that lists the given blocks of a 100 GiB volume, 100 a page, each page after `delayMs`, and perhaps after an
@@ -17,7 +22,9 @@ function service(indexes: readonly number[], delayMs: number, emptyPages = false
   const listSnapshotBlocks: EbsDirectApi['listSnapshotBlocks'] = async (request) => {
     requests.push(request);
     open.most = Math.max(open.most, ++open.now);
-    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    const due = clock.now + delayMs;
+    await new Promise(setImmediate);
+    clock.now = Math.max(clock.now, due);
     open.now--;
     const from =
       request.pageToken === undefined
@@ -107,7 +114,10 @@ test('parts that are too small grow again', async () => {
 test('for a consumer that is slower than the list, one page is read ahead and no more', async () => {
   const indexes = every(100);
   const { api, requests, open } = service(indexes, 2);
-  const slow = () => new Promise<void>((resolve) => setTimeout(resolve, 12));
+  const slow = async () => {
+    await new Promise(setImmediate);
+    clock.now += 12;
+  };
   assert.deepEqual(await indexesOf(api, {}, slow), indexes);
   assert.equal(requests.length, Math.ceil(indexes.length / 100));
   assert.equal(open.most, 1);
@@ -148,6 +158,5 @@ test('a consumer that stops early leaves no request behind that fails unheard', 
   const { api, open } = service(every(50), 55);
   let pages = 0;
   for await (const _ of listBlocks(api, 'snap-1')) if (++pages === 12) break;
-  await new Promise((resolve) => setTimeout(resolve, 120));
-  assert.equal(open.now, 0);
+  await until(() => open.now === 0);
 });
