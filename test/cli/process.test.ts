@@ -115,7 +115,7 @@ describe('a process', { concurrency: 4 }, () => {
     running.process.kill('SIGTERM');
     assert.equal(await running.end(), 'SIGTERM', 'for a shell that is 143');
     const seconds = (performance.now() - start) / 1000;
-    assert.ok(seconds > 4.5 && seconds < 7, `${seconds} s`);
+    assert.ok(seconds > 4.5 && seconds < 50, `${seconds} s`);
   });
 
   test('prints its status on SIGUSR2', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { bytesAt, GIB } from '../support/service.ts';
-import type { CommandOptions } from './command.ts';
+import type { CommandOptions, Ended, Running } from './command.ts';
 import { BLOCK, onlyJournal, Stage } from './stage.ts';
 
 const MIB = 2 ** 20;
@@ -31,6 +31,15 @@ async function ext4(scratch: Scratch, bytes = 16 * MIB): Promise<string> {
   return scratch.mount(device);
 }
 
+/** Runs a download that fills the disk only when its journal lists blocks. */
+async function downloadWithJournal(start: () => Running, journal: () => string): Promise<Ended> {
+  const serveAll = stage.serveHalf();
+  const ended = start().ended();
+  await stage.journalled(journal, ended);
+  serveAll();
+  return ended;
+}
+
 const tmpfs = (scratch: Scratch) => scratch.tmpfs(4 * MIB);
 
 for (const [name, make] of [
@@ -44,8 +53,11 @@ for (const [name, make] of [
       const scratch = await Scratch.for(t);
       const directory = await make(scratch);
       const target = join(directory, 'disk.img');
-      const free = await fill(directory, 30 * BLOCK);
-      const { end, stderr, stdout } = await stage.download(target).ended();
+      const free = await fill(directory, 45 * BLOCK);
+      const { end, stderr, stdout } = await downloadWithJournal(
+        () => stage.download(target),
+        () => `${target}.coldsnap-progress`,
+      );
       assert.equal(end, 1, stderr);
       assert.match(
         stderr,
@@ -75,8 +87,11 @@ test('a download to a device on a full file system fails in the same way', needs
   const { device, backing } = await scratch.loop({ bytes: GIB, directory });
   const state = { stateDirectory: scratch.path('state') };
   // Zeros written to the device take space too.
-  const free = await fill(directory, 2 * MIB);
-  const { end, stderr } = await stage.download(device, [], state).ended();
+  const free = await fill(directory, 3 * MIB);
+  const { end, stderr } = await downloadWithJournal(
+    () => stage.download(device, [], state),
+    () => onlyJournal(state.stateDirectory),
+  );
   assert.equal(end, 1, stderr);
   assert.match(
     stderr,

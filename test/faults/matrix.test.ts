@@ -23,11 +23,10 @@ import { bytesAt, firstWrongBlock, GIB, randomBlocks, scratch, startService } fr
 import { type Fault, faults } from './faults.ts';
 
 const BLOCK = 4096;
-/** A run without success for this long gives up; the last request may take until its deadline. */
+/** For runs that must give up: the outcome is the same however many attempts fit in. */
 const RETRY_FOR_MS = 300;
-/** The limit of a transfer that recovers: throttles may slow it to less than a request a second. */
-const HEALS_WITHIN_MS = 15_000;
-const BOUND_MS = 30_000;
+/** For runs that must not give up, on a machine of any speed. */
+const PATIENT_MS = 600_000;
 const long = process.env.COLDSNAP_LONG !== undefined;
 
 type Outcome = 'recovers' | 1 | 4 | 5 | 6;
@@ -172,9 +171,10 @@ interface Scene {
 
 type Transport = 'fast' | 'sdk';
 
-async function scene(t: TestContext, operation: string, transport: Transport): Promise<Scene> {
+async function scene(t: TestContext, operation: string, transport: Transport, fault: Fault): Promise<Scene> {
   const { emulator, service } = await startService(t, { blockSize: BLOCK, pageSize: 4 });
-  const deadlines = { connectMs: 5_000, idleMs: 500 };
+  // Only a stall needs a short deadline; on a busy machine it would end other requests too.
+  const deadlines = { connectMs: PATIENT_MS, idleMs: faults[fault].type === 'stall' ? 500 : PATIENT_MS };
   // The run after the faults are removed needs no short deadlines.
   const options = (retryForMs?: number) => ({
     ...service,
@@ -185,7 +185,8 @@ async function scene(t: TestContext, operation: string, transport: Transport): P
   if (operation === 'DescribeSnapshots') {
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: new Map() });
     const run = async (retryForMs?: number) => {
-      const conditions = { secondsBetweenAttempts: 0.02, timeoutMs: 2_000 };
+      const timeoutMs = retryForMs === RETRY_FOR_MS ? 2_000 : PATIENT_MS;
+      const conditions = { secondsBetweenAttempts: 0.02, timeoutMs };
       await waitForSnapshot({ snapshotId, ...conditions, ...options(retryForMs) });
     };
     return { emulator, run };
@@ -255,16 +256,19 @@ async function check(
   t: TestContext,
   operation: string,
   transport: Transport,
-  faulty: FaultRule,
-  expected: Outcome,
+  fault: Fault,
+  times: 'twice' | 'always',
+  outcomes: Expected,
 ) {
-  const { emulator, run } = await scene(t, operation, transport);
-  emulator.setFaults([faulty]);
-  const started = performance.now();
+  const { emulator, run } = await scene(t, operation, transport, fault);
+  emulator.setFaults([rule(operation, fault, times, transport)]);
+  const expected = outcomes[times === 'twice' ? 0 : 1];
   if (expected === 'recovers') {
-    await run(HEALS_WITHIN_MS);
+    await run(PATIENT_MS);
   } else {
-    const error = await run(RETRY_FOR_MS).then(
+    // A permanent failure must not come from the time limit.
+    const permanent = (expected === 1 || expected === 4) && outcomes[0] === outcomes[1];
+    const error = await run(permanent ? PATIENT_MS : RETRY_FOR_MS).then(
       () => assert.fail('it succeeded'),
       (failure: unknown) => failure,
     );
@@ -272,7 +276,6 @@ async function check(
     assert.equal(exitCodeOf(error), expected, String(error));
     assert.match(String(error), new RegExp(`${operation}|block 1 of snap-|^ColdsnapError: snap-`));
   }
-  assert.ok(performance.now() - started < BOUND_MS, `it took ${performance.now() - started} ms`);
   assert.ok(emulator.requests(operation).some((request) => request.fault !== undefined));
   if (expected === 'recovers') return;
   emulator.setFaults([]);
@@ -310,7 +313,7 @@ describe('when the reply', { concurrency: 12 }, () => {
               : `the exit code is ${outcome}, and the next run succeeds`;
           const how = blocks ? ` over ${transport}` : '';
           test(`to ${operation}${how} ${fault}, ${times}, ${what}`, (t) =>
-            check(t, operation, transport, rule(operation, fault, times, transport), outcome));
+            check(t, operation, transport, fault, times, expected));
         }
       }
     }

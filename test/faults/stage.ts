@@ -1,15 +1,18 @@
 /** The fixture of tests that disturb the command line from outside: the command, an emulator, and a snapshot. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Emulator, startEmulator } from '../../src/emulator/index.ts';
 import { bytesAt, firstWrongBlock, GIB, randomBlocks } from '../support/service.ts';
-import { Command, type CommandOptions, journalledBlocks, type Running } from './command.ts';
+import { until } from '../support/until.ts';
+import { Command, type CommandOptions, type Ended, journalledBlocks, type Running } from './command.ts';
 
 export const BLOCK = 16_384;
 /** 60 blocks from block 0 on, and the last of the volume. */
 export const indexes: readonly number[] = [...Array.from({ length: 60 }, (_, at) => at * 4), GIB / BLOCK - 1];
+
+const HALF = 30;
 
 export class Stage {
   readonly emulator: Emulator;
@@ -58,8 +61,37 @@ export class Stage {
   }
 
   /** Waits for the n-th request of an operation since the log was cleared; its reply is not yet sent. */
-  async request(operation: string, number: number): Promise<void> {
-    await this.emulator.waitForRequest((record) => record.operation === operation, number);
+  async request(operation: string, number: number, ended: Promise<Ended>): Promise<void> {
+    const request = this.emulator.waitForRequest((record) => record.operation === operation, number);
+    await Promise.race([request, failAtEnd(ended)]);
+  }
+
+  /** Throttles the requests for the second half of the blocks, which are retried. @returns a function that ends it */
+  serveHalf(): () => void {
+    const block = [...this.blocks.keys()].slice(HALF);
+    const action = { type: 'error', status: 400, code: 'RequestThrottledException' } as const;
+    this.emulator.setFaults([{ operation: 'GetSnapshotBlock', block, action }]);
+    return () => this.emulator.setFaults([]);
+  }
+
+  /**
+   * Waits until the journal lists the first half of the blocks, and was saved again after it did: an earlier save is
+   * durable then. @param journal its path, which may not exist yet
+   */
+  async journalled(journal: () => string, ended: Promise<Ended>): Promise<void> {
+    const last = [...this.blocks.keys()][HALF - 1] as number;
+    let first: bigint | undefined;
+    const savedAgain = () => {
+      try {
+        const path = journal();
+        const { mtimeNs } = statSync(path, { bigint: true });
+        if (journalledBlocks(path).has(last)) first ??= mtimeNs;
+        return first !== undefined && mtimeNs !== first;
+      } catch {
+        return false;
+      }
+    };
+    await until(savedAgain, ended);
   }
 
   /** The blocks requested, or sent, since the log was cleared. */
@@ -92,6 +124,11 @@ export class Stage {
       rest,
     );
   }
+}
+
+async function failAtEnd(ended: Promise<Ended>): Promise<never> {
+  const { end, stderr } = await ended;
+  throw new Error(`the run ended early with ${end}: ${stderr}`);
 }
 
 /** The only journal in a state directory. */

@@ -18,7 +18,8 @@ import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { type Emulator, startEmulator } from '../../src/emulator/index.ts';
 import { noLoopDevices, Scratch } from '../support/loop.ts';
-import { bytesAt, firstWrongBlock, GIB, randomBlocks } from '../support/service.ts';
+import { bytesAt, firstWrongBlock, GIB, randomBlocks, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 import { Command, type CommandOptions, type Ended, journalledBlocks, needsStrace } from './command.ts';
 
 const BLOCK = 4_096;
@@ -53,22 +54,40 @@ interface Scene {
 
 type Kind = keyof typeof scenes;
 
+async function fileScene(t: TestContext): Promise<Scene & { path: string }> {
+  const scratch = await Scratch.for(t);
+  const path = scratch.path('disk.img');
+  return {
+    path,
+    run: (options) => command.run(emulator.url, ['download', snapshotId, path, '--workers', '4'], options),
+    async assertComplete() {
+      assert.equal(await firstWrongBlock(path, blocks, GIB, BLOCK), undefined);
+      assert.ok(!existsSync(`${path}.coldsnap-progress`));
+    },
+    async assertIncomplete() {
+      assert.ok(!existsSync(path));
+      await assertWritten(`${path}.partial`, journalledBlocks(`${path}.coldsnap-progress`));
+    },
+  };
+}
+
 const scenes = {
-  async file(t: TestContext): Promise<Scene & { path: string }> {
-    const scratch = await Scratch.for(t);
-    const path = scratch.path('disk.img');
-    return {
-      path,
-      run: (options) => command.run(emulator.url, ['download', snapshotId, path, '--workers', '4'], options),
-      async assertComplete() {
-        assert.equal(await firstWrongBlock(path, blocks, GIB, BLOCK), undefined);
-        assert.ok(!existsSync(`${path}.coldsnap-progress`));
-      },
-      async assertIncomplete() {
-        assert.ok(!existsSync(path));
-        await assertWritten(`${path}.partial`, journalledBlocks(`${path}.coldsnap-progress`));
-      },
+  file: fileScene,
+  /** Throttles the second half of the blocks until the journal lists the first, so that it is saved before the commit. */
+  async 'file with a journal saved halfway'(t: TestContext): Promise<Scene & { path: string }> {
+    const scene = await fileScene(t);
+    const { emulator: own } = await startService(t, { blockSize: BLOCK });
+    const id = await own.putSnapshot({ volumeSizeGiB: 1, blocks });
+    const order = [...blocks.keys()];
+    const action = { type: 'error', status: 400, code: 'RequestThrottledException' } as const;
+    const run = async (options?: CommandOptions) => {
+      own.setFaults([{ operation: 'GetSnapshotBlock', block: order.slice(20), action }]);
+      const ended = command.run(own.url, ['download', id, scene.path, '--workers', '4'], options);
+      await until(() => journalledBlocks(`${scene.path}.coldsnap-progress`).has(order[19] as number), ended);
+      own.setFaults([]);
+      return ended;
     };
+    return { ...scene, run };
   },
   async 'file in place of another'(t: TestContext): Promise<Scene & { path: string }> {
     const scratch = await Scratch.for(t);
@@ -163,7 +182,11 @@ const failures: [Kind, string, RegExp, number?][] = [
     'pwrite64:retval=0:when=9',
     /could not write to \S+disk\.img\.partial at offset \d+: input\/output error/,
   ],
-  ['file', 'fdatasync:error=EIO:when=3', /could not sync \S+disk\.img\.partial: input\/output error/],
+  [
+    'file with a journal saved halfway',
+    'fdatasync:error=EIO:when=3',
+    /could not sync \S+disk\.img\.partial: input\/output error/,
+  ],
   ['file', 'fdatasync:error=ENOSPC:when=2', /no space left on the file system of \S+disk\.img/],
   ['file', 'link:error=EIO', /could not rename \S+disk\.img\.partial to \S+disk\.img: input\/output error/],
   [
@@ -203,7 +226,9 @@ describe('a system call that fails ends the run and is reported', { concurrency:
     test(`${kind}: ${fault}`, skip === undefined ? {} : { skip }, async (t) => {
       const scene = await scenes[kind](t);
       const target = fault.startsWith('fsync') || fault.startsWith('ioctl') || fault.startsWith('fdatasync');
-      const stracePath = target ? { stracePath: kind === 'file' ? `${scene.path}.partial` : scene.path } : {};
+      const stracePath = target
+        ? { stracePath: kind.startsWith('file') ? `${scene.path}.partial` : scene.path }
+        : {};
       const strace = [`trace=${fault.split(':', 1)[0]}`, `inject=${fault}`];
       const { end, stderr, stdout } = await scene.run({ strace, checkpointMs: 5, ...stracePath });
       assert.equal(end, exitCode, stderr);
@@ -259,7 +284,7 @@ describe('a system call that may fail does not end the run', {
 });
 
 test('the journal lists a block only after it was written and the target synced', needsStrace, async (t) => {
-  const scene = await scenes.file(t);
+  const scene = await scenes['file with a journal saved halfway'](t);
   const scratch = await Scratch.for(t);
   const trace = scratch.path('trace');
   const calls = 'trace=pwrite64,write,fdatasync,fsync,rename,link';

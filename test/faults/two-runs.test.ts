@@ -21,7 +21,7 @@ after(() => stage.close());
  */
 async function whileRunning(first: Running, operation: string, others: (() => Running)[]) {
   const ended = first.ended();
-  await stage.request(operation, 20);
+  await stage.request(operation, 20, ended);
   // Requests that the first run had sent may arrive while it is paused, but over its own connections only.
   const connections = () => new Set(stage.emulator.log.map(({ connectionId }) => connectionId)).size;
   const refused: Ended[] = [];
@@ -86,8 +86,8 @@ test(
     const { device, backing } = await scratch.loop({ bytes: GIB });
     symlinkSync(device, scratch.path('link'));
     const options = { stateDirectory: scratch.path('state') };
-    const running = stage.download(device, [], options);
     stage.emulator.clearLog();
+    const running = stage.download(device, [], options);
     const { first, refused } = await whileRunning(running, 'GetSnapshotBlock', [
       () => stage.download(device, [], options),
       () => stage.download(device, ['--force', '--fresh'], options),

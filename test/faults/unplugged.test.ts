@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { backingOf, noLoopDevices, run, Scratch } from '../support/loop.ts';
 import { bytesAt, GIB } from '../support/service.ts';
+import { until } from '../support/until.ts';
 import type { Running } from './command.ts';
 import { BLOCK, onlyJournal, Stage } from './stage.ts';
 
@@ -24,8 +25,19 @@ after(() => stage.close());
 /** Waits for a request of a run, runs `action` while the run is paused, and waits for its end. */
 async function interrupt(running: Running, operation: string, number: number, action: () => unknown) {
   const ended = running.ended();
-  await stage.request(operation, number);
+  await stage.request(operation, number, ended);
   await running.whilePaused(action);
+  return ended;
+}
+
+/** Interrupts a download when its journal lists blocks and half of all blocks are not yet served. */
+async function interruptWithJournal(start: () => Running, journal: () => string, action: () => unknown) {
+  const serveAll = stage.serveHalf();
+  const running = start();
+  const ended = running.ended();
+  await stage.journalled(journal, ended);
+  await running.whilePaused(action);
+  serveAll();
   return ended;
 }
 
@@ -65,7 +77,7 @@ for (const [operation, number] of [
         run('losetup', '--detach', device),
       );
       assert.equal(end, 0, stderr);
-      assert.notEqual(backingOf(device), backing, 'the device is still attached');
+      await until(() => backingOf(device) !== backing);
       await stage.assertImage(backing);
       assert.deepEqual(readdirSync(options.stateDirectory), []);
     },
@@ -81,15 +93,17 @@ test(
     const { device, backing } = await scratch.loop({ bytes: GIB, directory });
     const options = { stateDirectory: scratch.path('state') };
     stage.emulator.clearLog();
-    const { end, stderr } = await interrupt(stage.download(device, [], options), 'GetSnapshotBlock', 30, () =>
-      unplug(directory),
+    const { end, stderr } = await interruptWithJournal(
+      () => stage.download(device, [], options),
+      () => onlyJournal(options.stateDirectory),
+      () => unplug(directory),
     );
     assert.equal(end, 1, stderr);
     assert.match(
       stderr,
       /coldsnap: could not (write to|sync|zero a range of) \/dev\/loop\d+.*: input\/output error\n {2}The storage reports a fault/,
     );
-    await run('losetup', '--detach', device);
+    await scratch.detach(device);
     await replug();
     assert.ok(
       bytesAt(backing, 0, BLOCK).every((byte) => byte === 0),
@@ -113,8 +127,10 @@ test(
     const { directory, replug } = await disk(scratch);
     const target = join(directory, 'disk.img');
     stage.emulator.clearLog();
-    const { end, stderr } = await interrupt(stage.download(target), 'GetSnapshotBlock', 30, () =>
-      unplug(directory),
+    const { end, stderr } = await interruptWithJournal(
+      () => stage.download(target),
+      () => `${target}.coldsnap-progress`,
+      () => unplug(directory),
     );
     assert.equal(end, 1, stderr);
     assert.match(
@@ -159,7 +175,7 @@ test('an upload from a device that is detached meanwhile completes', needs, asyn
     () => run('losetup', '--detach', device),
   );
   assert.equal(end, 0, stderr);
-  assert.notEqual(backingOf(device), backing, 'the device is still attached');
+  await until(() => backingOf(device) !== backing);
   await assertUploaded(stdout, image);
 });
 
@@ -184,7 +200,7 @@ test(
       stderr,
     )?.[1];
     assert.equal(stage.emulator.snapshot(pending ?? '')?.status, 'pending', stderr);
-    await run('losetup', '--detach', device);
+    await scratch.detach(device);
     await replug();
     const again = await stage.upload(await scratch.attach(backing), [], options).ended();
     assert.equal(again.end, 0, again.stderr);

@@ -1,5 +1,5 @@
 /** What the tests of the addon share: temporary files, loop devices, strace, other processes. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   closeSync,
@@ -20,6 +20,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import { type Inode, openExclusive } from '../../src/native/index.ts';
+import { attachLoop, detachLoop } from '../support/loop.ts';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -87,11 +88,11 @@ export async function withLoop<T>(
     const backing = join(directory, 'disk');
     writeFileSync(backing, '');
     truncateSync(backing, size);
-    const device = execFileSync('losetup', ['-f', '--show', ...args, backing], { encoding: 'utf8' }).trim();
+    const device = await attachLoop(backing, args);
     try {
       return await use(device, backing);
     } finally {
-      execFileSync('losetup', ['-d', device]);
+      await detachLoop(device, backing);
     }
   });
 }

@@ -1,13 +1,22 @@
-/** Scratch directories, loop devices and mounts for tests, taken down when the test ends, however it ends. */
+/**
+ * Scratch directories, loop devices and mounts for tests, removed after the test. Loop devices are shared with all other
+ * programs of the machine: only those that a test attached are looked at, and a lock file keeps tests that run at the same
+ * time from attaching and detaching the same number.
+ */
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { until } from './until.ts';
 
 const execute = promisify(execFile);
+
+/** Common to all users of the machine, so not in TMPDIR. */
+const lockFile = '/tmp/coldsnap-test-loop.lock';
 
 /** Why loop devices cannot be used here; undefined where they can. */
 export const noLoopDevices: string | undefined = whyNot();
@@ -29,7 +38,7 @@ export const needsLoop: { skip?: string } = noLoopDevices === undefined ? {} : {
 export interface LoopOptions {
   /** Size of the device in bytes. */
   bytes: number;
-  /** What every byte of it is; a hole unless given. */
+  /** The value of every byte; a hole unless given. */
   fill?: number;
   /** Logical block size: 512 unless given. */
   sectorSize?: number;
@@ -55,7 +64,7 @@ export class Scratch {
     this.#undo.push(() => rm(directory, { recursive: true, force: true }));
   }
 
-  /** A new directory; it goes, with all that was made through this object, after the test. */
+  /** Makes a directory that is removed after the test, with everything made through this object. */
   static async for(test: TestContext): Promise<Scratch> {
     const scratch = new Scratch(await mkdtemp(join(tmpdir(), 'coldsnap-test-')));
     test.after(() => scratch.#takeDown());
@@ -66,7 +75,7 @@ export class Scratch {
     return join(this.directory, name);
   }
 
-  /** Has something undone after the test, the latest first. */
+  /** Adds a step to the cleanup after the test, which runs the latest first. */
   onEnd(undo: () => Promise<unknown>): void {
     this.#undo.push(undo);
   }
@@ -87,15 +96,26 @@ export class Scratch {
     return { device: await this.attach(backing, [...sector, ...readOnly]), backing };
   }
 
-  /** Makes a file a loop device; gives its name, which may be another each time. */
+  /** Attaches a file to a loop device. @returns the device, which may be another each time */
   async attach(backing: string, args: readonly string[] = []): Promise<string> {
-    const { stdout } = await execute('losetup', ['--find', '--show', ...args, backing]);
-    const device = stdout.trim();
-    this.#undo.push(async () => {
-      // A test may have detached it, and the number may be somebody else's by now.
-      if (backingOf(device) === backing) await execute('losetup', ['--detach', device]);
-    });
+    const device = await attachLoop(backing, args);
+    this.#undo.push(() => detachLoop(device, backing));
     return device;
+  }
+
+  /** Detaches a device, and waits until the kernel has released its file. */
+  async detach(device: string): Promise<void> {
+    const backing = backingOf(device);
+    if (backing === undefined) return;
+    await detachLoop(device, backing);
+    await until(() => backingOf(device) !== backing);
+  }
+
+  /** Makes a partition that the kernel knows without a partition table. Sizes are in sectors. @returns its device */
+  async partition(device: string, start: number, length: number): Promise<string> {
+    await execute('addpart', [device, '1', String(start), String(length)]);
+    this.#undo.push(() => dropPartitions(device));
+    return `${device}p1`;
   }
 
   /** Mounts a device or file system; returns the mount point. */
@@ -115,7 +135,43 @@ export class Scratch {
   async #takeDown(): Promise<void> {
     const failures: unknown[] = [];
     for (const undo of this.#undo.reverse()) await undo().catch((error: unknown) => failures.push(error));
-    if (failures.length > 0) throw new AggregateError(failures, 'the test could not be cleaned up after');
+    if (failures.length > 0) throw new AggregateError(failures, 'the cleanup after the test failed');
+  }
+}
+
+/** Attaches a file to the first free loop device. Other programs take devices too: a device that is taken is no failure. */
+export async function attachLoop(backing: string, args: readonly string[]): Promise<string> {
+  for (;;) {
+    try {
+      const options = ['--find', '--show', ...args, backing];
+      const device = (await execute('flock', [lockFile, 'losetup', ...options])).stdout.trim();
+      await dropPartitions(device);
+      return device;
+    } catch (error) {
+      if (!/resource busy|temporarily unavailable/.test(String(error))) throw error;
+      await pause(20);
+    }
+  }
+}
+
+/** Detaches a device if it still has this file: a test may have detached it, and its number have a new owner. */
+export async function detachLoop(device: string, backing: string): Promise<void> {
+  const attached = `/sys/block/${basename(device)}/loop/backing_file`;
+  const script = 'if [ "$(cat "$1" 2>/dev/null)" = "$2" ]; then losetup --detach "$3"; fi';
+  await execute('flock', [lockFile, 'sh', '-c', script, 'sh', attached, backing, device]);
+}
+
+/**
+ * Removes the partitions of a device: the kernel keeps them when it detaches the file. A busy one stays until the number is
+ * attached again: a program that made a mount namespace meanwhile has a copy of the mount.
+ */
+async function dropPartitions(device: string): Promise<void> {
+  const directory = `/sys/block/${basename(device)}`;
+  for (const name of readdirSync(directory).filter((entry) => entry.startsWith(`${basename(device)}p`))) {
+    const number = readFileSync(`${directory}/${name}/partition`, 'utf8').trim();
+    await execute('delpart', [device, number]).catch((error: unknown) => {
+      if (!/resource busy/.test(String(error))) throw error;
+    });
   }
 }
 

@@ -53,6 +53,6 @@ assert.deepEqual(
   ['start', 'download', 'done', 2 ** 30],
 );
 const { elapsedMs, ...counts } = down.at(-1);
-assert.ok(elapsedMs > 0 && elapsedMs < 120_000);
+assert.ok(elapsedMs > 0);
 assert.equal(counts.blocksTransferred, 6);
 await emulator.close();
