@@ -1,4 +1,5 @@
 /** The journal of one run: locked against other runs, replaced as the run goes on, removed after success. */
+import { ColdsnapError } from '../../errors.ts';
 import { warnings } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { makeJournalDirectory, readJournal, removeJournal, setJournalAside, writeJournal } from './file.ts';
@@ -46,6 +47,8 @@ export class Journal<Content extends object> {
     try {
       this.#lock = await JournalLock.take(path);
     } catch (error) {
+      // Without the addon nothing else would work either.
+      if (error instanceof ColdsnapError && error.class === 'config') throw error;
       this.#run.warn(...warnings.journalNotLocked(this.#operation, error));
       return;
     }
