@@ -29,7 +29,7 @@ describe('over a slow line', { concurrency: 2 }, () => {
       const image = randomBytes(COUNT * BLOCK);
       const source = join(directory, 'source.img');
       writeFileSync(source, image);
-      const up = await uploadSnapshot({ source, retryForMs: 8_000, ...options });
+      const up = await uploadSnapshot({ source, retryForMs: 600_000, ...options });
       assert.ok(bytesAt(await emulator.readImage(up.snapshotId), 0, image.length).equals(image));
       assert.ok(fewest <= 16, `${fewest} in flight`);
       assert.ok(up.retries < 3 * 64, `${up.retries} retries`);
@@ -42,7 +42,7 @@ describe('over a slow line', { concurrency: 2 }, () => {
       );
       const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
       const target = join(directory, 'disk.img');
-      await downloadSnapshot({ snapshotId, target, retryForMs: 8_000, ...options });
+      await downloadSnapshot({ snapshotId, target, retryForMs: 600_000, ...options });
       assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
       assert.ok(fewest <= 16, `${fewest} in flight`);
     });

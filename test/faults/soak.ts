@@ -198,8 +198,9 @@ class Rounds {
           endpoint: this.#service.url,
           region: 'us-east-1',
           workers: 16,
-          retryForMs: 20_000,
-          deadlines: { connectMs: 1_000, idleMs: 150 },
+          // Only the stalls of the service may run into a deadline, and no run into its limit.
+          retryForMs: 600_000,
+          deadlines: { connectMs: 60_000, idleMs: 2_000 },
           checkpointIntervalMs: 20,
           signal: controller.signal,
           onEvent: (event) => {

@@ -32,7 +32,9 @@ async function setUp(t: TestContext, options: EmulatorOptions = {}) {
 
 test('a second upload of a source that is being uploaded is refused before any request', async (t) => {
   const { emulator, directory, upload, assertComplete } = await setUp(t);
-  emulator.setFaults([{ operation: 'PutSnapshotBlock', first: 1, action: { type: 'delay', ms: 400 } }]);
+  // Throttles keep the first upload running until the faults are removed.
+  const action = { type: 'error', status: 400, code: 'RequestThrottledException' } as const;
+  emulator.setFaults([{ operation: 'PutSnapshotBlock', action }]);
   const first = upload();
   await emulator.waitForRequest((request) => request.operation === 'PutSnapshotBlock');
   const error = await upload().then(
@@ -41,6 +43,7 @@ test('a second upload of a source that is being uploaded is refused before any r
   );
   assert.equal((error as { code?: string }).code, 'SOURCE_BUSY');
   assert.equal(exitCodeOf(error), 3);
+  emulator.setFaults([]);
   // With its own journal it is allowed.
   const { snapshotId: other } = await upload({ checkpointFile: join(directory, 'other') });
   const { snapshotId } = await first;
