@@ -76,7 +76,7 @@ function explain(root: string, tried: readonly { path: string; reason: string }[
   ].join('\n');
 }
 
-/** What may help against what dlopen said. */
+/** The remedy for a message of dlopen. */
 function solutionsFor(reason: string): string[] {
   if (reason === 'no such file') return [];
   const machine = /\[a library for (.*)\]$/.exec(reason)?.[1];
@@ -108,7 +108,7 @@ function solutionsFor(reason: string): string[] {
   return ['rebuild it: `npm rebuild coldsnap`'];
 }
 
-/** What the ELF header says that dlopen does not: for a foreign machine glibc says "No such file". */
+/** Reads the ELF header, because glibc reports "No such file" for another machine's binary. */
 function contentsOf(path: string): string {
   const header = Buffer.alloc(20);
   try {

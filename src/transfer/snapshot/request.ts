@@ -1,4 +1,4 @@
-/** What an upload asks for: checked before anything is opened or requested, then turned into requests. */
+/** The options of an upload: checked before anything is opened or requested, then turned into requests. */
 import { basename } from 'node:path';
 import type { SnapshotTag, StartedSnapshot, StartRequest } from '../../ebs/api.ts';
 import { GIB, MAX_VOLUME_GIB } from '../../geometry.ts';
@@ -81,9 +81,9 @@ const RESUMABLE_TIMEOUT = 4_320;
 const STREAM_TIMEOUT = 1_440;
 
 /**
- * Where zero blocks are omitted, one in so many is put all the same: the service cancels a snapshot into which nothing
- * was put for long, however busily zeros are read meanwhile. At 512 KiB that is one every 8 GiB. Chosen by index and not
- * by time, so that a later run knows which were put.
+ * Where zero blocks are omitted, one in 16,384 is put anyway, because the service cancels a snapshot that receives no
+ * block for long. At 512 KiB that is one every 8 GiB. Chosen by index and not by time, so that a later run knows which
+ * were put.
  */
 const KEEPALIVE_BLOCKS = 16_384;
 
@@ -91,7 +91,7 @@ const KEEPALIVE_BLOCKS = 16_384;
 export interface NewSnapshot {
   /** The same token gives the same request, and so the same snapshot. */
   readonly request: (token: UploadToken) => StartRequest;
-  /** What must be the same for a later run to resume: everything that decides what is put. */
+  /** Must be the same for a later run to resume: everything that decides what is put. */
   readonly parameters: string;
   /** Whether the user gave tags. */
   readonly tagged: boolean;
