@@ -9,6 +9,19 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
+const mit = `Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation
+files (the "Software"), to deal in the Software without restriction, including without limitation the rights to use, copy,
+modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the
+Software is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES
+OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE
+LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR
+IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+`;
+
 const project = fileURLToPath(new URL('..', import.meta.url));
 /** Another directory than dist/ for tests. */
 const cli = resolve(process.argv[2] ?? join(project, 'dist'), 'cli');
@@ -49,21 +62,39 @@ const inputs = Object.keys(metafile.inputs);
 for (const input of inputs) {
   if (!input.startsWith('../') && !written.has(input)) rmSync(join(cli, input));
 }
-writeFileSync(join(cli, 'THIRD-PARTY-LICENSES'), licensesOf(inputs));
+const packages = bundledPackages(metafile);
+writeFileSync(join(cli, 'THIRD-PARTY-LICENSES'), packages.map(licenseOf).join('\n'));
+const listed = packages.map(({ text, ...others }) => others);
+writeFileSync(join(cli, 'bundled.json'), `${JSON.stringify(listed, null, 1)}\n`);
 
-/** The licences of the packages that went into the bundle, as they ask. */
-function licensesOf(files) {
-  const packages = new Set();
-  for (const file of files) {
-    const match = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(resolve(cli, file));
-    if (match) packages.add(match[1]);
+/** The packages with code in the bundle, sorted. */
+function bundledPackages({ outputs }) {
+  const folders = new Set();
+  for (const { inputs } of Object.values(outputs)) {
+    for (const [file, { bytesInOutput }] of Object.entries(inputs)) {
+      const match = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(resolve(cli, file));
+      if (match && bytesInOutput > 0) folders.add(match[1]);
+    }
   }
-  return [...packages].sort().map(licenseOf).join('\n');
+  return [...folders].sort().map((folder) => {
+    const { name, version, license, author } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+    const text = file === undefined ? undefined : readFileSync(join(folder, file), 'utf8');
+    const lines = text?.match(/^\s*copyright (?!notice|holder|owner|license)[^[{\n]+$/gim) ?? [];
+    const holders = lines.map((line) => line.trim().replace(/^copyright\s*(\(c\)|©)?\s*/i, ''));
+    const copyright = holders.length > 0 ? holders : [author?.name ?? author ?? `the authors of ${name}`];
+    return { name, version, license, copyright, text };
+  });
 }
 
-function licenseOf(folder) {
-  const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-  const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
-  const text = file === undefined ? `Licence: ${license}\n` : readFileSync(join(folder, file), 'utf8');
-  return `${'='.repeat(80)}\n${name} ${version}\n\n${text}`;
+/** The licence text of a package; of some it is known only by name. */
+function licenseOf({ name, version, license, copyright, text }) {
+  const standard = new Map([
+    ['Apache-2.0', () => readFileSync(join(project, 'LICENSE'), 'utf8')],
+    ['MIT', () => `Copyright (c) ${copyright.join(', ')}\n\n${mit}`],
+  ]);
+  const terms = text ?? standard.get(license)?.();
+  if (terms === undefined)
+    throw new Error(`${name} has no licence file, and the text of ${license} is not known`);
+  return `${'='.repeat(80)}\n${name} ${version}\nLicence: ${license}\n\n${terms}`;
 }
