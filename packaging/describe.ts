@@ -4,7 +4,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -196,7 +196,7 @@ function describe(tree: string, arch: 'x64' | 'arm64', node: string): void {
   writeFileSync(join(documents, 'copyright'), copyright(bundled));
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (realpathSync(process.argv[1] ?? '.') === fileURLToPath(import.meta.url)) {
   const [tree, arch, node] = process.argv.slice(2);
   if (tree === undefined || (arch !== 'x64' && arch !== 'arm64') || node === undefined) {
     throw new Error('usage: describe.ts TREE x64|arm64 NODE');
