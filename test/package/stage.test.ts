@@ -130,6 +130,20 @@ describe('a staged package', needsTools, () => {
     }
   });
 
+  test('is refused while the addon of its architecture is not built', () => {
+    const other = arch === 'x64' ? 'arm64' : 'x64';
+    const tree = join(scratch, 'other');
+    const { status, stderr } = spawnSync(join(clone, 'packaging/stage'), ['deb', other, tree], {
+      encoding: 'utf8',
+    });
+    assert.equal(status, 1);
+    assert.match(
+      stderr,
+      new RegExp(`prebuilds/linux-${other}/coldsnap.node is missing; run scripts/build-prebuilds`),
+    );
+    assert.ok(!existsSync(tree));
+  });
+
   test('starts the Node.js inside it, whatever NODE_OPTIONS says', () => {
     const lib = join(trees.deb, 'usr/lib/coldsnap');
     const wrapper = readFileSync(join(trees.deb, 'usr/bin/coldsnap'), 'utf8');
