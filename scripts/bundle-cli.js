@@ -1,8 +1,10 @@
 /**
  * Puts the compiled command line, with all that it uses, into a few files: loading many small modules is most of what a
  * short command takes (0.2 s of processor time for the AWS SDK alone). What is used now and then is in files of its own,
- * loaded then. The library beside it stays as it is, for those who import it. Without this step everything works, only
- * more slowly.
+ * loaded then. The library beside it stays as it is, for those who import it, unless --library is given. Without this step
+ * everything works, only more slowly.
+ *
+ *   node scripts/bundle-cli.js [DIST [--library]]
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -23,15 +25,17 @@ IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 `;
 
 const project = fileURLToPath(new URL('..', import.meta.url));
-/** Another directory than dist/ for tests. */
-const cli = resolve(process.argv[2] ?? join(project, 'dist'), 'cli');
+/** Another directory than dist/, for a package and for tests. */
+const dist = resolve(process.argv[2] ?? join(project, 'dist'));
+const cli = join(dist, 'cli');
+/** With --library the library's modules go into the same files: a package without dependencies. */
+const library = process.argv[3] === '--library';
+/** The directory whose modules are replaced by the bundle. */
+const own = library ? dist : cli;
 
-for (const name of readdirSync(cli)) {
-  if (/-[0-9A-Z]{8}\.js$/.test(name)) rmSync(join(cli, name));
-}
 const { metafile } = await build({
-  absWorkingDir: cli,
-  entryPoints: ['main.js'],
+  absWorkingDir: own,
+  entryPoints: library ? ['cli/main.js', 'index.js', 'emulator/index.js'] : ['main.js'],
   bundle: true,
   splitting: true,
   format: 'esm',
@@ -40,7 +44,7 @@ const { metafile } = await build({
   mainFields: ['module', 'main'],
   conditions: ['module'],
   target: 'node20',
-  outdir: cli,
+  outdir: own,
   // Not by their modules' names: the library's would be a hidden file.
   chunkNames: 'chunk-[hash]',
   allowOverwrite: true,
@@ -56,11 +60,10 @@ const { metafile } = await build({
   },
 });
 
-// What is in the bundle now need not lie beside it.
+// Modules whose code is in the bundle now, those of types alone, and the bundle before.
 const written = new Set(Object.keys(metafile.outputs));
-const inputs = Object.keys(metafile.inputs);
-for (const input of inputs) {
-  if (!input.startsWith('../') && !written.has(input)) rmSync(join(cli, input));
+for (const name of readdirSync(own, { recursive: true })) {
+  if (name.endsWith('.js') && !written.has(name)) rmSync(join(own, name));
 }
 const packages = bundledPackages(metafile);
 writeFileSync(join(cli, 'THIRD-PARTY-LICENSES'), packages.map(licenseOf).join('\n'));
@@ -72,7 +75,7 @@ function bundledPackages({ outputs }) {
   const folders = new Set();
   for (const { inputs } of Object.values(outputs)) {
     for (const [file, { bytesInOutput }] of Object.entries(inputs)) {
-      const match = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(resolve(cli, file));
+      const match = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(resolve(own, file));
       if (match && bytesInOutput > 0) folders.add(match[1]);
     }
   }

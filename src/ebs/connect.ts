@@ -10,25 +10,10 @@ import { EBSClient } from '@aws-sdk/client-ebs';
 import { ColdsnapError } from '../errors.ts';
 import { version } from '../version.ts';
 import { BoundedHandler } from './bounded-handler.ts';
+import type { Deadlines, ServiceOptions } from './client-options.ts';
 import { classify } from './errors.ts';
 
-/** How to reach the service. Whatever is left out comes from the SDK's chains: environment, profile files, instance role. */
-export interface ServiceOptions {
-  region?: string | undefined;
-  profile?: string | undefined;
-  /** Endpoint URL for both services; a service's own endpoint wins. */
-  endpoint?: string | undefined;
-  ebsEndpoint?: string | undefined;
-  ec2Endpoint?: string | undefined;
-}
-
-/** Deadlines are for nothing happening, never for a whole request: a slow line is slow and not broken. */
-export interface Deadlines {
-  /** Milliseconds to establish a connection, TLS included. */
-  readonly connectMs: number;
-  /** Milliseconds without a byte moving in either direction. */
-  readonly idleMs: number;
-}
+export type { Deadlines, ServiceOptions };
 
 export const defaultDeadlines: Deadlines = { connectMs: 10_000, idleMs: 60_000 };
 /** The longest time that a timer takes; what is longer would end at once. */

@@ -2,9 +2,8 @@
  * What EC2 knows of snapshots and the EBS direct APIs do not: states, deletion, and which snapshots there are. The SDK
  * client for it takes longer to load than everything else together, so it is loaded only when it is used.
  */
-import type { EC2Client } from '@aws-sdk/client-ec2';
 import type { CallOptions } from './api.ts';
-import type { Deadlines, ServiceOptions } from './connect.ts';
+import type { Deadlines, SdkClient, ServiceOptions } from './client-options.ts';
 import { type RetryNotice, RetryPolicy } from './retry.ts';
 
 /** `recoverable` and `recovering`: in the Recycle Bin, and coming back from it. */
@@ -54,7 +53,7 @@ export interface SnapshotStates {
 
 export interface OpenEc2Options extends ServiceOptions {
   /** Your own client, with its region, credentials and endpoint; it stays yours and open. */
-  ec2Client?: EC2Client | undefined;
+  ec2Client?: SdkClient | undefined;
   retryForMs?: number | undefined;
   deadlines?: Partial<Deadlines> | undefined;
   onRetry: (notice: RetryNotice) => void;

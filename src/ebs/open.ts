@@ -1,7 +1,8 @@
 /** Puts the layers of the service together, for everything that moves blocks. */
 import type { EBSClient } from '@aws-sdk/client-ebs';
 import type { EbsDirectApi } from './api.ts';
-import { checkDeadlines, checkIdentity, connectEbs, type Deadlines, type ServiceOptions } from './connect.ts';
+import type { Deadlines, SdkClient, ServiceOptions } from './client-options.ts';
+import { checkDeadlines, checkIdentity, connectEbs } from './connect.ts';
 import { FastBlockApi } from './fast/fast-api.ts';
 import { Pacer, withPacing } from './pacing.ts';
 import { type RetryNotice, RetryPolicy, withRetries } from './retry.ts';
@@ -9,7 +10,7 @@ import { SdkEbsApi } from './sdk-api.ts';
 
 export interface OpenEbsOptions extends ServiceOptions {
   /** Your own client, with its region, credentials and endpoint; it stays yours and open. */
-  ebsClient?: EBSClient | undefined;
+  ebsClient?: SdkClient | undefined;
   /** Default `fast`; with your own client `sdk`, so that it is used as you made it. */
   transport?: 'fast' | 'sdk' | undefined;
   retryForMs?: number | undefined;
@@ -43,8 +44,9 @@ const SPARE_CONNECTIONS = 4;
 export async function openEbs(options: OpenEbsOptions): Promise<OpenEbs> {
   const { workers } = options;
   const deadlines = checkDeadlines(options.deadlines);
-  const client = options.ebsClient ?? (await connectEbs(options, workers + SPARE_CONNECTIONS, deadlines));
-  if (options.ebsClient !== undefined) await checkIdentity(client.config);
+  const given = options.ebsClient as EBSClient | undefined;
+  const client = given ?? (await connectEbs(options, workers + SPARE_CONNECTIONS, deadlines));
+  if (given !== undefined) await checkIdentity(client.config);
   const policy = new RetryPolicy({
     retryForMs: options.retryForMs,
     onRetry: options.onRetry,

@@ -1,13 +1,11 @@
 /** What callers of the library give and get. Everything a command can do is said here. */
 
 import type { Readable, Writable } from 'node:stream';
-import type { EBSClient } from '@aws-sdk/client-ebs';
-import type { EC2Client } from '@aws-sdk/client-ec2';
 import type { SnapshotTag } from '../ebs/api.ts';
-import type { Deadlines, ServiceOptions } from '../ebs/connect.ts';
+import type { Deadlines, SdkClient, ServiceOptions } from '../ebs/client-options.ts';
 import type { TransferListener, TransferProgress } from './events.ts';
 
-export type { Deadlines, ServiceOptions };
+export type { Deadlines, SdkClient, ServiceOptions };
 
 /** What every function of the library takes: how to reach the service, when to stop, and whom to tell. */
 export interface ClientOptions extends ServiceOptions {
@@ -15,10 +13,10 @@ export interface ClientOptions extends ServiceOptions {
   retryForMs?: number | undefined;
   /** When a connection counts as dead, instead of 10 s to establish it and 60 s without a byte. Not for clients of yours. */
   deadlines?: Partial<Deadlines> | undefined;
-  /** Your own EBS client, instead of region, profile and endpoint; it is used as it is and stays open. */
-  ebsClient?: EBSClient | undefined;
-  /** Your own EC2 client, for what the EBS direct APIs lack: snapshot states, deleting, tags. */
-  ec2Client?: EC2Client | undefined;
+  /** Your own `EBSClient`, instead of region, profile and endpoint; it is used as it is and stays open. */
+  ebsClient?: SdkClient | undefined;
+  /** Your own `EC2Client`, for what the EBS direct APIs lack: snapshot states, deleting, tags. */
+  ec2Client?: SdkClient | undefined;
   /** Stops the work. A transfer begins no write after it fires, and what was moved stays resumable. */
   signal?: AbortSignal | undefined;
   onEvent?: TransferListener | undefined;
