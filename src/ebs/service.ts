@@ -1,6 +1,5 @@
 /** The service of one region and account, for one call of the library: connected on first use, closed at its end. */
 import type { EBSClient } from '@aws-sdk/client-ebs';
-import type { EC2Client } from '@aws-sdk/client-ec2';
 import type { EbsDirectApi } from './api.ts';
 import { BlockReader } from './block-reader.ts';
 import { checkDeadlines, checkIdentity, connectEbs, type Deadlines, type ServiceOptions } from './connect.ts';
