@@ -108,10 +108,9 @@ async function processesWith(
       const path = await readlink(`${files.proc}/${pid}/fd/${fd}`).catch(() => '');
       const member = path.startsWith('/dev/') ? members.get((await numberOfNode(path)) ?? '') : undefined;
       if (member === undefined) continue;
-      const program = (await textOf(`${files.proc}/${pid}/comm`)).trim();
-      uses.push(
-        `${member.prefix}open in ${program === '' ? 'a program' : basename(program)} (process ${pid})`,
-      );
+      // Not comm, which names a thread: Node.js 22 calls its first one MainThread.
+      const program = basename((await textOf(`${files.proc}/${pid}/cmdline`)).split('\0', 1)[0] ?? '');
+      uses.push(`${member.prefix}open in ${program === '' ? 'a program' : program} (process ${pid})`);
       break;
     }
   }
