@@ -1,7 +1,7 @@
 /**
  * Puts the compiled command line, with all that it uses, into a few files: loading many small modules is most of what a
- * short command takes (0.2 s of processor time for the AWS SDK alone). What is used now and then is in files of its own,
- * loaded then. The library beside it stays as it is, for those who import it, unless --library is given. Without this step
+ * short command takes (0.2 s of processor time for the AWS SDK alone). Rarely used modules are in separate files,
+ * loaded on demand. The library beside it stays as it is, for those who import it, unless --library is given. Without this step
  * everything works, only more slowly.
  *
  *   node scripts/bundle-cli.js [DIST [--library]]
@@ -40,7 +40,7 @@ const { metafile } = await build({
   splitting: true,
   format: 'esm',
   platform: 'node',
-  // The ES modules of packages that have both: what is not used is left out.
+  // Prefers the ES modules of packages that have both, whose unused parts are omitted.
   mainFields: ['module', 'main'],
   conditions: ['module'],
   target: 'node20',

@@ -61,7 +61,7 @@ export function loadAddon(from: string = dirname(fileURLToPath(import.meta.url))
   throw new AddonLoadError(message, hintFor(root, tried), tried, cause);
 }
 
-/** What to do: the command that puts an addon for this machine in place, unless something else keeps it from loading. */
+/** The remedy: the command that installs an addon for this machine, unless something else keeps it from loading. */
 function hintFor(root: string, tried: readonly Attempt[]): string {
   if (process.platform !== 'linux') return 'Use Linux: coldsnap does not run on other systems.';
   const denied = tried.find(({ reason }) => /permission denied|not permitted|failed to map/i.test(reason));
@@ -77,7 +77,7 @@ function hintFor(root: string, tried: readonly Attempt[]): string {
   return `Run: npm install ${isGlobal ? '--global ' : ''}--force coldsnap`;
 }
 
-/** What the ELF header says that dlopen does not: for a foreign machine glibc says "No such file". */
+/** Reads the ELF header, because glibc reports "No such file" for another machine's binary. */
 function contentsOf(path: string): string {
   const header = Buffer.alloc(20);
   try {

@@ -12,7 +12,7 @@ import { Consumer } from './consumer.ts';
 
 const programs = fileURLToPath(new URL('programs', import.meta.url));
 
-/** What a consumer can have beside the package, in a folder of its own so that the package cannot lean on it. */
+/** Packages that a consumer can have besides, in a separate folder so that the package cannot use them. */
 const sdks = ['@aws-sdk/client-ebs', '@aws-sdk/client-ec2'];
 
 /** Uses what the package exports, with and without optional things, as strict projects do. */

@@ -1,5 +1,5 @@
 /**
- * What the deb and the RPM install, staged from this build. The Node.js that runs the tests stands in for the pinned one, and
+ * The files of the deb and the RPM, staged from this build. The Node.js that runs the tests stands in for the pinned one, and
  * the addon of the clone for the prebuilt one: test/package/roots installs the real packages.
  */
 import assert from 'node:assert/strict';
