@@ -158,6 +158,7 @@ export const errorCodes = {
 
 /** Codes of `warning` events: something the user should know; the run continues. */
 export const warningCodes = {
+  CHANGES_NOT_DETECTED: 'it cannot be detected whether the source device is written during the upload',
   CLIENT_SHARDS: '--client-shards has no effect',
   JOURNALS_NOT_READ: 'the directory of journals cannot be read',
   JOURNAL_NOT_LOCKED: 'no lock could be taken on the journal',

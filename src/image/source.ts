@@ -1,4 +1,5 @@
 /** Where an upload's bytes come from. Code outside src/image knows only this interface, never which kind of source it has. */
+import type { WarningCode } from '../error-codes.ts';
 import type { BlockRead, BlockReadResult } from '../native/index.ts';
 
 /**
@@ -24,10 +25,12 @@ export interface ImageSource {
   /** Size in bytes; for a stream the declared size, of which it may deliver less. */
   readonly sizeBytes: number;
   /**
-   * Where this source's journal belongs, or undefined where no resume is possible (streams). The identity changes when
-   * the source does; it is written into the journal and must match before a journal is trusted.
+   * Where this source's journal belongs, or undefined where no resume is possible (streams). The identity tells this file
+   * or device from others, whatever its path; {@link stamp} and digests tell whether it has changed.
    */
   readonly journal: { readonly path: string; readonly identity: string } | undefined;
+  /** What the user should know before the upload, as code and message. */
+  readonly warnings: readonly (readonly [code: WarningCode, message: string])[];
   /**
    * Resolves when there is something to read: for a stream, when its first bytes have arrived.
    * @throws ColdsnapError `SOURCE_EMPTY`
@@ -46,8 +49,15 @@ export interface ImageSource {
    */
   readBlocks(reads: readonly BlockRead[]): Promise<BlockReadResult[]>;
   /**
-   * Checks, after everything was read and before the snapshot is completed, that the source still is what was opened
-   * (size, modification time, inode) and that a stream has no more than declared, for which it waits for the stream's end.
+   * Flushes what others have written, and returns a stamp: while it is the same, also in a later run, no byte of the source
+   * was written. Undefined where nothing proves that: streams, file systems and devices whose writers leave no trace, a file
+   * that is being written.
+   */
+  stamp(): Promise<string | undefined>;
+  /**
+   * Checks, after everything was read and before the snapshot is completed, that the source still is what was opened (size,
+   * change time or count of writes, inode) and that a stream has no more than declared, for which it waits for the stream's
+   * end.
    * @throws ColdsnapError `SOURCE_CHANGED`, `SOURCE_TOO_LONG`
    */
   checkUnchanged(): Promise<void>;

@@ -1,8 +1,7 @@
 /** Uploading from a regular file or a block device, opened for reading only. */
-import { type BigIntStats, constants, fstat } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { promisify } from 'node:util';
 import {
   type BlockRead,
   type BlockReadResult,
@@ -16,12 +15,11 @@ import { deviceIdentity } from './device/identity.ts';
 import { isErrno, localError } from './errno.ts';
 import { type ByteRange, blockRuns } from './extents.ts';
 import { deviceNoMedium } from './messages/devices.ts';
-import { badMap, sourceChanged, sourceEmpty } from './messages/sources.ts';
+import { badMap, changesNotDetected, sourceChanged, sourceEmpty } from './messages/sources.ts';
 import { readQemuMap } from './qemu-map.ts';
 import type { ImageSource, SourceExtent } from './source.ts';
+import { type DeviceStamp, deviceStamp, fileStamp, flush, statOf } from './source-stamp.ts';
 import { stateFile } from './state-files.ts';
-
-const fstatFd = promisify(fstat);
 
 export interface HoleOptions {
   /** Ask the file system for holes (SEEK_HOLE), after a sync. */
@@ -41,8 +39,9 @@ export async function openStoredSource(path: string, holes: HoleOptions): Promis
   }
   let direct: Descriptor | undefined;
   try {
-    const stats = await statOf(descriptor);
-    const device = stats.isBlockDevice();
+    const first = await statOf(descriptor);
+    const device = first.isBlockDevice();
+    const { stats } = device ? { stats: first } : await fileStamp(descriptor);
     const sizeBytes = await sizeOf(descriptor, stats);
     if (sizeBytes === 0) throw device ? deviceNoMedium(path, 'source') : sourceEmpty({ path, label: path });
     const map =
@@ -51,12 +50,15 @@ export async function openStoredSource(path: string, holes: HoleOptions): Promis
       throw badMap(holes.holesFromSidecar!, 'holes are being detected already');
     // A device is read past the page cache. A file was often just written, and then is in the cache.
     if (device) direct = await descriptor.openDirect('read');
+    if (device) await flush(descriptor);
+    const written = device ? await deviceStamp(stats.rdev) : undefined;
     const journal = device ? await deviceJournal(stats, sizeBytes) : await fileJournal(path, stats);
     return new StoredSource({
       path,
       descriptor,
       direct,
       stats,
+      written,
       sizeBytes,
       journal,
       map,
@@ -67,10 +69,6 @@ export async function openStoredSource(path: string, holes: HoleOptions): Promis
     await descriptor.close();
     throw error;
   }
-}
-
-function statOf(descriptor: Descriptor): Promise<BigIntStats> {
-  return descriptor.use(`examine ${descriptor.path}`, (fd) => fstatFd(fd, { bigint: true }));
 }
 
 async function sizeOf(descriptor: Descriptor, stats: BigIntStats): Promise<number> {
@@ -86,7 +84,7 @@ async function deviceJournal(stats: BigIntStats, sizeBytes: number) {
 
 /** Beside the source, if files can be created there; else in the state directory. */
 async function fileJournal(path: string, stats: BigIntStats) {
-  const identity = `file:${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}`;
+  const identity = `file:${stats.dev}:${stats.ino}`;
   const file = await realpath(path).catch(() => path);
   const writable = await access(dirname(file), constants.W_OK | constants.X_OK).then(
     () => true,
@@ -102,7 +100,10 @@ interface Opened {
   readonly path: string;
   readonly descriptor: Descriptor;
   readonly direct: Descriptor | undefined;
+  /** Of the time when it was opened. */
   readonly stats: BigIntStats;
+  /** The same for devices; undefined where writes are not counted. */
+  readonly written: DeviceStamp | undefined;
   readonly sizeBytes: number;
   readonly journal: { readonly path: string; readonly identity: string };
   readonly map: readonly ByteRange[] | undefined;
@@ -114,6 +115,7 @@ class StoredSource implements ImageSource {
   readonly label: string;
   readonly sizeBytes: number;
   readonly journal: { readonly path: string; readonly identity: string };
+  readonly warnings: ImageSource['warnings'];
   readonly #opened: Opened;
 
   constructor(opened: Opened) {
@@ -121,6 +123,8 @@ class StoredSource implements ImageSource {
     this.label = opened.path;
     this.sizeBytes = opened.sizeBytes;
     this.journal = opened.journal;
+    const detected = !opened.stats.isBlockDevice() || opened.written !== undefined;
+    this.warnings = detected ? [] : [changesNotDetected(opened.path)];
     this.#opened = opened;
   }
 
@@ -173,15 +177,33 @@ class StoredSource implements ImageSource {
     );
   }
 
-  async checkUnchanged(): Promise<void> {
+  async stamp(): Promise<string | undefined> {
     const { descriptor, stats } = this.#opened;
+    if (!stats.isBlockDevice()) return (await fileStamp(descriptor)).stamp;
+    await flush(descriptor);
+    return (await deviceStamp(stats.rdev))?.stamp;
+  }
+
+  async checkUnchanged(): Promise<void> {
+    const { descriptor, stats, written } = this.#opened;
     const device = stats.isBlockDevice();
+    await flush(descriptor);
     const now = await statOf(descriptor);
     const size = await sizeOf(descriptor, now);
     if (size !== this.sizeBytes)
       throw sourceChanged(this.path, `it had ${this.sizeBytes} bytes and now has ${size}`);
-    // The modification time of a device node says nothing about the device.
-    if (!device && now.mtimeNs !== stats.mtimeNs) throw sourceChanged(this.path, 'it was written to');
+    await this.#checkName(device, stats);
+    const changed = device
+      ? written !== undefined && written.own !== (await deviceStamp(stats.rdev))?.own
+      : now.ctimeNs !== stats.ctimeNs;
+    if (changed)
+      throw sourceChanged(
+        this.path,
+        device ? 'it was written to' : 'it was written to, or its attributes were changed',
+      );
+  }
+
+  async #checkName(device: boolean, stats: BigIntStats): Promise<void> {
     let named: BigIntStats;
     try {
       named = await stat(this.path, { bigint: true });
@@ -190,11 +212,9 @@ class StoredSource implements ImageSource {
       throw localError(error, `examine ${this.path}`, this.path);
     }
     const same = device ? named.rdev === stats.rdev : named.ino === stats.ino && named.dev === stats.dev;
-    if (!same)
-      throw sourceChanged(
-        this.path,
-        device ? 'the path now refers to another device' : 'the path now refers to another file',
-      );
+    if (same) return;
+    const what = device ? 'device' : 'file';
+    throw sourceChanged(this.path, `the path now refers to another ${what}`);
   }
 
   async close(): Promise<void> {

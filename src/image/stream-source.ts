@@ -14,6 +14,7 @@ export class StreamSource implements ImageSource {
   readonly label: string;
   readonly sizeBytes: number;
   readonly journal = undefined;
+  readonly warnings = [];
   readonly #stream: Readable;
   #chunks: AsyncIterator<unknown> | undefined;
   /** Bytes that have arrived and were not read yet. */
@@ -92,6 +93,9 @@ export class StreamSource implements ImageSource {
       ? streamFailed(this.path, doing, error)
       : local;
   }
+
+  /** Undefined: what was read cannot be read again. */
+  async stamp(): Promise<undefined> {}
 
   async checkUnchanged(): Promise<void> {
     if (await this.#more()) throw sourceTooLong(this, this.sizeBytes);

@@ -48,7 +48,8 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
 
 async function uploadImage(run: Run, image: ImageSource, options: UploadOptions): Promise<UploadResult> {
   const volumeSizeGiB = volumeSizeFor(options, image.sizeBytes);
-  const journal = journalOf(run, image, options);
+  for (const warning of image.warnings) run.warn(...warning);
+  const journal = journalOf(run, image, options, await image.stamp());
   const spec = newSnapshot({ ...options, volumeSizeGiB }, journal !== undefined);
   const service: Service = new Service(options, run.workers, (notice) => {
     sink.noteRetry(notice);
@@ -90,9 +91,11 @@ function journalOf(
   run: Run,
   { journal }: ImageSource,
   { checkpoint, checkpointFile }: UploadOptions,
+  stamp = 'without a stamp',
 ): Journal<UploadJournal> | undefined {
   if (checkpoint === false || journal === undefined) return undefined;
-  return new Journal(run, 'upload', { ...journal, path: checkpointFile ?? journal.path });
+  const identity = `${journal.identity} ${stamp}`;
+  return new Journal(run, 'upload', { identity, path: checkpointFile ?? journal.path });
 }
 
 /** Whether a later run could not finish the snapshot: its source, or what was asked for, is not what it should be. */

@@ -1,5 +1,5 @@
 /** Messages about sources. Each function returns the error to throw. */
-import type { ErrorCode } from '../../error-codes.ts';
+import type { ErrorCode, WarningCode } from '../../error-codes.ts';
 import { ColdsnapError } from '../../errors.ts';
 import { formatSize, type Named, usage } from './common.ts';
 
@@ -106,3 +106,11 @@ export const badMap = (mapPath: string, why: string) =>
     mapPath,
     'Make it with: qemu-img map --output=json -f raw IMAGE',
   );
+
+type Warning = readonly [code: WarningCode, message: string];
+
+export const changesNotDetected = (path: string): Warning => [
+  'CHANGES_NOT_DETECTED',
+  `The kernel does not count what is written to ${path}, so it cannot be detected whether ${path} is written during ` +
+    'the upload.',
+];
