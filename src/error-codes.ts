@@ -70,6 +70,7 @@ export const errorCodes = {
     DATA_DIRECTORY_IN_USE: 'another emulator uses the data directory',
     DEVICE_CHANGED: 'the path referred to another device by the time it was opened',
     DEVICE_IN_USE: 'the device is mounted, used as swap or held by another program',
+    HOLE_MAP_WRONG: 'the hole map calls data of the image a hole',
     NOT_A_PENDING_UPLOAD: 'the snapshot to delete is not an incomplete upload of coldsnap',
     OMIT_WITH_ENCRYPTION: 'omitting zeros would corrupt an encrypted snapshot',
     OMIT_WITH_PARENT: 'omitting zeros would corrupt a snapshot with a parent',
@@ -160,6 +161,7 @@ export const errorCodes = {
 export const warningCodes = {
   CHANGES_NOT_DETECTED: 'it cannot be detected whether the source device is written during the upload',
   CLIENT_SHARDS: '--client-shards has no effect',
+  HOLES_PUT: 'the snapshot is encrypted, so holes are uploaded as zeros',
   JOURNALS_NOT_READ: 'the directory of journals cannot be read',
   JOURNAL_NOT_LOCKED: 'no lock could be taken on the journal',
   JOURNAL_NOT_REMOVED: 'the journal of a deleted snapshot could not be removed',

@@ -11,7 +11,7 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, string>>> = {
   NO_CREDENTIALS:
     'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile with --profile, or attach an instance role.',
   NO_REGION: 'Set it with --region, AWS_REGION or in the profile.',
-  OMIT_WITH_ENCRYPTION: 'Drop --omit-zero-blocks; --detect-holes skips only ranges that were never written.',
+  OMIT_WITH_ENCRYPTION: 'Drop --omit-zero-blocks.',
   OMIT_WITH_PARENT: 'Drop --omit-zero-blocks.',
   RESUME_MISMATCH: 'Start over with --fresh.',
   SOURCE_BUSY: 'Wait until it ends, or use another journal with --checkpoint-file.',

@@ -2,6 +2,11 @@
 import type { WarningCode } from '../error-codes.ts';
 import type { BlockRead, BlockReadResult } from '../native/index.ts';
 
+/** A block that was read. `hole`: the source's map says that nothing was ever written there, and it is zeros. */
+export interface SourceBlock extends BlockReadResult {
+  readonly hole?: boolean;
+}
+
 /**
  * A run of blocks. `hole`: nothing was ever written there, and it reads as zeros, unlike zeros that were written.
  */
@@ -29,6 +34,8 @@ export interface ImageSource {
    * or device from others, whatever its path; {@link stamp} and digests tell whether it has changed.
    */
   readonly journal: { readonly path: string; readonly identity: string } | undefined;
+  /** SHA-256 of the map of holes; another map gives another snapshot of the same source. */
+  readonly holeMapDigest?: string | undefined;
   /** What the user should know before the upload, as code and message. */
   readonly warnings: readonly (readonly [code: WarningCode, message: string])[];
   /**
@@ -38,16 +45,18 @@ export interface ImageSource {
   ready(): Promise<void>;
   /**
    * The source from 0 to its end as runs that alternate between data and holes, ascending and without gaps. All is data
-   * unless holes were requested; a block with any data in it is data.
+   * unless holes were requested; a block with any data in it is data, and so is a hole that only a map claims: it has to be
+   * read.
    */
   extents(blockSize: number): AsyncIterable<SourceExtent>;
   /**
    * Fills each buffer, in one thread-pool call; past the end of the source with zeros, which `bytesRead` does not count.
    * Every block of a stream must be requested once, from 0 without gaps; it resolves when the block had its turn, so all
    * lower ones must be in flight; a `bytesRead` of 0 means that it has ended.
-   * @throws ColdsnapError `SOURCE_CHANGED` when the source is shorter or longer than it was
+   * @throws ColdsnapError `SOURCE_CHANGED` when the source is shorter or longer than it was, `HOLE_MAP_WRONG` for data in what
+   *   the map of holes calls a hole
    */
-  readBlocks(reads: readonly BlockRead[]): Promise<BlockReadResult[]>;
+  readBlocks(reads: readonly BlockRead[]): Promise<SourceBlock[]>;
   /**
    * Flushes what others have written, and returns a stamp: while it is the same, also in a later run, no byte of the source
    * was written. Undefined where nothing proves that: streams, file systems and devices whose writers leave no trace, a file

@@ -2,22 +2,15 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import {
-  type BlockRead,
-  type BlockReadResult,
-  deviceInfo,
-  nextExtent,
-  readBlocks,
-  syncAll,
-} from '../native/index.ts';
+import { type BlockRead, deviceInfo, nextExtent, readBlocks, syncAll } from '../native/index.ts';
 import { Descriptor, directAlignment } from './descriptor.ts';
 import { deviceIdentity } from './device/identity.ts';
 import { isErrno, localError } from './errno.ts';
-import { type ByteRange, blockRuns } from './extents.ts';
+import { type ByteRange, blockRuns, mergeRanges } from './extents.ts';
 import { deviceNoMedium } from './messages/devices.ts';
 import { badMap, changesNotDetected, sourceChanged, sourceEmpty } from './messages/sources.ts';
-import { readQemuMap } from './qemu-map.ts';
-import type { ImageSource, SourceExtent } from './source.ts';
+import { type HoleMap, readQemuMap } from './qemu-map.ts';
+import type { ImageSource, SourceBlock, SourceExtent } from './source.ts';
 import { type DeviceStamp, deviceStamp, fileStamp, flush, statOf } from './source-stamp.ts';
 import { stateFile } from './state-files.ts';
 
@@ -106,7 +99,7 @@ interface Opened {
   readonly written: DeviceStamp | undefined;
   readonly sizeBytes: number;
   readonly journal: { readonly path: string; readonly identity: string };
-  readonly map: readonly ByteRange[] | undefined;
+  readonly map: HoleMap | undefined;
   readonly detectHoles: boolean;
 }
 
@@ -115,6 +108,7 @@ class StoredSource implements ImageSource {
   readonly label: string;
   readonly sizeBytes: number;
   readonly journal: { readonly path: string; readonly identity: string };
+  readonly holeMapDigest: string | undefined;
   readonly warnings: ImageSource['warnings'];
   readonly #opened: Opened;
 
@@ -123,6 +117,7 @@ class StoredSource implements ImageSource {
     this.label = opened.path;
     this.sizeBytes = opened.sizeBytes;
     this.journal = opened.journal;
+    this.holeMapDigest = opened.map?.digest;
     const detected = !opened.stats.isBlockDevice() || opened.written !== undefined;
     this.warnings = detected ? [] : [changesNotDetected(opened.path)];
     this.#opened = opened;
@@ -132,8 +127,10 @@ class StoredSource implements ImageSource {
 
   async *extents(blockSize: number): AsyncGenerator<SourceExtent> {
     const { map, detectHoles } = this.#opened;
-    const ranges = map ?? (detectHoles ? this.#dataRanges() : [{ start: 0, end: this.sizeBytes }]);
-    yield* blockRuns(ranges, this.sizeBytes, blockSize);
+    const all = [{ start: 0, end: this.sizeBytes }];
+    // A hole of the map is trusted where the file system has one too; elsewhere it is read.
+    const mapped = map === undefined ? undefined : mergeRanges(this.#dataRanges(), map.ranges);
+    yield* blockRuns(mapped ?? (detectHoles ? this.#dataRanges() : all), this.sizeBytes, blockSize);
   }
 
   async *#dataRanges(): AsyncGenerator<ByteRange> {
@@ -150,21 +147,24 @@ class StoredSource implements ImageSource {
     }
   }
 
-  async readBlocks(reads: readonly BlockRead[]): Promise<BlockReadResult[]> {
-    const { descriptor, direct } = this.#opened;
+  async readBlocks(reads: readonly BlockRead[]): Promise<SourceBlock[]> {
+    const { descriptor, direct, map, stats } = this.#opened;
     const doing = `read ${this.path}`;
     const results = await (this.#aligned(reads) ? (direct ?? descriptor) : descriptor).use(doing, (fd) =>
       readBlocks(fd, [...reads], { hash: true }),
     );
-    results.forEach(({ bytesRead }, i) => {
+    return results.map((block, i) => {
+      const { bytesRead, zero } = block;
       const { offset, data } = reads[i]!;
       const expected = Math.max(0, Math.min(data.length, this.sizeBytes - offset));
       if (bytesRead < expected)
         throw sourceChanged(this.path, `it became shorter than ${this.sizeBytes} bytes`);
       if (bytesRead > expected)
         throw sourceChanged(this.path, `it became longer than ${this.sizeBytes} bytes`);
+      if (!map?.isHole(offset, data.length)) return block;
+      if (!zero) throw map.wrong(this.path, stats.mtimeNs, offset);
+      return { ...block, hole: true };
     });
-    return results;
   }
 
   /** Whether direct I/O can serve these; at the end of an odd-sized device it cannot. */

@@ -53,7 +53,7 @@ export const omitWithEncryption = () =>
   refused(
     'OMIT_WITH_ENCRYPTION',
     'zero blocks cannot be omitted from an encrypted snapshot: omitted blocks read as random data',
-    'Send all zeros, or skip only what was never written.',
+    'Send all zeros.',
   );
 
 export const omitWithDefaultEncryption = (snapshotId: string) =>
@@ -173,6 +173,11 @@ export const warnings = {
     'ZEROS_OMITTED',
     'Blocks of zeros are omitted. They read as zeros only while neither the snapshot nor a copy or volume of it is ' +
       'encrypted; encrypted, they read as random data.',
+  ],
+
+  holesPut: (snapshotId: string): Warning => [
+    'HOLES_PUT',
+    `Snapshot ${snapshotId} is encrypted, and what is skipped would read as random data: holes are uploaded as zeros.`,
   ],
 
   snapshotDeleted: (snapshotId: string): Warning => [

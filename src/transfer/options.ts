@@ -83,9 +83,15 @@ export interface UploadOptions extends TransferOptions, CheckpointOptions {
    * Skip blocks of zeros. Correct only for unencrypted snapshots without a parent; otherwise refused (class `refused`).
    */
   omitZeroBlocks?: boolean | undefined;
-  /** Skip the holes that the file system reports (SEEK_HOLE); written zeros are uploaded. */
+  /**
+   * Skip the holes that the file system reports (SEEK_HOLE); written zeros are uploaded. In an encrypted snapshot holes are
+   * uploaded as zeros.
+   */
   detectHoles?: boolean | undefined;
-  /** Skip the holes in this output of `qemu-img map --output=json`, which must cover the source exactly. */
+  /**
+   * Skip the holes in this output of `qemu-img map --output=json`, which must cover the source exactly. Unless the file system
+   * reports a hole too, they are read and must be zeros. In an encrypted snapshot they are uploaded as zeros.
+   */
   holesFromSidecar?: string | undefined;
   /** Keep or delete the snapshot of a failed upload. Default `keep`, so that it can be resumed. */
   onFailure?: 'keep' | 'delete' | undefined;

@@ -11,7 +11,13 @@ import { sourceBusy, warnings } from './messages.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
-import { checkOmission, checkUploadOptions, newSnapshot, volumeSizeFor } from './snapshot/request.ts';
+import {
+  checkOmission,
+  checkUploadOptions,
+  isEncrypted,
+  newSnapshot,
+  volumeSizeFor,
+} from './snapshot/request.ts';
 import { SnapshotSink } from './snapshot/snapshot-sink.ts';
 import { ImageBlocks } from './sources/image-blocks.ts';
 import { checkWaitConditions, waitServices, waitUntil } from './wait.ts';
@@ -50,7 +56,7 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
   const volumeSizeGiB = volumeSizeFor(options, image.sizeBytes);
   for (const warning of image.warnings) run.warn(...warning);
   const journal = journalOf(run, image, options, await image.stamp());
-  const spec = newSnapshot({ ...options, volumeSizeGiB }, journal !== undefined);
+  const spec = newSnapshot({ ...options, volumeSizeGiB }, image.holeMapDigest, journal !== undefined);
   const service: Service = new Service(options, run.workers, (notice) => {
     sink.noteRetry(notice);
     run.meter.retry(notice);
@@ -73,7 +79,11 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
     }
     if (sink.status === 'pending') {
       const geometry = { volumeSize, blockSize };
-      await copyBlocks(run, new ImageBlocks(run, image, geometry), sink, geometry);
+      const withHoles = options.detectHoles === true || options.holesFromSidecar !== undefined;
+      // Elsewhere the sink knows what a hole means.
+      const putHoles = withHoles && isEncrypted(options, snapshot);
+      if (putHoles) run.warn(...warnings.holesPut(snapshotId));
+      await copyBlocks(run, new ImageBlocks(run, image, geometry, { putHoles }), sink, geometry);
     } else {
       await sink.finish();
     }

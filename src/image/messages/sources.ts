@@ -1,7 +1,7 @@
 /** Messages about sources. Each function returns the error to throw. */
 import type { ErrorCode, WarningCode } from '../../error-codes.ts';
 import { ColdsnapError } from '../../errors.ts';
-import { formatSize, type Named, usage } from './common.ts';
+import { formatSize, type Named, refused, usage } from './common.ts';
 
 /** Errors of a source that a later run cannot resume with. */
 function sourceFault(
@@ -105,6 +105,16 @@ export const badMap = (mapPath: string, why: string) =>
     `${mapPath} is not a usable map of the image: ${why}`,
     mapPath,
     'Make it with: qemu-img map --output=json -f raw IMAGE',
+  );
+
+/** @param offset where the block with data begins */
+export const holeMapWrong = (mapPath: string, imagePath: string, offset: number, older: boolean) =>
+  refused(
+    'HOLE_MAP_WRONG',
+    `${mapPath} is not a map of ${imagePath}: it has a hole where the image has data at offset ${offset}` +
+      (older ? '; the map is older than the image' : ''),
+    mapPath,
+    'Make it again with: qemu-img map --output=json -f raw IMAGE',
   );
 
 type Warning = readonly [code: WarningCode, message: string];
