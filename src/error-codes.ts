@@ -81,6 +81,8 @@ export const errorCodes = {
     TARGET_BUSY: 'another run is writing the target',
     TARGET_DANGLING_SYMLINK: 'the target is a symbolic link to nothing',
     TARGET_EXISTS: 'the target file exists',
+    TARGET_IN_USE:
+      'the target file is a loop device, swap or a mount point, or another program writes or locks it',
     TARGET_NOT_BLANK: 'the target device holds data',
     TARGET_NO_MEDIUM: 'the target device has no medium',
     TARGET_READ_ONLY: 'the target device is read-only',
