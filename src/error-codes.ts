@@ -77,6 +77,7 @@ export const errorCodes = {
     PARTIAL_FOREIGN: 'the name of the partial file is taken by something else',
     RESUME_MISMATCH: 'the target was changed since the interrupted download',
     SOURCE_BUSY: 'another run is uploading the source',
+    SOURCE_IN_USE: 'the source device is mounted read-write or open for writing',
     SOURCE_NO_MEDIUM: 'the source device has no medium',
     TARGET_BUSY: 'another run is writing the target',
     TARGET_DANGLING_SYMLINK: 'the target is a symbolic link to nothing',
@@ -174,6 +175,8 @@ export const warningCodes = {
   SNAPSHOT_LEFT: 'the snapshot of a failed upload was kept',
   SNAPSHOT_MAYBE_LEFT: 'a snapshot may exist whose ID never arrived',
   SNAPSHOT_NOT_YET_KNOWN: 'EC2 does not list the snapshot yet',
+  SOURCE_IN_USE: 'the source device is mounted read-write or open for writing',
+  SOURCE_WRITTEN: 'the source device was written during the upload, which was allowed',
   STALLED: 'nothing made progress for a while; the message says what the run waits for',
   ZEROS_OMITTED: 'blocks of zeros were not uploaded; the message says what that means',
 } as const;

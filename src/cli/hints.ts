@@ -15,6 +15,8 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, string>>> = {
   OMIT_WITH_PARENT: 'Drop --omit-zero-blocks.',
   RESUME_MISMATCH: 'Start over with --fresh.',
   SOURCE_BUSY: 'Wait until it ends, or use another journal with --checkpoint-file.',
+  SOURCE_IN_USE:
+    'Unmount it, mount it read-only, or upload a snapshot of it; add --force to upload it as it is.',
   SOURCE_SIZE_UNKNOWN: 'Set the size of the volume with --volume-size, in GiB.',
   SOURCE_TOO_LONG: 'Set a larger --volume-size.',
   TARGET_EXISTS: 'Choose another name, or add --force to overwrite it.',

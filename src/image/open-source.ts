@@ -16,12 +16,12 @@ import {
   sourceSizeUnknown,
 } from './messages/sources.ts';
 import type { ImageSource } from './source.ts';
-import { type HoleOptions, openStoredSource } from './stored-source.ts';
+import { openStoredSource, type StoredSourceOptions } from './stored-source.ts';
 import { StreamSource } from './stream-source.ts';
 
 const stdinNames: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']);
 
-export interface OpenSourceOptions extends HoleOptions {
+export interface OpenSourceOptions extends StoredSourceOptions {
   /** How many bytes a stream may give; needed for streams, of no effect otherwise. */
   readonly streamSize?: number;
 }

@@ -2,6 +2,9 @@
 import type { WarningCode } from '../error-codes.ts';
 import type { BlockRead, BlockReadResult } from '../native/index.ts';
 
+/** A warning as code and message. */
+export type SourceWarning = readonly [code: WarningCode, message: string];
+
 /** A block that was read. `hole`: the source's map says that nothing was ever written there, and it is zeros. */
 export interface SourceBlock extends BlockReadResult {
   readonly hole?: boolean;
@@ -36,8 +39,8 @@ export interface ImageSource {
   readonly journal: { readonly path: string; readonly identity: string } | undefined;
   /** SHA-256 of the map of holes; another map gives another snapshot of the same source. */
   readonly holeMapDigest?: string | undefined;
-  /** What the user should know before the upload, as code and message. */
-  readonly warnings: readonly (readonly [code: WarningCode, message: string])[];
+  /** What the user should know before the upload. */
+  readonly warnings: readonly SourceWarning[];
   /**
    * Resolves when there is something to read: for a stream, when its first bytes have arrived.
    * @throws ColdsnapError `SOURCE_EMPTY`
@@ -67,9 +70,10 @@ export interface ImageSource {
    * Checks, after everything was read and before the snapshot is completed, that the source still is what was opened (size,
    * change time or count of writes, inode) and that a stream has no more than declared, for which it waits for the stream's
    * end.
+   * @returns a warning where the source was written and the user allowed that
    * @throws ColdsnapError `SOURCE_CHANGED`, `SOURCE_TOO_LONG`
    */
-  checkUnchanged(): Promise<void>;
+  checkUnchanged(): Promise<SourceWarning | undefined>;
   /** Stops reading and closes. Never throws. */
   close(): Promise<void>;
 }

@@ -5,24 +5,35 @@ import { dirname } from 'node:path';
 import { type BlockRead, deviceInfo, nextExtent, readBlocks, syncAll } from '../native/index.ts';
 import { Descriptor, directAlignment } from './descriptor.ts';
 import { deviceIdentity } from './device/identity.ts';
+import { describeUsers } from './device/users.ts';
 import { isErrno, localError } from './errno.ts';
 import { type ByteRange, blockRuns, mergeRanges } from './extents.ts';
 import { deviceNoMedium } from './messages/devices.ts';
-import { badMap, changesNotDetected, sourceChanged, sourceEmpty } from './messages/sources.ts';
+import {
+  badMap,
+  changesNotDetected,
+  sourceChanged,
+  sourceEmpty,
+  sourceInUse,
+  sourceWritten,
+  usedSource,
+} from './messages/sources.ts';
 import { type HoleMap, readQemuMap } from './qemu-map.ts';
-import type { ImageSource, SourceBlock, SourceExtent } from './source.ts';
+import type { ImageSource, SourceBlock, SourceExtent, SourceWarning } from './source.ts';
 import { type DeviceStamp, deviceStamp, fileStamp, flush, statOf } from './source-stamp.ts';
 import { stateFile } from './state-files.ts';
 
-export interface HoleOptions {
+export interface StoredSourceOptions {
+  /** Whether to read a device that may be written meanwhile. */
+  readonly force?: boolean;
   /** Ask the file system for holes (SEEK_HOLE), after a sync. */
   readonly detectHoles?: boolean;
   /** A file with the output of `qemu-img map --output=json`. */
   readonly holesFromSidecar?: string;
 }
 
-/** @throws ColdsnapError `SOURCE_EMPTY`, `SOURCE_NO_MEDIUM`, `BAD_HOLE_MAP`, or of class `local` */
-export async function openStoredSource(path: string, holes: HoleOptions): Promise<ImageSource> {
+/** @throws ColdsnapError `SOURCE_EMPTY`, `SOURCE_IN_USE`, `SOURCE_NO_MEDIUM`, `BAD_HOLE_MAP`, or of class `local` */
+export async function openStoredSource(path: string, options: StoredSourceOptions): Promise<ImageSource> {
   let descriptor: Descriptor;
   try {
     descriptor = await Descriptor.open(path, constants.O_RDONLY);
@@ -37,10 +48,11 @@ export async function openStoredSource(path: string, holes: HoleOptions): Promis
     const { stats } = device ? { stats: first } : await fileStamp(descriptor);
     const sizeBytes = await sizeOf(descriptor, stats);
     if (sizeBytes === 0) throw device ? deviceNoMedium(path, 'source') : sourceEmpty({ path, label: path });
-    const map =
-      holes.holesFromSidecar === undefined ? undefined : await readQemuMap(holes.holesFromSidecar, sizeBytes);
-    if (map !== undefined && holes.detectHoles)
-      throw badMap(holes.holesFromSidecar!, 'holes are being detected already');
+    const { holesFromSidecar, detectHoles = false } = options;
+    const map = holesFromSidecar === undefined ? undefined : await readQemuMap(holesFromSidecar, sizeBytes);
+    if (map !== undefined && detectHoles) throw badMap(map.path, 'holes are being detected already');
+    const users = device ? await describeUsers(stats.rdev, { writers: true }) : [];
+    if (users.length > 0 && options.force !== true) throw sourceInUse(path, users);
     // A device is read past the page cache. A file was often just written, and then is in the cache.
     if (device) direct = await descriptor.openDirect('read');
     if (device) await flush(descriptor);
@@ -55,7 +67,8 @@ export async function openStoredSource(path: string, holes: HoleOptions): Promis
       sizeBytes,
       journal,
       map,
-      detectHoles: holes.detectHoles === true,
+      detectHoles,
+      users,
     });
   } catch (error) {
     await direct?.close();
@@ -101,6 +114,8 @@ interface Opened {
   readonly journal: { readonly path: string; readonly identity: string };
   readonly map: HoleMap | undefined;
   readonly detectHoles: boolean;
+  /** Who may write the device meanwhile; empty unless the user allowed that. */
+  readonly users: readonly string[];
 }
 
 class StoredSource implements ImageSource {
@@ -118,8 +133,12 @@ class StoredSource implements ImageSource {
     this.sizeBytes = opened.sizeBytes;
     this.journal = opened.journal;
     this.holeMapDigest = opened.map?.digest;
+    const { path, users } = opened;
     const detected = !opened.stats.isBlockDevice() || opened.written !== undefined;
-    this.warnings = detected ? [] : [changesNotDetected(opened.path)];
+    this.warnings = [
+      ...(users.length > 0 ? [usedSource(path, users)] : []),
+      ...(detected ? [] : [changesNotDetected(path)]),
+    ];
     this.#opened = opened;
   }
 
@@ -184,8 +203,8 @@ class StoredSource implements ImageSource {
     return (await deviceStamp(stats.rdev))?.stamp;
   }
 
-  async checkUnchanged(): Promise<void> {
-    const { descriptor, stats, written } = this.#opened;
+  async checkUnchanged(): Promise<SourceWarning | undefined> {
+    const { descriptor, stats, written, users } = this.#opened;
     const device = stats.isBlockDevice();
     await flush(descriptor);
     const now = await statOf(descriptor);
@@ -196,11 +215,10 @@ class StoredSource implements ImageSource {
     const changed = device
       ? written !== undefined && written.own !== (await deviceStamp(stats.rdev))?.own
       : now.ctimeNs !== stats.ctimeNs;
-    if (changed)
-      throw sourceChanged(
-        this.path,
-        device ? 'it was written to' : 'it was written to, or its attributes were changed',
-      );
+    if (!changed) return undefined;
+    if (users.length > 0) return sourceWritten(this.path);
+    const attributes = device ? '' : ', or its attributes were changed';
+    throw sourceChanged(this.path, `it was written to${attributes}`);
   }
 
   async #checkName(device: boolean, stats: BigIntStats): Promise<void> {

@@ -97,7 +97,7 @@ export class StreamSource implements ImageSource {
   /** Undefined: what was read cannot be read again. */
   async stamp(): Promise<undefined> {}
 
-  async checkUnchanged(): Promise<void> {
+  async checkUnchanged(): Promise<undefined> {
     if (await this.#more()) throw sourceTooLong(this, this.sizeBytes);
   }
 

@@ -117,7 +117,25 @@ export const holeMapWrong = (mapPath: string, imagePath: string, offset: number,
     'Make it again with: qemu-img map --output=json -f raw IMAGE',
   );
 
+export const sourceInUse = (path: string, by: readonly string[]) =>
+  refused(
+    'SOURCE_IN_USE',
+    `${path} may be written during the upload: ${by.join('; ')}`,
+    path,
+    'Unmount it, mount it read-only or upload a snapshot of it; or allow a source in use.',
+  );
+
 type Warning = readonly [code: WarningCode, message: string];
+
+export const usedSource = (path: string, by: readonly string[]): Warning => [
+  'SOURCE_IN_USE',
+  `${path} may be written during the upload: ${by.join('; ')}. The snapshot may then mix several states of it.`,
+];
+
+export const sourceWritten = (path: string): Warning => [
+  'SOURCE_WRITTEN',
+  `${path} was written during the upload: the snapshot mixes several states of it.`,
+];
 
 export const changesNotDetected = (path: string): Warning => [
   'CHANGES_NOT_DETECTED',

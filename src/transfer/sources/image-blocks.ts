@@ -11,6 +11,7 @@ import type { Run } from '../run/run.ts';
 export class ImageBlocks implements BlockSource {
   readonly label: string;
   readonly waitsFor = 'disk';
+  readonly #run: Run;
   readonly #image: ImageSource;
   readonly #geometry: Geometry;
   readonly #batcher: Batcher<BlockRead, SourceBlock>;
@@ -20,6 +21,7 @@ export class ImageBlocks implements BlockSource {
   /** @param options.putHoles whether holes are read and put like data */
   constructor(run: Run, image: ImageSource, geometry: Geometry, options: { putHoles: boolean }) {
     this.#putHoles = options.putHoles;
+    this.#run = run;
     this.label = image.label;
     this.#image = image;
     this.#geometry = geometry;
@@ -75,7 +77,8 @@ export class ImageBlocks implements BlockSource {
     });
   }
 
-  finish(): Promise<void> {
-    return this.#image.checkUnchanged();
+  async finish(): Promise<void> {
+    const warning = await this.#image.checkUnchanged();
+    if (warning !== undefined) this.#run.warn(...warning);
   }
 }
