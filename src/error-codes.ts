@@ -78,6 +78,7 @@ export const errorCodes = {
     RESUME_MISMATCH: 'the target was changed since the interrupted download',
     SOURCE_BUSY: 'another run is uploading the source',
     SOURCE_IN_USE: 'the source device is mounted read-write or open for writing',
+    SOURCE_IS_CONTAINER: 'the source is compressed, an archive, or a disk image in another format than raw',
     SOURCE_NO_MEDIUM: 'the source device has no medium',
     TARGET_BUSY: 'another run is writing the target',
     TARGET_DANGLING_SYMLINK: 'the target is a symbolic link to nothing',

@@ -24,6 +24,8 @@ const stdinNames: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0',
 export interface OpenSourceOptions extends StoredSourceOptions {
   /** How many bytes a stream may give; needed for streams, of no effect otherwise. */
   readonly streamSize?: number;
+  /** `raw`: read other formats as they are. Default: refuse them. */
+  readonly format?: 'raw';
 }
 
 /**
@@ -77,5 +79,8 @@ async function openStream(
 ): Promise<ImageSource> {
   if (options.detectHoles || options.holesFromSidecar !== undefined) throw holesNeedFile(named);
   if (options.streamSize === undefined) throw sourceSizeUnknown(named);
-  return new StreamSource(named, await open(), options.streamSize);
+  return new StreamSource(named, await open(), {
+    sizeBytes: options.streamSize,
+    raw: options.format === 'raw',
+  });
 }

@@ -42,8 +42,8 @@ export interface ImageSource {
   /** What the user should know before the upload. */
   readonly warnings: readonly SourceWarning[];
   /**
-   * Resolves when there is something to read: for a stream, when its first bytes have arrived.
-   * @throws ColdsnapError `SOURCE_EMPTY`
+   * Resolves when there is something to read: for a stream, when its first 512 bytes have arrived, or its end.
+   * @throws ColdsnapError `SOURCE_EMPTY`, `SOURCE_IS_CONTAINER`
    */
   ready(): Promise<void>;
   /**

@@ -2,7 +2,15 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type BlockRead, deviceInfo, nextExtent, readBlocks, syncAll } from '../native/index.ts';
+import {
+  allocateSlab,
+  type BlockRead,
+  deviceInfo,
+  nextExtent,
+  readBlocks,
+  syncAll,
+} from '../native/index.ts';
+import { findContainer, fixedVhd, headLength, isFixedVhd } from './container.ts';
 import { Descriptor, directAlignment } from './descriptor.ts';
 import { deviceIdentity } from './device/identity.ts';
 import { describeUsers } from './device/users.ts';
@@ -15,6 +23,7 @@ import {
   sourceChanged,
   sourceEmpty,
   sourceInUse,
+  sourceIsContainer,
   sourceWritten,
   usedSource,
 } from './messages/sources.ts';
@@ -24,6 +33,8 @@ import { type DeviceStamp, deviceStamp, fileStamp, flush, statOf } from './sourc
 import { stateFile } from './state-files.ts';
 
 export interface StoredSourceOptions {
+  /** `raw`: read other formats as they are. Default: refuse them. */
+  readonly format?: 'raw';
   /** Whether to read a device that may be written meanwhile. */
   readonly force?: boolean;
   /** Ask the file system for holes (SEEK_HOLE), after a sync. */
@@ -48,14 +59,17 @@ export async function openStoredSource(path: string, options: StoredSourceOption
     const { stats } = device ? { stats: first } : await fileStamp(descriptor);
     const sizeBytes = await sizeOf(descriptor, stats);
     if (sizeBytes === 0) throw device ? deviceNoMedium(path, 'source') : sourceEmpty({ path, label: path });
+    // A device is read past the page cache. A file was often just written, and then is in the cache.
+    if (device) {
+      await flush(descriptor);
+      direct = await descriptor.openDirect('read');
+    }
+    if (options.format !== 'raw') await refuseContainer(direct ?? descriptor, sizeBytes, device);
     const { holesFromSidecar, detectHoles = false } = options;
     const map = holesFromSidecar === undefined ? undefined : await readQemuMap(holesFromSidecar, sizeBytes);
     if (map !== undefined && detectHoles) throw badMap(map.path, 'holes are being detected already');
     const users = device ? await describeUsers(stats.rdev, { writers: true }) : [];
     if (users.length > 0 && options.force !== true) throw sourceInUse(path, users);
-    // A device is read past the page cache. A file was often just written, and then is in the cache.
-    if (device) direct = await descriptor.openDirect('read');
-    if (device) await flush(descriptor);
     const written = device ? await deviceStamp(stats.rdev) : undefined;
     const journal = device ? await deviceJournal(stats, sizeBytes) : await fileJournal(path, stats);
     return new StoredSource({
@@ -75,6 +89,22 @@ export async function openStoredSource(path: string, options: StoredSourceOption
     await descriptor.close();
     throw error;
   }
+}
+
+/** @param reader for direct I/O, where it is a device that supports it */
+async function refuseContainer(reader: Descriptor, sizeBytes: number, device: boolean): Promise<void> {
+  const { path } = reader;
+  const at = async (offset: number, length: number) => {
+    const data = new Uint8Array(allocateSlab(directAlignment), 0, device ? directAlignment : length);
+    await reader.use(`read ${path}`, (fd) => readBlocks(fd, [{ data, offset }], { hash: false }));
+    return data.subarray(0, Math.min(length, sizeBytes - offset));
+  };
+  const named = { path, label: path };
+  const container = findContainer(await at(0, headLength));
+  if (container !== undefined) throw sourceIsContainer(named, container, path);
+  if (device || sizeBytes % headLength !== 0) return;
+  if (isFixedVhd(await at(sizeBytes - headLength, headLength), sizeBytes))
+    throw sourceIsContainer(named, fixedVhd, path);
 }
 
 async function sizeOf(descriptor: Descriptor, stats: BigIntStats): Promise<number> {

@@ -67,6 +67,11 @@ export interface DownloadResult extends TransferProgress {
 export interface UploadOptions extends TransferOptions, CheckpointOptions {
   /** Path of a file or block device, `-` for stdin, or a stream; the last two require `volumeSizeGiB`. */
   source: string | Readable;
+  /**
+   * `raw`: upload the source's bytes as they are. Default: refuse images in other formats (qcow2, VMDK, …), compressed files
+   * and archives, by the bytes at their beginning.
+   */
+  sourceFormat?: 'raw' | undefined;
   /** Upload a block device although it is mounted read-write or open for writing, with a warning. Default false. */
   force?: boolean | undefined;
   /** 1 … 65,536 GiB, at least the source. Default: the source's size rounded up to GiB. */

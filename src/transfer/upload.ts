@@ -39,6 +39,7 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   try {
     const image = await openSource(options.source, {
       ...(options.volumeSizeGiB === undefined ? {} : { streamSize: options.volumeSizeGiB * GIB }),
+      ...(options.sourceFormat === undefined ? {} : { format: options.sourceFormat }),
       ...(options.force === undefined ? {} : { force: options.force }),
       ...(options.detectHoles === undefined ? {} : { detectHoles: options.detectHoles }),
       ...(options.holesFromSidecar === undefined ? {} : { holesFromSidecar: options.holesFromSidecar }),

@@ -1,6 +1,7 @@
 /** Messages about sources. Each function returns the error to throw. */
 import type { ErrorCode, WarningCode } from '../../error-codes.ts';
 import { ColdsnapError } from '../../errors.ts';
+import type { Container } from '../container.ts';
 import { formatSize, type Named, refused, usage } from './common.ts';
 
 /** Errors of a source that a later run cannot resume with. */
@@ -115,6 +116,15 @@ export const holeMapWrong = (mapPath: string, imagePath: string, offset: number,
       (older ? '; the map is older than the image' : ''),
     mapPath,
     'Make it again with: qemu-img map --output=json -f raw IMAGE',
+  );
+
+/** @param file the path, where another program can read it again */
+export const sourceIsContainer = ({ path, label }: Named, container: Container, file?: string) =>
+  refused(
+    'SOURCE_IS_CONTAINER',
+    `${label} is ${container.description}, not a raw disk image`,
+    path,
+    `${container.hint(file)}; or upload its bytes as they are, as a raw image.`,
   );
 
 export const sourceInUse = (path: string, by: readonly string[]) =>
