@@ -65,6 +65,13 @@ export interface DownloadResult extends TransferProgress {
 export interface UploadOptions extends TransferOptions, CheckpointOptions {
   /** Path of a file or block device, `-` for stdin, or a stream; the last two require `volumeSizeGiB`. */
   source: string | Readable;
+  /**
+   * `raw`: upload the source's bytes as they are. Default: refuse images in other formats (qcow2, VMDK, …), compressed files
+   * and archives, by the bytes at their beginning.
+   */
+  sourceFormat?: 'raw' | undefined;
+  /** Upload a block device although it is mounted read-write or open for writing, with a warning. Default false. */
+  force?: boolean | undefined;
   /** 1 … 65,536 GiB, at least the source. Default: the source's size rounded up to GiB. */
   volumeSizeGiB?: number | undefined;
   /** At most 255 characters. Default: the base name of the source. */
@@ -81,9 +88,15 @@ export interface UploadOptions extends TransferOptions, CheckpointOptions {
    * Skip blocks of zeros. Correct only for unencrypted snapshots without a parent; otherwise refused (class `refused`).
    */
   omitZeroBlocks?: boolean | undefined;
-  /** Skip the holes that the file system reports (SEEK_HOLE); written zeros are uploaded. */
+  /**
+   * Skip the holes that the file system reports (SEEK_HOLE); written zeros are uploaded. In an encrypted snapshot holes are
+   * uploaded as zeros.
+   */
   detectHoles?: boolean | undefined;
-  /** Skip the holes in this output of `qemu-img map --output=json`, which must cover the source exactly. */
+  /**
+   * Skip the holes in this output of `qemu-img map --output=json`, which must cover the source exactly. Unless the file system
+   * reports a hole too, they are read and must be zeros. In an encrypted snapshot they are uploaded as zeros.
+   */
   holesFromSidecar?: string | undefined;
   /** Keep or delete the snapshot of a failed upload. Default `keep`, so that it can be resumed. */
   onFailure?: 'keep' | 'delete' | undefined;

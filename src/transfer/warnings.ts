@@ -51,6 +51,11 @@ export const warnings = {
       'encrypted; encrypted, they read as random data.',
   ],
 
+  holesPut: (snapshotId: string): Warning => [
+    'HOLES_PUT',
+    `Snapshot ${snapshotId} is encrypted, and what is skipped would read as random data: holes are uploaded as zeros.`,
+  ],
+
   snapshotDeleted: (snapshotId: string): Warning => [
     'SNAPSHOT_DELETED',
     `Snapshot ${snapshotId} was deleted.`,
