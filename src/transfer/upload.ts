@@ -11,7 +11,7 @@ import { sourceBusy } from './messages.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
 import { checkWaitConditions, readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
-import { confirmAccepted } from './snapshot/complete.ts';
+import { waitUntilUsable } from './snapshot/complete.ts';
 import {
   checkOmission,
   checkUploadOptions,
@@ -22,7 +22,6 @@ import {
 import { isUnchanged } from './snapshot/resume.ts';
 import { SnapshotSink } from './snapshot/snapshot-sink.ts';
 import { ImageBlocks } from './sources/image-blocks.ts';
-import { waitServices, waitUntil } from './wait.ts';
 import { warnings } from './warnings.ts';
 
 /**
@@ -120,16 +119,4 @@ function journalOf(
 /** Whether a later run could not finish the snapshot: its source, or what was asked for, is not what it should be. */
 function isUseless(error: unknown): boolean {
   return error instanceof ColdsnapError && (error.class === 'refused' || error.sourceFault);
-}
-
-async function waitUntilUsable(
-  run: Run,
-  service: Service,
-  { wait = false, signal }: UploadOptions,
-  { snapshotId, status, resumed }: { snapshotId: string; status: string; resumed: boolean },
-): Promise<string> {
-  if (wait === false) return resumed ? confirmAccepted(run, service, snapshotId, status) : status;
-  run.phase('waiting');
-  const conditions = { ...(wait === true ? {} : wait), signal };
-  return (await waitUntil(snapshotId, conditions, run.meter.emit, waitServices(service))).status;
 }

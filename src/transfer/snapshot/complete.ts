@@ -2,6 +2,7 @@
 import type { CompleteRequest } from '../../ebs/api.ts';
 import type { Service } from '../../ebs/service.ts';
 import { ColdsnapError } from '../../errors.ts';
+import type { UploadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
 import { waitServices, waitUntil } from '../wait.ts';
 import { warnings } from '../warnings.ts';
@@ -48,7 +49,7 @@ export async function completeSnapshot(
  * warning where EC2 may not be asked, or takes longer.
  * @returns the snapshot's state
  */
-export async function confirmAccepted(
+async function confirmAccepted(
   run: Run,
   service: Service,
   snapshotId: string,
@@ -79,4 +80,17 @@ export async function deleteSnapshot(service: Service, snapshotId: string): Prom
   } finally {
     last.close();
   }
+}
+
+/** Waits as requested, and after a resumed upload in any case. Returns the snapshot's state. */
+export async function waitUntilUsable(
+  run: Run,
+  service: Service,
+  { wait = false, signal }: UploadOptions,
+  { snapshotId, status, resumed }: { snapshotId: string; status: string; resumed: boolean },
+): Promise<string> {
+  if (wait === false) return resumed ? confirmAccepted(run, service, snapshotId, status) : status;
+  run.phase('waiting');
+  const conditions = { ...(wait === true ? {} : wait), signal };
+  return (await waitUntil(snapshotId, conditions, run.meter.emit, waitServices(service))).status;
 }

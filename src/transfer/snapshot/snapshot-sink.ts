@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { abortable, abortedError } from '../../cancel.ts';
 import type { StartedSnapshot } from '../../ebs/api.ts';
 import type { RetryNotice } from '../../ebs/retry.ts';
-import { type EbsConnection, isSameService, type Service, type ServiceIdentity } from '../../ebs/service.ts';
+import type { EbsConnection, Service, ServiceIdentity } from '../../ebs/service.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
 import { RangeSet } from '../engine/range-set.ts';
 import type { Journal } from '../journal/journal.ts';
@@ -14,6 +14,7 @@ import { warnings } from '../warnings.ts';
 import { completeSnapshot } from './complete.ts';
 import { abandonSnapshot, abandonStart } from './failed-upload.ts';
 import type { NewSnapshot } from './request.ts';
+import { chooseJournal } from './resume.ts';
 import { emptySnapshot, type OpenSnapshot, startSnapshot } from './start.ts';
 
 export class SnapshotSink implements BlockSink {
@@ -63,19 +64,7 @@ export class SnapshotSink implements BlockSink {
   ): Promise<void> {
     if (this.#journal === undefined) return;
     const found = await findUploadJournal(this.#journal, this.#spec.parameters);
-    if (found.kind === 'rejected' && !fresh) this.#discard(found.reason, found.snapshotId);
-    if (found.kind !== 'usable') return;
-    const { journal } = found;
-    const earlier = journal.snapshotId === '' ? undefined : journal.snapshotId;
-    if (fresh) {
-      if (earlier !== undefined) this.#discard('a fresh start was requested', earlier);
-    } else if (!isSameService(service, journal.service)) {
-      this.#discard('it belongs to another service', earlier);
-    } else if (!(await prove(journal))) {
-      this.#discard('the source has changed', earlier);
-    } else {
-      this.#found = found;
-    }
+    this.#found = await chooseJournal(found, { service, fresh, prove, onDiscarded: this.#discard });
   }
 
   readonly #discard = (reason: string, earlier?: string): void =>
