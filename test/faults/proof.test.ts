@@ -99,7 +99,7 @@ test('a disk of the same name that holds nothing of the restore needs force', ne
   const { device } = await place.loop({ bytes: GIB });
   process.env.STATE_DIRECTORY = place.path('state');
   const { snapshotId, service, gets } = await interrupted(t, device);
-  await overwrite(device, 4 * 2 ** 20, randomBytes(512 * 2 ** 20));
+  await overwrite(device, 2 * 2 ** 20, randomBytes(512 * 2 ** 20));
   const run = downloadSnapshot({ snapshotId, target: device, ...service });
   await assert.rejects(run, { code: 'TARGET_NOT_BLANK', class: 'refused' });
   assert.deepEqual(gets(), []);
