@@ -167,6 +167,8 @@ export const warningCodes = {
   JOURNAL_NOT_USED: 'the journal of an earlier run was ignored; the message says why',
   JOURNAL_NOT_WRITTEN: 'the journal could not be written; the run cannot be resumed',
   NOT_PROBED: 'the snapshot is completed, but it could not be checked that it is readable',
+  OLD_PARTITIONS: 'the kernel still uses the old partitions of the restored device',
+  OLD_SIGNATURE: 'the restored device is larger than the volume and keeps an old label at its end',
   SNAPSHOT_DELETED: 'the snapshot of a failed upload was deleted',
   SNAPSHOT_LEFT: 'the snapshot of a failed upload was kept',
   SNAPSHOT_MAYBE_LEFT: 'a snapshot may exist whose ID never arrived',

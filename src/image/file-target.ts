@@ -17,7 +17,14 @@ import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
 import { PartialFile } from './partial-file.ts';
-import type { BlockOutcome, Geometry, ImageTarget, ResumableTarget, UnverifiedBlock } from './target.ts';
+import type {
+  BlockOutcome,
+  Geometry,
+  ImageTarget,
+  Notice,
+  ResumableTarget,
+  UnverifiedBlock,
+} from './target.ts';
 
 const fchmodFd = promisify(fchmod);
 const fchownFd = promisify(fchown);
@@ -187,13 +194,14 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     return true;
   }
 
-  async commit(): Promise<void> {
+  async commit(): Promise<Notice[]> {
     const { partial } = this.#ready();
     await this.#direct?.close();
     await this.#setOwnerAndMode(partial);
     await this.#withSpace(partial.descriptor.sync('all'));
     await partial.publish(this.#file, { replace: await this.#mayReplace() });
     this.#committed = true;
+    return [];
   }
 
   async close(): Promise<void> {

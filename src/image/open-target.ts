@@ -35,7 +35,7 @@ const terminalMajors: ReadonlySet<string> = new Set([
 const stdoutNames: ReadonlySet<string> = new Set(['-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1']);
 
 export interface OpenTargetOptions {
-  /** Ends the wait for a FIFO's reader. */
+  /** Ends the wait for a FIFO's reader. Once it fires, nothing on a file or device is changed any more. */
   signal?: AbortSignal;
 }
 
@@ -54,7 +54,7 @@ export async function openTarget(
   const info = await statPath(target);
   if (info === undefined) return openNewFile(target);
   if (info.isDirectory()) throw targetIsDirectory(target);
-  if (info.isBlockDevice()) return openDeviceTarget(target, await realpath(target), info);
+  if (info.isBlockDevice()) return openDeviceTarget(target, await realpath(target), info, options);
   if (info.isFIFO()) return openFifo(target, options.signal);
   if (info.isCharacterDevice()) return openCharacter(target, info);
   if (!info.isFile()) throw targetNotSupported(target, 'a socket');
