@@ -18,7 +18,7 @@ export interface StreamTargetOptions {
   readonly copies: boolean;
   /** Whether commit ends the stream; `process.stdout` cannot be ended. */
   readonly end: boolean;
-  /** A descriptor for commit to sync: stdout may be a file or a block device. */
+  /** A descriptor for commit to sync: stdout may be a file. */
   readonly syncFd?: number;
 }
 
