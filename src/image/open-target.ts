@@ -60,7 +60,7 @@ export async function openTarget(
     return stdout.isBlockDevice() ? openDescriptor(1, stdout, options) : openStdout(target);
   }
   const info = await statPath(target);
-  if (info === undefined) return openNewFile(target);
+  if (info === undefined) return openNewFile(target, options.signal);
   if (info.isDirectory()) throw targetIsDirectory(target);
   if (info.isBlockDevice())
     return openDeviceTarget(target, await realpath(target), info, {
@@ -72,7 +72,7 @@ export async function openTarget(
   if (!info.isFile()) throw targetNotSupported(target, 'a socket');
   const file = await realpath(target);
   await checkParent(target, dirname(file));
-  return new FileTarget(target, file);
+  return new FileTarget(target, file, options.signal);
 }
 
 /** A device that is open already, as stdout is: claimed like any other, through a descriptor of its own. */
@@ -116,14 +116,14 @@ async function openCharacter(path: string, info: BigIntStats): Promise<ImageTarg
   return openCharacterDevice(path);
 }
 
-async function openNewFile(path: string): Promise<ImageTarget> {
+async function openNewFile(path: string, signal: AbortSignal | undefined): Promise<ImageTarget> {
   const link = await lstat(path).catch(() => undefined);
   // As cp, does not write through a dangling link: the user may not expect the file there.
   if (link?.isSymbolicLink()) throw targetDangling(path, await readlink(path));
   const parent = dirname(path);
   if (path.endsWith('/')) throw targetParentMissing(path, path);
   const directory = await checkParent(path, parent);
-  return new FileTarget(path, join(directory, basename(path)));
+  return new FileTarget(path, join(directory, basename(path)), signal);
 }
 
 /** @returns the directory's real path */

@@ -5,14 +5,27 @@
 import { constants, fstat, type Stats } from 'node:fs';
 import { link, lstat, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { syncAll, tryLock } from '../native/index.ts';
+import { getAttribute, setAttribute, syncAll, tryLock } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import { partialNotOurs, partialReplaced, targetAppeared, targetBusy } from './messages/targets.ts';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const fstatFd = promisify(fstat);
+
+/**
+ * Marks a partial file as one of ours. Its value is the inode's number, so that a copy does not count. The finished image
+ * does not have it. Where a file system has no marks, a partial file is ours only if a usable journal names its inode.
+ */
+const mark = 'user.coldsnap.partial';
+
+/** Longer than a run needs to mark the file that it has created. */
+const markDelayMs = 200;
+
+/** Errors of a file system without extended attributes. */
+const noAttributes = ['EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EPERM'];
 
 /** Errors of a file system without locks, or without hard links. */
 const noLocks = ['ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS'];
@@ -42,6 +55,9 @@ export class PartialFile {
       if (isErrno(error, 'EEXIST')) throw targetBusy(target, path);
       throw localError(error, `create ${path}`, target);
     }
+    const partial = new PartialFile(target, path, descriptor);
+    // Before the lock: a run that takes the lock in between must see whose file it is.
+    await partial.#setMark(String((await partial.stat()).ino));
     return PartialFile.#lock(target, path, descriptor);
   }
 
@@ -86,6 +102,55 @@ export class PartialFile {
       await descriptor.close();
       throw error;
     }
+  }
+
+  /**
+   * Checks that the file was made by this tool, for this user, and has no second name, so that it may be removed.
+   * @throws ColdsnapError `PARTIAL_FOREIGN`
+   */
+  async checkOurs(): Promise<void> {
+    const { uid, nlink, ino, size } = await this.stat();
+    let marked = (await this.#getMark()) === String(ino);
+    if (!marked && size === 0) {
+      // Another run may have created it at this moment.
+      await delay(markDelayMs);
+      marked = (await this.#getMark()) === String(ino);
+    }
+    const why =
+      uid !== process.geteuid?.()
+        ? 'a file of another user'
+        : nlink !== 1
+          ? 'a file with a second name'
+          : marked
+            ? undefined
+            : 'a file of another program';
+    if (why !== undefined) throw partialNotOurs(this.#target, this.path, why);
+  }
+
+  #setMark(value: string): Promise<void> {
+    return this.descriptor.use(`mark ${this.path}`, async (fd) => {
+      try {
+        setAttribute(fd, mark, value);
+      } catch (error) {
+        if (!isErrno(error, ...noAttributes)) throw error;
+      }
+    });
+  }
+
+  #getMark(): Promise<string> {
+    return this.descriptor.use(`examine ${this.path}`, async (fd) => {
+      try {
+        return getAttribute(fd, mark);
+      } catch (error) {
+        if (isErrno(error, ...noAttributes)) return '';
+        throw error;
+      }
+    });
+  }
+
+  /** Removes the mark before the file becomes the image. */
+  removeMark(): Promise<void> {
+    return this.#setMark('');
   }
 
   stat(): Promise<Stats> {
