@@ -85,6 +85,7 @@ export const errorCodes = {
     TARGET_NOT_BLANK: 'the target device holds data',
     TARGET_NO_MEDIUM: 'the target device has no medium',
     TARGET_READ_ONLY: 'the target device is read-only',
+    UPLOAD_RUNNING: 'the snapshot to delete is being uploaded by a run on this machine',
     TARGET_TOO_SMALL: "the target device is smaller than the snapshot's volume",
   },
   config: {
