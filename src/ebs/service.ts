@@ -1,9 +1,9 @@
 /** The service of one region and account, for one call of the library: connected on first use, closed at its end. */
 import type { EBSClient } from '@aws-sdk/client-ebs';
-import type { EC2Client } from '@aws-sdk/client-ec2';
 import type { EbsDirectApi } from './api.ts';
 import { BlockReader } from './block-reader.ts';
-import { checkDeadlines, checkIdentity, connectEbs, type Deadlines, type ServiceOptions } from './connect.ts';
+import type { Deadlines, SdkClient, ServiceOptions } from './client-options.ts';
+import { checkDeadlines, checkIdentity, connectEbs } from './connect.ts';
 import { type OpenEc2, openEc2, type SnapshotStates } from './ec2.ts';
 import { FastBlockApi } from './fast/fast-api.ts';
 import { Pacer, withPacing } from './pacing.ts';
@@ -12,9 +12,9 @@ import { SdkEbsApi } from './sdk-api.ts';
 
 export interface ServiceSettings extends ServiceOptions {
   /** Your own client, with its region, credentials and endpoint; it stays yours and open. */
-  readonly ebsClient?: EBSClient | undefined;
+  readonly ebsClient?: SdkClient | undefined;
   /** The same for EC2. */
-  readonly ec2Client?: EC2Client | undefined;
+  readonly ec2Client?: SdkClient | undefined;
   /** Default `fast`; with your own client `sdk`, so that it is used as you made it. */
   readonly transport?: 'fast' | 'sdk' | undefined;
   readonly retryForMs?: number | undefined;
@@ -62,7 +62,7 @@ export class Service {
   async #connectEbs(): Promise<EbsConnection> {
     const settings = this.#settings;
     const deadlines = checkDeadlines(settings.deadlines);
-    const own = settings.ebsClient;
+    const own = settings.ebsClient as EBSClient | undefined;
     const client = own ?? (await connectEbs(settings, this.#workers + SPARE_CONNECTIONS, deadlines));
     if (own !== undefined) await checkIdentity(own.config);
     const policy = new RetryPolicy({

@@ -2,7 +2,7 @@
  * The file that a restore to a file writes until it is whole: `<target>.partial`, locked against other runs, and given
  * its final name only when everything in it is on stable storage.
  */
-import { constants, fstat, type Stats } from 'node:fs';
+import { constants, fstat, fstatSync, openSync, type Stats } from 'node:fs';
 import { link, lstat, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -31,6 +31,15 @@ const noAttributes = ['EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EPERM'];
 const noLocks = ['ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS'];
 const noLinks = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EINVAL'];
 
+/** @param value empty to remove the mark */
+function setMark(fd: number, value: string): void {
+  try {
+    setAttribute(fd, mark, value);
+  } catch (error) {
+    if (!isErrno(error, ...noAttributes)) throw error;
+  }
+}
+
 export class PartialFile {
   readonly path: string;
   /** The target as the user named it, for messages. */
@@ -50,14 +59,15 @@ export class PartialFile {
   static async create(target: string, path: string): Promise<PartialFile> {
     let descriptor: Descriptor;
     try {
-      descriptor = await Descriptor.open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+      // Marked in the same turn, so that hardly any kill leaves a file without its mark, and before the lock: a run that takes
+      // the lock in between must see whose file it is.
+      const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+      descriptor = new Descriptor(fd, path);
+      setMark(fd, String(fstatSync(fd).ino));
     } catch (error) {
       if (isErrno(error, 'EEXIST')) throw targetBusy(target, path);
       throw localError(error, `create ${path}`, target);
     }
-    const partial = new PartialFile(target, path, descriptor);
-    // Before the lock: a run that takes the lock in between must see whose file it is.
-    await partial.#setMark(String((await partial.stat()).ino));
     return PartialFile.#lock(target, path, descriptor);
   }
 
@@ -127,16 +137,6 @@ export class PartialFile {
     if (why !== undefined) throw partialNotOurs(this.#target, this.path, why);
   }
 
-  #setMark(value: string): Promise<void> {
-    return this.descriptor.use(`mark ${this.path}`, async (fd) => {
-      try {
-        setAttribute(fd, mark, value);
-      } catch (error) {
-        if (!isErrno(error, ...noAttributes)) throw error;
-      }
-    });
-  }
-
   #getMark(): Promise<string> {
     return this.descriptor.use(`examine ${this.path}`, async (fd) => {
       try {
@@ -150,7 +150,7 @@ export class PartialFile {
 
   /** Removes the mark before the file becomes the image. */
   removeMark(): Promise<void> {
-    return this.#setMark('');
+    return this.descriptor.use(`unmark ${this.path}`, async (fd) => setMark(fd, ''));
   }
 
   stat(): Promise<Stats> {

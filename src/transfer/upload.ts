@@ -7,14 +7,21 @@ import type { ImageSource } from '../image/source.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { Journal } from './journal/journal.ts';
 import type { UploadJournal } from './journal/upload.ts';
-import { sourceBusy, warnings } from './messages.ts';
+import { sourceBusy } from './messages.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
-import { readableSnapshotId } from './run/checks.ts';
+import { checkWaitConditions, readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
-import { checkOmission, checkUploadOptions, newSnapshot, volumeSizeFor } from './snapshot/request.ts';
+import {
+  checkOmission,
+  checkUploadOptions,
+  isEncrypted,
+  newSnapshot,
+  volumeSizeFor,
+} from './snapshot/request.ts';
 import { SnapshotSink } from './snapshot/snapshot-sink.ts';
 import { ImageBlocks } from './sources/image-blocks.ts';
-import { checkWaitConditions, waitServices, waitUntil } from './wait.ts';
+import { waitServices, waitUntil } from './wait.ts';
+import { warnings } from './warnings.ts';
 
 /**
  * Uploads an image and completes its snapshot. Zeros are sent unless `omitZeroBlocks` or a map of holes says otherwise.
@@ -33,6 +40,8 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   try {
     const image = await openSource(options.source, {
       ...(options.volumeSizeGiB === undefined ? {} : { streamSize: options.volumeSizeGiB * GIB }),
+      ...(options.sourceFormat === undefined ? {} : { format: options.sourceFormat }),
+      ...(options.force === undefined ? {} : { force: options.force }),
       ...(options.detectHoles === undefined ? {} : { detectHoles: options.detectHoles }),
       ...(options.holesFromSidecar === undefined ? {} : { holesFromSidecar: options.holesFromSidecar }),
     });
@@ -48,8 +57,9 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
 
 async function uploadImage(run: Run, image: ImageSource, options: UploadOptions): Promise<UploadResult> {
   const volumeSizeGiB = volumeSizeFor(options, image.sizeBytes);
-  const journal = journalOf(run, image, options);
-  const spec = newSnapshot({ ...options, volumeSizeGiB }, journal !== undefined);
+  for (const warning of image.warnings) run.warn(...warning);
+  const journal = journalOf(run, image, options, await image.stamp());
+  const spec = newSnapshot({ ...options, volumeSizeGiB }, image.holeMapDigest, journal !== undefined);
   const service: Service = new Service(options, run.workers, (notice) => {
     sink.noteRetry(notice);
     run.meter.retry(notice);
@@ -66,13 +76,17 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
     const volumeSize = volumeSizeGiB * GIB;
     const bytesResumed = sink.resumedBlocks * blockSize;
     run.begin({ operation: 'upload', snapshotId, path: image.path, volumeSize, blockSize, bytesResumed });
-    if (spec.omitZeroBlocks) {
+    if (options.omitZeroBlocks) {
       checkOmission(snapshot);
       run.warn(...warnings.zerosOmitted());
     }
     if (sink.status === 'pending') {
       const geometry = { volumeSize, blockSize };
-      await copyBlocks(run, new ImageBlocks(run, image, geometry), sink, geometry);
+      const withHoles = options.detectHoles === true || options.holesFromSidecar !== undefined;
+      // Elsewhere the sink knows what a hole means.
+      const putHoles = withHoles && isEncrypted(options, snapshot);
+      if (putHoles) run.warn(...warnings.holesPut(snapshotId));
+      await copyBlocks(run, new ImageBlocks(run, image, geometry, { putHoles }), sink, geometry);
     } else {
       await sink.finish();
     }
@@ -90,9 +104,11 @@ function journalOf(
   run: Run,
   { journal }: ImageSource,
   { checkpoint, checkpointFile }: UploadOptions,
+  stamp = 'without a stamp',
 ): Journal<UploadJournal> | undefined {
   if (checkpoint === false || journal === undefined) return undefined;
-  return new Journal(run, 'upload', { ...journal, path: checkpointFile ?? journal.path });
+  const identity = `${journal.identity} ${stamp}`;
+  return new Journal(run, 'upload', { identity, path: checkpointFile ?? journal.path });
 }
 
 /** Whether a later run could not finish the snapshot: its source, or what was asked for, is not what it should be. */

@@ -191,7 +191,7 @@ test('nothing may be written past the end of the volume', needsLoop, async (t) =
   assertSameBytes(await bytesAt(backing, 4 * MiB, MiB), Buffer.alloc(MiB, used));
 });
 
-test('a symbolic link to a device leads to the device', needsLoop, async (t) => {
+test('follows a symbolic link to a device', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const { device, backing } = await scratch.loop({ bytes: 2 * MiB });
   await symlink(device, scratch.path('by-id'));

@@ -25,7 +25,7 @@ export interface RestoreJournal {
   readonly committing?: string;
 }
 
-/** What an earlier run left. `rejected` says why it cannot be used. */
+/** The journal of an earlier run. `rejected` gives the reason why it cannot be used. */
 export type RestoreLookup =
   | { readonly kind: 'none' }
   | { readonly kind: 'rejected'; readonly reason: string }

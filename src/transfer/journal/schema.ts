@@ -1,4 +1,4 @@
-/** What the journals of both directions are made of. */
+/** Checks shared by the journals of both directions. */
 import type { BlockRange } from '../engine/range-set.ts';
 
 export function isCount(value: unknown): value is number {

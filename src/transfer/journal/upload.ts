@@ -26,7 +26,7 @@ export interface UploadJournal extends UploadToken {
   readonly linear: { readonly block: number; readonly count: number; readonly state: string };
 }
 
-/** What an earlier run left. `rejected` says why it cannot be used, and which snapshot it leaves. */
+/** The journal of an earlier run. `rejected` gives the reason why it cannot be used, and its snapshot. */
 export type UploadLookup =
   | { readonly kind: 'none' }
   | { readonly kind: 'rejected'; readonly reason: string; readonly snapshotId?: string }

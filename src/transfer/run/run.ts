@@ -50,7 +50,7 @@ export class Run {
     this.meter.emit({ type: 'phase', phase });
   }
 
-  /** Connects to the EBS direct APIs. What gives region and credentials may hang, and knows of no signal. */
+  /** Connects to the EBS direct APIs. The providers of region and credentials may hang, and take no signal. */
   async connect(service: Service): Promise<EbsConnection> {
     const ebs = await this.waitFor('region and credentials', 'service', () => service.ebs());
     this.meter.pacer = ebs.pacer;
