@@ -115,6 +115,19 @@ Napi::Value Lock(const Napi::CallbackInfo& info) {
   return error.Failed() ? ToJsError(info.Env(), error) : Napi::Boolean::New(info.Env(), locked);
 }
 
+// setAttribute(fd, name, value) → undefined, or the error object
+Napi::Value WriteAttribute(const Napi::CallbackInfo& info) {
+  const SysError error = SetAttribute(ToFd(info[0]), info[1].As<Napi::String>(), info[2].As<Napi::String>());
+  return error.Failed() ? ToJsError(info.Env(), error) : info.Env().Undefined();
+}
+
+// getAttribute(fd, name) → string, or the error object
+Napi::Value ReadAttribute(const Napi::CallbackInfo& info) {
+  std::string value;
+  const SysError error = GetAttribute(ToFd(info[0]), info[1].As<Napi::String>(), &value);
+  return error.Failed() ? ToJsError(info.Env(), error) : Napi::String::New(info.Env(), value);
+}
+
 // Fresh zeroed memory at a multiple of `alignment`, or nullptr with errno; both sizes are multiples of a page.
 uint8_t* MapAligned(size_t length, size_t alignment) {
   void* mapped = mmap(nullptr, length + alignment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -274,6 +287,8 @@ void ExportIo(Napi::Env env, Napi::Object exports) {
   exports.Set("syncData", Napi::Function::New<SyncDataOf>(env));
   exports.Set("syncAll", Napi::Function::New<SyncAllOf>(env));
   exports.Set("tryLock", Napi::Function::New<Lock>(env));
+  exports.Set("setAttribute", Napi::Function::New<WriteAttribute>(env));
+  exports.Set("getAttribute", Napi::Function::New<ReadAttribute>(env));
   exports.Set("nextExtent", Napi::Function::New<NextExtentOf>(env));
   exports.Set("dropCache", Napi::Function::New<Drop>(env));
   exports.Set("isZero", Napi::Function::New<IsZeroOf>(env));

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/xattr.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,6 +91,21 @@ SysError TryLock(int fd, bool* locked) {
   *locked = result == 0;
   if (result == 0 || errno == EWOULDBLOCK) return {};
   return SysError::Last("flock");
+}
+
+SysError SetAttribute(int fd, const std::string& name, const std::string& value) {
+  const int result = value.empty() ? fremovexattr(fd, name.c_str())
+                                   : fsetxattr(fd, name.c_str(), value.data(), value.size(), 0);
+  if (result == 0 || (value.empty() && errno == ENODATA)) return {};
+  return SysError::Last(value.empty() ? "fremovexattr" : "fsetxattr");
+}
+
+SysError GetAttribute(int fd, const std::string& name, std::string* value) {
+  char buffer[256];
+  const ssize_t length = fgetxattr(fd, name.c_str(), buffer, sizeof buffer);
+  value->assign(buffer, length > 0 ? static_cast<size_t>(length) : 0);
+  if (length >= 0 || errno == ENODATA || errno == ERANGE) return {};
+  return SysError::Last("fgetxattr");
 }
 
 SysError NextExtent(int fd, uint64_t offset, Extent* extent, bool* found) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "sys_error.h"
 
@@ -20,6 +21,12 @@ SysError SyncAll(int fd);
 
 // Takes an exclusive lock on the open file without waiting; `locked` is false when another open file holds one.
 SysError TryLock(int fd, bool* locked);
+
+// Sets an extended attribute of the open file; an empty value removes it, which may be gone already.
+SysError SetAttribute(int fd, const std::string& name, const std::string& value);
+
+// Reads one; `value` is empty where there is none, and where it is longer than any that SetAttribute gets.
+SysError GetAttribute(int fd, const std::string& name, std::string* value);
 
 struct Extent {
   uint64_t start = 0;

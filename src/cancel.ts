@@ -7,6 +7,11 @@ export function abortedError(signal: AbortSignal): ColdsnapError {
   return new ColdsnapError('aborted', 'ABORTED', 'the operation was interrupted', { cause: signal.reason });
 }
 
+/** @throws ColdsnapError {@link abortedError} once the signal has fired */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw abortedError(signal);
+}
+
 /**
  * Settles as `promise` does, or rejects when `signal` fires first. The work behind the promise continues; its later
  * failure is ignored.

@@ -88,6 +88,7 @@ export const errorCodes = {
     TARGET_NOT_BLANK: 'the target device holds data',
     TARGET_NO_MEDIUM: 'the target device has no medium',
     TARGET_READ_ONLY: 'the target device is read-only',
+    UPLOAD_RUNNING: 'the snapshot to delete is being uploaded by a run on this machine',
     TARGET_TOO_SMALL: "the target device is smaller than the snapshot's volume",
   },
   config: {
@@ -174,6 +175,8 @@ export const warningCodes = {
   JOURNAL_NOT_USED: 'the journal of an earlier run was ignored; the message says why',
   JOURNAL_NOT_WRITTEN: 'the journal could not be written; the run cannot be resumed',
   NOT_PROBED: 'the snapshot is completed, but it could not be checked that it is readable',
+  OLD_PARTITIONS: 'the kernel still uses the old partitions of the restored device',
+  OLD_SIGNATURE: 'the restored device is larger than the volume and keeps an old label at its end',
   SNAPSHOT_DELETED: 'the snapshot of a failed upload was deleted',
   SNAPSHOT_LEFT: 'the snapshot of a failed upload was kept',
   SNAPSHOT_MAYBE_LEFT: 'a snapshot may exist whose ID never arrived',

@@ -2,6 +2,7 @@
 import { type BigIntStats, fchmod, fchown, ftruncate, type Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { throwIfAborted } from '../cancel.ts';
 import {
   type BlockRead,
   type BlockReadResult,
@@ -17,7 +18,14 @@ import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
 import { PartialFile } from './partial-file.ts';
-import type { BlockOutcome, Geometry, ImageTarget, ResumableTarget, UnverifiedBlock } from './target.ts';
+import type {
+  BlockOutcome,
+  Geometry,
+  ImageTarget,
+  Notice,
+  ResumableTarget,
+  UnverifiedBlock,
+} from './target.ts';
 
 const fchmodFd = promisify(fchmod);
 const fchownFd = promisify(fchown);
@@ -36,6 +44,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   readonly journal: { readonly path: string; readonly identity: string };
   /** Where the image ends up: the path, with symbolic links followed. */
   readonly #file: string;
+  readonly #signal: AbortSignal | undefined;
   #partial: PartialFile | undefined;
   #direct: Descriptor | undefined;
   #geometry: Geometry | undefined;
@@ -49,11 +58,15 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   #started = false;
   #committed = false;
 
-  /** @param file the path with symbolic links followed; a regular file or nothing */
-  constructor(path: string, file: string) {
+  /**
+   * @param file the path with symbolic links followed; a regular file or nothing
+   * @param signal once it fires, no file is changed any more
+   */
+  constructor(path: string, file: string, signal?: AbortSignal) {
     this.path = path;
     this.label = path;
     this.#file = file;
+    this.#signal = signal;
     this.journal = { path: `${file}.coldsnap-progress`, identity: `file:${file}` };
   }
 
@@ -67,6 +80,8 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     this.#replaceable = existing;
     // Locked from now on, so that a second run is refused before it makes a request.
     this.#partial ??= await PartialFile.adopt(this.path, this.#partialPath);
+    // What a journal speaks of is checked when it is resumed.
+    if (!this.#started && !options.resuming) await this.#partial?.checkOurs();
   }
 
   get #partialPath(): string {
@@ -109,6 +124,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   }
 
   async #startOver(geometry: Geometry): Promise<void> {
+    throwIfAborted(this.#signal);
     await this.#direct?.close();
     await this.#partial?.remove();
     this.#direct = undefined;
@@ -129,6 +145,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   async writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
     const { partial, volumeSize } = this.#ready();
     for (const block of blocks) checkRange(this.path, block.offset, block.data.length, volumeSize);
+    throwIfAborted(this.#signal);
     const options = { zero: this.#fresh ? 'skip' : 'zero', zeroMethod: this.#zeroMethod } as const;
     const result = await this.#withSpace(
       (this.#direct ?? partial.descriptor).use(`write to ${partial.path}`, (fd) =>
@@ -146,6 +163,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     const { partial, volumeSize } = this.#ready();
     checkRange(this.path, offset, length, volumeSize);
     if (this.#fresh || length === 0) return;
+    throwIfAborted(this.#signal);
     this.#zeroMethod = await this.#withSpace(
       partial.descriptor.use(`zero a range of ${partial.path}`, (fd) =>
         zeroRange(fd, offset, length, this.#zeroMethod),
@@ -187,13 +205,17 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     return true;
   }
 
-  async commit(): Promise<void> {
+  async commit(): Promise<Notice[]> {
     const { partial } = this.#ready();
     await this.#direct?.close();
+    throwIfAborted(this.#signal);
+    await partial.removeMark();
     await this.#setOwnerAndMode(partial);
     await this.#withSpace(partial.descriptor.sync('all'));
+    throwIfAborted(this.#signal);
     await partial.publish(this.#file, { replace: await this.#mayReplace() });
     this.#committed = true;
+    return [];
   }
 
   async close(): Promise<void> {

@@ -14,7 +14,7 @@ import { StreamTarget } from './stream-target.ts';
 const readerPollMs = 100;
 
 /**
- * Opens stdout. A pipe is opened a second time, without blocking: Node's own `process.stdout` writes to pipes
+ * Opens stdout that is no block device. A pipe is opened a second time, without blocking: Node's own `process.stdout` writes to pipes
  * synchronously, and a slow reader would stop the network, the timers and Ctrl-C.
  * @throws ColdsnapError `TARGET_IS_TERMINAL`
  */
@@ -33,8 +33,12 @@ export async function openStdout(path: string): Promise<StreamTarget> {
     }
   } else if (!info.isSocket()) {
     const stream = createWriteStream('', { fd: 1, autoClose: false });
-    const stored = info.isFile() || info.isBlockDevice();
-    const options = { label: stdout.label, copies: false, end: true, ...(stored ? { syncFd: 1 } : {}) };
+    const options = {
+      label: stdout.label,
+      copies: false,
+      end: true,
+      ...(info.isFile() ? { syncFd: 1 } : {}),
+    };
     return new StreamTarget(path, stream, options);
   }
   return new StreamTarget(path, process.stdout, { label: stdout.label, copies: false, end: false });

@@ -1,6 +1,6 @@
 /** Opens a target by the kind of file that its path refers to, and refuses unsuitable ones. */
 import type { BigIntStats } from 'node:fs';
-import { constants } from 'node:fs';
+import { constants, fstatSync } from 'node:fs';
 import { access, lstat, readlink, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
@@ -35,32 +35,67 @@ const terminalMajors: ReadonlySet<string> = new Set([
 const stdoutNames: ReadonlySet<string> = new Set(['-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1']);
 
 export interface OpenTargetOptions {
-  /** Ends the wait for a FIFO's reader. */
+  /** Ends the wait for a FIFO's reader. Once it fires, nothing on a file or device is changed any more. */
   signal?: AbortSignal;
 }
 
 /**
  * Opens a target for a restore, by what is there: nothing or a regular file → a file; a block device, claimed exclusively;
- * a FIFO, stdout (`-`) or a Writable → the bytes in order. Symbolic links are followed. Nothing is changed yet.
+ * a FIFO, stdout (`-`) or a Writable → the bytes in order. Symbolic links are followed. Stdout or a file stream that is
+ * a block device is a block device. Nothing is changed yet.
  * @throws ColdsnapError of class `refused`, `usage` or `local`
  */
 export async function openTarget(
   target: string | Writable,
   options: OpenTargetOptions = {},
 ): Promise<ImageTarget> {
-  if (typeof target !== 'string') return new StreamTarget('stream', target, { copies: true, end: true });
+  if (typeof target !== 'string') {
+    const device = await deviceOf(target);
+    if (device !== undefined) return openTarget(device, options);
+    return new StreamTarget('stream', target, { copies: true, end: true });
+  }
   if (target === '') throw targetNameEmpty();
-  if (stdoutNames.has(target)) return openStdout(target);
+  if (stdoutNames.has(target)) {
+    const stdout = fstatSync(1, { bigint: true });
+    return stdout.isBlockDevice() ? openDescriptor(1, stdout, options) : openStdout(target);
+  }
   const info = await statPath(target);
-  if (info === undefined) return openNewFile(target);
+  if (info === undefined) return openNewFile(target, options.signal);
   if (info.isDirectory()) throw targetIsDirectory(target);
-  if (info.isBlockDevice()) return openDeviceTarget(target, await realpath(target), info);
+  if (info.isBlockDevice())
+    return openDeviceTarget(target, await realpath(target), info, {
+      ...options,
+      stdout: isSameDevice(info, fstatSync(1, { bigint: true })),
+    });
   if (info.isFIFO()) return openFifo(target, options.signal);
   if (info.isCharacterDevice()) return openCharacter(target, info);
   if (!info.isFile()) throw targetNotSupported(target, 'a socket');
   const file = await realpath(target);
   await checkParent(target, dirname(file));
-  return new FileTarget(target, file);
+  return new FileTarget(target, file, options.signal);
+}
+
+/** A device that is open already, as stdout is: claimed like any other, through a descriptor of its own. */
+async function openDescriptor(
+  fd: number,
+  info: BigIntStats,
+  options: OpenTargetOptions,
+): Promise<ImageTarget> {
+  const path = await realpath(`/proc/self/fd/${fd}`);
+  return openDeviceTarget(path, path, info, { ...options, stdout: true });
+}
+
+function isSameDevice(one: BigIntStats, other: BigIntStats): boolean {
+  return other.isBlockDevice() && one.rdev === other.rdev;
+}
+
+/** The path of the block device that a file stream writes to; undefined for any other Writable. */
+async function deviceOf(stream: Writable): Promise<string | undefined> {
+  const { fd, path } = stream as { readonly fd?: unknown; readonly path?: unknown };
+  const name = typeof fd === 'number' ? `/proc/self/fd/${fd}` : typeof path === 'string' ? path : undefined;
+  if (name === undefined) return undefined;
+  const info = await stat(name).catch(() => undefined);
+  return info?.isBlockDevice() ? name : undefined;
 }
 
 async function statPath(path: string): Promise<BigIntStats | undefined> {
@@ -81,14 +116,14 @@ async function openCharacter(path: string, info: BigIntStats): Promise<ImageTarg
   return openCharacterDevice(path);
 }
 
-async function openNewFile(path: string): Promise<ImageTarget> {
+async function openNewFile(path: string, signal: AbortSignal | undefined): Promise<ImageTarget> {
   const link = await lstat(path).catch(() => undefined);
   // As cp, does not write through a dangling link: the user may not expect the file there.
   if (link?.isSymbolicLink()) throw targetDangling(path, await readlink(path));
   const parent = dirname(path);
   if (path.endsWith('/')) throw targetParentMissing(path, path);
   const directory = await checkParent(path, parent);
-  return new FileTarget(path, join(directory, basename(path)));
+  return new FileTarget(path, join(directory, basename(path)), signal);
 }
 
 /** @returns the directory's real path */

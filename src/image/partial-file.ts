@@ -2,11 +2,12 @@
  * The file that a restore to a file writes until it is whole: `<target>.partial`, locked against other runs, and given
  * its final name only when everything in it is on stable storage.
  */
-import { constants, fstat, type Stats } from 'node:fs';
+import { constants, fstat, fstatSync, openSync, type Stats } from 'node:fs';
 import { link, lstat, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { syncAll, tryLock } from '../native/index.ts';
+import { getAttribute, setAttribute, syncAll, tryLock } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import { partialNotOurs, partialReplaced, targetAppeared, targetBusy } from './messages/targets.ts';
@@ -14,9 +15,30 @@ import { partialNotOurs, partialReplaced, targetAppeared, targetBusy } from './m
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const fstatFd = promisify(fstat);
 
+/**
+ * Marks a partial file as one of ours. Its value is the inode's number, so that a copy does not count. The finished image
+ * does not have it. Where a file system has no marks, a partial file is ours only if a usable journal names its inode.
+ */
+const mark = 'user.coldsnap.partial';
+
+/** Longer than a run needs to mark the file that it has created. */
+const markDelayMs = 200;
+
+/** Errors of a file system without extended attributes. */
+const noAttributes = ['EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EPERM'];
+
 /** Errors of a file system without locks, or without hard links. */
 const noLocks = ['ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS'];
 const noLinks = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EINVAL'];
+
+/** @param value empty to remove the mark */
+function setMark(fd: number, value: string): void {
+  try {
+    setAttribute(fd, mark, value);
+  } catch (error) {
+    if (!isErrno(error, ...noAttributes)) throw error;
+  }
+}
 
 export class PartialFile {
   readonly path: string;
@@ -37,7 +59,11 @@ export class PartialFile {
   static async create(target: string, path: string): Promise<PartialFile> {
     let descriptor: Descriptor;
     try {
-      descriptor = await Descriptor.open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+      // Marked in the same turn, so that hardly any kill leaves a file without its mark, and before the lock: a run that takes
+      // the lock in between must see whose file it is.
+      const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+      descriptor = new Descriptor(fd, path);
+      setMark(fd, String(fstatSync(fd).ino));
     } catch (error) {
       if (isErrno(error, 'EEXIST')) throw targetBusy(target, path);
       throw localError(error, `create ${path}`, target);
@@ -86,6 +112,45 @@ export class PartialFile {
       await descriptor.close();
       throw error;
     }
+  }
+
+  /**
+   * Checks that the file was made by this tool, for this user, and has no second name, so that it may be removed.
+   * @throws ColdsnapError `PARTIAL_FOREIGN`
+   */
+  async checkOurs(): Promise<void> {
+    const { uid, nlink, ino, size } = await this.stat();
+    let marked = (await this.#getMark()) === String(ino);
+    if (!marked && size === 0) {
+      // Another run may have created it at this moment.
+      await delay(markDelayMs);
+      marked = (await this.#getMark()) === String(ino);
+    }
+    const why =
+      uid !== process.geteuid?.()
+        ? 'a file of another user'
+        : nlink !== 1
+          ? 'a file with a second name'
+          : marked
+            ? undefined
+            : 'a file of another program';
+    if (why !== undefined) throw partialNotOurs(this.#target, this.path, why);
+  }
+
+  #getMark(): Promise<string> {
+    return this.descriptor.use(`examine ${this.path}`, async (fd) => {
+      try {
+        return getAttribute(fd, mark);
+      } catch (error) {
+        if (isErrno(error, ...noAttributes)) return '';
+        throw error;
+      }
+    });
+  }
+
+  /** Removes the mark before the file becomes the image. */
+  removeMark(): Promise<void> {
+    return this.descriptor.use(`unmark ${this.path}`, async (fd) => setMark(fd, ''));
   }
 
   stat(): Promise<Stats> {

@@ -5,7 +5,7 @@ import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { closed, streamFailed } from './messages/common.ts';
 import { alreadyWritten, streamClosed, streamIncomplete } from './messages/targets.ts';
-import type { BlockOutcome, Geometry, ImageTarget, UnverifiedBlock } from './target.ts';
+import type { BlockOutcome, Geometry, ImageTarget, Notice, UnverifiedBlock } from './target.ts';
 import { Turns } from './turns.ts';
 
 /** Zeros are written from here, in chunks large enough that the cost of a call does not matter. */
@@ -18,7 +18,7 @@ export interface StreamTargetOptions {
   readonly copies: boolean;
   /** Whether commit ends the stream; `process.stdout` cannot be ended. */
   readonly end: boolean;
-  /** A descriptor for commit to sync: stdout may be a file or a block device. */
+  /** A descriptor for commit to sync: stdout may be a file. */
   readonly syncFd?: number;
 }
 
@@ -128,7 +128,7 @@ export class StreamTarget implements ImageTarget {
   /** Does nothing: no journal records these bytes. */
   async sync(): Promise<void> {}
 
-  async commit(): Promise<void> {
+  async commit(): Promise<Notice[]> {
     if (this.#geometry === undefined) throw notPrepared(this.path);
     const { volumeSize } = this.#geometry;
     // Blocks that settled early may still be waiting to be written.
@@ -146,12 +146,13 @@ export class StreamTarget implements ImageTarget {
     }
     this.#finished = true;
     const { syncFd } = this.#options;
-    if (syncFd === undefined) return;
+    if (syncFd === undefined) return [];
     try {
       await syncAll(syncFd);
     } catch (error) {
       throw localError(error, `sync ${this.label}`, this.path);
     }
+    return [];
   }
 
   /** Does nothing: commit has ended the stream, which closes itself. */

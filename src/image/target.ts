@@ -1,5 +1,12 @@
 /** Where a snapshot's bytes go. Code outside src/image knows only these interfaces, never which kind of target it has. */
+import type { WarningCode } from '../error-codes.ts';
 import type { BlockRead, BlockReadResult } from '../native/index.ts';
+
+/** Something that the user should know about a target that was restored all the same. */
+export interface Notice {
+  readonly code: WarningCode;
+  readonly message: string;
+}
 
 /** A block that has arrived but was not checked yet. */
 export interface UnverifiedBlock {
@@ -13,7 +20,7 @@ export interface UnverifiedBlock {
 
 /**
  * The outcome for an arrived block. `written`, `zero`: the range now holds the right bytes (not synced yet). `held`: the
- * data are right, but staged until commit (a device's block 0; with tiny blocks the first few). `mismatch`: the data do
+ * data are right, but staged until commit (the first 2 MiB and the last MiB of a device's volume). `mismatch`: the data do
  * not have the digest, and nothing was written.
  */
 export type BlockOutcome = 'written' | 'zero' | 'held' | 'mismatch';
@@ -41,12 +48,13 @@ export interface ImageTarget {
   checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void>;
   /**
    * Checks that the volume fits (the error names both sizes), then makes the target writable: creates and sizes the
-   * partial file, or zeroes the head of a device and syncs it.
+   * partial file, or zeroes the start and the end of a device's volume, syncs them and has the kernel forget old
+   * partitions.
    *
    * With `resume` it opens the work of an earlier run and changes nothing yet; when that proves to be something else,
    * call it again without `resume` to start over (for a device only after `checkOverwrite` without `resuming`).
-   * `committing` is the earlier run's `commitStamp()`, if its commit had begun: a device's head may be written then.
-   * @throws ColdsnapError `TARGET_TOO_SMALL`, `TARGET_BUSY`, or `RESUME_MISMATCH` when there is nothing to resume; in
+   * `committing` is the earlier run's `commitStamp()`, if its commit had begun: a device's start and end may be written then.
+   * @throws ColdsnapError `TARGET_TOO_SMALL`, `TARGET_BUSY`, `DEVICE_IN_USE`, or `RESUME_MISMATCH` when there is nothing to resume; in
    * each case nothing was touched
    */
   prepare(geometry: Geometry, options: { resume: boolean; committing?: string | undefined }): Promise<void>;
@@ -65,8 +73,11 @@ export interface ImageTarget {
    * Resolves when everything written so far is on stable storage and the target's name still refers to what was written.
    */
   sync(): Promise<void>;
-  /** Makes the image whole and durable: sync, staged head or rename, directory sync, partition table. Does not close. */
-  commit(): Promise<void>;
+  /**
+   * Makes the image whole and durable: sync, staged blocks or rename, directory sync, partition table. Does not close.
+   * Resolves with what the user should know, such as old partitions that a program keeps open.
+   */
+  commit(): Promise<readonly Notice[]>;
   /** Closes after `commit()`. */
   close(): Promise<void>;
   /**
@@ -80,7 +91,7 @@ export interface ImageTarget {
 export interface ResumableTarget {
   /** Where the journal belongs, and the identity that it must name to be trusted. */
   readonly journal: { readonly path: string; readonly identity: string };
-  /** Block 0 reads as zeros until commit, because its data are staged until then. */
+  /** Block 0, with others at the start and the end, reads as zeros until commit, because its data are staged until then. */
   readonly stagesHead: boolean;
   /** After `EIO` or `ENOSPC` the blocks written last may be there only in part, although their writes succeeded. */
   readonly losesLastWrites: boolean;

@@ -27,6 +27,8 @@ export interface Addon {
   syncData(fd: number): Promise<void>;
   syncAll(fd: number): Promise<void>;
   tryLock(fd: number): boolean | Error;
+  setAttribute(fd: number, name: string, value: string): Error | undefined;
+  getAttribute(fd: number, name: string): string | Error;
   nextExtent(fd: number, offset: number): Promise<{ start: number; end: number } | null>;
   dropCache(fd: number, offset: number, length: number): Promise<void>;
   isZero(data: Uint8Array): boolean;

@@ -71,3 +71,27 @@ export function isZero(data: Uint8Array): boolean {
   checkData('data', data);
   return addon().isZero(data);
 }
+
+/** Extended attributes that programs may use begin with it. */
+export type AttributeName = `user.${string}`;
+
+/**
+ * Sets an extended attribute of an open file; an empty value removes it.
+ * @throws SystemCallError `ENOTSUP` on file systems without them
+ */
+export function setAttribute(fd: number, name: AttributeName, value: string): void {
+  checkFd(fd);
+  const failure = addon().setAttribute(fd, name, value);
+  if (failure instanceof Error) throw toSystemCallError(failure);
+}
+
+/**
+ * Reads an extended attribute of an open file, empty where there is none.
+ * @throws SystemCallError `ENOTSUP` on file systems without them
+ */
+export function getAttribute(fd: number, name: AttributeName): string {
+  checkFd(fd);
+  const value = addon().getAttribute(fd, name);
+  if (value instanceof Error) throw toSystemCallError(value);
+  return value;
+}

@@ -18,11 +18,14 @@ export {
 } from './blocks.ts';
 export { type DeviceInfo, deviceInfo, type Inode, openExclusive, rereadPartitionTable } from './device.ts';
 export {
+  type AttributeName,
   allocateSlab,
   dropCache,
   type Extent,
+  getAttribute,
   isZero,
   nextExtent,
+  setAttribute,
   syncAll,
   syncData,
   tryLock,

@@ -22,10 +22,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
   const snapshotId = readableSnapshotId(options.snapshotId);
   const run = new Run(options);
   try {
-    const target = await openTarget(
-      options.target,
-      options.signal === undefined ? {} : { signal: options.signal },
-    );
+    const target = await openTarget(options.target, { signal: run.signal });
     const sink = new ImageSink(run, target, { ...options, snapshotId });
     try {
       const geometry = await restore(run, sink, { ...options, snapshotId }, target.path);

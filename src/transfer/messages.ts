@@ -109,6 +109,14 @@ export const notPendingUpload = (snapshotId: string) =>
     snapshotId,
   );
 
+export const uploadRunning = (snapshotId: string) =>
+  refused(
+    'UPLOAD_RUNNING',
+    `${snapshotId} is being uploaded by a run on this machine; nothing was deleted`,
+    'Stop that run first, or force the deletion.',
+    snapshotId,
+  );
+
 /** The error, with the snapshot that it leaves behind. */
 export function withSnapshot(error: unknown, snapshotId: string): unknown {
   if (!(error instanceof ColdsnapError) || error.snapshotId !== undefined) return error;

@@ -11,7 +11,8 @@ import { Service } from '../ebs/service.ts';
 import { ColdsnapError } from '../errors.ts';
 import { stateDirectory } from '../image/state-files.ts';
 import { readJournal, removeJournal } from './journal/file.ts';
-import { notPendingUpload } from './messages.ts';
+import { isLocked } from './journal/lock.ts';
+import { notPendingUpload, uploadRunning } from './messages.ts';
 import type { ClientOptions, DeletePendingOptions, DeletePendingResult, PendingSnapshot } from './options.ts';
 import { Run } from './run/run.ts';
 import { UPLOAD_MARKER_TAG } from './snapshot/marker.ts';
@@ -22,6 +23,8 @@ const IDLE_JOURNAL_MS = 3_600_000;
 
 interface UploadJournalFile {
   readonly path: string;
+  /** Whether a running upload holds its lock, however old the journal is. */
+  readonly running: boolean;
   /** Whether no running upload can be keeping it. */
   readonly idle: boolean;
 }
@@ -42,9 +45,11 @@ export async function listPendingSnapshots(options: ClientOptions = {}): Promise
 /**
  * Deletes snapshots that this tool began and that never completed: those named, which must be such; else all that
  * nobody can be uploading any more (failed, or left by an upload of this machine more than an hour ago), and with `force`
- * every one. The journals that speak of them are removed too.
+ * every one. One that an upload of this machine is running for, which its journal's lock shows, is deleted only when it
+ * is named and with `force`. The journals that speak of them are removed too.
  *
- * @throws ColdsnapError class `refused`, before anything is deleted, when a snapshot that is named is none of these; the
+ * @throws ColdsnapError class `refused`, before anything is deleted, when a snapshot that is named is none of these
+ *   (`NOT_A_PENDING_UPLOAD`) or is being uploaded (`UPLOAD_RUNNING`); the
  *   service's error when one cannot be deleted
  */
 export async function deletePendingSnapshots(
@@ -53,11 +58,18 @@ export async function deletePendingSnapshots(
   const { snapshotIds, force = false, signal } = options;
   return withStates(options, async (states, run) => {
     const found = await findPending(states, run, signal);
+    const running = new Set<string>();
+    for (const { snapshotId, journal } of found) {
+      if (journal !== undefined && (await isLocked(journal))) running.add(snapshotId);
+    }
     const wanted = snapshotIds === undefined ? found : snapshotIds.map((id) => named(id, found));
+    const busy = wanted.find(({ snapshotId }) => running.has(snapshotId));
+    if (busy !== undefined && snapshotIds !== undefined && !force) throw uploadRunning(busy.snapshotId);
     const deleted: PendingSnapshot[] = [];
     const kept: PendingSnapshot[] = [];
     for (const snapshot of wanted) {
-      const chosen = force || snapshotIds !== undefined || snapshot.abandoned;
+      const chosen =
+        snapshotIds !== undefined || snapshot.abandoned || (force && !running.has(snapshot.snapshotId));
       const gone = chosen && (await deleteUnfinished(states, snapshot, signal));
       (gone ? deleted : kept).push(snapshot);
       if (gone && snapshot.journal !== undefined) await removeStaleJournal(snapshot.journal, run);
@@ -121,7 +133,7 @@ function pendingSnapshot(
     description,
     startTime,
     ...(journal === undefined ? {} : { journal: journal.path }),
-    abandoned: state === 'error' || journal?.idle === true,
+    abandoned: journal?.running !== true && (state === 'error' || journal?.idle === true),
   };
 }
 
@@ -136,7 +148,9 @@ async function uploadJournals(run: Run): Promise<Map<string, UploadJournalFile>>
       const snapshotId = await journalledSnapshot(path);
       if (snapshotId === undefined) continue;
       const { mtimeMs } = await stat(path);
-      journals.set(snapshotId, { path, idle: Date.now() - mtimeMs > IDLE_JOURNAL_MS });
+      const running = await isLocked(path);
+      const idle = !running && Date.now() - mtimeMs > IDLE_JOURNAL_MS;
+      journals.set(snapshotId, { path, running, idle });
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') run.warn(...warnings.journalsNotRead(error));

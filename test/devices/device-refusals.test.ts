@@ -2,6 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { open, readFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { blankProbes } from '../../src/image/device/blank.ts';
 import { openTarget } from '../../src/image/open-target.ts';
 import {
   arrived,
@@ -151,19 +152,23 @@ test(
 );
 
 test(
-  'a single byte in the first or the last MiB makes a device not blank; one in the middle does not',
+  'a single byte anywhere that a label may be makes a device not blank; one that nobody samples does not',
   needsLoop,
   async (t) => {
     const scratch = await Scratch.for(t);
+    const size = 80 * MiB;
     for (const [offset, blank] of [
       [0, false],
-      [MiB - 1, false],
-      [MiB, true],
-      [3 * MiB - 1, true],
-      [3 * MiB, false],
-      [4 * MiB - 1, false],
+      [MiB, false],
+      [2 * MiB + 64 * KiB - 1, false],
+      [4 * MiB, false],
+      [16 * MiB + 4 * KiB, false],
+      [64 * MiB + 64, false],
+      [size - 2 * MiB - 64 * KiB, false],
+      [size - 1, false],
+      [40 * MiB, true],
     ] as const) {
-      const { device } = await scratch.loop({ bytes: 4 * MiB });
+      const { device } = await scratch.loop({ bytes: size });
       const file = await open(device, 'r+');
       await file.write(Buffer.from([1]), 0, 1, offset);
       await file.close();
@@ -175,3 +180,18 @@ test(
     }
   },
 );
+
+test('places spread over a large device are sampled, and none is read twice', () => {
+  for (const size of [512, MiB, 5 * MiB + 512, 80 * MiB, 300 * 1024 * MiB, 64 * 1024 ** 4]) {
+    const probes = blankProbes(size);
+    let end = 0;
+    for (const { offset, length } of probes) {
+      assert.ok(offset >= end && length > 0, `${offset} of ${size}`);
+      end = offset + length;
+    }
+    assert.equal(end, size);
+    if (size > 1024 * MiB) assert.ok(probes.length > 256);
+    const gaps = probes.map(({ offset }, i) => offset - (probes[i - 1]?.offset ?? 0));
+    assert.ok(Math.max(...gaps) <= size / 256 + 4 * MiB, String(size));
+  }
+});

@@ -9,7 +9,7 @@ import { open, readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { assertSameBytes, KiB, MiB } from '../image/blocks.ts';
-import { noLoopDevices, Scratch } from '../support/loop.ts';
+import { noLoopDevices, run, Scratch } from '../support/loop.ts';
 
 const execute = promisify(execFile);
 const root = new URL('../..', import.meta.url).pathname;
@@ -18,18 +18,18 @@ const why = noStrace ?? noLoopDevices;
 const needsBoth = why === undefined ? {} : { skip: why };
 const needsStrace = noStrace === undefined ? {} : { skip: noStrace };
 
-/** Restores blocks 0, 2 and 3 of 4 to a new file or over a device, and says how it went. */
+/** Restores blocks 0, 1, 4, 7 and 9 of 10 to a new file or over a device, and says how it went. */
 const program = `
   import { openTarget } from './src/image/open-target.ts';
   import { arrived } from './test/image/blocks.ts';
   const target = await openTarget(process.argv[1]);
   try {
     await target.checkOverwrite({ force: target.resumable?.stagesHead === true, resuming: false });
-    await target.prepare({ volumeSize: 2 << 20, blockSize: 512 << 10 }, { resume: false });
-    await target.writeBlocks([0, 2].map((index) => arrived(index, 512 << 10)));
-    await target.zero(512 << 10, 512 << 10);
+    await target.prepare({ volumeSize: 5 << 20, blockSize: 512 << 10 }, { resume: false });
+    await target.writeBlocks([0, 1, 4, 9].map((index) => arrived(index, 512 << 10)));
+    await target.zero(5 * (512 << 10), 512 << 10);
     await target.sync();
-    await target.writeBlocks([arrived(3, 512 << 10)]);
+    await target.writeBlocks([arrived(7, 512 << 10)]);
     await target.commit();
     await target.close();
     console.log('committed');
@@ -77,23 +77,28 @@ function summary(line: string): string {
 const block = 512 * KiB;
 
 test(
-  'a device gets block 0 after all else is synced, syncs that, and then has its partitions read',
+  'a device gets its end, its start and then block 0 after all else is synced, each synced, and then has its partitions read',
   needsBoth,
   async (t) => {
     const scratch = await Scratch.for(t);
-    const { device } = await scratch.loop({ bytes: 2 * MiB, fill: 0xff });
+    const { device } = await scratch.loop({ bytes: 5 * MiB, fill: 0xff });
     const { stdout, calls } = await traced(scratch, device);
     assert.equal(stdout, 'committed');
     assert.deepEqual(
       calls.filter((call) => !/^BLK(GETSIZE64|SSZGET|PBSZGET|ROGET)$/.test(call)),
       [
-        // Block 0 is zeroed, and that is safe, before anything else is written.
+        // The start and the end are zeroed, and that is safe, before anything else is written.
+        'BLKZEROOUT',
         'BLKZEROOUT',
         'fdatasync',
-        `pwrite64 ${block}@${2 * block}`,
+        `pwrite64 ${block}@${4 * block}`,
         'BLKZEROOUT',
         'fdatasync',
-        `pwrite64 ${block}@${3 * block}`,
+        `pwrite64 ${block}@${7 * block}`,
+        'fsync',
+        `pwrite64 ${block}@${9 * block}`,
+        'fsync',
+        `pwrite64 ${block}@${1 * block}`,
         'fsync',
         `pwrite64 ${block}@0`,
         'fsync',
@@ -102,6 +107,20 @@ test(
     );
   },
 );
+
+test('old partitions are gone before the first block is written', needsBoth, async (t) => {
+  const scratch = await Scratch.for(t);
+  await run('truncate', '--size', '5M', scratch.path('disk'));
+  const device = await scratch.attach(scratch.path('disk'), ['--partscan']);
+  const partition = await scratch.partition(device, 2048, 2048);
+  const { stdout, calls } = await traced(scratch, device);
+  assert.equal(stdout, 'committed');
+  const changes = calls.filter((call) => /^(BLKRRPART|BLKZEROOUT|pwrite64|fdatasync)/.test(call));
+  const first = changes.findIndex((call) => call.startsWith('pwrite64'));
+  const order = changes.slice(0, first).filter((call, i, all) => call !== all[i - 1]);
+  assert.deepEqual(order, ['BLKRRPART', 'BLKZEROOUT', 'fdatasync', 'BLKRRPART']);
+  assert.ok(!(await readFile('/proc/partitions', 'utf8')).includes(partition.slice('/dev/'.length)));
+});
 
 test('a file gets its name after it is synced, and then the name is synced', needsStrace, async (t) => {
   const scratch = await Scratch.for(t);
@@ -116,7 +135,7 @@ test(
   needsBoth,
   async (t) => {
     const scratch = await Scratch.for(t);
-    const { device, backing } = await scratch.loop({ bytes: 2 * MiB, fill: 0xff });
+    const { device, backing } = await scratch.loop({ bytes: 5 * MiB, fill: 0xff });
     const { stdout } = await traced(scratch, device, 'inject=fsync:error=EIO:when=1');
     // The kernel says it once; a second sync would seem to work, and the data are lost all the same.
     assert.match(stdout, new RegExp(`^local EIO could not sync ${device}: input/output error$`));
@@ -136,7 +155,7 @@ test('a file that fails to sync never gets its name', needsStrace, async (t) => 
     ['inject=fdatasync:error=ENOSPC', /^local ENOSPC no space left on the file system of/],
     [
       'inject=ftruncate:error=EFBIG',
-      /^local EFBIG could not give .* a size of 2097152 bytes: file too large/,
+      /^local EFBIG could not give .* a size of 5242880 bytes: file too large/,
     ],
   ] as const) {
     const { stdout } = await traced(scratch, path, fault);
@@ -148,11 +167,11 @@ test('a file that fails to sync never gets its name', needsStrace, async (t) => 
 
 test('a write that fails names the block', needsBoth, async (t) => {
   const scratch = await Scratch.for(t);
-  const { device } = await scratch.loop({ bytes: 2 * MiB });
+  const { device } = await scratch.loop({ bytes: 5 * MiB });
   const { stdout } = await traced(scratch, device, 'inject=pwrite64:error=EIO:when=2');
   assert.match(
     stdout,
-    new RegExp(`^local EIO could not write to ${device} at offset ${3 * block}: input/output error`),
+    new RegExp(`^local EIO could not write to ${device} at offset ${7 * block}: input/output error`),
   );
 });
 

@@ -1,7 +1,7 @@
 /** A restore to a file refuses, replaces and keeps existing files. */
 import { strict as assert } from 'node:assert';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, link, mkdir, open, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { openTarget } from '../../src/image/open-target.ts';
@@ -86,7 +86,7 @@ test('one of two runs that start at the same moment is refused', async (t) => {
   const scratch = await Scratch.for(t);
   for (let round = 0; round < 20; round++) {
     const path = scratch.path(`disk-${round}.img`);
-    if (round % 2 === 1) await writeFile(`${path}.partial`, 'stale');
+    if (round % 2 === 1) await (await begin(path)).abandon({ keepForResume: true });
     const outcomes = await Promise.allSettled([restore(path), restore(path)]);
     const codes = outcomes.map((outcome) => (outcome.status === 'fulfilled' ? 'ok' : outcome.reason.code));
     assert.ok(codes.includes('ok') || codes.every((code) => code === 'TARGET_BUSY'), codes.join());
@@ -98,12 +98,100 @@ test('one of two runs that start at the same moment is refused', async (t) => {
   }
 });
 
-test('a stale partial file is replaced, whatever is in it', async (t) => {
+test('the partial file of an earlier run is replaced, whatever is in it by now', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
-  await writeFile(`${path}.partial`, Buffer.alloc(2 * MiB, 0xff));
+  await (await begin(path)).abandon({ keepForResume: true });
+  const file = await open(`${path}.partial`, 'r+');
+  await file.write(Buffer.alloc(2 * MiB, 0xff));
+  await file.close();
   await restore(path);
   assertSameBytes(await readFile(path), restored);
+  // The mark of a partial file is gone, so that no copy or download of the image carries it.
+  assert.equal(await run('getfattr', '--dump', path).catch(() => ''), '');
+});
+
+test('a partial file that this tool did not make for this user is refused and unchanged', async (t) => {
+  const scratch = await Scratch.for(t);
+  const changes: Record<string, (partial: string, copy: string) => Promise<unknown>> = {
+    'another program': (partial) => writeFile(partial, 'theirs'),
+    'another program, empty': (partial) => writeFile(partial, ''),
+    'a copy with all attributes': async (partial, copy) => {
+      await (await begin(copy)).abandon({ keepForResume: true });
+      await run('cp', '--archive', `${copy}.partial`, partial);
+    },
+    'a second name': async (partial, copy) => {
+      await (await begin(copy)).abandon({ keepForResume: true });
+      await link(`${copy}.partial`, partial);
+    },
+    ...(process.geteuid?.() === 0 && {
+      'another user': async (partial: string) => {
+        await (await begin(partial.slice(0, -'.partial'.length))).abandon({ keepForResume: true });
+        await chown(partial, 65534, 65534);
+      },
+    }),
+  };
+  for (const [name, change] of Object.entries(changes)) {
+    const path = scratch.path(`${name}.img`);
+    await change(`${path}.partial`, scratch.path(`${name}-copy.img`));
+    const before = [await readFile(`${path}.partial`), (await stat(`${path}.partial`)).ctimeMs] as const;
+    const target = await openTarget(path);
+    const refusal = target.checkOverwrite({ force: true, resuming: false });
+    const error = await assertFails(refusal, 'PARTIAL_FOREIGN', /\.partial is a file (of another|with a)/);
+    assert.equal(error.class, 'refused');
+    await target.abandon({ keepForResume: false });
+    assert.deepEqual(
+      [await readFile(`${path}.partial`), (await stat(`${path}.partial`)).ctimeMs],
+      before,
+      name,
+    );
+  }
+});
+
+test(
+  'a file that appears meanwhile decides neither owner nor permissions of the image',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const path = scratch.path('disk.img');
+    const umask = process.umask(0o077);
+    t.after(() => process.umask(umask));
+    const target = await begin(path);
+    await writeFile(path, 'theirs');
+    await chown(path, 65534, 65534);
+    await chmod(path, 0o666);
+    await assertFails(target.commit(), 'TARGET_EXISTS');
+    await target.abandon({ keepForResume: true });
+    const { uid, mode } = await stat(`${path}.partial`);
+    assert.deepEqual([uid, mode & 0o777], [0, 0o600]);
+    assert.equal(await readFile(path, 'utf8'), 'theirs');
+  },
+);
+
+test('an aborted restore changes no file any more', async (t) => {
+  const scratch = await Scratch.for(t);
+  const path = scratch.path('disk.img');
+  await writeFile(path, 'mine');
+  await (await begin(path, { force: true })).abandon({ keepForResume: true });
+  const early = new AbortController();
+  const unprepared = await openTarget(path, { signal: early.signal });
+  await unprepared.checkOverwrite({ force: true, resuming: false });
+  const { ino } = await stat(`${path}.partial`);
+  early.abort();
+  await assertFails(unprepared.prepare(geometry, { resume: false }), 'ABORTED');
+  await unprepared.abandon({ keepForResume: true });
+  assert.equal((await stat(`${path}.partial`)).ino, ino);
+
+  const late = new AbortController();
+  const target = await openTarget(path, { signal: late.signal });
+  await target.checkOverwrite({ force: true, resuming: false });
+  await target.prepare(geometry, { resume: false });
+  late.abort();
+  await assertFails(target.writeBlocks([arrived(0, blockSize)]), 'ABORTED');
+  await assertFails(target.commit(), 'ABORTED');
+  await target.abandon({ keepForResume: true });
+  assert.equal(await readFile(path, 'utf8'), 'mine');
+  assertSameBytes(await readFile(`${path}.partial`), Buffer.alloc(MiB));
 });
 
 test('a partial file that is a symbolic link, a directory or a FIFO is refused and not followed', async (t) => {

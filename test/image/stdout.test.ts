@@ -2,12 +2,12 @@
 import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, createWriteStream } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { openTarget } from '../../src/image/open-target.ts';
-import { run, Scratch } from '../support/loop.ts';
+import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { arrived, assertFails, assertSameBytes, KiB, MiB, volumeOf } from './blocks.ts';
 
 const blockSize = 64 * KiB;
@@ -78,8 +78,8 @@ const program = `
   import { openTarget } from './src/image/open-target.ts';
   import { arrived, KiB, MiB } from './test/image/blocks.ts';
   try {
-    const target = await openTarget('-');
-    await target.checkOverwrite({ force: false, resuming: false });
+    const target = await openTarget(process.env.OUT ?? '-');
+    await target.checkOverwrite({ force: process.env.FORCE === '1', resuming: false });
     await target.prepare({ volumeSize: 8 * MiB, blockSize: 64 * KiB }, { resume: false });
     const last = target.writeBlocks([arrived(127, 64 * KiB)]);
     const middle = target.zero(64 * KiB, 126 * 64 * KiB);
@@ -120,6 +120,38 @@ test('stdout gets the image: through a pipe, a socket, and into a file, where it
   assertSameBytes(await readFile(file), Buffer.concat([Buffer.from('head'), programImage]));
   assert.match(await readFile(`${file}.trace`, 'utf8'), /fsync\(1\)\s+= 0/);
 });
+
+test(
+  'stdout that is a block device is a disk, by whatever name: claimed, checked, staged',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const { device, backing } = await scratch.loop({ bytes: 9 * MiB, fill: 0xff });
+    const untouched = Buffer.alloc(9 * MiB, 0xff);
+    for (const name of ['-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1', '/proc/thread-self/fd/1']) {
+      const { stderr } = await shell(`OUT=${name} "$@" > ${device}`);
+      assert.equal(stderr, 'refused TARGET_NOT_BLANK', name);
+    }
+    const stream = createWriteStream(device, { flags: 'r+' });
+    const target = await openTarget(stream);
+    await assertFails(target.checkOverwrite({ force: false, resuming: false }), 'TARGET_NOT_BLANK');
+    await target.abandon({ keepForResume: false });
+    stream.destroy();
+    assertSameBytes(await readFile(backing), untouched);
+
+    const { device: mounted } = await scratch.loop({ bytes: 9 * MiB });
+    await run('mkfs.ext4', '-q', mounted);
+    await scratch.mount(mounted);
+    assert.equal((await shell(`FORCE=1 "$@" > ${mounted}`)).stderr, 'refused DEVICE_IN_USE');
+    const { stderr } = await shell(
+      `FORCE=1 strace -f -qq -e trace=fsync,pwrite64 -o ${backing}.trace "$@" > ${device}`,
+    );
+    assert.equal(stderr, 'committed');
+    assertSameBytes((await readFile(backing)).subarray(0, 8 * MiB), programImage);
+    const calls = (await readFile(`${backing}.trace`, 'utf8')).match(/pwrite64|fsync/g);
+    assert.deepEqual(calls?.slice(-5), ['fsync', 'pwrite64', 'fsync', 'pwrite64', 'fsync']);
+  },
+);
 
 test('a reader that exits early is reported as a closed pipe', async () => {
   const { stdout, stderr } = await shell('"$@" | head -c 100000');

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { CompleteSnapshotCommand, EBSClient } from '@aws-sdk/client-ebs';
 import type { EmulatorOptions, PutSnapshotOptions } from '../../src/emulator/index.ts';
+import { JournalLock } from '../../src/transfer/journal/lock.ts';
 import { deletePendingSnapshots, listPendingSnapshots } from '../../src/transfer/pending.ts';
 import { recorder, scratch, startService } from '../support/service.ts';
 
@@ -222,4 +223,32 @@ test('makes no request after an early abort', async (t) => {
     class: 'aborted',
   });
   assert.equal(emulator.log.length, 0);
+});
+
+test('a held lock means a running upload: it is deleted only when named and with force', async (t) => {
+  const { emulator, service, put, journal } = await start(t);
+  const snapshotId = await put({ tags: marked, status: 'error' });
+  const path = journal(snapshotId, 600);
+  const lock = await JournalLock.take(path);
+  assert.ok(lock !== undefined);
+  assert.deepEqual(
+    (await listPendingSnapshots(service)).map(({ abandoned }) => abandoned),
+    [false],
+  );
+  for (const options of [{}, { force: true }]) {
+    const { deleted, kept } = await deletePendingSnapshots({ ...service, ...options });
+    assert.deepEqual([deleted, ids(kept)], [[], [snapshotId]]);
+  }
+  await assert.rejects(deletePendingSnapshots({ ...service, snapshotIds: [snapshotId] }), {
+    code: 'UPLOAD_RUNNING',
+    class: 'refused',
+  });
+  assert.ok(emulator.snapshot(snapshotId) && existsSync(path));
+  const named = await deletePendingSnapshots({ ...service, snapshotIds: [snapshotId], force: true });
+  assert.deepEqual(ids(named.deleted), [snapshotId]);
+  await lock.release();
+
+  const killed = await put({ tags: marked });
+  writeFileSync(`${journal(killed, 600)}.lock`, '');
+  assert.deepEqual(ids((await deletePendingSnapshots(service)).deleted), [killed]);
 });

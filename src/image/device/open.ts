@@ -11,6 +11,8 @@ import { describeUsers } from './users.ts';
 export interface OpenDeviceOptions {
   /** Whether it is this process's stdout. */
   readonly stdout?: boolean;
+  /** Once it fires, nothing on the device is changed any more. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -40,6 +42,7 @@ export async function openDeviceTarget(
       stats.rdev,
       info,
       await deviceIdentity(stats.rdev, info.sizeBytes),
+      options.signal,
     );
   } catch (error) {
     await descriptor.close();

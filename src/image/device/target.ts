@@ -1,30 +1,43 @@
-/** Restoring to a block device: claimed exclusively, never past the volume, block 0 last. */
+/** Restoring to a block device: claimed exclusively, never past the volume, its end and its start last. */
 import { stat } from 'node:fs/promises';
+import { throwIfAborted } from '../../cancel.ts';
 import {
-  allocateSlab,
   type BlockRead,
   type BlockReadResult,
   type DeviceInfo,
   dropCache,
   readBlocks,
-  rereadPartitionTable,
   writeBlocks,
   type ZeroMethod,
   zeroRange,
 } from '../../native/index.ts';
 import { type Descriptor, directAlignment } from '../descriptor.ts';
-import { isErrno } from '../errno.ts';
 import { checkGeometry, checkRange, notPrepared } from '../geometry.ts';
-import { deviceReplaced, targetNotBlank, targetTooSmall } from '../messages/devices.ts';
+import {
+  deviceInUse,
+  deviceReplaced,
+  oldPartitions,
+  oldSignature,
+  targetNotBlank,
+  targetTooSmall,
+} from '../messages/devices.ts';
 import { resumeMismatch } from '../messages/targets.ts';
 import { stateFile } from '../state-files.ts';
-import type { BlockOutcome, Geometry, ImageTarget, ResumableTarget, UnverifiedBlock } from '../target.ts';
+import type {
+  BlockOutcome,
+  Geometry,
+  ImageTarget,
+  Notice,
+  ResumableTarget,
+  UnverifiedBlock,
+} from '../target.ts';
+import { isBlank, isZeroRange } from './blank.ts';
 import { describeContents } from './contents.ts';
-import { StagedHead } from './staged-head.ts';
+import { findOldSignatures } from './old-signatures.ts';
+import { partitionsOf, rereadPartitions } from './partitions.ts';
+import { StagedEnds } from './staged-ends.ts';
+import { describeUsers } from './users.ts';
 import { readWriteCount, writtenSince } from './write-count.ts';
-
-/** Every partition table, file system, LVM, LUKS, RAID and ZFS label is in the first or the last MiB. */
-const blankProbe = 1024 * 1024;
 
 export class DeviceTarget implements ImageTarget, ResumableTarget {
   readonly path: string;
@@ -40,12 +53,16 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
   readonly #device: Descriptor;
   readonly #rdev: bigint;
   readonly #logicalBlockSize: number;
+  readonly #signal: AbortSignal | undefined;
   #direct: Descriptor | undefined;
   #geometry: Geometry | undefined;
-  #head: StagedHead | undefined;
+  #ends: StagedEnds | undefined;
   #zeroMethod: ZeroMethod = 'blkzeroout';
 
-  /** @param device claimed exclusively, writable, with a medium */
+  /**
+   * @param device claimed exclusively, writable, with a medium
+   * @param signal once it fires, nothing on the device is changed any more
+   */
   constructor(
     path: string,
     node: string,
@@ -53,11 +70,13 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     rdev: bigint,
     info: DeviceInfo,
     identity: string,
+    signal?: AbortSignal,
   ) {
     this.path = path;
     this.label = path;
     this.#rdev = rdev;
     this.#node = node;
+    this.#signal = signal;
     this.sizeBytes = info.sizeBytes;
     this.#device = device;
     this.#logicalBlockSize = info.logicalBlockSize;
@@ -69,17 +88,8 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     throw targetNotBlank(this.path, await describeContents(this.#node));
   }
 
-  async #isBlank(): Promise<boolean> {
-    const length = Math.min(blankProbe, this.sizeBytes);
-    return (await this.#isZero(0, length)) && (await this.#isZero(this.sizeBytes - length, length));
-  }
-
-  async #isZero(offset: number, length: number): Promise<boolean> {
-    const read = { data: new Uint8Array(allocateSlab(length)), offset };
-    const [result] = await this.#device.use(`read ${this.path}`, (fd) =>
-      readBlocks(fd, [read], { hash: false }),
-    );
-    return result!.zero && result!.bytesRead === length;
+  #isBlank(): Promise<boolean> {
+    return this.#device.use(`read ${this.path}`, (fd) => isBlank(fd, this.sizeBytes));
   }
 
   async prepare(
@@ -89,36 +99,66 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     const { volumeSize, blockSize } = geometry;
     checkGeometry(this.path, geometry);
     if (volumeSize > this.sizeBytes) throw targetTooSmall(this.path, this.sizeBytes, volumeSize);
-    const head = new StagedHead(geometry);
-    if (options.resume) {
-      if (
-        !(await this.#isZero(0, head.length)) &&
-        !(await this.#onlyCommitted(head.length, options.committing))
-      )
-        throw resumeMismatch(this.path, 'its first block was written since');
-    } else {
-      await this.#device.use(`zero the first block of ${this.path}`, async (fd) => {
-        this.#zeroMethod = await zeroRange(fd, 0, head.length, this.#zeroMethod);
-      });
-      await this.#device.sync('data');
-    }
-    this.#head = head;
+    const ends = new StagedEnds(geometry);
+    if (!options.resume) await this.#startOver(ends);
+    else if (!(await this.#areZero(ends)) && !(await this.#onlyCommitted(options.committing)))
+      throw resumeMismatch(this.path, 'its start or its end was written since');
+    this.#ends = ends;
     if (blockSize % directAlignment === 0 && blockSize % this.#logicalBlockSize === 0) {
       this.#direct ??= await this.#device.openDirect('read-write');
     }
     this.#geometry = geometry;
   }
 
-  /** Whether an interrupted commit alone can have written the head, which is not zeros. */
-  async #onlyCommitted(headLength: number, stamp = ''): Promise<boolean> {
-    const written = await writtenSince(stamp, this.#rdev);
-    return written !== undefined && written <= headLength;
+  /** Zeroes what is staged, and lets the kernel forget the old partitions before anything is written to where they were. */
+  async #startOver(ends: StagedEnds): Promise<void> {
+    const hasPartitions = (await partitionsOf(this.#rdev)).length > 0;
+    if (hasPartitions) await this.#replacePartitions();
+    for (const { offset, length } of ends.ranges) {
+      throwIfAborted(this.#signal);
+      await this.#device.use(`zero the ends of ${this.path}`, async (fd) => {
+        this.#zeroMethod = await zeroRange(fd, offset, length, this.#zeroMethod);
+      });
+    }
+    await this.#device.sync('data');
+    if (hasPartitions) await this.#replacePartitions();
   }
 
-  /** The count of what was written to the device before its commit. */
+  /** @throws ColdsnapError `DEVICE_IN_USE` when a partition that the kernel knows is in use */
+  async #replacePartitions(): Promise<void> {
+    throwIfAborted(this.#signal);
+    const old = await this.#device.use(`read the partition table of ${this.path}`, (fd) =>
+      rereadPartitions(fd, this.#rdev),
+    );
+    if (old.length > 0) throw deviceInUse(this.path, await this.#describePartitions(old));
+  }
+
+  async #describePartitions(old: readonly string[]): Promise<string[]> {
+    const programs = (await describeUsers(this.#rdev, { readers: true })).filter((use) =>
+      use.startsWith('its partition'),
+    );
+    return programs.length > 0 ? programs : [`the kernel keeps its partition ${old.join(', ')}`];
+  }
+
+  #areZero({ ranges }: StagedEnds): Promise<boolean> {
+    return this.#device.use(`read ${this.path}`, async (fd) => {
+      for (const { offset, length } of ranges) if (!(await isZeroRange(fd, offset, length))) return false;
+      return true;
+    });
+  }
+
+  /** Whether an interrupted commit alone can have written the start and the end, which are not zeros. */
+  async #onlyCommitted(stamp = ''): Promise<boolean> {
+    const staged = Number.parseInt(stamp, 10);
+    const written = await writtenSince(stamp.slice(stamp.indexOf(' ') + 1), this.#rdev);
+    return written !== undefined && written <= staged;
+  }
+
+  /** How many bytes the commit is about to write, and the count of what was written to the device before it. */
   async commitStamp(): Promise<string> {
     await this.#device.sync('data');
-    return (await readWriteCount(this.#rdev)) ?? '';
+    const count = await readWriteCount(this.#rdev);
+    return count === undefined ? '' : `${this.#ends?.stagedBytes ?? 0} ${count}`;
   }
 
   /** Undefined: the identity in the journal already distinguishes devices. */
@@ -128,19 +168,20 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     return false;
   }
 
-  #ready(): { head: StagedHead; volumeSize: number } {
-    if (this.#geometry === undefined || this.#head === undefined) throw notPrepared(this.path);
-    return { head: this.#head, volumeSize: this.#geometry.volumeSize };
+  #ready(): { ends: StagedEnds; volumeSize: number } {
+    if (this.#geometry === undefined || this.#ends === undefined) throw notPrepared(this.path);
+    return { ends: this.#ends, volumeSize: this.#geometry.volumeSize };
   }
 
   async writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
-    const { head, volumeSize } = this.#ready();
+    const { ends, volumeSize } = this.#ready();
     for (const block of blocks) checkRange(this.path, block.offset, block.data.length, volumeSize);
+    throwIfAborted(this.#signal);
     const outcomes = new Map<UnverifiedBlock, BlockOutcome>();
-    const staged = blocks.filter((block) => head.covers(block));
-    const rest = blocks.filter((block) => !head.covers(block));
+    const staged = blocks.filter((block) => ends.covers(block));
+    const rest = blocks.filter((block) => !ends.covers(block));
     if (staged.length > 0) {
-      const found = await this.#device.use('check blocks', () => head.stage(staged));
+      const found = await this.#device.use('check blocks', () => ends.stage(staged));
       staged.forEach((block, i) => void outcomes.set(block, found[i]!));
     }
     if (rest.length > 0) {
@@ -157,6 +198,7 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
   async zero(offset: number, length: number): Promise<void> {
     checkRange(this.path, offset, length, this.#ready().volumeSize);
     if (length === 0) return;
+    throwIfAborted(this.#signal);
     this.#zeroMethod = await (this.#direct ?? this.#device).use(`zero a range of ${this.path}`, (fd) =>
       zeroRange(fd, offset, length, this.#zeroMethod),
     );
@@ -176,22 +218,26 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     await this.#device.sync('data');
   }
 
-  async commit(): Promise<void> {
-    const { head } = this.#ready();
+  async commit(): Promise<Notice[]> {
+    const { ends, volumeSize } = this.#ready();
     await this.#direct?.close();
     await this.#device.sync('all');
     await this.#checkName();
-    if (!head.isEmpty) {
-      await this.#device.use(`write the first block of ${this.path}`, (fd) => head.write(fd, this.path));
+    for (const group of ends.groups()) {
+      throwIfAborted(this.#signal);
+      await this.#device.use(`write the start and the end of ${this.path}`, (fd) =>
+        ends.write(fd, group, this.path),
+      );
       await this.#device.sync('all');
     }
-    await this.#device.use(`read the partition table of ${this.path}`, async (fd) => {
-      try {
-        await rereadPartitionTable(fd);
-      } catch (error) {
-        // The image is whole even if this process may not do it (not root) or the device has no partitions.
-        if (!isErrno(error, 'EACCES', 'EPERM', 'EINVAL', 'EBUSY', 'ENOTTY', 'ENOTSUP')) throw error;
-      }
+    return this.#device.use(`read the partition table of ${this.path}`, async (fd) => {
+      await dropCache(fd, 0, 0);
+      const old = await rereadPartitions(fd, this.#rdev);
+      const signatures = await findOldSignatures(fd, volumeSize, this.sizeBytes);
+      return [
+        ...(old.length === 0 ? [] : [oldPartitions(this.path, await this.#describePartitions(old))]),
+        ...signatures.map((signature) => oldSignature(this.path, signature)),
+      ];
     });
   }
 

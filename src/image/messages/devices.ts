@@ -1,5 +1,7 @@
-/** Messages about block devices. Each function returns the error to throw. */
+/** Messages about block devices. Each function returns the error to throw, or a notice. */
 import { ColdsnapError } from '../../errors.ts';
+import type { OldSignature } from '../device/old-signatures.ts';
+import type { Notice } from '../target.ts';
 import { formatSize, refused } from './common.ts';
 
 export const targetReadOnly = (path: string) =>
@@ -33,7 +35,7 @@ export const deviceChanged = (path: string, cause: unknown) =>
 export const deviceReplaced = (path: string) =>
   new ColdsnapError('local', 'DEVICE_REPLACED', `${path} no longer refers to the device that was written`, {
     path,
-    hint: 'That device has all but its first block; run the same command again when the path refers to it again.',
+    hint: 'That device has all but the start and the end of the volume; run the same command again when the path refers to it again.',
   });
 
 export const deviceInUse = (path: string, by: readonly string[]) =>
@@ -59,3 +61,13 @@ export const targetTooSmall = (path: string, sizeBytes: number, volumeSize: numb
     path,
     'Use a device at least as large as the volume.',
   );
+
+export const oldPartitions = (path: string, by: readonly string[]): Notice => ({
+  code: 'OLD_PARTITIONS',
+  message: `${path} is restored, but the kernel still uses its old partitions: ${by.join('; ')}. Release them, then run "blockdev --rereadpt ${path}".`,
+});
+
+export const oldSignature = (path: string, { type, offset }: OldSignature): Notice => ({
+  code: 'OLD_SIGNATURE',
+  message: `${path} is larger than the volume and keeps an old ${type} signature beyond it, so that blkid and mount may take it for that; remove it with "wipefs --offset ${offset} ${path}"`,
+});

@@ -48,6 +48,23 @@ export class JournalLock {
   }
 }
 
+/** Whether a run holds the lock of a journal. A lock that cannot be tried counts as held. */
+export async function isLocked(journal: string): Promise<boolean> {
+  let file: FileHandle;
+  try {
+    file = await open(lockOf(journal), FLAGS & ~constants.O_CREAT);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT';
+  }
+  try {
+    return !tryLock(file.fd);
+  } catch {
+    return true;
+  } finally {
+    await file.close();
+  }
+}
+
 /** Where the lock of a journal is. */
 export function lockOf(journal: string): string {
   return `${journal}.lock`;

@@ -229,7 +229,7 @@ export class ImageSink implements BlockSink {
         this.#committing = (await this.#target.resumable?.commitStamp()) ?? '';
         await this.checkpoint();
       }
-      await this.#target.commit();
+      for (const { code, message } of await this.#target.commit()) this.#run.warn(code, message);
     });
     this.#committed = true;
     await this.#target.close();
