@@ -8,7 +8,7 @@ import type { Geometry } from '../../geometry.ts';
 import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
 import type { RangeSet } from '../engine/range-set.ts';
 import { listedBlocks } from '../engine/steps.ts';
-import { noList } from '../messages.ts';
+import { noList, warnings } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 
 type Pages = AsyncGenerator<CheckedPage<BlockReference>, void, undefined>;
@@ -43,7 +43,10 @@ export class SnapshotBlocks implements BlockSource {
    * @throws ColdsnapError when it cannot be listed
    */
   static async open(run: Run, ebs: EbsConnection, snapshotId: string): Promise<SnapshotBlocks> {
-    const pages = listBlocks(ebs.api, snapshotId, { signal: run.signal });
+    const pages = listBlocks(ebs.api, snapshotId, {
+      signal: run.signal,
+      onUnordered: () => run.warn(...warnings.listUnordered(snapshotId)),
+    });
     const first = await nextPage(run, snapshotId, pages);
     if (first === undefined) throw noList(snapshotId);
     return new SnapshotBlocks(run, snapshotId, ebs.reader(snapshotId, run.signal), pages, first);
