@@ -164,6 +164,8 @@ export const errorCodes = {
 
 /** Codes of `warning` events: something the user should know; the run continues. */
 export const warningCodes = {
+  TARGET_MODIFIED: 'the target was modified after an interruption; the modified part is restored again',
+  NOT_CONFIRMED: 'it is unknown whether the service accepted a resumed upload',
   CHANGES_NOT_DETECTED: 'it cannot be detected whether the source device is written during the upload',
   CLIENT_SHARDS: '--client-shards has no effect',
   HOLES_PUT: 'the snapshot is encrypted, so holes are uploaded as zeros',

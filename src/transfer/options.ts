@@ -1,12 +1,10 @@
 /** The options and results of the library. */
 import type { Readable, Writable } from 'node:stream';
-import type { EBSClient } from '@aws-sdk/client-ebs';
-import type { EC2Client } from '@aws-sdk/client-ec2';
 import type { SnapshotTag } from '../ebs/api.ts';
-import type { Deadlines, ServiceOptions } from '../ebs/connect.ts';
+import type { Deadlines, SdkClient, ServiceOptions } from '../ebs/client-options.ts';
 import type { TransferListener, TransferProgress } from './events.ts';
 
-export type { Deadlines, ServiceOptions };
+export type { Deadlines, SdkClient, ServiceOptions };
 
 /** Options of every function of the library. */
 export interface ClientOptions extends ServiceOptions {
@@ -14,11 +12,11 @@ export interface ClientOptions extends ServiceOptions {
   retryForMs?: number | undefined;
   /** Deadlines of connections. Default 10 s to connect and 60 s without a byte. Not applied to your own clients. */
   deadlines?: Partial<Deadlines> | undefined;
-  /** Your own EBS client, instead of region, profile and endpoint. It is not changed and not closed. */
-  ebsClient?: EBSClient | undefined;
-  /** Your own EC2 client, for the states, deletion and tags of snapshots. */
-  ec2Client?: EC2Client | undefined;
-  /** Stops the call. No write starts after it fires; the transfer can be resumed. */
+  /** Your own `EBSClient`, instead of region, profile and endpoint; it is used as it is and stays open. */
+  ebsClient?: SdkClient | undefined;
+  /** Your own `EC2Client`, for what the EBS direct APIs lack: snapshot states, deleting, tags. */
+  ec2Client?: SdkClient | undefined;
+  /** Stops the work. A transfer begins no write after it fires, and what was moved stays resumable. */
   signal?: AbortSignal | undefined;
   onEvent?: TransferListener | undefined;
 }

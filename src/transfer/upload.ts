@@ -7,10 +7,11 @@ import type { ImageSource } from '../image/source.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { Journal } from './journal/journal.ts';
 import type { UploadJournal } from './journal/upload.ts';
-import { sourceBusy, warnings } from './messages.ts';
+import { sourceBusy } from './messages.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
-import { readableSnapshotId } from './run/checks.ts';
+import { checkWaitConditions, readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
+import { confirmAccepted } from './snapshot/complete.ts';
 import {
   checkOmission,
   checkUploadOptions,
@@ -18,9 +19,11 @@ import {
   newSnapshot,
   volumeSizeFor,
 } from './snapshot/request.ts';
+import { isUnchanged } from './snapshot/resume.ts';
 import { SnapshotSink } from './snapshot/snapshot-sink.ts';
 import { ImageBlocks } from './sources/image-blocks.ts';
-import { checkWaitConditions, waitServices, waitUntil } from './wait.ts';
+import { waitServices, waitUntil } from './wait.ts';
+import { warnings } from './warnings.ts';
 
 /**
  * Uploads an image and completes its snapshot. Zeros are sent unless `omitZeroBlocks` or a map of holes says otherwise.
@@ -57,8 +60,10 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
 async function uploadImage(run: Run, image: ImageSource, options: UploadOptions): Promise<UploadResult> {
   const volumeSizeGiB = volumeSizeFor(options, image.sizeBytes);
   for (const warning of image.warnings) run.warn(...warning);
-  const journal = journalOf(run, image, options, await image.stamp());
-  const spec = newSnapshot({ ...options, volumeSizeGiB }, image.holeMapDigest, journal !== undefined);
+  const journal = journalOf(run, image, options);
+  const { holeMapDigest } = image;
+  const stamp = await image.stamp();
+  const spec = newSnapshot({ ...options, volumeSizeGiB }, { holeMapDigest, stamp }, journal !== undefined);
   const service: Service = new Service(options, run.workers, (notice) => {
     sink.noteRetry(notice);
     run.meter.retry(notice);
@@ -67,15 +72,15 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
   try {
     // Two runs with one journal would put into one snapshot, and each complete it with its own count.
     await journal?.lock((lock) => sourceBusy(image.path, lock));
-    await sink.claim(options.fresh === true);
-    await run.connect(service);
+    const { identity } = await run.connect(service);
+    await sink.claim(identity, options.fresh === true, (earlier) => isUnchanged(run, image, stamp, earlier));
     await run.waitFor(`the first bytes of ${image.label}`, 'disk', () => image.ready());
     const snapshot = await sink.open();
     const { snapshotId, blockSize } = snapshot;
     const volumeSize = volumeSizeGiB * GIB;
     const bytesResumed = sink.resumedBlocks * blockSize;
     run.begin({ operation: 'upload', snapshotId, path: image.path, volumeSize, blockSize, bytesResumed });
-    if (spec.omitZeroBlocks) {
+    if (options.omitZeroBlocks) {
       checkOmission(snapshot);
       run.warn(...warnings.zerosOmitted());
     }
@@ -89,7 +94,11 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
     } else {
       await sink.finish();
     }
-    const status = await waitUntilUsable(run, service, options, snapshotId, sink.status);
+    const status = await waitUntilUsable(run, service, options, {
+      snapshotId,
+      status: sink.status,
+      resumed: sink.resumed,
+    });
     return { snapshotId, status, volumeSize, blockSize, ...run.done(snapshotId) };
   } catch (error) {
     throw await sink.abandon(error, isUseless(error));
@@ -103,11 +112,9 @@ function journalOf(
   run: Run,
   { journal }: ImageSource,
   { checkpoint, checkpointFile }: UploadOptions,
-  stamp = 'without a stamp',
 ): Journal<UploadJournal> | undefined {
   if (checkpoint === false || journal === undefined) return undefined;
-  const identity = `${journal.identity} ${stamp}`;
-  return new Journal(run, 'upload', { identity, path: checkpointFile ?? journal.path });
+  return new Journal(run, 'upload', { ...journal, path: checkpointFile ?? journal.path });
 }
 
 /** Whether a later run could not finish the snapshot: its source, or what was asked for, is not what it should be. */
@@ -119,10 +126,9 @@ async function waitUntilUsable(
   run: Run,
   service: Service,
   { wait = false, signal }: UploadOptions,
-  snapshotId: string,
-  status: string,
+  { snapshotId, status, resumed }: { snapshotId: string; status: string; resumed: boolean },
 ): Promise<string> {
-  if (wait === false) return status;
+  if (wait === false) return resumed ? confirmAccepted(run, service, snapshotId, status) : status;
   run.phase('waiting');
   const conditions = { ...(wait === true ? {} : wait), signal };
   return (await waitUntil(snapshotId, conditions, run.meter.emit, waitServices(service))).status;

@@ -1,4 +1,4 @@
-/** What is said about devices: who uses them, and what tells them apart. Kernel files are made up here. */
+/** Describes devices: who uses them, and how they differ. The kernel files are made up. */
 import { strict as assert } from 'node:assert';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';

@@ -1,5 +1,7 @@
 /** Files that other programs have open or locked. Needs root for the programs of other users. */
+
 import { readlink, stat } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { deviceNumber, type KernelFiles } from './identity.ts';
 import { namesIn, textOf } from './storage.ts';
 
@@ -35,7 +37,9 @@ export async function findOpeners(files: KernelFiles, options: OpenersOptions): 
     if (options.except.has(pid)) continue;
     const found = await openFiles(pid, files, options.writable);
     if (found.size === 0) continue;
-    const program = (await textOf(`${files.proc}/${pid}/comm`)).trim() || 'a program';
+    // Not comm, which names a thread: Node.js 22 calls its first one MainThread.
+    const command = (await textOf(`${files.proc}/${pid}/cmdline`)).split('\0', 1)[0] ?? '';
+    const program = basename(command) || 'a program';
     for (const file of found.values()) openers.push({ pid, program, ...file });
   }
   return openers;

@@ -1,4 +1,4 @@
-/** What an upload asks for: checked before anything is opened or requested, then turned into requests. */
+/** The options of an upload: checked before anything is opened or requested, then turned into requests. */
 import { basename } from 'node:path';
 import type { SnapshotTag, StartedSnapshot, StartRequest } from '../../ebs/api.ts';
 import { GIB, MAX_VOLUME_GIB } from '../../geometry.ts';
@@ -94,43 +94,57 @@ const RESUMABLE_TIMEOUT = 4_320;
 /** A stream cannot be resumed; a day is enough for pauses in what feeds it. */
 const STREAM_TIMEOUT = 1_440;
 
+/**
+ * Where zero blocks are omitted, one in 16,384 is put anyway, because the service cancels a snapshot that receives no
+ * block for long. At 512 KiB that is one every 8 GiB. Chosen by index and not by time, so that a later run knows which
+ * were put.
+ */
+const KEEPALIVE_BLOCKS = 16_384;
+
 /** The snapshot that a sink makes. */
 export interface NewSnapshot {
   /** The same token gives the same request, and so the same snapshot. */
   readonly request: (token: UploadToken) => StartRequest;
-  /** What must be the same for a later run to resume: everything that decides what is put. */
+  /** Bytes. */
+  readonly volumeSize: number;
+  /** The source's stamp, for the journal. */
+  readonly stamp: string | undefined;
+  /** Must be the same for a later run to resume: everything that decides what is put. */
   readonly parameters: string;
   /** Whether the user gave tags. */
   readonly tagged: boolean;
   /** A child keeps its parent's content wherever nothing is put. */
   readonly hasParent: boolean;
-  readonly omitZeroBlocks: boolean;
+  /** Whether a block of zeros is not put. */
+  readonly omitsZeros: (index: number) => boolean;
   readonly onFailure: 'keep' | 'delete';
   readonly keepJournal: boolean;
 }
 
 /**
- * @param holeMapDigest what the map of holes says, if there is one
+ * @param source what tells whether the source and its map of holes have changed
  * @param resumable whether a later run can resume the upload
  */
 export function newSnapshot(
   options: UploadOptions & { volumeSizeGiB: number },
-  holeMapDigest: string | undefined,
+  source: { readonly holeMapDigest?: string | undefined; readonly stamp: string | undefined },
   resumable: boolean,
 ): NewSnapshot {
   const request = (token: UploadToken) => startRequest(options, { ...token, resumable });
   const { omitZeroBlocks = false, detectHoles = false } = options;
   return {
     request,
+    volumeSize: options.volumeSizeGiB * GIB,
+    stamp: source.stamp,
     parameters: JSON.stringify({
       ...request({ clientToken: '', marked: false }),
       omitZeroBlocks,
       detectHoles,
-      holeMap: holeMapDigest ?? '',
+      holeMap: source.holeMapDigest ?? '',
     }),
     tagged: (options.tags ?? []).length > 0,
     hasParent: options.parentSnapshotId !== undefined,
-    omitZeroBlocks,
+    omitsZeros: (index) => omitZeroBlocks && index % KEEPALIVE_BLOCKS !== KEEPALIVE_BLOCKS - 1,
     onFailure: options.onFailure ?? 'keep',
     keepJournal: options.keepCheckpoint === true,
   };

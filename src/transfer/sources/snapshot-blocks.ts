@@ -8,8 +8,9 @@ import type { Geometry } from '../../geometry.ts';
 import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
 import type { RangeSet } from '../engine/range-set.ts';
 import { listedBlocks } from '../engine/steps.ts';
-import { noList, warnings } from '../messages.ts';
+import { noList } from '../messages.ts';
 import type { Run } from '../run/run.ts';
+import { warnings } from '../warnings.ts';
 
 type Pages = AsyncGenerator<CheckedPage<BlockReference>, void, undefined>;
 
