@@ -19,6 +19,7 @@ import {
   targetParentNotDirectory,
   targetParentNotWritable,
 } from './messages/targets.ts';
+import { checkNewFile } from './new-file.ts';
 import { openCharacterDevice, openFifo, openStdout } from './open-stream-target.ts';
 import { StreamTarget } from './stream-target.ts';
 import type { ImageTarget } from './target.ts';
@@ -120,6 +121,7 @@ async function openNewFile(path: string, signal: AbortSignal | undefined): Promi
   const link = await lstat(path).catch(() => undefined);
   // As cp, does not write through a dangling link: the user may not expect the file there.
   if (link?.isSymbolicLink()) throw targetDangling(path, await readlink(path));
+  await checkNewFile(path);
   const parent = dirname(path);
   if (path.endsWith('/')) throw targetParentMissing(path, path);
   const directory = await checkParent(path, parent);

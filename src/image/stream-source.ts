@@ -1,5 +1,6 @@
 /** Uploading from stdin, a FIFO or any Readable: the bytes come once and in order. */
 import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { ColdsnapError } from '../errors.ts';
 import { type BlockRead, type BlockReadResult, isZero, sha256 } from '../native/index.ts';
 import { findContainer, headLength } from './container.ts';
@@ -129,6 +130,13 @@ export class StreamSource implements ImageSource {
 
   async checkUnchanged(): Promise<undefined> {
     if (await this.#more()) throw sourceTooLong(this, this.sizeBytes);
+    try {
+      // What fed the stream may fail after its last byte, until the stream has closed.
+      await finished(this.#stream, { writable: false });
+    } catch (error) {
+      throw this.#readError(error);
+    }
+    this.#turns.throwFailure();
   }
 
   async close(): Promise<void> {

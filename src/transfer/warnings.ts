@@ -66,6 +66,11 @@ export const warnings = {
     `Snapshot ${snapshotId} is encrypted, and what is skipped would read as random data: holes are uploaded as zeros.`,
   ],
 
+  listUnordered: (snapshotId: string): Warning => [
+    'LIST_UNORDERED',
+    `The list of ${snapshotId} is not in order; all of it is read and sorted before the transfer continues.`,
+  ],
+
   snapshotDeleted: (snapshotId: string): Warning => [
     'SNAPSHOT_DELETED',
     `Snapshot ${snapshotId} was deleted.`,

@@ -10,6 +10,7 @@ import type { RangeSet } from '../engine/range-set.ts';
 import { listedBlocks } from '../engine/steps.ts';
 import { noList } from '../messages.ts';
 import type { Run } from '../run/run.ts';
+import { warnings } from '../warnings.ts';
 
 type Pages = AsyncGenerator<CheckedPage<BlockReference>, void, undefined>;
 
@@ -43,7 +44,10 @@ export class SnapshotBlocks implements BlockSource {
    * @throws ColdsnapError when it cannot be listed
    */
   static async open(run: Run, ebs: EbsConnection, snapshotId: string): Promise<SnapshotBlocks> {
-    const pages = listBlocks(ebs.api, snapshotId, { signal: run.signal });
+    const pages = listBlocks(ebs.api, snapshotId, {
+      signal: run.signal,
+      onUnordered: () => run.warn(...warnings.listUnordered(snapshotId)),
+    });
     const first = await nextPage(run, snapshotId, pages);
     if (first === undefined) throw noList(snapshotId);
     return new SnapshotBlocks(run, snapshotId, ebs.reader(snapshotId, run.signal), pages, first);
