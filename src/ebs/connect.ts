@@ -11,6 +11,7 @@ import { ColdsnapError } from '../errors.ts';
 import { version } from '../version.ts';
 import { BoundedHandler } from './bounded-handler.ts';
 import { classify } from './errors.ts';
+import { limitHandshakes } from './handshake-limit.ts';
 
 /**
  * How to reach the services. Region, credentials and endpoints that are not given come from the SDK's chains:
@@ -69,7 +70,7 @@ export async function clientConfig(
     requestHandler: new BoundedHandler({
       connectionTimeout: deadlines.connectMs,
       socketTimeout: deadlines.idleMs,
-      ...(await agents(connections)),
+      ...(await agents(connections, deadlines.connectMs)),
     }),
   };
 }
@@ -176,7 +177,10 @@ function readAuthorities(variable: string, path: string): string {
   }
 }
 
-async function agents(connections: number): Promise<{ httpAgent: HttpAgent; httpsAgent: HttpsAgent }> {
+async function agents(
+  connections: number,
+  connectMs: number,
+): Promise<{ httpAgent: HttpAgent; httpsAgent: HttpsAgent }> {
   const settings = {
     keepAlive: true,
     maxSockets: connections,
@@ -184,11 +188,17 @@ async function agents(connections: number): Promise<{ httpAgent: HttpAgent; http
     rejectUnauthorized: true,
     secureContext: tlsContext(),
   };
-  const direct = { httpAgent: new HttpAgent(settings), httpsAgent: new HttpsAgent(settings) };
+  const direct = {
+    httpAgent: new HttpAgent(settings),
+    httpsAgent: limitHandshakes(new HttpsAgent(settings), connectMs),
+  };
   if (!proxyInUse()) return direct;
   const { ProxyAgent } = await import('proxy-agent');
   const tunnels = new ProxyAgent({ ...settings, ...direct });
   // For plain HTTP the agent sends the proxy the full URL, but only on a new connection.
   const forwards = new ProxyAgent({ ...settings, ...direct, keepAlive: false });
-  return { httpAgent: forwards as unknown as HttpAgent, httpsAgent: tunnels as unknown as HttpsAgent };
+  return {
+    httpAgent: forwards as unknown as HttpAgent,
+    httpsAgent: limitHandshakes(tunnels as unknown as HttpsAgent, connectMs),
+  };
 }

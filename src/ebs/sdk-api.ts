@@ -57,7 +57,8 @@ export class SdkEbsApi implements EbsDirectApi {
     const command = { SnapshotId: request.snapshotId, ...position(request) };
     const reply = await callSdk(
       context,
-      options,
+      options?.signal,
+      this.#client,
       (http) => this.#client.send(new ListSnapshotBlocksCommand(command), http),
       request.pageToken,
     );
@@ -80,7 +81,8 @@ export class SdkEbsApi implements EbsDirectApi {
     };
     const reply = await callSdk(
       context,
-      options,
+      options?.signal,
+      this.#client,
       (http) => this.#client.send(new ListChangedBlocksCommand(command), http),
       request.pageToken,
     );
@@ -98,6 +100,7 @@ export class SdkEbsApi implements EbsDirectApi {
     options?: CallOptions,
   ): Promise<ReceivedBlock> {
     const context = blockContext('GetSnapshotBlock', request);
+    const signal = options?.signal;
     const fetch = async (http: SendOptions) => {
       const reply = await this.#client.send(
         new GetSnapshotBlockCommand({
@@ -117,7 +120,7 @@ export class SdkEbsApi implements EbsDirectApi {
           algorithm: reply.ChecksumAlgorithm,
           requestId,
         });
-        const length = await readBody(body, buffer);
+        const length = await readBody(body, buffer, signal);
         checkBodyLength(context, length, received, requestId);
         return received;
       } catch (error) {
@@ -125,7 +128,7 @@ export class SdkEbsApi implements EbsDirectApi {
         throw error;
       }
     };
-    return callSdk(context, options, fetch, request.blockToken);
+    return callSdk(context, signal, this.#client, fetch, request.blockToken);
   }
 
   async putSnapshotBlock(request: PutBlockRequest, options?: CallOptions): Promise<void> {
@@ -149,14 +152,16 @@ export class SdkEbsApi implements EbsDirectApi {
       },
       { step: 'build', name: 'payloadHashedOnce' },
     );
-    const reply = await callSdk(context, options, (http) => this.#client.send(command, http));
+    const reply = await callSdk(context, options?.signal, this.#client, (http) =>
+      this.#client.send(command, http),
+    );
     if (reply.Checksum === undefined) checkStatus(context, 201, reply.$metadata);
     checkStoredChecksum(context, checksum, reply.Checksum, reply.$metadata.requestId);
   }
 
   async startSnapshot(request: StartRequest, options?: CallOptions): Promise<StartedSnapshot> {
     const context = { operation: 'StartSnapshot' };
-    const reply = await callSdk(context, options, (http) =>
+    const reply = await callSdk(context, options?.signal, this.#client, (http) =>
       this.#client.send(
         new StartSnapshotCommand({
           VolumeSize: request.volumeSizeGiB,
@@ -184,7 +189,7 @@ export class SdkEbsApi implements EbsDirectApi {
 
   async completeSnapshot(request: CompleteRequest, options?: CallOptions): Promise<string> {
     const context = { operation: 'CompleteSnapshot', snapshotId: request.snapshotId };
-    const reply = await callSdk(context, options, (http) =>
+    const reply = await callSdk(context, options?.signal, this.#client, (http) =>
       this.#client.send(
         new CompleteSnapshotCommand({
           SnapshotId: request.snapshotId,
