@@ -32,9 +32,12 @@ import {
   checkBlockHeaders,
   checkBlockSize,
   checkBodyLength,
+  checkEntries,
   checkSnapshotId,
+  checkSnapshotStatus,
   checkStatus,
   checkStoredChecksum,
+  checkVolumeSize,
 } from './reply-checks.ts';
 import { blockContext } from './request-context.ts';
 import { callSdk, type SendOptions } from './sdk-call.ts';
@@ -62,7 +65,7 @@ export class SdkEbsApi implements EbsDirectApi {
       (http) => this.#client.send(new ListSnapshotBlocksCommand(command), http),
       request.pageToken,
     );
-    const blocks = (reply.Blocks ?? []).map((block) => ({
+    const blocks = checkEntries(context, reply.Blocks).map((block) => ({
       blockIndex: block.BlockIndex ?? Number.NaN,
       blockToken: block.BlockToken ?? '',
     }));
@@ -86,7 +89,7 @@ export class SdkEbsApi implements EbsDirectApi {
       (http) => this.#client.send(new ListChangedBlocksCommand(command), http),
       request.pageToken,
     );
-    const changedBlocks = (reply.ChangedBlocks ?? []).map((block) => ({
+    const changedBlocks = checkEntries(context, reply.ChangedBlocks).map((block) => ({
       blockIndex: block.BlockIndex ?? Number.NaN,
       ...(block.FirstBlockToken === undefined ? {} : { firstBlockToken: block.FirstBlockToken }),
       ...(block.SecondBlockToken === undefined ? {} : { secondBlockToken: block.SecondBlockToken }),
@@ -179,8 +182,8 @@ export class SdkEbsApi implements EbsDirectApi {
     return {
       snapshotId: checkSnapshotId(context, reply.SnapshotId),
       blockSize: checkBlockSize(context, reply.BlockSize),
-      volumeSizeGiB: reply.VolumeSize ?? request.volumeSizeGiB,
-      status: reply.Status ?? 'pending',
+      volumeSizeGiB: checkVolumeSize(context, request.volumeSizeGiB, reply.VolumeSize),
+      status: checkSnapshotStatus(context, reply.Status),
       ...(reply.KmsKeyArn === undefined ? {} : { kmsKeyArn: reply.KmsKeyArn }),
       ...(reply.SseType === undefined ? {} : { sseType: reply.SseType }),
       ...(reply.ParentSnapshotId === undefined ? {} : { parentSnapshotId: reply.ParentSnapshotId }),
@@ -206,7 +209,7 @@ export class SdkEbsApi implements EbsDirectApi {
       ),
     );
     if (reply.Status === undefined) checkStatus(context, 202, reply.$metadata);
-    return reply.Status ?? 'pending';
+    return checkSnapshotStatus(context, reply.Status);
   }
 
   close(): void {
@@ -230,6 +233,7 @@ function listPage(reply: {
   return {
     volumeSizeGiB: reply.VolumeSize ?? Number.NaN,
     blockSize: reply.BlockSize ?? Number.NaN,
-    ...(reply.NextToken ? { nextToken: reply.NextToken } : {}),
+    // An empty token ends the list, as none does; anything else that is no token is for the reader of the list to reject.
+    ...(reply.NextToken === undefined || reply.NextToken === '' ? {} : { nextToken: reply.NextToken }),
   };
 }
