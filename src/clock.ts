@@ -6,6 +6,8 @@
 const TICK_MS = 1_000;
 /** A tick that is later than this was missed because the process did not run. */
 const GAP_MS = 3_000;
+/** The longest time that a timer takes; a longer one would fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 let lastTick = performance.now();
 let notRunningMs = 0;
@@ -40,13 +42,19 @@ export function watchClock(): () => void {
   };
 }
 
-/** Calls `action` once the process has run for `ms` more milliseconds. Returns a function that cancels it. */
+/**
+ * Calls `action` once the process has run for `ms` more milliseconds; never for Infinity. Returns a function that cancels
+ * it.
+ */
 export function afterRunning(ms: number, action: () => void): () => void {
   const due = runningTime() + ms;
-  let timer = setTimeout(check, ms);
+  let timer = wait(ms);
+  function wait(leftMs: number): NodeJS.Timeout {
+    return setTimeout(check, Math.min(Math.ceil(leftMs), MAX_TIMER_MS));
+  }
   function check(): void {
-    const left = due - runningTime();
-    if (left > 0) timer = setTimeout(check, Math.ceil(left));
+    const leftMs = due - runningTime();
+    if (leftMs > 0) timer = wait(leftMs);
     else action();
   }
   return () => clearTimeout(timer);

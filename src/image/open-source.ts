@@ -24,6 +24,8 @@ const stdinNames: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0',
 export interface OpenSourceOptions extends HoleOptions {
   /** How many bytes a stream may give; needed for streams, of no effect otherwise. */
   readonly streamSize?: number;
+  /** Ends the wait for a stream that stands still. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -77,5 +79,5 @@ async function openStream(
 ): Promise<ImageSource> {
   if (options.detectHoles || options.holesFromSidecar !== undefined) throw holesNeedFile(named);
   if (options.streamSize === undefined) throw sourceSizeUnknown(named);
-  return new StreamSource(named, await open(), options.streamSize);
+  return new StreamSource(named, await open(), options.streamSize, options.signal);
 }

@@ -35,7 +35,7 @@ const terminalMajors: ReadonlySet<string> = new Set([
 const stdoutNames: ReadonlySet<string> = new Set(['-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1']);
 
 export interface OpenTargetOptions {
-  /** Ends the wait for a FIFO's reader. */
+  /** Ends the wait for a FIFO's reader, and for a stream that stands still. */
   signal?: AbortSignal;
 }
 
@@ -48,6 +48,12 @@ export async function openTarget(
   target: string | Writable,
   options: OpenTargetOptions = {},
 ): Promise<ImageTarget> {
+  const opened = await openByKind(target, options);
+  if (opened instanceof StreamTarget && options.signal !== undefined) opened.failOnAbort(options.signal);
+  return opened;
+}
+
+async function openByKind(target: string | Writable, options: OpenTargetOptions): Promise<ImageTarget> {
   if (typeof target !== 'string') return new StreamTarget('stream', target, { copies: true, end: true });
   if (target === '') throw targetNameEmpty();
   if (stdoutNames.has(target)) return openStdout(target);

@@ -1,5 +1,6 @@
 /** Uploading from stdin, a FIFO or any Readable: the bytes come once and in order. */
 import type { Readable } from 'node:stream';
+import { abortable, abortedError } from '../cancel.ts';
 import { ColdsnapError } from '../errors.ts';
 import { type BlockRead, type BlockReadResult, isZero, sha256 } from '../native/index.ts';
 import { localError } from './errno.ts';
@@ -15,18 +16,29 @@ export class StreamSource implements ImageSource {
   readonly sizeBytes: number;
   readonly journal = undefined;
   readonly #stream: Readable;
+  readonly #signal: AbortSignal | undefined;
   #chunks: AsyncIterator<unknown> | undefined;
   /** Bytes that have arrived and were not read yet. */
   #rest: Uint8Array = new Uint8Array(0);
   #ended = false;
   readonly #turns = new Turns((offset) => alreadyRead(this.path, offset));
 
-  /** @param sizeBytes how many bytes the stream may give at most */
-  constructor({ path, label }: { path: string; label: string }, stream: Readable, sizeBytes: number) {
+  /**
+   * @param sizeBytes how many bytes the stream may give at most
+   * @param signal ends the wait for a stream that stands still
+   */
+  constructor(
+    { path, label }: { path: string; label: string },
+    stream: Readable,
+    sizeBytes: number,
+    signal?: AbortSignal,
+  ) {
     this.path = path;
     this.label = label;
     this.#stream = stream;
     this.sizeBytes = sizeBytes;
+    this.#signal = signal;
+    signal?.addEventListener('abort', () => this.#turns.fail(abortedError(signal)), { once: true });
     // An error may come while no read is in flight.
     stream.on('error', (error) => this.#turns.fail(this.#readError(error)));
   }
@@ -76,7 +88,8 @@ export class StreamSource implements ImageSource {
     this.#turns.throwFailure();
     this.#chunks ??= this.#stream[Symbol.asyncIterator]();
     try {
-      const next = await this.#chunks.next();
+      const chunk = this.#chunks.next();
+      const next = await (this.#signal === undefined ? chunk : abortable(chunk, this.#signal));
       // Closed meanwhile: the buffers are the caller's again.
       this.#turns.throwFailure();
       return next.done ? undefined : next.value;

@@ -21,11 +21,8 @@ import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
 export async function downloadSnapshot(options: DownloadOptions): Promise<DownloadResult> {
   const snapshotId = readableSnapshotId(options.snapshotId);
   const run = new Run(options);
-  try {
-    const target = await openTarget(
-      options.target,
-      options.signal === undefined ? {} : { signal: options.signal },
-    );
+  return run.carryOut(async () => {
+    const target = await openTarget(options.target, { signal: run.signal });
     const sink = new ImageSink(run, target, { ...options, snapshotId });
     try {
       const geometry = await restore(run, sink, { ...options, snapshotId }, target.path);
@@ -33,9 +30,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
     } catch (error) {
       throw await sink.abandon(error);
     }
-  } finally {
-    run.close();
-  }
+  });
 }
 
 async function restore(run: Run, sink: ImageSink, options: DownloadOptions, path: string): Promise<Geometry> {

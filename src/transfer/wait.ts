@@ -48,12 +48,10 @@ export async function waitForSnapshot(options: WaitOptions): Promise<WaitResult>
   checkWaitConditions(options);
   const run = new Run(options);
   const service = new Service(options, 1, run.meter.retry);
-  try {
-    return await waitUntil(snapshotId, options, run.meter.emit, waitServices(service));
-  } finally {
-    service.close();
-    run.close();
-  }
+  const conditions = { ...options, signal: run.signal };
+  return run.carryOut(() =>
+    waitUntil(snapshotId, conditions, run.meter.emit, waitServices(service)).finally(() => service.close()),
+  );
 }
 
 /** The requests of a wait, made to a service. EBS is connected only once EC2 says `completed`. */
@@ -75,11 +73,8 @@ export async function waitUntil(
 ): Promise<WaitResult> {
   const started = services.now();
   const watch = new SnapshotWatch(snapshotId, options, emit, services);
-  const { timeoutMs = MAX_TIMER_MS } = options;
-  const limit = deadline(timeoutMs, options.signal, () =>
-    // Without a timeout there is no end.
-    options.timeoutMs === undefined ? timeoutMs : watch.timedOut(formatDuration(timeoutMs)),
-  );
+  const { timeoutMs = Number.POSITIVE_INFINITY } = options;
+  const limit = deadline(timeoutMs, options.signal, () => watch.timedOut(formatDuration(timeoutMs)));
   const { signal } = limit;
   const wait = async () => {
     const status = await watch.reachState({ signal });
