@@ -49,6 +49,7 @@ export class Service {
   readonly #limitMs: number;
   readonly #workers: number;
   readonly #onRetry: (notice: RetryNotice) => void;
+  readonly #closed = new AbortController();
   #ebs: Promise<EbsConnection> | undefined;
   #ec2: Promise<OpenEc2> | undefined;
 
@@ -76,7 +77,7 @@ export class Service {
 
   /** What gives region and credentials may hang. */
   async #withinLimit<T>(connection: Promise<T>): Promise<T> {
-    const limit = deadline(this.#limitMs, undefined, () => {
+    const limit = deadline(this.#limitMs, this.#closed.signal, () => {
       const message = `no region and credentials within ${formatDuration(this.#limitMs)}`;
       return new ColdsnapError('gave-up', 'STALLED', message);
     });
@@ -131,5 +132,7 @@ export class Service {
   close(): void {
     this.#ebs?.then(({ api }) => api.close()).catch(() => {});
     this.#ec2?.then((ec2) => ec2.close()).catch(() => {});
+    // A connection that is still being made is left behind, and its deadline with it.
+    this.#closed.abort();
   }
 }

@@ -100,6 +100,7 @@ const strange: readonly [string, string | Buffer][] = [
   ['a carriage return in the status line', headOf({}, '200 OK\r')],
   ['a no-break space after a Content-Length', changed({ 'Content-Length': `${SIZE}\xa0` })],
   ['two lengths in one header', changed({ 'Content-Length': `${SIZE}, ${SIZE}` })],
+  ['a tab after a Content-Length', changed({ 'Content-Length': `${SIZE}\t` })],
   ['a head of 9 KiB', changed({ 'x-amz-huge': 'x'.repeat(9_216) })],
   ['a head without an end', `HTTP/1.1 200 OK\r\n${'x-amz-flood: x\r\n'.repeat(5_000)}`],
   [

@@ -22,8 +22,8 @@ export interface ReplyHead {
 export class UnsupportedReply extends Error {}
 
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** No control characters, so that no other parser can see the end of a line in a value; no NBSP, which trim() would remove. */
-const FIELD_VALUE = /^[\t\x20-\x7e\x80-\x9f\xa1-\xff]*$/;
+/** No control characters, so that no other parser can see a line end or other white space; no NBSP, which trim() removes. */
+const FIELD_VALUE = /^[\x20-\x7e\x80-\x9f\xa1-\xff]*$/;
 const DECIMAL = /^\d{1,15}$/;
 
 /**
@@ -53,7 +53,7 @@ export function parseReplyHead(text: string): ReplyHead {
     const line = text.slice(colon + 1, end);
     if (!FIELD_NAME.test(name) || !FIELD_VALUE.test(line))
       throw new UnsupportedReply('a header is malformed');
-    // Blanks and tabs only, which is all that FIELD_VALUE lets trim() find.
+    // Blanks only: FIELD_VALUE has no other white space.
     const value = line.trim();
     const key = name.toLowerCase();
     if (errorFields !== undefined) errorFields[key] = value;
