@@ -16,16 +16,18 @@ import {
   sourceSizeUnknown,
 } from './messages/sources.ts';
 import type { ImageSource } from './source.ts';
-import { type HoleOptions, openStoredSource } from './stored-source.ts';
+import { openStoredSource, type StoredSourceOptions } from './stored-source.ts';
 import { StreamSource } from './stream-source.ts';
 
 const stdinNames: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']);
 
-export interface OpenSourceOptions extends HoleOptions {
+export interface OpenSourceOptions extends StoredSourceOptions {
   /** How many bytes a stream may give; needed for streams, of no effect otherwise. */
   readonly streamSize?: number;
   /** Ends the wait for a stream that stands still. */
   readonly signal?: AbortSignal;
+  /** `raw`: read other formats as they are. Default: refuse them. */
+  readonly format?: 'raw';
 }
 
 /**
@@ -79,5 +81,9 @@ async function openStream(
 ): Promise<ImageSource> {
   if (options.detectHoles || options.holesFromSidecar !== undefined) throw holesNeedFile(named);
   if (options.streamSize === undefined) throw sourceSizeUnknown(named);
-  return new StreamSource(named, await open(), options.streamSize, options.signal);
+  return new StreamSource(named, await open(), {
+    sizeBytes: options.streamSize,
+    signal: options.signal,
+    raw: options.format === 'raw',
+  });
 }

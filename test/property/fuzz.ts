@@ -203,7 +203,8 @@ async function checkMap(mutator: Mutator, directory: string): Promise<boolean> {
   writeFileSync(path, mutator.mutate(map, [...jsonParts, 'false', '65536']), 'latin1');
   try {
     let end = 0;
-    for (const range of await readQemuMap(path, SIZE)) {
+    const { ranges } = await readQemuMap(path, SIZE);
+    for (const range of ranges) {
       assert.ok(range.start >= end && range.end > range.start && range.end <= SIZE, JSON.stringify(range));
       end = range.end;
     }
