@@ -12,6 +12,7 @@ import { version } from '../version.ts';
 import { BoundedHandler } from './bounded-handler.ts';
 import type { Deadlines, ServiceOptions } from './client-options.ts';
 import { classify } from './errors.ts';
+import { limitHandshakes } from './handshake-limit.ts';
 
 export type { Deadlines, ServiceOptions };
 
@@ -49,7 +50,7 @@ export async function clientConfig(
     requestHandler: new BoundedHandler({
       connectionTimeout: deadlines.connectMs,
       socketTimeout: deadlines.idleMs,
-      ...(await agents(connections)),
+      ...(await agents(connections, deadlines.connectMs)),
     }),
   };
 }
@@ -156,7 +157,10 @@ function readAuthorities(variable: string, path: string): string {
   }
 }
 
-async function agents(connections: number): Promise<{ httpAgent: HttpAgent; httpsAgent: HttpsAgent }> {
+async function agents(
+  connections: number,
+  connectMs: number,
+): Promise<{ httpAgent: HttpAgent; httpsAgent: HttpsAgent }> {
   const settings = {
     keepAlive: true,
     maxSockets: connections,
@@ -164,11 +168,17 @@ async function agents(connections: number): Promise<{ httpAgent: HttpAgent; http
     rejectUnauthorized: true,
     secureContext: tlsContext(),
   };
-  const direct = { httpAgent: new HttpAgent(settings), httpsAgent: new HttpsAgent(settings) };
+  const direct = {
+    httpAgent: new HttpAgent(settings),
+    httpsAgent: limitHandshakes(new HttpsAgent(settings), connectMs),
+  };
   if (!proxyInUse()) return direct;
   const { ProxyAgent } = await import('proxy-agent');
   const tunnels = new ProxyAgent({ ...settings, ...direct });
   // For plain HTTP the agent sends the proxy the full URL, but only on a new connection.
   const forwards = new ProxyAgent({ ...settings, ...direct, keepAlive: false });
-  return { httpAgent: forwards as unknown as HttpAgent, httpsAgent: tunnels as unknown as HttpsAgent };
+  return {
+    httpAgent: forwards as unknown as HttpAgent,
+    httpsAgent: limitHandshakes(tunnels as unknown as HttpsAgent, connectMs),
+  };
 }

@@ -70,9 +70,9 @@ export class SdkSnapshotStates implements SnapshotStates {
     const context = { operation: 'DeleteSnapshot', snapshotId };
     // A request whose reply was lost may have deleted the snapshot; the retry then finds none.
     let mayBeDeleted = false;
-    await this.#policy.run(context, options?.signal, async () => {
+    await this.#policy.run(context, options?.signal, async (signal) => {
       try {
-        await callSdk(context, options, (http) =>
+        await callSdk(context, signal, this.#client, (http) =>
           this.#client.send(deleteCommand(snapshotId, context), http),
         );
       } catch (error) {
@@ -123,8 +123,10 @@ export class SdkSnapshotStates implements SnapshotStates {
     options: CallOptions | undefined,
   ): Promise<DescribeSnapshotsResult> {
     const context = { operation: 'DescribeSnapshots', ...(snapshotId === undefined ? {} : { snapshotId }) };
-    return this.#policy.run(context, options?.signal, () =>
-      callSdk(context, options, (http) => this.#client.send(new DescribeSnapshotsCommand(input), http)),
+    return this.#policy.run(context, options?.signal, (signal) =>
+      callSdk(context, signal, this.#client, (http) =>
+        this.#client.send(new DescribeSnapshotsCommand(input), http),
+      ),
     );
   }
 }

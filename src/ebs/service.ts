@@ -1,5 +1,8 @@
 /** The service of one region and account, for one call of the library: connected on first use, closed at its end. */
 import type { EBSClient } from '@aws-sdk/client-ebs';
+import { abortable, deadline } from '../cancel.ts';
+import { ColdsnapError } from '../errors.ts';
+import { formatDuration } from '../text.ts';
 import type { EbsDirectApi } from './api.ts';
 import { BlockReader } from './block-reader.ts';
 import type { Deadlines, SdkClient, ServiceOptions } from './client-options.ts';
@@ -8,7 +11,8 @@ import { type OpenEc2, openEc2, type SnapshotStates } from './ec2.ts';
 import { FastBlockApi } from './fast/fast-api.ts';
 import { serviceEndpoint } from './fast/origin.ts';
 import { Pacer, withPacing } from './pacing.ts';
-import { type RetryNotice, RetryPolicy, withRetries } from './retry.ts';
+import { DEFAULT_RETRY_FOR_MS, type RetryNotice, RetryPolicy } from './retry.ts';
+import { withRetries } from './retrying-api.ts';
 import { SdkEbsApi } from './sdk-api.ts';
 
 export interface ServiceSettings extends ServiceOptions {
@@ -49,35 +53,60 @@ export interface EbsConnection {
   reader(snapshotId: string, signal: AbortSignal): BlockReader;
 }
 
+/** A request may be silent for this long, however short the retry time is. */
+const MIN_DEADLINE_MS = 10_000;
+
 /** Lists, starts and completions go beside the block requests. */
 const SPARE_CONNECTIONS = 4;
 
 export class Service {
-  readonly #settings: ServiceSettings;
+  readonly #settings: ServiceSettings & { readonly deadlines: Deadlines };
+  /** The retry time; a request that hangs from the start must not last longer either. */
+  readonly #limitMs: number;
   readonly #workers: number;
   readonly #onRetry: (notice: RetryNotice) => void;
+  readonly #closed = new AbortController();
   #ebs: Promise<EbsConnection> | undefined;
   #ec2: Promise<OpenEc2> | undefined;
 
   /** @param workers most block requests in flight */
   constructor(settings: ServiceSettings, workers: number, onRetry: (notice: RetryNotice) => void) {
-    this.#settings = settings;
+    this.#limitMs = Math.max(settings.retryForMs ?? DEFAULT_RETRY_FOR_MS, MIN_DEADLINE_MS);
+    const { connectMs, idleMs } = checkDeadlines(settings.deadlines);
+    const deadlines = {
+      connectMs: Math.min(connectMs, this.#limitMs),
+      idleMs: Math.min(idleMs, this.#limitMs),
+    };
+    this.#settings = { ...settings, deadlines };
     this.#workers = workers;
     this.#onRetry = onRetry;
   }
 
   /**
    * Connects to the EBS direct APIs, or returns the connection.
-   * @throws ColdsnapError class `config` when there is no region or no credentials
+   * @throws ColdsnapError class `config` when there is no region or no credentials, `gave-up` when they do not arrive
    */
   ebs(): Promise<EbsConnection> {
-    this.#ebs ??= this.#connectEbs();
+    this.#ebs ??= this.#withinLimit(this.#connectEbs());
     return this.#ebs;
+  }
+
+  /** What gives region and credentials may hang. */
+  async #withinLimit<T>(connection: Promise<T>): Promise<T> {
+    const limit = deadline(this.#limitMs, this.#closed.signal, () => {
+      const message = `no region and credentials within ${formatDuration(this.#limitMs)}`;
+      return new ColdsnapError('gave-up', 'STALLED', message);
+    });
+    try {
+      return await abortable(connection, limit.signal);
+    } finally {
+      limit.end();
+    }
   }
 
   async #connectEbs(): Promise<EbsConnection> {
     const settings = this.#settings;
-    const deadlines = checkDeadlines(settings.deadlines);
+    const { deadlines } = settings;
     const own = settings.ebsClient as EBSClient | undefined;
     const client = own ?? (await connectEbs(settings, this.#workers + SPARE_CONNECTIONS, deadlines));
     if (own !== undefined) await checkIdentity(own.config);
@@ -103,10 +132,10 @@ export class Service {
 
   /**
    * Connects to EC2, or returns the connection.
-   * @throws ColdsnapError class `config` when there is no region or no credentials
+   * @throws ColdsnapError class `config` when there is no region or no credentials, `gave-up` when they do not arrive
    */
   async ec2(): Promise<SnapshotStates> {
-    this.#ec2 ??= openEc2({ ...this.#settings, onRetry: this.#onRetry });
+    this.#ec2 ??= this.#withinLimit(openEc2({ ...this.#settings, onRetry: this.#onRetry }));
     return (await this.#ec2).states;
   }
 
@@ -119,6 +148,8 @@ export class Service {
   close(): void {
     this.#ebs?.then(({ api }) => api.close()).catch(() => {});
     this.#ec2?.then((ec2) => ec2.close()).catch(() => {});
+    // A connection that is still being made is left behind, and its deadline with it.
+    this.#closed.abort();
   }
 }
 

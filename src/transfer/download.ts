@@ -21,7 +21,7 @@ import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
 export async function downloadSnapshot(options: DownloadOptions): Promise<DownloadResult> {
   const snapshotId = readableSnapshotId(options.snapshotId);
   const run = new Run(options);
-  try {
+  return run.carryOut(async () => {
     const target = await openTarget(options.target, { signal: run.signal });
     const sink = new ImageSink(run, target, { ...options, snapshotId });
     try {
@@ -30,9 +30,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
     } catch (error) {
       throw await sink.abandon(error);
     }
-  } finally {
-    run.close();
-  }
+  });
 }
 
 async function restore(run: Run, sink: ImageSink, options: DownloadOptions, path: string): Promise<Geometry> {

@@ -43,7 +43,10 @@ export interface CheckpointOptions {
   checkpointFile?: string | undefined;
   /** Start over: ignore the journal of an earlier run. Default false. */
   fresh?: boolean | undefined;
-  /** Milliseconds between saves of the journal; a crash loses the blocks since the last. Default 5,000. */
+  /**
+   * Most milliseconds between saves of the journal; the first come sooner. A crash loses the blocks since the last.
+   * Default 5,000.
+   */
   checkpointIntervalMs?: number | undefined;
 }
 

@@ -39,7 +39,7 @@ interface UploadJournalFile {
  * @throws ColdsnapError class `config` without permission for ec2:DescribeSnapshots
  */
 export async function listPendingSnapshots(options: ClientOptions = {}): Promise<PendingSnapshot[]> {
-  return withStates(options, (states, run) => findPending(states, run, options.signal));
+  return withStates(options, findPending);
 }
 
 /**
@@ -55,9 +55,9 @@ export async function listPendingSnapshots(options: ClientOptions = {}): Promise
 export async function deletePendingSnapshots(
   options: DeletePendingOptions = {},
 ): Promise<DeletePendingResult> {
-  const { snapshotIds, force = false, signal } = options;
+  const { snapshotIds, force = false } = options;
   return withStates(options, async (states, run) => {
-    const found = await findPending(states, run, signal);
+    const found = await findPending(states, run);
     const running = new Set<string>();
     for (const { snapshotId, journal } of found) {
       if (journal !== undefined && (await isLocked(journal))) running.add(snapshotId);
@@ -70,7 +70,7 @@ export async function deletePendingSnapshots(
     for (const snapshot of wanted) {
       const chosen =
         snapshotIds !== undefined || snapshot.abandoned || (force && !running.has(snapshot.snapshotId));
-      const gone = chosen && (await deleteUnfinished(states, snapshot, signal));
+      const gone = chosen && (await deleteUnfinished(states, snapshot, run.signal));
       (gone ? deleted : kept).push(snapshot);
       if (gone && snapshot.journal !== undefined) await removeStaleJournal(snapshot.journal, run);
     }
@@ -84,20 +84,14 @@ async function withStates<T>(
 ): Promise<T> {
   const run = new Run(options);
   const service = new Service(options, 1, run.meter.retry);
-  try {
-    return await work(await service.ec2(), run);
-  } finally {
-    service.close();
-    run.close();
-  }
+  return run.carryOut(async () => {
+    const states = await run.waitFor('region and credentials', 'service', () => service.ec2());
+    return work(states, run).finally(() => service.close());
+  });
 }
 
-async function findPending(
-  states: SnapshotStates,
-  run: Run,
-  signal: AbortSignal | undefined,
-): Promise<PendingSnapshot[]> {
-  const call = signal === undefined ? {} : { signal };
+async function findPending(states: SnapshotStates, run: Run): Promise<PendingSnapshot[]> {
+  const call = { signal: run.signal };
   const journals = await uploadJournals(run);
   const found = new Map<string, PendingSnapshot>();
   const query = { tagKey: UPLOAD_MARKER_TAG.key, states: ['pending', 'error'] } as const;
@@ -176,9 +170,9 @@ function named(snapshotId: string, found: readonly PendingSnapshot[]): PendingSn
 async function deleteUnfinished(
   states: SnapshotStates,
   { snapshotId }: PendingSnapshot,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): Promise<boolean> {
-  const call = signal === undefined ? {} : { signal };
+  const call = { signal };
   const state = await states.describe(snapshotId, call);
   if (state !== undefined && !isUnfinished(state)) return false;
   try {

@@ -38,8 +38,9 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   if (options.parentSnapshotId !== undefined) readableSnapshotId(options.parentSnapshotId);
   if (typeof options.wait === 'object') checkWaitConditions(options.wait);
   const run = new Run(options);
-  try {
+  return run.carryOut(async () => {
     const image = await openSource(options.source, {
+      signal: run.signal,
       ...(options.volumeSizeGiB === undefined ? {} : { streamSize: options.volumeSizeGiB * GIB }),
       ...(options.sourceFormat === undefined ? {} : { format: options.sourceFormat }),
       ...(options.force === undefined ? {} : { force: options.force }),
@@ -51,9 +52,7 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
     } finally {
       await image.close();
     }
-  } finally {
-    run.close();
-  }
+  });
 }
 
 async function uploadImage(run: Run, image: ImageSource, options: UploadOptions): Promise<UploadResult> {

@@ -1,6 +1,7 @@
 /** Waits until a snapshot is in a state, and, when that is `completed`, until it can be read. */
 
-import { pause } from '../cancel.ts';
+import { abortable, deadline, pause } from '../cancel.ts';
+import { runningTime } from '../clock.ts';
 import type { CallOptions, EbsDirectApi } from '../ebs/api.ts';
 import type { SnapshotState, SnapshotStates } from '../ebs/ec2.ts';
 import { Service } from '../ebs/service.ts';
@@ -47,13 +48,10 @@ export async function waitForSnapshot(options: WaitOptions): Promise<WaitResult>
   checkWaitConditions(options);
   const run = new Run(options);
   const service = new Service(options, 1, run.meter.retry);
-  try {
-    await service.ec2();
-    return await waitUntil(snapshotId, options, run.meter.emit, waitServices(service));
-  } finally {
-    service.close();
-    run.close();
-  }
+  const conditions = { ...options, signal: run.signal };
+  return run.carryOut(() =>
+    waitUntil(snapshotId, conditions, run.meter.emit, waitServices(service)).finally(() => service.close()),
+  );
 }
 
 /** The requests of a wait, made to a service. EBS is connected only once EC2 says `completed`. */
@@ -61,7 +59,7 @@ export function waitServices(service: Service): WaitServices {
   return {
     describe: async (snapshotId, call) => (await service.ec2()).describe(snapshotId, call),
     listBlocks: async (request, call) => (await service.ebs()).api.listSnapshotBlocks(request, call),
-    now: () => performance.now(),
+    now: runningTime,
     pause,
   };
 }
@@ -75,24 +73,20 @@ export async function waitUntil(
 ): Promise<WaitResult> {
   const started = services.now();
   const watch = new SnapshotWatch(snapshotId, options, emit, services);
-  const deadline = new AbortController();
-  const { signal, timeoutMs } = options;
-  const timer =
-    timeoutMs === undefined
-      ? undefined
-      : setTimeout(() => deadline.abort(watch.timedOut(formatDuration(timeoutMs))), timeoutMs);
-  const call = { signal: signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal };
+  const { timeoutMs = Number.POSITIVE_INFINITY } = options;
+  const limit = deadline(timeoutMs, options.signal, () => watch.timedOut(formatDuration(timeoutMs)));
+  const { signal } = limit;
+  const wait = async () => {
+    const status = await watch.reachState({ signal });
+    if (status === 'completed') await watch.becomeReadable({ signal });
+    return status;
+  };
   try {
-    const status = await watch.reachState(call);
-    if (status === 'completed') await watch.becomeReadable(call);
-    const elapsedMs = services.now() - started;
-    return { snapshotId, status, attempts: watch.attempts, elapsedMs };
-  } catch (error) {
-    // A request that the deadline cut off only knows that it was interrupted.
-    if (deadline.signal.aborted && !signal?.aborted) throw deadline.signal.reason;
-    throw error;
+    // A request may hang in what gives the credentials, and is left behind.
+    const status = await abortable(wait(), signal);
+    return { snapshotId, status, attempts: watch.attempts, elapsedMs: services.now() - started };
   } finally {
-    clearTimeout(timer);
+    limit.end();
   }
 }
 

@@ -10,6 +10,7 @@ const source = fileURLToPath(new URL('../../src', import.meta.url));
 /** Files that every layer may import. */
 const common = [
   'cancel.ts',
+  'clock.ts',
   'error-codes.ts',
   'errors.ts',
   'geometry.ts',
@@ -22,7 +23,8 @@ const common = [
 const mayUse: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': ['error-codes.ts'],
   'error-codes.ts': ['errors.ts'],
-  'cancel.ts': ['errors.ts'],
+  'cancel.ts': ['clock.ts', 'errors.ts'],
+  'clock.ts': [],
   'geometry.ts': [],
   'text.ts': [],
   'package-root.ts': [],

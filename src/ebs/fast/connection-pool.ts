@@ -1,4 +1,5 @@
 /** A limited number of connections to one origin, and a queue for requests that wait for one. */
+import { runningTime } from '../../clock.ts';
 import { type Deadlines, tlsContext } from '../connect.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
 import { Exchange, type ExchangeOptions } from './exchange.ts';
@@ -9,6 +10,8 @@ import type { TlsSettings } from './socket.ts';
 const MAX_FREE_MS = 15_000;
 /** A connection this old is not used again, so that DNS changes take effect. */
 const MAX_AGE_MS = 300_000;
+/** Milliseconds between looks at the progress of all connections. */
+const MAX_CHECK_MS = 1_000;
 
 export class ConnectionPool implements ConnectionOwner {
   readonly #origin: Origin;
@@ -19,6 +22,10 @@ export class ConnectionPool implements ConnectionOwner {
   /** In the order in which they became free. */
   readonly #free: Connection[] = [];
   readonly #queue: Exchange[] = [];
+  /** Connections whose last reply has ended; nothing may follow it before they take the next request. */
+  readonly #quieting = new Set<Connection>();
+  /** Exchanges completed by all connections. */
+  #completed = 0;
   #idleTimer: NodeJS.Timeout | undefined;
 
   /** @param limit most connections at a time */
@@ -37,13 +44,23 @@ export class ConnectionPool implements ConnectionOwner {
     return new Promise((resolve, reject) => this.#start(new Exchange(options, resolve, reject)));
   }
 
-  /** Closes the free connections only. */
+  /** Closes the connections that carry no request. */
   close(): void {
-    for (const connection of [...this.#free]) connection.destroy();
+    for (const connection of [...this.#free, ...this.#quieting]) connection.destroy();
   }
 
-  free(connection: Connection): void {
-    if (performance.now() - connection.openedAt > MAX_AGE_MS) {
+  completed(connection: Connection): void {
+    this.#completed++;
+    this.#quieting.add(connection);
+    // By then everything that had arrived has been read; a connection that got more than its reply is lost.
+    setImmediate(() => {
+      if (this.#quieting.delete(connection)) this.#reuse(connection);
+    });
+  }
+
+  #reuse(connection: Connection): void {
+    const now = performance.now();
+    if (now - connection.openedAt > MAX_AGE_MS || now - connection.freeSince > MAX_FREE_MS) {
       connection.destroy();
       return;
     }
@@ -58,6 +75,7 @@ export class ConnectionPool implements ConnectionOwner {
 
   lost(connection: Connection, exchange: Exchange | undefined, error: Error): void {
     this.#open.delete(connection);
+    this.#quieting.delete(connection);
     const at = this.#free.indexOf(connection);
     if (at >= 0) this.#free.splice(at, 1);
     if (exchange !== undefined) {
@@ -76,7 +94,7 @@ export class ConnectionPool implements ConnectionOwner {
   }
 
   #start(exchange: Exchange): void {
-    const connection = this.#takeFree() ?? this.#connect();
+    const connection = this.#takeFree() ?? (this.#soonFree() ? undefined : this.#connect());
     if (connection !== undefined) {
       connection.start(exchange);
     } else {
@@ -85,6 +103,11 @@ export class ConnectionPool implements ConnectionOwner {
         this.#queue.splice(this.#queue.indexOf(exchange), 1);
       };
     }
+  }
+
+  /** Whether one of the connections that become free in a moment is not wanted by another request. */
+  #soonFree(): boolean {
+    return this.#quieting.size > this.#queue.length;
   }
 
   #takeFree(): Connection | undefined {
@@ -110,10 +133,13 @@ export class ConnectionPool implements ConnectionOwner {
   /** One timer for all connections: timers of single sockets would be reset by every chunk. */
   #startIdleChecks(): void {
     const { idleMs } = this.#deadlines;
-    this.#idleTimer ??= setInterval(() => {
-      const now = performance.now();
-      for (const connection of this.#open) connection.checkIdle(now, idleMs);
-    }, idleMs / 8).unref();
+    this.#idleTimer ??= setInterval(
+      () => {
+        const now = runningTime();
+        for (const connection of this.#open) connection.checkProgress(now, idleMs, this.#completed);
+      },
+      Math.min(idleMs / 8, MAX_CHECK_MS),
+    ).unref();
   }
 
   #stopIdleChecks(): void {

@@ -60,7 +60,7 @@ export class FastBlockApi extends ApiDecorator {
     try {
       const route = await this.#findRoute();
       if (route !== undefined) {
-        const head = await route.requests.get(request);
+        const head = await route.requests.get(request, signal);
         if (signal?.aborted) throw abortedError(signal);
         let received: ReceivedBlock | undefined;
         const accept = (reply: ReplyHead) => {
@@ -92,7 +92,7 @@ export class FastBlockApi extends ApiDecorator {
       if (route !== undefined) {
         const { digest, data } = request;
         const checksum = Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString('base64');
-        const head = await route.requests.put(request, checksum);
+        const head = await route.requests.put(request, checksum, signal);
         if (signal?.aborted) throw abortedError(signal);
         const accept = ({ status, contentLength, checksum: stored, requestId }: ReplyHead) => {
           if (status !== 201 || contentLength > ignoredBody.length) {

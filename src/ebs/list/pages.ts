@@ -104,22 +104,19 @@ class PageChecker {
   page<E extends ListEntry>(page: RawPage<E>): CheckedPage<E> {
     this.#checkGeometry(page);
     const blockCount = this.#volumeSize / this.#blockSize;
-    let entries = page.entries;
-    for (const [at, entry] of page.entries.entries()) {
-      if (entry.blockIndex >= this.#below) {
-        entries = page.entries.slice(0, at);
-        this.finished = true;
-        break;
-      }
+    // All of the page is checked before any entry decides that the list has ended.
+    for (const entry of page.entries) {
       if (!Number.isInteger(entry.blockIndex) || entry.blockIndex < 0 || entry.blockIndex >= blockCount) {
-        throw this.bad(`lists block ${entry.blockIndex}, but the volume has ${blockCount} blocks`);
+        throw this.bad(`lists block ${describe(entry.blockIndex)}, but the volume has ${blockCount} blocks`);
       }
       if (entry.blockIndex < this.#next) throw this.bad(`lists block ${entry.blockIndex} out of order`);
       if (!hasTokens(entry)) throw this.bad(`has no usable token for block ${entry.blockIndex}`);
       this.#next = entry.blockIndex + 1;
     }
-    if (this.#next >= Math.min(blockCount, this.#below)) this.finished = true;
     this.#checkToken(page);
+    const end = page.entries.findIndex((entry) => entry.blockIndex >= this.#below);
+    const entries = end < 0 ? page.entries : page.entries.slice(0, end);
+    this.finished ||= end >= 0 || this.#next >= Math.min(blockCount, this.#below);
     return { entries, volumeSize: this.#volumeSize, blockSize: this.#blockSize };
   }
 
@@ -128,7 +125,7 @@ class PageChecker {
     const blockSize = checkBlockSize(context, page.blockSize);
     const gib = page.volumeSizeGiB;
     if (!Number.isInteger(gib) || gib < 1 || gib > MAX_VOLUME_GIB) {
-      throw this.bad(`reports a volume size of ${gib} GiB`);
+      throw this.bad(`reports a volume size of ${describe(gib)} GiB`);
     }
     if ((gib * GIB) % blockSize !== 0) {
       throw this.bad(`reports a volume size that is not a multiple of its block size, ${blockSize} bytes`);
@@ -143,7 +140,8 @@ class PageChecker {
   #checkToken(page: RawPage<ListEntry>): void {
     this.#emptyPages = page.entries.length === 0 ? this.#emptyPages + 1 : 0;
     if (page.nextToken === undefined) return;
-    if (page.nextToken.length > MAX_TOKEN_LENGTH) throw this.bad('has an overlong page token');
+    if (!isTokenOrAbsent(page.nextToken))
+      throw this.bad('has an overlong page token, or one that is no text');
     if (this.#emptyPages > MAX_EMPTY_PAGES) {
       throw this.bad(`has more than ${MAX_EMPTY_PAGES} empty pages in a row`);
     }
@@ -176,6 +174,13 @@ function hasTokens({ blockToken, firstBlockToken, secondBlockToken }: ListEntry)
   return any !== undefined && valid;
 }
 
-function isTokenOrAbsent(token: string | undefined): boolean {
-  return token === undefined || (token !== '' && token.length <= MAX_TOKEN_LENGTH);
+/** @param token the service's, of any type */
+function isTokenOrAbsent(token: unknown): boolean {
+  if (token === undefined) return true;
+  return typeof token === 'string' && token !== '' && token.length <= MAX_TOKEN_LENGTH;
+}
+
+/** Whatever the service sent in place of a number. */
+function describe(value: unknown): string {
+  return typeof value === 'number' ? String(value) : `that is no number (${typeof value})`;
 }

@@ -1,6 +1,7 @@
 /** Arguments that every transfer checks before it does anything. */
 import { SNAPSHOT_ID } from '../../ebs/api.ts';
 import { snapshotStatuses } from '../../ebs/ec2.ts';
+import { DEFAULT_RETRY_FOR_MS } from '../../ebs/retry.ts';
 import {
   badCheckpointInterval,
   badRate,
@@ -19,9 +20,6 @@ export function checkWorkers(workers: number = DEFAULT_WORKERS): number {
   if (Number.isInteger(workers) && workers >= 1 && workers <= MAX_WORKERS) return workers;
   throw badWorkers(workers, MAX_WORKERS);
 }
-
-/** Long enough for an outage that somebody has to mend, short enough to hear of it the same hour. */
-const DEFAULT_RETRY_FOR_MS = 600_000;
 
 /** @throws ColdsnapError class `usage` unless it is a finite number of milliseconds, 0 or more */
 export function checkRetryFor(retryForMs: number = DEFAULT_RETRY_FOR_MS): number {

@@ -19,13 +19,30 @@ export class Meter {
   pacer: Pacer | undefined;
   readonly #started = performance.now();
   readonly #listener: TransferListener;
+  readonly #onListenerError: (error: unknown) => void;
+  #listenerError: { readonly error: unknown } | undefined;
   #lastEvent = Number.NEGATIVE_INFINITY;
 
-  constructor(listener: TransferListener | undefined) {
+  /** @param onListenerError is called with what the listener throws; it is not called again after that */
+  constructor(listener: TransferListener | undefined, onListenerError: (error: unknown) => void = () => {}) {
     this.#listener = listener ?? (() => {});
+    this.#onListenerError = onListenerError;
   }
 
-  emit: TransferListener = (event) => this.#listener(event);
+  /** Events come from inside requests and from timers, where an error of the listener would be taken for another. */
+  emit: TransferListener = (event) => {
+    if (this.#listenerError !== undefined) return;
+    try {
+      this.#listener(event);
+    } catch (error) {
+      this.#listenerError = { error };
+      this.#onListenerError(error);
+    }
+  };
+
+  throwListenerError(): void {
+    if (this.#listenerError !== undefined) throw this.#listenerError.error;
+  }
 
   /** The size of the volume, and what an earlier run has done. */
   begin(bytesTotal: number, bytesResumed: number): void {

@@ -1,6 +1,7 @@
 /** One call of the library: who may stop it, what it counts, what it warns of. */
 import { setMaxListeners } from 'node:events';
 import { abortable, abortedError } from '../../cancel.ts';
+import { watchClock } from '../../clock.ts';
 import type { EbsConnection, Service } from '../../ebs/service.ts';
 import type { WarningCode } from '../../error-codes.ts';
 import type { WaitingFor } from '../engine/block.ts';
@@ -24,6 +25,7 @@ export class Run {
   readonly workers: number;
   readonly checkpointIntervalMs: number;
   readonly #failure = new AbortController();
+  readonly #stopClock: () => void;
 
   /** @throws ColdsnapError class `usage` for numbers out of range, `aborted` when the caller's signal has fired */
   constructor(options: RunOptions) {
@@ -36,7 +38,8 @@ export class Run {
     this.signal = signal ? AbortSignal.any([signal, this.#failure.signal]) : this.#failure.signal;
     // Every request in flight listens to it; their number is bounded by the workers.
     setMaxListeners(0, this.signal);
-    this.meter = new Meter(options.onEvent);
+    this.meter = new Meter(options.onEvent, this.stop);
+    this.#stopClock = watchClock();
     this.watchdog = new Watchdog(this.meter, retryForMs, this.stop);
   }
 
@@ -87,7 +90,14 @@ export class Run {
     return this.watch(what, on, () => abortable(work(), this.signal));
   }
 
-  close(): void {
-    this.watchdog.close();
+  /** Carries out the call and ends the run. A listener that throws ends it, with its own error. */
+  async carryOut<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } finally {
+      this.watchdog.close();
+      this.#stopClock();
+      this.meter.throwListenerError();
+    }
   }
 }

@@ -3,6 +3,7 @@
  * has been silent for longer than any retry lasts, it ends the run. A slow disk or a paused reader of a pipe is waited
  * for, with a warning.
  */
+import { runningTime } from '../../clock.ts';
 import type { ColdsnapError } from '../../errors.ts';
 import type { WaitingFor } from '../engine/block.ts';
 import { stalled } from '../messages.ts';
@@ -38,7 +39,7 @@ export class Watchdog {
     meter: Meter,
     retryForMs: number,
     stop: (failure: ColdsnapError) => void,
-    now: () => number = () => performance.now(),
+    now: () => number = runningTime,
   ) {
     this.#meter = meter;
     this.#limitMs = retryForMs + GRACE_MS;
