@@ -1,12 +1,21 @@
 /** The SDK's HTTP handler with a limit on reply size, because the SDK collects whole replies in memory. */
 import { pipeline, type Readable, Transform, type TransformCallback } from 'node:stream';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
+import type { SecureContext } from 'node:tls';
+import { NodeHttpHandler, type NodeHttpHandlerOptions } from '@smithy/node-http-handler';
 import { ColdsnapError } from '../errors.ts';
 
 /** The longest valid reply, a list of 10,000 changed blocks with two tokens each, has about 6 MiB. */
 const MAX_REPLY_BYTES = 32 * 2 ** 20;
 
 export class BoundedHandler extends NodeHttpHandler {
+  /** The context of its TLS connections; undefined for an endpoint without TLS. */
+  readonly secureContext: SecureContext | undefined;
+
+  constructor(options: NodeHttpHandlerOptions, secureContext?: SecureContext) {
+    super(options);
+    this.secureContext = secureContext;
+  }
+
   /** Like the SDK's, but a reply that is too long fails with class `permanent`, code `BAD_REPLY`. */
   override async handle(
     ...args: Parameters<NodeHttpHandler['handle']>

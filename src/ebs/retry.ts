@@ -51,6 +51,7 @@ const MAX_DELAY_MS = 20_000;
 const MAX_INTEGRITY_ATTEMPTS = 8;
 /** Until the service has replied once, an unreachable endpoint is more likely a typo than an outage. */
 const FIRST_CONTACT_MS = 5_000;
+const unreachable: ReadonlySet<string> = new Set(['ENDPOINT_UNREACHABLE', 'PROXY_UNREACHABLE']);
 /** PutSnapshotBlock may not find a new snapshot for up to two minutes. */
 const NOT_VISIBLE_MS = 120_000;
 
@@ -130,7 +131,7 @@ export class RetryPolicy {
       if (failingMs >= Math.min(NOT_VISIBLE_MS, this.#retryForMs)) throw error.reclassified('permanent');
       return;
     }
-    const neverReplied = this.#lastProgress === undefined && error.code === 'ENDPOINT_UNREACHABLE';
+    const neverReplied = this.#lastProgress === undefined && unreachable.has(error.code);
     if (neverReplied && failingMs >= FIRST_CONTACT_MS) {
       throw error.reclassified('config');
     }
