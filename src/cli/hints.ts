@@ -37,9 +37,8 @@ interface HintedError {
 export function hintFor(error: HintedError): string | undefined {
   const hint = hintOfProfile(error) ?? hints[error.code] ?? error.hint ?? errnoHint(error.code);
   if (!process.env.SUDO_USER || !lostBySudo.has(error.code)) return hint;
-  const line =
-    'sudo drops the AWS settings of the environment; keep them with: sudo -E HOME="$HOME" coldsnap …';
-  return hint === undefined ? line : `${hint} Or ${line}`;
+  const line = 'sudo drops your AWS settings; keep them with: sudo -E HOME="$HOME" coldsnap …';
+  return hint === undefined ? line : `${line} (${hint})`;
 }
 
 function hintOfProfile({ code, profile }: HintedError): string | undefined {
