@@ -1,4 +1,4 @@
-/** What the command line adds to errors and questions about identity. */
+/** The command line names what helps with errors of identity, and asks for MFA codes. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -26,6 +26,13 @@ export async function startIdentityServices(t: TestContext): Promise<IdentitySer
     const body = await textOf(request);
     const action = new URLSearchParams(body).get('Action');
     requests.push(action ?? `${request.method} ${pathname}`);
+    if (action === 'GetCallerIdentity') {
+      const [, key = ''] = /Credential=([^/]+)/.exec(request.headers.authorization ?? '') ?? [];
+      const result = `<GetCallerIdentityResult><Arn>${key}</Arn></GetCallerIdentityResult>`;
+      reply.writeHead(200, { 'content-type': 'text/xml' });
+      reply.end(`<GetCallerIdentityResponse>${result}</GetCallerIdentityResponse>`);
+      return;
+    }
     const failure = failures.shift();
     if (failure) {
       reply.writeHead(failure).end('no');

@@ -13,6 +13,7 @@ export type Section = Readonly<Record<string, string | undefined>>;
 export const profileKeys = [
   'aws_access_key_id',
   'aws_secret_access_key',
+  'aws_security_token',
   'aws_session_token',
   'ca_bundle',
   'credential_process',
