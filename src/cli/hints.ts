@@ -3,7 +3,9 @@ import type { ErrorCode, SystemErrorCode } from '../error-codes.ts';
 import { errnoHint } from '../native/errno.ts';
 import { shellQuote } from './command-line.ts';
 
-const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, string>>> = {
+type Hint = string | ((ofLibrary: string) => string);
+
+const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
   EADDRINUSE: 'Another program uses that port; choose one with --port.',
   EMFILE: 'Raise the limit of open files (ulimit -n), or lower --workers.',
   ENOMEM: 'The machine has run out of memory; lower --workers.',
@@ -14,10 +16,16 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, string>>> = {
   MFA_NEEDED:
     'Run it on a terminal, or get a session with "aws sts get-session-token --serial-number ARN --token-code CODE" and put its keys in the environment.',
   NO_REGION: 'Set it with --region, AWS_REGION or in the profile.',
-  OMIT_WITH_ENCRYPTION: 'Drop --omit-zero-blocks; --detect-holes skips only ranges that were never written.',
+  OMIT_WITH_ENCRYPTION: 'Drop --omit-zero-blocks.',
   OMIT_WITH_PARENT: 'Drop --omit-zero-blocks.',
   RESUME_MISMATCH: 'Start over with --fresh.',
   SOURCE_BUSY: 'Wait until it ends, or use another journal with --checkpoint-file.',
+  SOURCE_IN_USE:
+    'Unmount it, mount it read-only, or upload a snapshot of it; add --force to upload it as it is.',
+  SOURCE_IS_CONTAINER: (hint) =>
+    hint
+      .replace('coldsnap upload -', 'coldsnap upload --volume-size N -')
+      .replace('as they are, as a raw image', 'as they are with --source-format raw'),
   SOURCE_SIZE_UNKNOWN: 'Set the size of the volume with --volume-size, in GiB.',
   SOURCE_TOO_LONG: 'Set a larger --volume-size.',
   TARGET_EXISTS: 'Choose another name, or add --force to overwrite it.',
@@ -35,7 +43,7 @@ interface HintedError {
 
 /** The hint to print for an error. */
 export function hintFor(error: HintedError): string | undefined {
-  const hint = hintOfProfile(error) ?? hints[error.code] ?? error.hint ?? errnoHint(error.code);
+  const hint = hintOfProfile(error) ?? hintOfCode(error);
   if (!process.env.SUDO_USER || !lostBySudo.has(error.code)) return hint;
   const line = 'sudo drops your AWS settings; keep them with: sudo -E HOME="$HOME" coldsnap …';
   return hint === undefined ? line : `${line} (${hint})`;
@@ -44,4 +52,9 @@ export function hintFor(error: HintedError): string | undefined {
 function hintOfProfile({ code, profile }: HintedError): string | undefined {
   if (code !== 'SSO_LOGIN_NEEDED' || profile === undefined) return undefined;
   return `Run: aws sso login --profile ${shellQuote(profile)}`;
+}
+
+function hintOfCode(error: HintedError): string | undefined {
+  const hint = hints[error.code] ?? error.hint ?? errnoHint(error.code);
+  return typeof hint === 'function' ? hint(error.hint ?? '') : hint;
 }

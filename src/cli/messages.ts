@@ -56,6 +56,7 @@ export const exitAfterTimeout = (signal: string, ms: number) =>
 // Progress
 
 export const phases: Readonly<Record<TransferPhase, string>> = {
+  verifying: 'verifying what an earlier run has done',
   committing: 'flushing the target',
   completing: 'completing the snapshot',
   waiting: 'waiting for the snapshot',

@@ -6,40 +6,17 @@ import { EBSClient } from '@aws-sdk/client-ebs';
 import { ColdsnapError } from '../errors.ts';
 import { version } from '../version.ts';
 import { BoundedHandler } from './bounded-handler.ts';
+import type { Deadlines, ServiceOptions } from './client-options.ts';
 import { tlsContext } from './connect/certificates.ts';
 import { credentialProvider } from './connect/credentials.ts';
 import { resolveEndpoint, type ServiceName } from './connect/endpoint.ts';
 import { quietLogger } from './connect/logger.ts';
-import type { MfaCode } from './connect/profile-credentials.ts';
 import { proxyConfigured } from './connect/proxy.ts';
 import { resolveRegion } from './connect/region.ts';
 import { profileKey, readSettings, readSwitch, type Settings } from './connect/settings.ts';
 import { classify } from './errors.ts';
 
-/**
- * How to reach the services. Region, credentials and endpoints that are not given come from the environment, the AWS
- * configuration files, or the container or instance, in the order of the AWS CLI.
- */
-export interface ServiceOptions {
-  region?: string | undefined;
-  profile?: string | undefined;
-  /** Endpoint URL for both services; `ebsEndpoint` and `ec2Endpoint` take precedence. */
-  endpoint?: string | undefined;
-  ebsEndpoint?: string | undefined;
-  ec2Endpoint?: string | undefined;
-  /** Asks the user for the code of an MFA device, given its serial number. Default: roles that need one are refused. */
-  mfaCode?: MfaCode | undefined;
-  /** Milliseconds without any success after which retrying ends. Default 600,000 (10 min). */
-  retryForMs?: number | undefined;
-}
-
-/** Limits for the time without progress. Whole requests have no limit, because a slow network is not an error. */
-export interface Deadlines {
-  /** Milliseconds to establish a connection, TLS included. */
-  readonly connectMs: number;
-  /** Milliseconds without data in either direction. */
-  readonly idleMs: number;
-}
+export type { Deadlines, ServiceOptions };
 
 const defaultDeadlines: Deadlines = { connectMs: 10_000, idleMs: 60_000 };
 /** The longest time that a timer accepts; a longer one would fire at once. */

@@ -39,7 +39,7 @@ const MAX_PAGES = 1_000;
 export async function connectEc2(options: OpenEc2Options): Promise<EC2Client> {
   const endpoint = options.ec2Endpoint ?? options.endpoint;
   const deadlines = checkDeadlines(options.deadlines);
-  const own = options.ec2Client;
+  const own = options.ec2Client as EC2Client | undefined;
   if (own === undefined) {
     const config = await clientConfig(options, endpoint, CONNECTIONS, deadlines, 'ec2');
     await config.credentials();

@@ -2,7 +2,7 @@
 import type { ErrorCode, SystemErrorCode, WarningCode } from '../error-codes.ts';
 
 /** The phases after the blocks: sync and rename the target, complete the snapshot, wait for it. */
-export type TransferPhase = 'committing' | 'completing' | 'waiting';
+export type TransferPhase = 'verifying' | 'committing' | 'completing' | 'waiting';
 
 export interface TransferProgress {
   /** Bytes of the volume that are done: transferred, zero or known to be unchanged. */
@@ -50,7 +50,7 @@ export type TransferEvent =
   /** An upload's snapshot now exists. */
   | { type: 'snapshot'; snapshotId: string }
   /** The transfer entered another phase. */
-  | { type: 'phase'; phase: TransferPhase }
+  | { type: 'phase'; phase: TransferPhase; bytesDone?: number; bytesTotal?: number }
   /** The state of the snapshot waited for; `progressPercent` (0 … 100) if the service reports it. */
   | { type: 'status'; snapshotId: string; status: string; progressPercent?: number; attempt: number }
   | ({ type: 'done'; snapshotId: string } & TransferProgress);

@@ -124,5 +124,5 @@ test('parsing and help load neither the SDK nor the library nor listr2', async (
   const layers = new Set(
     [...loaded].filter((path) => path.startsWith('src/')).map((path) => path.split('/')[1]),
   );
-  assert.deepEqual([...layers].sort(), ['cli', 'errors.ts', 'package-root.ts', 'version.ts']);
+  assert.deepEqual([...layers].sort(), ['cli', 'errors.ts', 'package-root.ts', 'text.ts', 'version.ts']);
 });

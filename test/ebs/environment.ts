@@ -10,7 +10,8 @@ export function environment(t: TestContext, variables: Record<string, string> = 
   const home = mkdtempSync(join(tmpdir(), 'coldsnap-home-'));
   t.after(() => rmSync(home, { recursive: true, force: true }));
   for (const name of Object.keys(process.env)) {
-    if (/^AWS_|^NODE_EXTRA_CA_CERTS$|^SSL_CERT_|^SUDO_|_proxy$/i.test(name)) setVariable(t, name, undefined);
+    if (/^AWS_|^(CURL|REQUESTS)_CA_BUNDLE$|^NODE_EXTRA_CA_CERTS$|^SSL_CERT_|^SUDO_|_proxy$/i.test(name))
+      setVariable(t, name, undefined);
   }
   const settings = {
     AWS_EC2_METADATA_DISABLED: 'true',

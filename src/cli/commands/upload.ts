@@ -17,6 +17,8 @@ import {
 import { addWaitOptions, type WaitFlags, waitCommandLine, waitConditions } from './wait.ts';
 
 interface UploadFlags extends TransferFlags, WaitFlags {
+  force?: boolean;
+  sourceFormat?: 'raw';
   volumeSize?: number;
   description?: string;
   tag?: SnapshotTag[];
@@ -44,6 +46,13 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
       'size of the volume in GiB (default: the size of the source, rounded up)',
       wholeNumber(1, 65536),
     )
+    .addOption(
+      new Option(
+        '--source-format <format>',
+        'raw: upload the bytes as they are, whatever they look like',
+      ).choices(['raw']),
+    )
+    .option('--force', 'upload a device that is mounted read-write or open for writing')
     .option('--description <text>', 'description of the snapshot (default: name of the source)')
     .option('--tag <tag>', 'tag, as Key=name,Value=text or name=text; repeatable', tag)
     .addOption(
@@ -104,7 +113,7 @@ function uploadOptions(
     throw optionRequires('an option of waiting', '--wait');
   }
   const { description, kmsKeyId, encrypted, parentSnapshotId, omitZeroBlocks, detectHoles } = flags;
-  const { holesFromSidecar, onFailure, tag: tags, volumeSize: volumeSizeGiB } = flags;
+  const { holesFromSidecar, onFailure, tag: tags, force, sourceFormat, volumeSize: volumeSizeGiB } = flags;
   return {
     ...settings.service,
     ...transferOptions(flags),
@@ -117,7 +126,7 @@ function uploadOptions(
       parentSnapshotId,
       omitZeroBlocks,
     }),
-    ...definedOnly({ detectHoles, holesFromSidecar, onFailure }),
+    ...definedOnly({ force, sourceFormat, detectHoles, holesFromSidecar, onFailure }),
     ...(flags.wait === true && { wait: conditions }),
     source,
   };

@@ -3,23 +3,18 @@ import { createHash } from 'node:crypto';
 import { abortable, abortedError } from '../../cancel.ts';
 import type { StartedSnapshot } from '../../ebs/api.ts';
 import type { RetryNotice } from '../../ebs/retry.ts';
-import type { EbsConnection, Service } from '../../ebs/service.ts';
+import { type EbsConnection, isSameService, type Service, type ServiceIdentity } from '../../ebs/service.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
 import { RangeSet } from '../engine/range-set.ts';
 import type { Journal } from '../journal/journal.ts';
 import { findUploadJournal, savedPrefix, type UploadJournal, type UploadLookup } from '../journal/upload.ts';
-import { snapshotFailed, warnings, withSnapshot } from '../messages.ts';
+import { snapshotFailed, withSnapshot } from '../messages.ts';
 import type { Run } from '../run/run.ts';
-import { completeSnapshot, deleteSnapshot } from './complete.ts';
+import { warnings } from '../warnings.ts';
+import { completeSnapshot } from './complete.ts';
+import { abandonSnapshot, abandonStart } from './failed-upload.ts';
 import type { NewSnapshot } from './request.ts';
 import { emptySnapshot, type OpenSnapshot, startSnapshot } from './start.ts';
-
-/**
- * Where zero blocks are omitted, one in so many is put all the same: the service cancels a snapshot into which nothing
- * was put for long, however busily zeros are read meanwhile. At 512 KiB that is one every 8 GiB. Chosen by index and not
- * by time, so that a later run knows which were put.
- */
-const KEEPALIVE_BLOCKS = 16_384;
 
 export class SnapshotSink implements BlockSink {
   readonly label = 'the service';
@@ -39,6 +34,8 @@ export class SnapshotSink implements BlockSink {
   #completing = false;
   #completionRepeated = false;
   #completed = false;
+  /** Whether an earlier run put blocks into the snapshot. */
+  resumed = false;
 
   constructor(run: Run, service: Service, spec: NewSnapshot, journal: Journal<UploadJournal> | undefined) {
     this.#run = run;
@@ -55,17 +52,30 @@ export class SnapshotSink implements BlockSink {
     if (operation === 'StartSnapshot' && error.class === 'transient') this.#startReplyLost = true;
   };
 
-  /** Looks for the unfinished snapshot of an earlier run. Asks the service nothing. */
-  async claim(fresh: boolean): Promise<void> {
+  /**
+   * Looks for the unfinished snapshot of an earlier run, and proves that the source still is what was put. Makes no request.
+   * @param prove whether the source holds what the journal claims
+   */
+  async claim(
+    service: ServiceIdentity,
+    fresh: boolean,
+    prove: (journal: UploadJournal) => Promise<boolean>,
+  ): Promise<void> {
     if (this.#journal === undefined) return;
     const found = await findUploadJournal(this.#journal, this.#spec.parameters);
+    if (found.kind === 'rejected' && !fresh) this.#discard(found.reason, found.snapshotId);
+    if (found.kind !== 'usable') return;
+    const { journal } = found;
+    const earlier = journal.snapshotId === '' ? undefined : journal.snapshotId;
     if (fresh) {
-      const earlier = found.kind === 'usable' ? found.journal.snapshotId : '';
-      if (earlier !== '') this.#discard('a fresh start was requested', earlier);
-      return;
+      if (earlier !== undefined) this.#discard('a fresh start was requested', earlier);
+    } else if (!isSameService(service, journal.service)) {
+      this.#discard('it belongs to another service', earlier);
+    } else if (!(await prove(journal))) {
+      this.#discard('the source has changed', earlier);
+    } else {
+      this.#found = found;
     }
-    if (found.kind === 'rejected') this.#discard(found.reason, found.snapshotId);
-    this.#found = found;
   }
 
   readonly #discard = (reason: string, earlier?: string): void =>
@@ -76,29 +86,32 @@ export class SnapshotSink implements BlockSink {
    * @throws ColdsnapError when no snapshot can be started
    */
   async open(): Promise<StartedSnapshot> {
-    const { spec, run } = { spec: this.#spec, run: this.#run };
+    const run = this.#run;
+    const spec = this.#spec;
     this.#ebs = await this.#service.ebs();
     const { api } = this.#ebs;
     const open = await run.watch('the snapshot to be started', 'service', () =>
       startSnapshot(api, {
         found: this.#found,
         request: spec.request,
+        volumeSize: spec.volumeSize,
         tagged: spec.tagged,
         signal: run.signal,
         before: async (token) => {
           this.#starting = true;
           if (this.#startReplyLost) run.warn(...warnings.snapshotMayExist(false));
           this.#startReplyLost = false;
-          await this.#save(emptySnapshot({ snapshotId: '', blockSize: 0 }, token));
+          await this.#save(emptySnapshot({ snapshotId: '', blockSize: 0 }, token, spec.volumeSize));
         },
         onDiscarded: this.#discard,
       }),
     );
     this.#open = open;
     this.#completionRepeated = open.completing;
+    this.resumed = open.resumed;
     const { snapshot } = open;
-    if (snapshot.status === 'error') throw snapshotFailed(snapshot.snapshotId);
     run.meter.emit({ type: 'snapshot', snapshotId: snapshot.snapshotId });
+    if (snapshot.status === 'error') throw snapshotFailed(snapshot.snapshotId);
     return snapshot;
   }
 
@@ -127,24 +140,24 @@ export class SnapshotSink implements BlockSink {
       return transferred > 0 ? 'written' : 'kept';
     }
     const { done, linear } = this.#opened;
-    const omitted = zero && this.#spec.omitZeroBlocks && index % KEEPALIVE_BLOCKS !== KEEPALIVE_BLOCKS - 1;
-    if (omitted) return this.#skip(index, index + 1) > 0 ? 'skipped' : 'kept';
+    if (zero && this.#spec.omitsZeros(index)) return this.#skip(index, index + 1) > 0 ? 'skipped' : 'kept';
     if (!done.has(index)) {
-      await this.#put(index, data, digest);
+      await this.#put(index, data, digest, zero === true);
       return 'written';
     }
     linear.put(index, digest);
     return 'kept';
   }
 
-  async #put(index: number, data: Uint8Array, digest: Uint8Array): Promise<void> {
-    const { snapshot, done, linear } = this.#opened;
+  async #put(index: number, data: Uint8Array, digest: Uint8Array, zero: boolean): Promise<void> {
+    const { snapshot, done, digests, linear } = this.#opened;
     const { signal } = this.#run;
     if (signal.aborted) throw abortedError(signal);
     const request = { snapshotId: snapshot.snapshotId, blockIndex: index, data, digest };
     await this.#ebs?.api.putSnapshotBlock(request, { signal });
     linear.put(index, digest);
     done.add(index);
+    if (!zero) digests.add(index, digest);
   }
 
   #skip(start: number, end: number): number {
@@ -158,18 +171,24 @@ export class SnapshotSink implements BlockSink {
   async zeros(start: number, end: number): Promise<ZerosOutcome> {
     if (!this.#spec.hasParent) return { transferred: 0, skipped: this.#skip(start, end) };
     const { done, linear } = this.#opened;
-    this.#zeros ??= zeroBlock(this.#opened.snapshot.blockSize);
-    const { data, digest } = this.#zeros;
+    const { data, digest } = this.#zeroBlock();
     let transferred = 0;
     for (let index = start; index < end; index++) {
       if (done.has(index)) {
         linear.put(index, digest);
       } else {
-        await this.#put(index, data, digest);
+        await this.#put(index, data, digest, true);
         transferred++;
       }
     }
     return { transferred, skipped: 0 };
+  }
+
+  #zeroBlock(): { readonly data: Uint8Array; readonly digest: Uint8Array } {
+    if (this.#zeros !== undefined) return this.#zeros;
+    const data = new Uint8Array(this.#opened.snapshot.blockSize);
+    this.#zeros = { data, digest: createHash('sha256').update(data).digest() };
+    return this.#zeros;
   }
 
   keep(start: number, end: number): void {
@@ -181,17 +200,20 @@ export class SnapshotSink implements BlockSink {
     await this.#save(this.#opened);
   }
 
-  async #save({ snapshot, token, done, linear }: OpenSnapshot): Promise<void> {
+  async #save({ snapshot, token, done, digests, linear }: OpenSnapshot): Promise<void> {
     await this.#journal?.save({
-      version: 1,
+      version: 2,
       kind: 'upload',
+      service: this.#ebs?.identity ?? { endpoint: '', region: '' },
       source: this.#journal.location.identity,
+      ...(this.#spec.stamp === undefined ? {} : { stamp: this.#spec.stamp }),
       snapshotId: snapshot.snapshotId,
       blockSize: snapshot.blockSize,
       ...token,
       parameters: this.#spec.parameters,
       ...(this.#completing ? { completing: true } : {}),
       done: done.ranges(),
+      digests: digests.save(),
       linear: savedPrefix(linear.prefix()),
     });
   }
@@ -233,44 +255,14 @@ export class SnapshotSink implements BlockSink {
    */
   async abandon(error: unknown, useless: boolean): Promise<unknown> {
     this.#run.stop();
+    const failed = { run: this.#run, service: this.#service, journal: this.#journal };
     if (this.#open === undefined) {
-      await this.#cleanUpFailedStart(error);
+      if (this.#starting) await abandonStart(failed, error, this.#startReplyLost);
       return error;
     }
     const { snapshotId } = this.#open.snapshot;
     if (this.#completed) return withSnapshot(error, snapshotId);
-    if (this.#spec.onFailure === 'delete' || useless) {
-      const failure = await deleteSnapshot(this.#service, snapshotId);
-      if (failure === undefined) {
-        await this.#journal?.remove();
-        this.#run.warn(...warnings.snapshotDeleted(snapshotId));
-        return error;
-      }
-      this.#run.warn(...warnings.snapshotNotDeleted(snapshotId, failure));
-    } else {
-      await this.checkpoint();
-      this.#run.warn(...warnings.snapshotUnfinished(snapshotId, this.#journal?.written === true));
-    }
-    return withSnapshot(error, snapshotId);
+    const remove = this.#spec.onFailure === 'delete' || useless;
+    return abandonSnapshot(failed, snapshotId, error, { remove, checkpoint: () => this.checkpoint() });
   }
-
-  /** StartSnapshot failed. Unless the service refused every request for it, a snapshot may exist whose ID is not known. */
-  async #cleanUpFailedStart(error: unknown): Promise<void> {
-    if (!this.#starting) return;
-    if (this.#startReplyLost || isInterruption(error)) {
-      this.#run.warn(...warnings.snapshotMayExist(this.#journal?.written === true));
-    } else {
-      await this.#journal?.remove();
-    }
-  }
-}
-
-function isInterruption(error: unknown): boolean {
-  const { class: errorClass } = (error ?? {}) as { class?: unknown };
-  return errorClass === 'aborted' || errorClass === 'gave-up';
-}
-
-function zeroBlock(blockSize: number) {
-  const data = new Uint8Array(blockSize);
-  return { data, digest: createHash('sha256').update(data).digest() };
 }

@@ -1,8 +1,8 @@
 /** A file, block device or stream as a source: its data are read and hashed, its holes read as zeros. */
 import { abortedError } from '../../cancel.ts';
 import type { Geometry } from '../../geometry.ts';
-import type { ImageSource } from '../../image/source.ts';
-import type { BlockRead, BlockReadResult } from '../../native/index.ts';
+import type { ImageSource, SourceBlock } from '../../image/source.ts';
+import type { BlockRead } from '../../native/index.ts';
 import { Batcher } from '../engine/batch.ts';
 import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
 import type { RangeSet } from '../engine/range-set.ts';
@@ -11,12 +11,17 @@ import type { Run } from '../run/run.ts';
 export class ImageBlocks implements BlockSource {
   readonly label: string;
   readonly waitsFor = 'disk';
+  readonly #run: Run;
   readonly #image: ImageSource;
   readonly #geometry: Geometry;
-  readonly #batcher: Batcher<BlockRead, BlockReadResult>;
+  readonly #batcher: Batcher<BlockRead, SourceBlock>;
+  readonly #putHoles: boolean;
   #ended = false;
 
-  constructor(run: Run, image: ImageSource, geometry: Geometry) {
+  /** @param options.putHoles whether holes are read and put like data */
+  constructor(run: Run, image: ImageSource, geometry: Geometry, options: { putHoles: boolean }) {
+    this.#putHoles = options.putHoles;
+    this.#run = run;
     this.label = image.label;
     this.#image = image;
     this.#geometry = geometry;
@@ -36,7 +41,7 @@ export class ImageBlocks implements BlockSource {
     for await (const extent of this.#image.extents(blockSize)) {
       const start = extent.offset / blockSize;
       next = Math.ceil((extent.offset + extent.length) / blockSize);
-      if (extent.kind === 'hole') {
+      if (extent.kind === 'hole' && !this.#putHoles) {
         yield* zeros(start, next);
         continue;
       }
@@ -59,13 +64,21 @@ export class ImageBlocks implements BlockSource {
     use: (block: Block) => Promise<BlockOutcome>,
   ): Promise<BlockOutcome> {
     const offset = index * this.#geometry.blockSize;
-    const { bytesRead, digest, zero } = await this.#batcher.submit({ data: buffer, offset });
+    const { bytesRead, digest, zero, hole = false } = await this.#batcher.submit({ data: buffer, offset });
     // A stream may end before the size that was declared for it.
     if (bytesRead === 0) this.#ended = true;
-    return use({ index, data: buffer, digest, verified: true, zero, hole: bytesRead === 0 });
+    return use({
+      index,
+      data: buffer,
+      digest,
+      verified: true,
+      zero,
+      hole: bytesRead === 0 || (hole && !this.#putHoles),
+    });
   }
 
-  finish(): Promise<void> {
-    return this.#image.checkUnchanged();
+  async finish(): Promise<void> {
+    const warning = await this.#image.checkUnchanged();
+    if (warning !== undefined) this.#run.warn(...warning);
   }
 }
