@@ -35,7 +35,7 @@ export function checkDeadlines(deadlines: Partial<Deadlines> = {}): Deadlines {
   return checked;
 }
 
-/** What clients for credentials share with the others. */
+/** Configures a client without region and credentials: the part that clients for credentials need, too. */
 async function baseConfig(
   service: ServiceName,
   endpointOption: string | undefined,
