@@ -42,6 +42,8 @@ export interface Io {
   endBy(signal: NodeJS.Signals): void;
   /** Loads the library and with it the SDK; called only when a command runs. */
   library(): Promise<Library>;
+  /** Asks a question on the terminal, if stdin and stderr are one. Rejects when the signal fires. */
+  readonly ask?: ((question: string, signal: AbortSignal) => Promise<string>) | undefined;
   startEmulator(options: EmulatorOptions): Promise<RunningEmulator>;
 }
 

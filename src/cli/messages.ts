@@ -1,5 +1,7 @@
 /** Every sentence that the command line prints, except help texts, which are defined with their options. */
+
 import { ColdsnapError } from '../errors.ts';
+import { sanitize } from '../text.ts';
 import type { TransferEvent, TransferPhase, TransferProgress } from '../transfer/events.ts';
 import type { WaitResult } from '../transfer/options.ts';
 import { formatBytes, formatCount, formatDuration, formatRate } from './progress/format.ts';
@@ -174,3 +176,8 @@ export const internalError = (error: string) => `internal error: ${error}`;
 
 export const reportBug =
   'This is a bug in coldsnap: please report it, with the output of the same command and --verbose.';
+
+/** Asks for the code of an MFA device, on the same line. */
+export function mfaQuestion(serial: string): string {
+  return `MFA code of ${sanitize(serial)}: `;
+}

@@ -14,6 +14,17 @@ const clock: Clock = {
   },
 };
 
+async function askOnTerminal(question: string, signal: AbortSignal): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
+  // Not in raw mode, in which Ctrl-C would be no signal.
+  const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
+  try {
+    return await lines.question(question, { signal });
+  } finally {
+    lines.close();
+  }
+}
+
 export function processIo(): Io {
   return {
     stdout: process.stdout,
@@ -36,6 +47,7 @@ export function processIo(): Io {
       setFlagsFromString('--semi-space-growth-factor=1');
       return library;
     },
+    ask: process.stdin.isTTY && process.stderr.isTTY ? askOnTerminal : undefined,
     async startEmulator(options) {
       return (await import('../emulator/index.ts')).startEmulator(options);
     },

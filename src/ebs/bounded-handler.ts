@@ -5,6 +5,7 @@
 import type { Agent as HttpAgent } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
 import { pipeline, type Readable, Transform, type TransformCallback } from 'node:stream';
+import type { SecureContext } from 'node:tls';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { ColdsnapError } from '../errors.ts';
 
@@ -25,11 +26,14 @@ export interface BoundedHandlerOptions {
 }
 
 export class BoundedHandler extends NodeHttpHandler {
+  /** The context of its TLS connections; undefined for an endpoint without TLS. */
+  readonly secureContext: SecureContext | undefined;
   /** Handles all requests but those of a block, over the same connections. */
   readonly #quick: NodeHttpHandler;
 
-  constructor(options: BoundedHandlerOptions) {
+  constructor(options: BoundedHandlerOptions, secureContext?: SecureContext) {
     super(options);
+    this.secureContext = secureContext;
     const socketTimeout = Math.min(options.socketTimeout, MAX_QUICK_IDLE_MS);
     this.#quick = new NodeHttpHandler({ ...options, socketTimeout });
   }

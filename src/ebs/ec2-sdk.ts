@@ -39,11 +39,14 @@ const MAX_PAGES = 1_000;
 export async function connectEc2(options: OpenEc2Options): Promise<EC2Client> {
   const endpoint = options.ec2Endpoint ?? options.endpoint;
   const deadlines = checkDeadlines(options.deadlines);
-  const client =
-    (options.ec2Client as EC2Client | undefined) ??
-    new EC2Client(await clientConfig(options, endpoint, CONNECTIONS, deadlines));
-  await checkIdentity(client.config, options.profile);
-  return client;
+  const own = options.ec2Client as EC2Client | undefined;
+  if (own === undefined) {
+    const config = await clientConfig(options, endpoint, CONNECTIONS, deadlines, 'ec2');
+    await config.credentials();
+    return new EC2Client(config);
+  }
+  await checkIdentity(own.config);
+  return own;
 }
 
 export class SdkSnapshotStates implements SnapshotStates {

@@ -44,6 +44,7 @@ const FIRST_CONTACT_MS = 5_000;
 const LAST_ATTEMPT_MS = 1_000;
 /** Credentials may take this long to renew, however short the retry time is. */
 const MIN_RENEWAL_MS = 5_000;
+const unreachable: ReadonlySet<string> = new Set(['ENDPOINT_UNREACHABLE', 'PROXY_UNREACHABLE']);
 /** PutSnapshotBlock may not find a new snapshot for up to two minutes. */
 export const NOT_VISIBLE_MS = 120_000;
 
@@ -160,7 +161,7 @@ export class RetryPolicy {
       if (failingMs >= Math.min(NOT_VISIBLE_MS, this.#retryForMs)) throw error.reclassified('permanent');
       return;
     }
-    const neverReplied = this.#lastProgress === undefined && error.code === 'ENDPOINT_UNREACHABLE';
+    const neverReplied = this.#lastProgress === undefined && unreachable.has(error.code);
     if (neverReplied && failingMs >= FIRST_CONTACT_MS) throw error.reclassified('config');
     if (this.#leftMs(failures) === 0) throw this.#gaveUp(error, failures);
   }

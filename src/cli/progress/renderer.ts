@@ -18,6 +18,8 @@ export interface Renderer {
   done(summary: Summary): void;
   /** Removes the display and stops its timers. Only printLine is called afterwards. */
   close(): void;
+  /** Draws again after close(). Only displays that redraw, which would write over a question, have it. */
+  open?(): Promise<void>;
 }
 
 /** Chooses by the global options and the kind of stderr. Loads only the display that is used. */

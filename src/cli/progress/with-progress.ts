@@ -2,7 +2,7 @@
 import { ColdsnapError } from '../../errors.ts';
 import type { TransferListener } from '../../transfer/events.ts';
 import type { CommandIo } from '../io.ts';
-import { stopping } from '../messages.ts';
+import { mfaQuestion, stopping } from '../messages.ts';
 import { reportError } from '../report.ts';
 import { listenForSignals } from '../signals.ts';
 import { createRenderer } from './renderer.ts';
@@ -13,6 +13,8 @@ import type { Summary } from './summary.ts';
 export interface Hooks {
   signal: AbortSignal;
   onEvent: TransferListener;
+  /** Absent without a terminal to ask on. */
+  mfaCode?: (serial: string) => Promise<string>;
 }
 
 /**
@@ -42,9 +44,17 @@ export async function withProgress<Result>(
     },
   });
   const { abortSignal } = interruption;
+  const { ask } = io;
+  const mfaCode = async (serial: string): Promise<string> => {
+    if (renderer.open !== undefined) renderer.close();
+    const code = (await ask?.(mfaQuestion(serial), abortSignal)) ?? '';
+    await renderer.open?.();
+    return code;
+  };
   try {
     const result = await work({
       signal: abortSignal,
+      ...(ask === undefined ? {} : { mfaCode }),
       onEvent(event) {
         status.apply(event);
         renderer.handle(event);

@@ -1,6 +1,7 @@
 /** A limited number of connections to one origin, and a queue for requests that wait for one. */
+import type { SecureContext } from 'node:tls';
 import { runningTime } from '../../clock.ts';
-import { type Deadlines, tlsContext } from '../connect.ts';
+import type { Deadlines } from '../connect.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
 import { Exchange, type ExchangeOptions } from './exchange.ts';
 import type { Origin } from './origin.ts';
@@ -28,12 +29,15 @@ export class ConnectionPool implements ConnectionOwner {
   #completed = 0;
   #idleTimer: NodeJS.Timeout | undefined;
 
-  /** @param limit most connections at a time */
-  constructor(origin: Origin, limit: number, deadlines: Deadlines) {
+  /**
+   * @param limit most connections at a time
+   * @param secureContext of TLS connections
+   */
+  constructor(origin: Origin, limit: number, deadlines: Deadlines, secureContext: () => SecureContext) {
     this.#origin = origin;
     this.#limit = limit;
     this.#deadlines = deadlines;
-    this.#tls = origin.secure ? { context: tlsContext(), session: undefined } : undefined;
+    this.#tls = origin.secure ? { context: secureContext(), session: undefined } : undefined;
   }
 
   /**

@@ -1,7 +1,7 @@
 /** The endpoint of block requests, as the SDK resolves it, if it can be reached without the SDK. */
 import { type EBSClient, GetSnapshotBlockCommand } from '@aws-sdk/client-ebs';
 import { getEndpointFromInstructions } from '@smithy/core/endpoints';
-import { behindProxy } from '../connect.ts';
+import { proxyFor } from '../connect/proxy.ts';
 
 export interface Origin {
   readonly secure: boolean;
@@ -40,7 +40,7 @@ export async function directOrigin(client: EBSClient): Promise<Origin | undefine
   }
   if (!PLAIN_PATH.test(url.pathname) || url.search !== '' || url.username !== '') return undefined;
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return undefined;
-  if (await behindProxy(url)) return undefined;
+  if (proxyFor(url) !== undefined) return undefined;
   const secure = url.protocol === 'https:';
   return {
     secure,
