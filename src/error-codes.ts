@@ -45,6 +45,7 @@ export const errorCodes = {
     HOLES_NEED_FILE: 'holes were requested from a stream, which has none',
     INVALID_ARGUMENT: 'the value of an option or argument is not accepted',
     MISSING_ARGUMENT: 'a required argument is missing',
+    MISSING_COMMAND: 'the command line has no command',
     OPTION_MISSING_ARGUMENT: 'an option is missing its value',
     PARENT_WITH_ENCRYPTION: 'a parent and encryption were requested together',
     SOURCE_EMPTY: 'the source has no bytes',

@@ -20,24 +20,45 @@ export const argumentsSwapped = (snapshotId: string, target: string) =>
 export const usageHint = (command: string | undefined) =>
   `Run 'coldsnap ${command === undefined ? '' : `${command} `}--help' for usage.`;
 
-// Values of options: completes "argument '…' is invalid: "
+// Values of options: completes "--option: "
 
-export const expectWholeNumber = (min: number, max: number) =>
+/** `0 is not a whole number from 1 to 1024`. */
+export const isNot = (value: string, what: string) => `${quoteValue(value)} is not ${what}`;
+
+/** In quotes if it is empty or has blanks. */
+const quoteValue = (value: string) => (/^[^\s'"]+$/.test(value) ? value : `'${value}'`);
+
+export const wholeNumbers = (min: number, max: number) =>
   max === Number.MAX_SAFE_INTEGER
-    ? `Give a whole number of at least ${min}.`
-    : `Give a whole number from ${min} to ${max}.`;
+    ? `a whole number of at least ${min}`
+    : `a whole number from ${min} to ${max}`;
 
-export const values = {
-  duration: 'Give a time such as 30s, 10m or 2h, of at most 24 days.',
-  rate: 'Give a number of MiB per second above 0, such as 50 or 2.5.',
-  url: 'Give a URL such as https://ebs.us-east-1.amazonaws.com.',
-  endpointParts: 'An endpoint has no user name, query or fragment.',
-  tag: 'Give a tag as Key=name,Value=text or as name=text.',
-  tagKey: 'A tag needs a key.',
-  empty: 'It is empty.',
+export const expected = {
+  duration: 'a time such as 30s, 10m or 1h30m, above 0 and at most 24 days',
+  rate: 'a rate above 0, such as 50 (MiB/s), 40M or 40MiB/s',
+  volumeSize: 'a whole number of GiB from 1 to 65536, such as 8, 8G or 1T',
+  url: 'a URL such as https://ebs.us-east-1.amazonaws.com',
+  endpointParts: 'an endpoint has no user name, query or fragment',
+  tag: 'a tag of the form Key=name,Value=text or name=text',
+  tagKey: 'a tag needs a key',
+  empty: 'the value is empty',
+  choices: (choices: string) => `one of ${choices}`,
 } as const;
 
-export const duplicateTag = (key: string) => `The tag '${key}' is given twice.`;
+export const duplicateTag = (key: string) => `the tag '${key}' is given twice`;
+
+export const commandMissing = (option?: string, name?: string) =>
+  new ColdsnapError(
+    'usage',
+    'MISSING_COMMAND',
+    option === undefined
+      ? 'the command is missing'
+      : `the command is missing: ${option} took '${name}' as its value`,
+    { hint: option === undefined ? usageHint(undefined) : `Give ${option} a value before the command.` },
+  );
+
+export const swallowedCommandHint = (option: string, name: string) =>
+  `${option} took '${name}' as its value; give it one before the command.`;
 
 // Signals
 
@@ -124,6 +145,10 @@ export const uploadTitle = (source: string) => `${sourceName(source)} to a new s
 
 export const waitTitle = (snapshotId: string) => `waiting for ${snapshotId}`;
 
+export const listTitle = 'listing snapshots';
+
+export const snapshotCount = (count: number) => formatCount(count, 'snapshot', 'snapshots');
+
 export const pendingTitle = 'looking for incomplete uploads';
 
 /** `downloaded snap-1 to disk.img: 8.0 GiB (8589934592 bytes) in 16 s, 7.0 GiB transferred at …`. */
@@ -167,7 +192,7 @@ export const shardsUnused: Extract<TransferEvent, { type: 'warning' }> = {
 
 // Errors
 
-export const runAgain = (command: string) => `run it again: ${command}`;
+export const runAgain = (command: string) => `Run it again: ${command}`;
 
 export const internalError = (error: string) => `internal error: ${error}`;
 

@@ -36,6 +36,14 @@ export function processIo(): Io {
       setFlagsFromString('--semi-space-growth-factor=1');
       return library;
     },
+    async hashKernel() {
+      const { sha256Kernels } = await import('../native/index.ts');
+      try {
+        return sha256Kernels().active;
+      } catch (error) {
+        return `none: ${(error as Error).message}`;
+      }
+    },
     async startEmulator(options) {
       return (await import('../emulator/index.ts')).startEmulator(options);
     },

@@ -5,8 +5,10 @@ import { addCompletion } from './commands/completion.ts';
 import { addDownload } from './commands/download.ts';
 import { addEmulator } from './commands/emulator.ts';
 import { addHelp } from './commands/help.ts';
+import { addList } from './commands/list.ts';
 import { addPending } from './commands/pending.ts';
 import { addUpload } from './commands/upload.ts';
+import { addVersion } from './commands/version.ts';
 import { addWait } from './commands/wait.ts';
 import { addGlobalOptions } from './global-options.ts';
 
@@ -25,9 +27,8 @@ export function buildProgram(runCommand: RunCommand): Command {
     // Each command parses its own words, so that the value in `--description --quiet` is not taken for an option.
     .enablePositionalOptions();
   addGlobalOptions(program);
-  for (const add of [addDownload, addUpload, addWait, addPending, addEmulator, addCompletion, addHelp]) {
-    addGlobalOptions(add(program, runCommand));
-  }
+  const commands = [addDownload, addUpload, addWait, addList, addPending, addEmulator, addCompletion];
+  for (const add of [...commands, addVersion, addHelp]) addGlobalOptions(add(program, runCommand));
   return program.addHelpText(
     'after',
     "\nSee 'coldsnap help <command>' for a command, and 'coldsnap help exit-codes'.",

@@ -87,7 +87,7 @@ async function findPending(
   const call = signal === undefined ? {} : { signal };
   const journals = await uploadJournals(run);
   const found = new Map<string, PendingSnapshot>();
-  const query = { tagKey: UPLOAD_MARKER_TAG.key, states: ['pending', 'error'] } as const;
+  const query = { tags: [{ key: UPLOAD_MARKER_TAG.key }], states: ['pending', 'error'] } as const;
   for await (const state of states.list(query, call)) {
     if (isUnfinished(state)) found.set(state.snapshotId, pendingSnapshot(state, journals));
   }

@@ -112,13 +112,13 @@ describe('error messages', () => {
       new ColdsnapError('gave-up', 'SERVICE_ERROR', 'gave up'),
       'download --fresh snap-1 a\\b.img',
     );
-    assert.equal(lines.at(-1), "  run it again: coldsnap download snap-1 'a'\\\\'b.img'");
+    assert.equal(lines.at(-1), "  Run it again: coldsnap download snap-1 'a'\\\\'b.img'");
   });
 
   test('print no command line to run again after a refusal', async () => {
     assert.doesNotMatch(
       (await failWith(new ColdsnapError('refused', 'TARGET_EXISTS', 'no'))).stderr,
-      /run it again/,
+      /Run it again/,
     );
   });
 

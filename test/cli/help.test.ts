@@ -7,7 +7,7 @@ import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { makeWorld } from './support.ts';
 
-const commands = ['download', 'upload', 'wait', 'emulator', 'completion', 'help'];
+const commands = ['download', 'upload', 'wait', 'list', 'emulator', 'completion', 'version', 'help'];
 
 describe('help', () => {
   test('is printed on stdout with exit code 0 and lists every command', async () => {
@@ -124,5 +124,5 @@ test('parsing and help load neither the SDK nor the library nor listr2', async (
   const layers = new Set(
     [...loaded].filter((path) => path.startsWith('src/')).map((path) => path.split('/')[1]),
   );
-  assert.deepEqual([...layers].sort(), ['cli', 'errors.ts', 'package-root.ts', 'version.ts']);
+  assert.deepEqual([...layers].sort(), ['cli', 'errors.ts', 'package-root.ts', 'text.ts', 'version.ts']);
 });

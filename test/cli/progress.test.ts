@@ -278,7 +278,7 @@ describe('results on stdout', () => {
     assert.equal(world.stdout.text, 'snap-new\n');
     assert.equal(
       world.stderr.lines.at(-1),
-      '  run it again: coldsnap wait --endpoint http://h --desired-status completed --timeout 90s snap-new',
+      '  Run it again: coldsnap wait --endpoint http://h --desired-status completed --timeout 90s snap-new',
     );
   });
 

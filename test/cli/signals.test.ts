@@ -34,7 +34,7 @@ describe('the first signal', () => {
       assert.match(world.stderr.lines[0]!, new RegExp(`^stopping \\(${signal}\\)`));
       assert.deepEqual(world.stderr.lines.slice(1), [
         `coldsnap: stopped by ${signal}`,
-        "  run it again: coldsnap download snap-1 'my disk'",
+        "  Run it again: coldsnap download snap-1 'my disk'",
       ]);
       assert.deepEqual(world.exits, []);
     });
@@ -103,7 +103,7 @@ test('a second signal ends the process immediately', async () => {
     },
   });
   await world.run('download snap-1 disk.img');
-  assert.match(world.stderr.text, /coldsnap: exiting on a second signal \(SIGTERM\)\n {2}run it again: /);
+  assert.match(world.stderr.text, /coldsnap: exiting on a second signal \(SIGTERM\)\n {2}Run it again: /);
 });
 
 test('a transfer that does not stop within 5 seconds is abandoned', async () => {

@@ -174,10 +174,12 @@ export function makeWorld(library: Partial<Library> = {}): World {
         waits.push(options);
         return library.waitForSnapshot?.(options) ?? waitResult;
       },
+      listSnapshots: async (options) => library.listSnapshots?.(options) ?? [],
       listPendingSnapshots: async (options) => library.listPendingSnapshots?.(options) ?? [],
       deletePendingSnapshots: async (options) =>
         library.deletePendingSnapshots?.(options) ?? { deleted: [], kept: [] },
     }),
+    hashKernel: async () => 'sha-ni',
     startEmulator: async (options) => {
       emulators.push(options);
       return { url: 'http://127.0.0.1:4590', close: async () => {} };

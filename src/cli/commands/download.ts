@@ -25,7 +25,7 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
     )
     .argument('<snapshot>', 'ID of the snapshot')
     .argument('<target>', 'file or block device to write, or - for stdout')
-    .option('--force', 'overwrite an existing file, or a device that is not blank (never one in use)');
+    .option('-f, --force', 'overwrite an existing file, or a device that is not blank (never one in use)');
   addPaceOptions(command);
   addCheckpointOptions(command);
   command.action((snapshotId: string, target: string, flags: DownloadFlags) =>

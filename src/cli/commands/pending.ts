@@ -28,7 +28,7 @@ export function addPending(program: Command, runCommand: RunCommand): Command {
     )
     .argument('[snapshots...]', 'IDs of the snapshots to list or delete (default: all)')
     .option('--delete', 'delete them, and the journals of their uploads')
-    .option('--force', 'also delete snapshots that may still be uploading');
+    .option('-f, --force', 'also delete snapshots that may still be uploading');
   command.action((snapshotIds: string[], flags: PendingFlags) =>
     runCommand(command, (io) => runPending({ snapshotIds, ...flags }, io)),
   );

@@ -6,7 +6,7 @@ import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { optionRequires, shardsUnused, uploadTitle } from '../messages.ts';
 import { printResult } from '../output.ts';
-import { nonEmpty, tag, wholeNumber } from '../values.ts';
+import { nonEmpty, tag, volumeSize, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
   addCheckpointOptions,
@@ -40,9 +40,9 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
     )
     .argument('<source>', 'file or block device to read, or - for stdin (requires --volume-size)')
     .option(
-      '--volume-size <gib>',
-      'size of the volume in GiB (default: the size of the source, rounded up)',
-      wholeNumber(1, 65536),
+      '--volume-size <size>',
+      'size of the volume, such as 8G or 1T; a bare number is GiB (default: the size of the source, rounded up)',
+      volumeSize,
     )
     .option('--description <text>', 'description of the snapshot (default: name of the source)')
     .option('--tag <tag>', 'tag, as Key=name,Value=text or name=text; repeatable', tag)
