@@ -11,10 +11,11 @@ import { Service } from '../ebs/service.ts';
 import { ColdsnapError } from '../errors.ts';
 import { stateDirectory } from '../image/state-files.ts';
 import { readJournal, removeJournal } from './journal/file.ts';
-import { notPendingUpload, warnings } from './messages.ts';
+import { notPendingUpload } from './messages.ts';
 import type { ClientOptions, DeletePendingOptions, DeletePendingResult, PendingSnapshot } from './options.ts';
 import { Run } from './run/run.ts';
 import { UPLOAD_MARKER_TAG } from './snapshot/marker.ts';
+import { warnings } from './warnings.ts';
 
 /** A running upload saves its journal every few seconds; the longest silence is that of retries that give up at last. */
 const IDLE_JOURNAL_MS = 3_600_000;

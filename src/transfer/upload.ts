@@ -7,14 +7,15 @@ import type { ImageSource } from '../image/source.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { Journal } from './journal/journal.ts';
 import type { UploadJournal } from './journal/upload.ts';
-import { sourceBusy, warnings } from './messages.ts';
+import { sourceBusy } from './messages.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
-import { readableSnapshotId } from './run/checks.ts';
+import { checkWaitConditions, readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
 import { checkOmission, checkUploadOptions, newSnapshot, volumeSizeFor } from './snapshot/request.ts';
 import { SnapshotSink } from './snapshot/snapshot-sink.ts';
 import { ImageBlocks } from './sources/image-blocks.ts';
-import { checkWaitConditions, waitServices, waitUntil } from './wait.ts';
+import { waitServices, waitUntil } from './wait.ts';
+import { warnings } from './warnings.ts';
 
 /**
  * Uploads an image and completes its snapshot. Zeros are sent unless `omitZeroBlocks` or a map of holes says otherwise.
@@ -66,7 +67,7 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
     const volumeSize = volumeSizeGiB * GIB;
     const bytesResumed = sink.resumedBlocks * blockSize;
     run.begin({ operation: 'upload', snapshotId, path: image.path, volumeSize, blockSize, bytesResumed });
-    if (spec.omitZeroBlocks) {
+    if (options.omitZeroBlocks) {
       checkOmission(snapshot);
       run.warn(...warnings.zerosOmitted());
     }

@@ -2,30 +2,22 @@
 
 import { pause } from '../cancel.ts';
 import type { CallOptions, EbsDirectApi } from '../ebs/api.ts';
-import { type SnapshotState, type SnapshotStates, snapshotStatuses } from '../ebs/ec2.ts';
+import type { SnapshotState, SnapshotStates } from '../ebs/ec2.ts';
 import { Service } from '../ebs/service.ts';
 import type { WarningCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import { formatDuration } from '../text.ts';
 import type { TransferListener } from './events.ts';
-import {
-  badWaitCondition,
-  snapshotInDeadState,
-  snapshotNotFound,
-  snapshotNotReadable,
-  waitTimedOut,
-  warnings,
-} from './messages.ts';
+import { snapshotInDeadState, snapshotNotFound, snapshotNotReadable, waitTimedOut } from './messages.ts';
 import type { WaitConditions, WaitOptions, WaitResult } from './options.ts';
-import { readableSnapshotId } from './run/checks.ts';
+import { checkWaitConditions, readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
+import { warnings } from './warnings.ts';
 
 /** EC2 is eventually consistent: a new snapshot may be unknown to it for up to two minutes. */
 const NOT_FOUND_MS = 120_000;
 /** `completed` in EC2 does not mean that the block list is there yet; it follows within seconds, minutes at worst. */
 const NOT_READABLE_MS = 180_000;
-/** The longest time that a timer takes; what is longer would end at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** The requests of a wait, and its clock; tests use a clock that they move. */
 export interface WaitServices {
@@ -72,25 +64,6 @@ export function waitServices(service: Service): WaitServices {
     now: () => performance.now(),
     pause,
   };
-}
-
-/** @throws ColdsnapError class `usage` */
-export function checkWaitConditions(conditions: WaitConditions): void {
-  const { desiredStatus, successesRequired, maxAttempts, secondsBetweenAttempts, timeoutMs } = conditions;
-  const known: readonly string[] = snapshotStatuses;
-  if (desiredStatus !== undefined && !known.includes(desiredStatus)) {
-    // A state that does not exist would never be reached.
-    throw badWaitCondition('the desired status', `one of ${known.join(', ')}`, desiredStatus);
-  }
-  const number = (name: string, value: number | undefined, least: number, most: number, whole: boolean) => {
-    if (value === undefined) return;
-    if (value >= least && value <= most && (!whole || Number.isInteger(value))) return;
-    throw badWaitCondition(name, `a ${whole ? 'whole ' : ''}number from ${least} to ${most}`, value);
-  };
-  number('successesRequired', successesRequired, 0, Number.MAX_SAFE_INTEGER, true);
-  number('maxAttempts', maxAttempts, 1, Number.MAX_SAFE_INTEGER, true);
-  number('secondsBetweenAttempts', secondsBetweenAttempts, 0, Math.floor(MAX_TIMER_MS / 1000), false);
-  number('timeoutMs', timeoutMs, 1, MAX_TIMER_MS, false);
 }
 
 /** {@link waitForSnapshot} over any services; the arguments are known to be good. */
@@ -176,7 +149,7 @@ class SnapshotWatch {
   /** Asks for the start of the block list until the service gives it. */
   async becomeReadable(call: CallOptions): Promise<void> {
     const { listBlocks, now } = this.#services;
-    const since = now();
+    const start = now();
     this.#stateReached = true;
     for (;;) {
       try {
@@ -190,7 +163,7 @@ class SnapshotWatch {
           return;
         }
         if (error.class !== 'permanent') throw error;
-        const elapsed = now() - since;
+        const elapsed = now() - start;
         if (elapsed >= NOT_READABLE_MS)
           throw snapshotNotReadable(this.#snapshotId, formatDuration(elapsed), error);
       }

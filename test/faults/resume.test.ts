@@ -108,7 +108,7 @@ test("the other tool's checkpoint of another snapshot is ignored with a warning"
 
 for (const [what, offset, message] of [
   ['its first block', 0, /its first block was written since/],
-  ['a block that was done', 16 * BLOCK, /the target has been written to since/],
+  ['a block that was done', 16 * BLOCK, /the target has been modified/],
 ] as const) {
   test(
     `a download to a device resumes without --force, but not when ${what} was written since`,

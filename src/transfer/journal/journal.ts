@@ -1,7 +1,7 @@
 /** The journal of one run: locked against other runs, replaced as the run goes on, removed after success. */
 import { ColdsnapError } from '../../errors.ts';
-import { warnings } from '../messages.ts';
 import type { Run } from '../run/run.ts';
+import { warnings } from '../warnings.ts';
 import { makeJournalDirectory, readJournal, removeJournal, setJournalAside, writeJournal } from './file.ts';
 import { JournalLock, lockOf } from './lock.ts';
 

@@ -1,6 +1,15 @@
 /** Arguments that every transfer checks before it does anything. */
 import { SNAPSHOT_ID } from '../../ebs/api.ts';
-import { badCheckpointInterval, badRate, badRetryFor, badSnapshotId, badWorkers } from '../messages.ts';
+import { snapshotStatuses } from '../../ebs/ec2.ts';
+import {
+  badCheckpointInterval,
+  badRate,
+  badRetryFor,
+  badSnapshotId,
+  badWaitCondition,
+  badWorkers,
+} from '../messages.ts';
+import type { WaitConditions } from '../options.ts';
 
 const DEFAULT_WORKERS = 64;
 const MAX_WORKERS = 1024;
@@ -42,4 +51,26 @@ export function checkRate(bytesPerSecond: number | undefined): void {
 export function readableSnapshotId(snapshotId: string): string {
   if (SNAPSHOT_ID.test(snapshotId)) return snapshotId;
   throw badSnapshotId(snapshotId);
+}
+
+/** The longest time that a timer takes; what is longer would end at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** @throws ColdsnapError class `usage` */
+export function checkWaitConditions(conditions: WaitConditions): void {
+  const { desiredStatus, successesRequired, maxAttempts, secondsBetweenAttempts, timeoutMs } = conditions;
+  const known: readonly string[] = snapshotStatuses;
+  if (desiredStatus !== undefined && !known.includes(desiredStatus)) {
+    // A state that does not exist would never be reached.
+    throw badWaitCondition('the desired status', `one of ${known.join(', ')}`, desiredStatus);
+  }
+  const number = (name: string, value: number | undefined, least: number, most: number, whole: boolean) => {
+    if (value === undefined) return;
+    if (value >= least && value <= most && (!whole || Number.isInteger(value))) return;
+    throw badWaitCondition(name, `a ${whole ? 'whole ' : ''}number from ${least} to ${most}`, value);
+  };
+  number('successesRequired', successesRequired, 0, Number.MAX_SAFE_INTEGER, true);
+  number('maxAttempts', maxAttempts, 1, Number.MAX_SAFE_INTEGER, true);
+  number('secondsBetweenAttempts', secondsBetweenAttempts, 0, Math.floor(MAX_TIMER_MS / 1000), false);
+  number('timeoutMs', timeoutMs, 1, MAX_TIMER_MS, false);
 }

@@ -5,7 +5,8 @@
  */
 import type { ColdsnapError } from '../../errors.ts';
 import type { WaitingFor } from '../engine/block.ts';
-import { stalled, warnings } from '../messages.ts';
+import { stalled } from '../messages.ts';
+import { warnings } from '../warnings.ts';
 import type { Meter } from './meter.ts';
 
 /** Time without progress that deserves a warning. */
@@ -16,7 +17,7 @@ const CHECK_INTERVAL_MS = 5_000;
 interface Activity {
   readonly what: string;
   readonly on: WaitingFor;
-  readonly since: number;
+  readonly startedAt: number;
 }
 
 export class Watchdog {
@@ -50,7 +51,7 @@ export class Watchdog {
 
   /** A worker (or other part, by name) begins something; replaces what it was doing before. */
   doing(who: number | string, what: string, on: WaitingFor): void {
-    this.#activities.set(who, { what, on, since: this.#now() });
+    this.#activities.set(who, { what, on, startedAt: this.#now() });
   }
 
   /** It has finished: there is progress. */
@@ -64,7 +65,7 @@ export class Watchdog {
     const now = this.#now();
     const silentMs = now - this.#lastProgress;
     if (silentMs < WARN_AFTER_MS || this.#activities.size === 0) return;
-    const oldest = [...this.#activities.values()].reduce((a, b) => (b.since < a.since ? b : a));
+    const oldest = [...this.#activities.values()].reduce((a, b) => (b.startedAt < a.startedAt ? b : a));
     const seconds = Math.round(silentMs / 1000);
     if (silentMs >= this.#limitMs && oldest.on === 'service') {
       this.#stop(stalled(seconds, oldest.what));

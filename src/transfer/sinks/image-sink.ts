@@ -10,9 +10,9 @@ import { RangeSet } from '../engine/range-set.ts';
 import { invalidateJournal } from '../journal/file.ts';
 import { Journal } from '../journal/journal.ts';
 import { findRestoreJournal, type RestoreJournal, type RestoreLookup } from '../journal/restore.ts';
-import { warnings } from '../messages.ts';
 import type { DownloadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
+import { warnings } from '../warnings.ts';
 import { keepLegacyBlocks, readBlock, Samples } from './proof.ts';
 import { RecentBlocks } from './recent-blocks.ts';
 
@@ -138,7 +138,7 @@ export class ImageSink implements BlockSink {
     this.#samples = new Samples(blockSize, found.journal.samples, this.done.size);
     this.#recent.synced(found.journal.done);
     if (await this.#unchanged(blockSize)) return true;
-    return this.#discard('the target has been written to since');
+    return this.#discard('the target has been modified');
   }
 
   /** Whether the samples have their digests, and a block 0 that is not done reads as zeros, as it must before a commit. */

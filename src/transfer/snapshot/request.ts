@@ -80,6 +80,13 @@ const RESUMABLE_TIMEOUT = 4_320;
 /** A stream cannot be resumed; a day is enough for pauses in what feeds it. */
 const STREAM_TIMEOUT = 1_440;
 
+/**
+ * Where zero blocks are omitted, one in so many is put all the same: the service cancels a snapshot into which nothing
+ * was put for long, however busily zeros are read meanwhile. At 512 KiB that is one every 8 GiB. Chosen by index and not
+ * by time, so that a later run knows which were put.
+ */
+const KEEPALIVE_BLOCKS = 16_384;
+
 /** The snapshot that a sink makes. */
 export interface NewSnapshot {
   /** The same token gives the same request, and so the same snapshot. */
@@ -90,7 +97,8 @@ export interface NewSnapshot {
   readonly tagged: boolean;
   /** A child keeps its parent's content wherever nothing is put. */
   readonly hasParent: boolean;
-  readonly omitZeroBlocks: boolean;
+  /** Whether a block of zeros is not put. */
+  readonly omitsZeros: (index: number) => boolean;
   readonly onFailure: 'keep' | 'delete';
   readonly keepJournal: boolean;
 }
@@ -112,7 +120,7 @@ export function newSnapshot(
     }),
     tagged: (options.tags ?? []).length > 0,
     hasParent: options.parentSnapshotId !== undefined,
-    omitZeroBlocks,
+    omitsZeros: (index) => omitZeroBlocks && index % KEEPALIVE_BLOCKS !== KEEPALIVE_BLOCKS - 1,
     onFailure: options.onFailure ?? 'keep',
     keepJournal: options.keepCheckpoint === true,
   };

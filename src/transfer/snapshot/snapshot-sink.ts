@@ -8,18 +8,13 @@ import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/blo
 import { RangeSet } from '../engine/range-set.ts';
 import type { Journal } from '../journal/journal.ts';
 import { findUploadJournal, savedPrefix, type UploadJournal, type UploadLookup } from '../journal/upload.ts';
-import { snapshotFailed, warnings, withSnapshot } from '../messages.ts';
+import { snapshotFailed, withSnapshot } from '../messages.ts';
 import type { Run } from '../run/run.ts';
-import { completeSnapshot, deleteSnapshot } from './complete.ts';
+import { warnings } from '../warnings.ts';
+import { completeSnapshot } from './complete.ts';
+import { abandonSnapshot, abandonStart } from './failed-upload.ts';
 import type { NewSnapshot } from './request.ts';
 import { emptySnapshot, type OpenSnapshot, startSnapshot } from './start.ts';
-
-/**
- * Where zero blocks are omitted, one in so many is put all the same: the service cancels a snapshot into which nothing
- * was put for long, however busily zeros are read meanwhile. At 512 KiB that is one every 8 GiB. Chosen by index and not
- * by time, so that a later run knows which were put.
- */
-const KEEPALIVE_BLOCKS = 16_384;
 
 export class SnapshotSink implements BlockSink {
   readonly label = 'the service';
@@ -76,7 +71,8 @@ export class SnapshotSink implements BlockSink {
    * @throws ColdsnapError when no snapshot can be started
    */
   async open(): Promise<StartedSnapshot> {
-    const { spec, run } = { spec: this.#spec, run: this.#run };
+    const run = this.#run;
+    const spec = this.#spec;
     this.#ebs = await this.#service.ebs();
     const { api } = this.#ebs;
     const open = await run.watch('the snapshot to be started', 'service', () =>
@@ -97,8 +93,8 @@ export class SnapshotSink implements BlockSink {
     this.#open = open;
     this.#completionRepeated = open.completing;
     const { snapshot } = open;
-    if (snapshot.status === 'error') throw snapshotFailed(snapshot.snapshotId);
     run.meter.emit({ type: 'snapshot', snapshotId: snapshot.snapshotId });
+    if (snapshot.status === 'error') throw snapshotFailed(snapshot.snapshotId);
     return snapshot;
   }
 
@@ -127,8 +123,7 @@ export class SnapshotSink implements BlockSink {
       return transferred > 0 ? 'written' : 'kept';
     }
     const { done, linear } = this.#opened;
-    const omitted = zero && this.#spec.omitZeroBlocks && index % KEEPALIVE_BLOCKS !== KEEPALIVE_BLOCKS - 1;
-    if (omitted) return this.#skip(index, index + 1) > 0 ? 'skipped' : 'kept';
+    if (zero && this.#spec.omitsZeros(index)) return this.#skip(index, index + 1) > 0 ? 'skipped' : 'kept';
     if (!done.has(index)) {
       await this.#put(index, data, digest);
       return 'written';
@@ -158,8 +153,7 @@ export class SnapshotSink implements BlockSink {
   async zeros(start: number, end: number): Promise<ZerosOutcome> {
     if (!this.#spec.hasParent) return { transferred: 0, skipped: this.#skip(start, end) };
     const { done, linear } = this.#opened;
-    this.#zeros ??= zeroBlock(this.#opened.snapshot.blockSize);
-    const { data, digest } = this.#zeros;
+    const { data, digest } = this.#zeroBlock();
     let transferred = 0;
     for (let index = start; index < end; index++) {
       if (done.has(index)) {
@@ -170,6 +164,13 @@ export class SnapshotSink implements BlockSink {
       }
     }
     return { transferred, skipped: 0 };
+  }
+
+  #zeroBlock(): { readonly data: Uint8Array; readonly digest: Uint8Array } {
+    if (this.#zeros !== undefined) return this.#zeros;
+    const data = new Uint8Array(this.#opened.snapshot.blockSize);
+    this.#zeros = { data, digest: createHash('sha256').update(data).digest() };
+    return this.#zeros;
   }
 
   keep(start: number, end: number): void {
@@ -233,44 +234,14 @@ export class SnapshotSink implements BlockSink {
    */
   async abandon(error: unknown, useless: boolean): Promise<unknown> {
     this.#run.stop();
+    const failed = { run: this.#run, service: this.#service, journal: this.#journal };
     if (this.#open === undefined) {
-      await this.#cleanUpFailedStart(error);
+      if (this.#starting) await abandonStart(failed, error, this.#startReplyLost);
       return error;
     }
     const { snapshotId } = this.#open.snapshot;
     if (this.#completed) return withSnapshot(error, snapshotId);
-    if (this.#spec.onFailure === 'delete' || useless) {
-      const failure = await deleteSnapshot(this.#service, snapshotId);
-      if (failure === undefined) {
-        await this.#journal?.remove();
-        this.#run.warn(...warnings.snapshotDeleted(snapshotId));
-        return error;
-      }
-      this.#run.warn(...warnings.snapshotNotDeleted(snapshotId, failure));
-    } else {
-      await this.checkpoint();
-      this.#run.warn(...warnings.snapshotUnfinished(snapshotId, this.#journal?.written === true));
-    }
-    return withSnapshot(error, snapshotId);
+    const remove = this.#spec.onFailure === 'delete' || useless;
+    return abandonSnapshot(failed, snapshotId, error, { remove, checkpoint: () => this.checkpoint() });
   }
-
-  /** StartSnapshot failed. Unless the service refused every request for it, a snapshot may exist whose ID is not known. */
-  async #cleanUpFailedStart(error: unknown): Promise<void> {
-    if (!this.#starting) return;
-    if (this.#startReplyLost || isInterruption(error)) {
-      this.#run.warn(...warnings.snapshotMayExist(this.#journal?.written === true));
-    } else {
-      await this.#journal?.remove();
-    }
-  }
-}
-
-function isInterruption(error: unknown): boolean {
-  const { class: errorClass } = (error ?? {}) as { class?: unknown };
-  return errorClass === 'aborted' || errorClass === 'gave-up';
-}
-
-function zeroBlock(blockSize: number) {
-  const data = new Uint8Array(blockSize);
-  return { data, digest: createHash('sha256').update(data).digest() };
 }

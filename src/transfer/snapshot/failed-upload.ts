@@ -1,0 +1,55 @@
+/** Cleans up after an upload that failed: its snapshot is kept to resume or deleted, with a warning. */
+import type { Service } from '../../ebs/service.ts';
+import { ColdsnapError } from '../../errors.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { UploadJournal } from '../journal/upload.ts';
+import { withSnapshot } from '../messages.ts';
+import type { Run } from '../run/run.ts';
+import { warnings } from '../warnings.ts';
+import { deleteSnapshot } from './complete.ts';
+
+interface FailedUpload {
+  readonly run: Run;
+  readonly service: Service;
+  readonly journal: Journal<UploadJournal> | undefined;
+}
+
+/**
+ * Deletes the snapshot, or saves what there is to resume.
+ * @param checkpoint saves the journal
+ * @returns the error to throw
+ */
+export async function abandonSnapshot(
+  { run, service, journal }: FailedUpload,
+  snapshotId: string,
+  error: unknown,
+  fate: { readonly remove: boolean; readonly checkpoint: () => Promise<void> },
+): Promise<unknown> {
+  if (!fate.remove) {
+    await fate.checkpoint();
+    run.warn(...warnings.snapshotUnfinished(snapshotId, journal?.written === true));
+    return withSnapshot(error, snapshotId);
+  }
+  const failure = await deleteSnapshot(service, snapshotId);
+  if (failure !== undefined) {
+    run.warn(...warnings.snapshotNotDeleted(snapshotId, failure));
+    return withSnapshot(error, snapshotId);
+  }
+  await journal?.remove();
+  run.warn(...warnings.snapshotDeleted(snapshotId));
+  return error;
+}
+
+/**
+ * StartSnapshot failed. Unless the service refused every request for it, a snapshot may exist whose ID is not known.
+ * @param replyLost whether a request may have started a snapshot
+ */
+export async function abandonStart(
+  { run, journal }: FailedUpload,
+  error: unknown,
+  replyLost: boolean,
+): Promise<void> {
+  const interrupted = error instanceof ColdsnapError && ['aborted', 'gave-up'].includes(error.class);
+  if (replyLost || interrupted) run.warn(...warnings.snapshotMayExist(journal?.written === true));
+  else await journal?.remove();
+}

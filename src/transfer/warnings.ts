@@ -1,0 +1,87 @@
+/** Every warning of this layer, as code and message. */
+import type { WarningCode } from '../error-codes.ts';
+
+/** The failure, for the middle of a sentence. */
+function describeFailure(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+type Warning = [code: WarningCode, message: string];
+
+export const warnings = {
+  stalled: (seconds: number, what: string): Warning => [
+    'STALLED',
+    `No progress for ${seconds} s; waiting for ${what}.`,
+  ],
+
+  ignoringJournal: (operation: string, reason: string): Warning => [
+    'JOURNAL_NOT_USED',
+    `Ignoring the journal of an earlier ${operation} (${reason}); starting over.`,
+  ],
+
+  ignoringUploadJournal(reason: string, earlier?: string): Warning {
+    const [code, message] = warnings.ignoringJournal('upload', reason);
+    if (earlier === undefined) return [code, message];
+    return [code, `${message} The earlier snapshot ${earlier} still exists; "coldsnap pending" lists it.`];
+  },
+
+  journalNotLocked: (operation: string, error: unknown): Warning => [
+    'JOURNAL_NOT_LOCKED',
+    `Could not lock the journal (${describeFailure(error)}); make sure that no other ${operation} uses it.`,
+  ],
+
+  journalNotWritten: (operation: string, path: string, error: unknown): Warning => [
+    'JOURNAL_NOT_WRITTEN',
+    `Could not write the journal ${path} (${describeFailure(error)}); the ${operation} continues without it.`,
+  ],
+
+  journalsNotRead: (error: unknown): Warning => [
+    'JOURNALS_NOT_READ',
+    `Could not search the journals: ${describeFailure(error)}.`,
+  ],
+
+  journalNotRemoved: (path: string, error: unknown): Warning => [
+    'JOURNAL_NOT_REMOVED',
+    `Could not remove the journal ${path}: ${describeFailure(error)}.`,
+  ],
+
+  zerosOmitted: (): Warning => [
+    'ZEROS_OMITTED',
+    'Blocks of zeros are omitted. They read as zeros only while neither the snapshot nor a copy or volume of it is ' +
+      'encrypted; encrypted, they read as random data.',
+  ],
+
+  snapshotDeleted: (snapshotId: string): Warning => [
+    'SNAPSHOT_DELETED',
+    `Snapshot ${snapshotId} was deleted.`,
+  ],
+
+  snapshotNotDeleted: (snapshotId: string, error: unknown): Warning => [
+    'SNAPSHOT_LEFT',
+    `Could not delete snapshot ${snapshotId} (${describeFailure(error)}); "coldsnap pending" lists it.`,
+  ],
+
+  snapshotUnfinished: (snapshotId: string, resumable: boolean): Warning => [
+    'SNAPSHOT_LEFT',
+    resumable
+      ? `Snapshot ${snapshotId} is unfinished. Run the same command again to resume; "coldsnap pending" lists it.`
+      : `Snapshot ${snapshotId} is unfinished. It cannot be resumed; "coldsnap pending" lists it and can delete it.`,
+  ],
+
+  snapshotMayExist: (resumable: boolean): Warning => [
+    'SNAPSHOT_MAYBE_LEFT',
+    `A snapshot may have been created before the reply was lost; ${
+      resumable ? 'run the same command again to resume it' : '"coldsnap pending" lists it'
+    }.`,
+  ],
+
+  notProbed: (snapshotId: string, error: Error): Warning => [
+    'NOT_PROBED',
+    `Could not check whether ${snapshotId} is readable: ${error.message}.`,
+  ],
+
+  snapshotNotYetKnown: (snapshotId: string, patience: string): Warning => [
+    'SNAPSHOT_NOT_YET_KNOWN',
+    `EC2 does not list ${snapshotId} yet; checking for up to ${patience}.`,
+  ],
+};

@@ -1,0 +1,69 @@
+/** Fences around the engine: what must not creep in as features are added. docs/architecture.md gives the reasons. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { project } from './markdown.ts';
+
+const MAX_LINES = 250;
+
+interface Source {
+  /** Relative to src/. */
+  readonly path: string;
+  readonly text: string;
+}
+
+const sources: readonly Source[] = readdirSync(join(project, 'src'), { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts'))
+  .map((path) => ({ path, text: readFileSync(join(project, 'src', path), 'utf8') }));
+
+const within = (...folders: string[]) =>
+  sources.filter(({ path }) => folders.some((folder) => path.startsWith(`${folder}/`)));
+
+/** Lines of code that match; comments do not count. */
+function matches(files: readonly Source[], pattern: RegExp): string[] {
+  return files.flatMap(({ path, text }) =>
+    text
+      .replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, (comment) => comment.replace(/[^\n]/g, ''))
+      .split('\n')
+      .flatMap((line, at) => (pattern.test(line) ? [`${path}:${at + 1}: ${line.trim()}`] : [])),
+  );
+}
+
+test('the engine imports nothing of the service, of images and of journals', () => {
+  assert.deepEqual(matches(within('transfer/engine'), /from '.*\/(ebs|image|journal)\//), []);
+});
+
+test('sources and sinks do not import one another', () => {
+  assert.deepEqual(matches(within('transfer/sources'), /from '.*\/(sinks|snapshot\/snapshot-sink)/), []);
+  assert.deepEqual(matches(within('transfer/sinks'), /from '.*\/sources\//), []);
+});
+
+test('features are composed: only options and commands know their names', () => {
+  const allowed = /^transfer\/(options|download|upload|copy|verify|estimate)\.ts$/;
+  const others = within('transfer').filter(({ path }) => !allowed.test(path));
+  assert.deepEqual(matches(others, /\b(since|incremental|dryRun|verify)\b(?!\w)/), []);
+});
+
+test('only images ask what kind of image they are', () => {
+  const others = sources.filter(({ path }) => !path.startsWith('image/'));
+  assert.deepEqual(matches(others, /\.kind === '(device|file|stream)'/), []);
+});
+
+test(`no file of a transfer is longer than ${MAX_LINES} lines`, () => {
+  const long = within('transfer').filter(({ text }) => text.split('\n').length - 1 > MAX_LINES);
+  assert.deepEqual(
+    long.map(({ path }) => path),
+    [],
+  );
+});
+
+test('the library names no flag of the command line', () => {
+  // Flags of other programs, which hints name with their command.
+  const foreign = /\b(blockdev|qemu-img|wipefs|lsblk|aws|mkdir|losetup|ulimit|sfdisk)\b/;
+  const found = matches(within('ebs', 'image', 'transfer'), /['"`][^'"`]*--[a-z][^'"`]*['"`]/);
+  assert.deepEqual(
+    found.filter((line) => !foreign.test(line)),
+    [],
+  );
+});
