@@ -76,32 +76,63 @@ export const exitAfterTimeout = (signal: string, ms: number) =>
 
 export const phases: Readonly<Record<TransferPhase, string>> = {
   committing: 'flushing the target',
+  verifying: 'reading the target back',
   completing: 'completing the snapshot',
   waiting: 'waiting for the snapshot',
 };
 
+/** `flushing the target (12 s)`, `reading the target back: 1.0 GiB of 8.0 GiB (5.0 s)`. */
+export function phaseLine(what: string, ms: number, bytesDone?: number, bytesTotal?: number): string {
+  const bytes =
+    bytesTotal === undefined ? '' : `: ${formatBytes(bytesDone ?? 0)} of ${formatBytes(bytesTotal)}`;
+  return `${what}${bytes} (${formatDuration(ms)})`;
+}
+
 export const snapshotCreated = (snapshotId: string) => `created snapshot ${snapshotId}`;
+
+export const snapshotResumed = (snapshotId: string) => `resuming snapshot ${snapshotId}`;
 
 export const warning = (message: string) => `warning: ${message}`;
 
-export const waitingForService = 'waiting for the service';
+export const waitingFor = (what: string) => `waiting for ${what}`;
 
-export const noProgress = (ms: number, reason: string) => `no progress for ${formatDuration(ms)}; ${reason}`;
+/** The cause first: `… failed: connection refused; no progress for 12 s, next try in 4.0 s, giving up in 48 s`. */
+export function describeStall(
+  cause: string,
+  times: { readonly idleMs: number; readonly nextTryMs?: number; readonly givingUpMs?: number },
+): string {
+  const parts = [`no progress for ${formatDuration(times.idleMs)}`];
+  if (times.nextTryMs !== undefined && times.nextTryMs > 0)
+    parts.push(`next try in ${formatDuration(times.nextTryMs)}`);
+  if (times.givingUpMs !== undefined) parts.push(`giving up in ${formatDuration(times.givingUpMs)}`);
+  return `${cause}; ${parts.join(', ')}`;
+}
 
 export const snapshotState = (snapshotId: string, state: string, percent?: number) =>
   `${snapshotId} is in state "${state}"${percent === undefined ? '' : ` (${percent} %)`}`;
 
-/** `12.0 GiB of 100.0 GiB (12 %), 385.2 MiB/s, about 4 min 0 s left`. */
+/** `12.0 GiB of 100.0 GiB (12 %), 385.2 MiB/s, about 4 min 0 s left`, or `12.0 GiB of at least 20.0 GiB, 385.2 MiB/s`. */
 export function amounts(
-  { bytesDone, bytesTotal }: TransferProgress,
-  percent: number,
+  progress: TransferProgress,
+  percent: number | undefined,
   bytesPerSecond: number,
   etaSeconds: number | undefined,
 ): string {
-  const done = `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)} (${percent} %)`;
-  const eta = etaSeconds === undefined ? '' : `, about ${formatDuration(etaSeconds * 1000)} left`;
-  return `${done}, ${formatRate(bytesPerSecond)}${eta}`;
+  const { bytesTransferred, bytesToMove, bytesToMoveKnown } = progress;
+  const parts = [formatBytes(bytesTransferred)];
+  if (bytesToMoveKnown) parts.push(` of ${formatBytes(bytesToMove)}`);
+  else if (bytesToMove > bytesTransferred) parts.push(` of at least ${formatBytes(bytesToMove)}`);
+  if (percent !== undefined) parts.push(` (${percent} %)`);
+  parts.push(`, ${formatRate(bytesPerSecond)}`);
+  // Below a second there is nothing to wait for.
+  if (etaSeconds !== undefined && etaSeconds >= 1) {
+    parts.push(`, about ${formatDuration(etaSeconds * 1000)} left`);
+  }
+  return parts.join('');
 }
+
+export const transferred = ({ bytesTransferred }: TransferProgress) =>
+  `${formatBytes(bytesTransferred)} transferred`;
 
 export const nothingTransferred = 'nothing transferred yet';
 
@@ -114,11 +145,12 @@ export const lowerRate = (requestsPerSecond: number) =>
 
 export const slowLine = (requestsInFlight: number) => `slow line: at most ${requestsInFlight} in flight`;
 
-/** `GetSnapshotBlock of block 17 failed in the service (HTTP 500); retrying in 4.0 s (attempt 3)`. */
-export function describeRetry(event: Extract<TransferEvent, { type: 'retry' }>): string {
+/** `GetSnapshotBlock of block 17 failed in the service (HTTP 500)`, with `; retrying in 4.0 s (attempt 3)`. */
+export function describeRetry(event: Extract<TransferEvent, { type: 'retry' }>, withPlan = true): string {
   const { operation, block, message, attempt, delayMs } = event;
   const request = block === undefined ? operation : `${operation} of block ${block}`;
   const failure = message.includes(operation) ? message : `${request} failed: ${message}`;
+  if (!withPlan) return failure;
   return `${failure}; retrying in ${formatDuration(delayMs)} (attempt ${attempt + 1})`;
 }
 
@@ -145,32 +177,42 @@ export const uploadTitle = (source: string) => `${sourceName(source)} to a new s
 
 export const waitTitle = (snapshotId: string) => `waiting for ${snapshotId}`;
 
+/** How far a run came that failed: `1.2 GiB of 8.0 GiB of the volume were done`. */
+export const howFar = ({ bytesDone, bytesTotal }: TransferProgress) =>
+  `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)} of the volume were done.`;
+
 export const listTitle = 'listing snapshots';
 
 export const snapshotCount = (count: number) => formatCount(count, 'snapshot', 'snapshots');
 
 export const pendingTitle = 'looking for incomplete uploads';
 
-/** `downloaded snap-1 to disk.img: 8.0 GiB (8589934592 bytes) in 16 s, 7.0 GiB transferred at …`. */
+/** `downloaded snap-1 to disk.img: 8.0 GiB (8589934592 bytes) in 16 s, received 7.0 GiB at …`. */
 export function describeResult(
   operation: 'download' | 'upload',
   path: string,
   result: TransferProgress & { snapshotId: string; volumeSize: number },
   bytesPerSecond: number,
 ): string {
-  const { snapshotId, volumeSize, bytesTransferred, bytesZero, bytesResumed, throttles } = result;
-  const transfer =
-    operation === 'download'
-      ? `downloaded ${snapshotId} to ${targetName(path)}`
-      : `uploaded ${sourceName(path)} to ${snapshotId}`;
+  const { snapshotId, volumeSize, bytesTransferred, bytesZero, bytesSkipped, bytesResumed, throttles } =
+    result;
+  const download = operation === 'download';
+  const transfer = download
+    ? `downloaded ${snapshotId} to ${targetName(path)}`
+    : `uploaded ${sourceName(path)} to ${snapshotId}`;
+  const zeros = download ? bytesZero - bytesSkipped : 0;
   const parts = [
     `${formatBytes(volumeSize)} (${volumeSize} bytes) in ${formatDuration(result.elapsedMs)}`,
-    `${formatBytes(bytesTransferred)} transferred at ${formatRate(bytesPerSecond)}`,
-    retryCount(result.retries),
+    `${formatBytes(bytesTransferred)} ${download ? 'received' : 'sent'} at ${formatRate(bytesPerSecond)}`,
   ];
-  if (throttles > 0) parts.push(throttleCount(throttles));
-  parts.push(`${formatBytes(bytesZero)} of zeros skipped`);
+  if (zeros > 0) parts.push(`${formatBytes(zeros)} of it zeros`);
+  if (bytesSkipped > 0) {
+    const empty = download ? 'empty in the snapshot' : 'of the volume left empty';
+    parts.push(`${formatBytes(bytesSkipped)} ${empty}`);
+  }
   if (bytesResumed > 0) parts.push(`${formatBytes(bytesResumed)} already done`);
+  parts.push(retryCount(result.retries));
+  if (throttles > 0) parts.push(throttleCount(throttles));
   return `${transfer}: ${parts.join(', ')}`;
 }
 

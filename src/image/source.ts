@@ -37,7 +37,7 @@ export interface ImageSource {
    * The source from 0 to its end as runs that alternate between data and holes, ascending and without gaps. All is data
    * unless holes were requested; a block with any data in it is data.
    */
-  extents(blockSize: number): AsyncIterable<SourceExtent>;
+  extents(blockSize: number): AsyncGenerator<SourceExtent, void, undefined>;
   /**
    * Fills each buffer, in one thread-pool call; past the end of the source with zeros, which `bytesRead` does not count.
    * Every block of a stream must be requested once, from 0 without gaps; it resolves when the block had its turn, so all

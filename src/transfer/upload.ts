@@ -73,7 +73,7 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
     }
     if (sink.status === 'pending') {
       const geometry = { volumeSize, blockSize };
-      await copyBlocks(run, new ImageBlocks(run, image, geometry), sink, geometry);
+      await copyBlocks(run, new ImageBlocks(run, image, geometry, spec.hasParent), sink, geometry);
     } else {
       await sink.finish();
     }

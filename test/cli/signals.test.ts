@@ -126,7 +126,10 @@ test('SIGUSR2 prints a status line, even without a display', async () => {
   for (const flag of ['', '--no-progress', '--quiet']) {
     const world: World = makeWorld({
       async downloadSnapshot(options) {
-        options.onEvent?.({ type: 'progress', ...progressOf({ bytesDone: 2 ** 29 }) });
+        options.onEvent?.({
+          type: 'progress',
+          ...progressOf({ bytesDone: 2 ** 29, bytesTransferred: 2 ** 29 }),
+        });
         const before = world.stderr.lines.length;
         world.signals.emit('SIGUSR2');
         assert.match(world.stderr.lines[before]!, /512\.0 MiB of 1\.0 GiB \(50 %\)/);

@@ -40,5 +40,5 @@ export function formatCount(count: number, one: string, many: string): string {
 }
 
 export function formatRate(bytesPerSecond: number): string {
-  return `${(bytesPerSecond / 2 ** 20).toFixed(1)} MiB/s`;
+  return bytesPerSecond <= 0 ? '0 B/s' : `${(bytesPerSecond / 2 ** 20).toFixed(1)} MiB/s`;
 }

@@ -10,6 +10,9 @@ import { checkCheckpointInterval, checkRate, checkRetryFor, checkWorkers } from 
 import { Meter } from './meter.ts';
 import { Watchdog } from './watchdog.ts';
 
+/** Time between reports of a run without progress. */
+const TELL_WAITING_MS = 1_000;
+
 export interface RunOptions extends ClientOptions {
   readonly workers?: number | undefined;
   readonly bytesPerSecond?: number | undefined;
@@ -24,6 +27,7 @@ export class Run {
   readonly workers: number;
   readonly checkpointIntervalMs: number;
   readonly #failure = new AbortController();
+  readonly #ticker: NodeJS.Timeout;
 
   /** @throws ColdsnapError class `usage` for numbers out of range, `aborted` when the caller's signal has fired */
   constructor(options: RunOptions) {
@@ -38,6 +42,8 @@ export class Run {
     setMaxListeners(0, this.signal);
     this.meter = new Meter(options.onEvent);
     this.watchdog = new Watchdog(this.meter, retryForMs, this.stop);
+    this.#ticker = setInterval(this.#tellWaiting, TELL_WAITING_MS);
+    this.#ticker.unref();
   }
 
   /** Stops everything that is under way. */
@@ -47,6 +53,7 @@ export class Run {
     this.meter.emit({ type: 'warning', code, message });
 
   phase(phase: TransferPhase): void {
+    this.meter.report();
     this.meter.emit({ type: 'phase', phase });
   }
 
@@ -86,7 +93,15 @@ export class Run {
     return this.watch(what, on, () => abortable(work(), this.signal));
   }
 
+  readonly #tellWaiting = (): void => {
+    const { waiting } = this.watchdog;
+    if (waiting !== undefined && waiting.silentMs >= TELL_WAITING_MS) {
+      this.meter.emit({ type: 'waiting', ...waiting });
+    }
+  };
+
   close(): void {
+    clearInterval(this.#ticker);
     this.watchdog.close();
   }
 }

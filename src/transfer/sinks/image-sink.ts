@@ -18,6 +18,8 @@ import { RecentBlocks } from './recent-blocks.ts';
 
 /** Most zeros in one step, in bytes: few enough that an abort is noticed while a device is being zeroed. */
 const MAX_ZERO_BYTES = 2 ** 30;
+/** The same for a stream, whose reader may be slow: few enough that each step shows as progress. */
+const MAX_STREAM_ZERO_BYTES = 2 ** 24;
 
 export type ImageSinkOptions = Pick<
   DownloadOptions,
@@ -60,7 +62,8 @@ export class ImageSink implements BlockSink {
   }
 
   get zerosPerStep(): number {
-    return Math.max(1, Math.floor(MAX_ZERO_BYTES / this.#geometry.blockSize));
+    const most = this.#target.resumable === undefined ? MAX_STREAM_ZERO_BYTES : MAX_ZERO_BYTES;
+    return Math.max(1, Math.floor(most / this.#geometry.blockSize));
   }
 
   /**

@@ -93,7 +93,8 @@ export class SnapshotSink implements BlockSink {
     this.#open = open;
     this.#completionRepeated = open.completing;
     const { snapshot } = open;
-    run.meter.emit({ type: 'snapshot', snapshotId: snapshot.snapshotId });
+    const resumed = open.resumed === true ? { resumed: true as const } : {};
+    run.meter.emit({ type: 'snapshot', snapshotId: snapshot.snapshotId, ...resumed });
     if (snapshot.status === 'error') throw snapshotFailed(snapshot.snapshotId);
     return snapshot;
   }

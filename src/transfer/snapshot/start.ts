@@ -33,6 +33,8 @@ export interface OpenSnapshot {
   readonly linear: LinearDigest;
   /** An earlier run has put everything, and may have completed it. */
   readonly completing: boolean;
+  /** It is the snapshot of an earlier run. */
+  readonly resumed?: boolean;
   /** As the service gave it last. */
   status: string;
 }
@@ -94,7 +96,7 @@ async function resumeSnapshot(
   }
   const linear = new LinearDigest(restoredPrefix(journal.linear));
   const done = new RangeSet(journal.done);
-  return { snapshot, token, done, linear, completing: journal.completing === true, status };
+  return { snapshot, token, done, linear, completing: journal.completing === true, resumed: true, status };
 }
 
 export function emptySnapshot<Snapshot extends { snapshotId: string; blockSize: number; status?: string }>(
