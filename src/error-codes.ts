@@ -166,6 +166,7 @@ export const warningCodes = {
   JOURNAL_NOT_USED: 'the journal of an earlier run was ignored; the message says why',
   JOURNAL_NOT_WRITTEN: 'the journal could not be written; the run cannot be resumed',
   NOT_PROBED: 'the snapshot is completed, but it could not be checked that it is readable',
+  OVERWRITING: 'the target holds data and is overwritten; the message says what',
   SNAPSHOT_DELETED: 'the snapshot of a failed upload was deleted',
   SNAPSHOT_LEFT: 'the snapshot of a failed upload was kept',
   SNAPSHOT_MAYBE_LEFT: 'a snapshot may exist whose ID never arrived',

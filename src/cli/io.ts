@@ -42,6 +42,8 @@ export interface Io {
   endBy(signal: NodeJS.Signals): void;
   /** Loads the library and with it the SDK; called only when a command runs. */
   library(): Promise<Library>;
+  /** Asks on the terminal. Undefined when stdin or stderr is none. The answer is empty when there is none. */
+  readonly ask: ((question: string) => Promise<string>) | undefined;
   /** The SHA-256 implementation of the native addon, or why there is none. */
   hashKernel(): Promise<string>;
   startEmulator(options: EmulatorOptions): Promise<RunningEmulator>;

@@ -1,4 +1,5 @@
 /** Every sentence that the command line prints, except help texts, which are defined with their options. */
+import type { SystemErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import type { TransferEvent, TransferPhase, TransferProgress } from '../transfer/events.ts';
 import type { WaitResult } from '../transfer/options.ts';
@@ -173,6 +174,9 @@ export const sourceName = (path: string) => (path === '-' ? 'stdin' : path);
 
 export const downloadTitle = (snapshotId: string, target: string) => `${snapshotId} to ${targetName(target)}`;
 
+export const overwriteQuestion = (found: string) =>
+  `${found}.\nOverwrite it? Everything on it will be lost. [y/N] `;
+
 export const uploadTitle = (source: string) => `${sourceName(source)} to a new snapshot`;
 
 export const waitTitle = (snapshotId: string) => `waiting for ${snapshotId}`;
@@ -221,6 +225,16 @@ export const describeWait = ({ snapshotId, status, elapsedMs }: WaitResult) =>
 
 export const pendingFound = (count: number) => `found: ${count}`;
 
+export const notPending = (snapshotIds: readonly string[]) =>
+  new ColdsnapError(
+    'permanent',
+    'SNAPSHOT_NOT_FOUND',
+    `not an incomplete upload of coldsnap: ${snapshotIds.join(', ')}`,
+    {
+      hint: 'Check the ID, the region and the account; completed snapshots are not listed.',
+    },
+  );
+
 export const pendingDeleted = (deleted: number, kept: number) => `deleted: ${deleted}, kept: ${kept}`;
 
 export const pendingKept =
@@ -233,6 +247,14 @@ export const shardsUnused: Extract<TransferEvent, { type: 'warning' }> = {
 };
 
 // Errors
+
+/** The snapshot is complete, and only its ID could not be printed. */
+export const resultNotPrinted = (snapshotId: string, code: SystemErrorCode, reason: string, cause: unknown) =>
+  new ColdsnapError('local', code, `could not write the ID of snapshot ${snapshotId} to stdout: ${reason}`, {
+    snapshotId,
+    hint: `The upload is done: the snapshot is ${snapshotId}. Do not upload again.`,
+    cause,
+  });
 
 export const runAgain = (command: string) => `Run it again: ${command}`;
 

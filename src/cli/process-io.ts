@@ -14,6 +14,18 @@ const clock: Clock = {
   },
 };
 
+async function ask(question: string): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  // Ctrl-C and Ctrl-D close it.
+  const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')));
+  try {
+    return await Promise.race([terminal.question(question), closed]);
+  } finally {
+    terminal.close();
+  }
+}
+
 export function processIo(): Io {
   return {
     stdout: process.stdout,
@@ -36,6 +48,7 @@ export function processIo(): Io {
       setFlagsFromString('--semi-space-growth-factor=1');
       return library;
     },
+    ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
     async hashKernel() {
       const { sha256Kernels } = await import('../native/index.ts');
       try {

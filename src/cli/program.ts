@@ -1,5 +1,5 @@
 /** Defines the command line. Parsing, help, completion and the man page are derived from it. */
-import { Command } from 'commander';
+import { Command, Help } from 'commander';
 import { argumentTerm, type RunCommand } from './commands/command.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDownload } from './commands/download.ts';
@@ -10,10 +10,10 @@ import { addPending } from './commands/pending.ts';
 import { addUpload } from './commands/upload.ts';
 import { addVersion } from './commands/version.ts';
 import { addWait } from './commands/wait.ts';
-import { addGlobalOptions } from './global-options.ts';
+import { addGlobalOptions, globalHeading } from './global-options.ts';
 
 export function buildProgram(runCommand: RunCommand): Command {
-  const program = new Command('coldsnap')
+  const program: Command = new Command('coldsnap')
     .description(
       'Move Amazon EBS snapshots to and from files and block devices, through the EBS direct APIs.',
     )
@@ -21,6 +21,11 @@ export function buildProgram(runCommand: RunCommand): Command {
     .helpCommand(false)
     .configureHelp({
       minWidthToWrap: 20,
+      // A command shows its own options; `help global` has the others.
+      visibleOptions: (command) =>
+        new Help()
+          .visibleOptions(command)
+          .filter((option) => command === program || option.helpGroupHeading !== globalHeading),
       subcommandTerm: (command) =>
         [command.name(), ...command.registeredArguments.map(argumentTerm)].join(' '),
     })
@@ -28,9 +33,12 @@ export function buildProgram(runCommand: RunCommand): Command {
     .enablePositionalOptions();
   addGlobalOptions(program);
   const commands = [addDownload, addUpload, addWait, addList, addPending, addEmulator, addCompletion];
-  for (const add of [...commands, addVersion, addHelp]) addGlobalOptions(add(program, runCommand));
+  for (const add of [...commands, addVersion, addHelp]) {
+    addGlobalOptions(add(program, runCommand)).addHelpText('after', '\nGlobal options: coldsnap help global');
+  }
   return program.addHelpText(
     'after',
-    "\nSee 'coldsnap help <command>' for a command, and 'coldsnap help exit-codes'.",
+    "\nSee 'coldsnap help <command>', and 'coldsnap help <topic>' for global, environment, json, resume, permissions, " +
+      'devices and exit-codes.',
   );
 }

@@ -174,6 +174,11 @@ export interface PendingSnapshot {
   abandoned: boolean;
 }
 
+export interface ListPendingOptions extends ClientOptions {
+  /** Only these snapshots. Default: all. */
+  snapshotIds?: readonly string[] | undefined;
+}
+
 export interface DeletePendingOptions extends ClientOptions {
   /** The snapshots to delete. Default: all that are `abandoned`. */
   snapshotIds?: readonly string[] | undefined;

@@ -12,7 +12,14 @@ import { ColdsnapError } from '../errors.ts';
 import { stateDirectory } from '../image/state-files.ts';
 import { readJournal, removeJournal } from './journal/file.ts';
 import { notPendingUpload } from './messages.ts';
-import type { ClientOptions, DeletePendingOptions, DeletePendingResult, PendingSnapshot } from './options.ts';
+import type {
+  ClientOptions,
+  DeletePendingOptions,
+  DeletePendingResult,
+  ListPendingOptions,
+  PendingSnapshot,
+} from './options.ts';
+import { readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
 import { UPLOAD_MARKER_TAG } from './snapshot/marker.ts';
 import { warnings } from './warnings.ts';
@@ -35,8 +42,10 @@ interface UploadJournalFile {
  *
  * @throws ColdsnapError class `config` without permission for ec2:DescribeSnapshots
  */
-export async function listPendingSnapshots(options: ClientOptions = {}): Promise<PendingSnapshot[]> {
-  return withStates(options, (states, run) => findPending(states, run, options.signal));
+export async function listPendingSnapshots(options: ListPendingOptions = {}): Promise<PendingSnapshot[]> {
+  const wanted = options.snapshotIds?.map(readableSnapshotId);
+  const found = await withStates(options, (states, run) => findPending(states, run, options.signal));
+  return wanted === undefined ? found : found.filter(({ snapshotId }) => wanted.includes(snapshotId));
 }
 
 /**
@@ -50,7 +59,8 @@ export async function listPendingSnapshots(options: ClientOptions = {}): Promise
 export async function deletePendingSnapshots(
   options: DeletePendingOptions = {},
 ): Promise<DeletePendingResult> {
-  const { snapshotIds, force = false, signal } = options;
+  const { force = false, signal } = options;
+  const snapshotIds = options.snapshotIds?.map(readableSnapshotId);
   return withStates(options, async (states, run) => {
     const found = await findPending(states, run, signal);
     const wanted = snapshotIds === undefined ? found : snapshotIds.map((id) => named(id, found));

@@ -439,6 +439,34 @@ describe('results on stdout', () => {
     assert.equal(JSON.parse(json.stderr.lines.at(-1)!).runAgain, 'coldsnap wait snap-new');
   });
 
+  test('an upload whose ID cannot be printed names its snapshot, and is not to be run again', async () => {
+    for (const line of [
+      '--quiet upload disk.img',
+      'upload --json disk.img',
+      '--quiet upload --wait disk.img',
+    ]) {
+      const world = makeWorld(
+        line.includes('--wait')
+          ? {
+              async uploadSnapshot({ onEvent }) {
+                onEvent?.({ type: 'snapshot', snapshotId: 'snap-new' });
+                onEvent?.({ type: 'phase', phase: 'waiting' });
+                return uploadResult;
+              },
+            }
+          : {},
+      );
+      world.stdout._write = (_chunk, _encoding, callback: (error?: Error) => void) =>
+        callback(Object.assign(new Error('no space'), { code: 'ENOSPC', syscall: 'write' }));
+      world.stdout.on('error', () => {});
+      assert.equal(await world.run(line), 1, line);
+      const last = world.stderr.lines.slice(line.includes('--json') ? -1 : -2).join('\n');
+      assert.match(last, /could not write the ID of snapshot snap-new to stdout: no space left/);
+      assert.match(last, /The upload is done: the snapshot is snap-new\. Do not upload again\./);
+      assert.doesNotMatch(last, /again:|runAgain/);
+    }
+  });
+
   test('a failed upload prints nothing on stdout', async () => {
     const world = makeWorld({ uploadSnapshot: () => Promise.reject(new Error('no')) });
     assert.equal(await world.run('upload disk.img'), 1);

@@ -186,6 +186,7 @@ export function makeWorld(library: Partial<Library> = {}): World {
       deletePendingSnapshots: async (options) =>
         library.deletePendingSnapshots?.(options) ?? { deleted: [], kept: [] },
     }),
+    ask: undefined,
     hashKernel: async () => 'sha-ni',
     startEmulator: async (options) => {
       emulators.push(options);

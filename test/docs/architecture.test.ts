@@ -113,7 +113,7 @@ test('the command line imports only types from the layers below the library', ()
 
 test('the command line takes only the table of errnos from native, and loads the addon only to name its kernel', () => {
   const used = imports.filter(({ from, to }) => from === 'cli' && to === 'native');
-  const others = used.filter(({ specifier }) => specifier !== '../native/errno.ts');
+  const others = used.filter(({ specifier }) => !specifier.endsWith('/native/errno.ts'));
   assert.ok(others.length < used.length);
   assert.deepEqual(
     others.map(({ file, specifier }) => `${file} imports ${specifier}`),

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
+import { ColdsnapError } from '../../errors.ts';
+import { sanitize } from '../../text.ts';
 import type { DownloadOptions } from '../../transfer/options.ts';
 import type { CommandIo, Settings } from '../io.ts';
-import { argumentsSwapped, downloadTitle } from '../messages.ts';
+import { argumentsSwapped, downloadTitle, overwriteQuestion } from '../messages.ts';
 import { printResult } from '../output.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
@@ -62,10 +64,27 @@ function downloadOptions(
   };
 }
 
+/** Downloads; on a terminal it asks before it overwrites a disk that is not blank. */
 export async function runDownload(
   options: DownloadOptions & { target: string },
   io: CommandIo,
 ): Promise<void> {
+  try {
+    await transfer(options, io);
+  } catch (error) {
+    if (!(await mayOverwrite(error, io))) throw error;
+    await transfer({ ...options, force: true }, io);
+  }
+}
+
+async function mayOverwrite(error: unknown, io: CommandIo): Promise<boolean> {
+  if (!(error instanceof ColdsnapError) || error.code !== 'TARGET_NOT_BLANK') return false;
+  if (io.ask === undefined || io.settings.json) return false;
+  const answer = await io.ask(overwriteQuestion(sanitize(error.message, 2_000)));
+  return /^y(es)?$/i.test(answer.trim());
+}
+
+async function transfer(options: DownloadOptions & { target: string }, io: CommandIo): Promise<void> {
   const toStdout = options.target === '-';
   const { resultObject, transferSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(

@@ -13,6 +13,7 @@ import { findRestoreJournal, type RestoreJournal, type RestoreLookup } from '../
 import type { DownloadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
+import { warnOfOverwriting } from './overwriting.ts';
 import { keepLegacyBlocks, readBlock, Samples } from './proof.ts';
 import { RecentBlocks } from './recent-blocks.ts';
 
@@ -80,6 +81,7 @@ export class ImageSink implements BlockSink {
     const finished = await this.#finishEarlierCommit();
     if (finished !== undefined) return finished;
     const resuming = this.#found.kind === 'usable' || this.#found.kind === 'legacy';
+    if (force && !resuming) await warnOfOverwriting(this.#run, this.#target);
     await this.#target.checkOverwrite({ force, resuming });
     return undefined;
   }
