@@ -14,6 +14,7 @@
         "native/sha256_armv8.cc",
         "native/sha256_avx2.cc",
         "native/sha256_avx512.cc",
+        "native/sha256_cpu.cc",
         "native/sha256_portable.cc",
         "native/sha256_select.cc",
         "native/sha256_shani.cc",

@@ -55,7 +55,7 @@ struct Run {
     padding_done = 0;
     padding_blocks = Pad(message.data + (message.length - rest), rest, message.length, padding);
   }
-  // What comes next lies in one piece: this many blocks there.
+  // The following blocks are contiguous: this many.
   size_t Blocks() const { return body_blocks > 0 ? body_blocks : padding_blocks - padding_done; }
   const uint8_t* Next() const { return body_blocks > 0 ? body : padding + 64 * padding_done; }
   void Advance(size_t blocks) {

@@ -11,8 +11,6 @@
 
 namespace coldsnap {
 
-bool HasAvx2() { return __builtin_cpu_supports("avx2"); }
-
 namespace {
 
 using V = __m256i;

@@ -17,8 +17,6 @@
 
 namespace coldsnap {
 
-bool HasAvx512() { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"); }
-
 namespace {
 
 using V = __m512i;

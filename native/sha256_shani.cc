@@ -2,7 +2,6 @@
 // two, so interleaved messages cost little more than one.
 #if defined(__x86_64__)
 
-#include <cpuid.h>
 #include <immintrin.h>
 
 #include "sha256_kernels.h"
@@ -10,13 +9,6 @@
 #define SHANI __attribute__((target("sha,sse4.1,ssse3")))
 
 namespace coldsnap {
-
-bool HasShaNi() {
-  unsigned a, b, c, d;
-  if (!__get_cpuid(1, &a, &b, &c, &d)) return false;
-  const bool sse = (c & bit_SSE4_1) != 0 && (c & bit_SSSE3) != 0;
-  return sse && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA) != 0;
-}
 
 namespace {
 

@@ -71,16 +71,21 @@ export const errorCodes = {
     DATA_DIRECTORY_IN_USE: 'another emulator uses the data directory',
     DEVICE_CHANGED: 'the path referred to another device by the time it was opened',
     DEVICE_IN_USE: 'the device is mounted, used as swap or held by another program',
+    HOLE_MAP_WRONG: 'the hole map calls data of the image a hole',
     NOT_A_PENDING_UPLOAD: 'the snapshot to delete is not an incomplete upload of coldsnap',
     OMIT_WITH_ENCRYPTION: 'omitting zeros would corrupt an encrypted snapshot',
     OMIT_WITH_PARENT: 'omitting zeros would corrupt a snapshot with a parent',
     PARTIAL_FOREIGN: 'the name of the partial file is taken by something else',
     RESUME_MISMATCH: 'the target was changed since the interrupted download',
     SOURCE_BUSY: 'another run is uploading the source',
+    SOURCE_IN_USE: 'the source device is mounted read-write or open for writing',
+    SOURCE_IS_CONTAINER: 'the source is compressed, an archive, or a disk image in another format than raw',
     SOURCE_NO_MEDIUM: 'the source device has no medium',
     TARGET_BUSY: 'another run is writing the target',
     TARGET_DANGLING_SYMLINK: 'the target is a symbolic link to nothing',
     TARGET_EXISTS: 'the target file exists',
+    TARGET_IN_USE:
+      'the target file is a loop device, swap or a mount point, or another program writes or locks it',
     TARGET_NOT_BLANK: 'the target device holds data',
     TARGET_NO_MEDIUM: 'the target device has no medium',
     TARGET_READ_ONLY: 'the target device is read-only',
@@ -159,7 +164,11 @@ export const errorCodes = {
 
 /** Codes of `warning` events: something the user should know; the run continues. */
 export const warningCodes = {
+  TARGET_MODIFIED: 'the target was modified after an interruption; the modified part is restored again',
+  NOT_CONFIRMED: 'it is unknown whether the service accepted a resumed upload',
+  CHANGES_NOT_DETECTED: 'it cannot be detected whether the source device is written during the upload',
   CLIENT_SHARDS: '--client-shards has no effect',
+  HOLES_PUT: 'the snapshot is encrypted, so holes are uploaded as zeros',
   JOURNALS_NOT_READ: 'the directory of journals cannot be read',
   JOURNAL_NOT_LOCKED: 'no lock could be taken on the journal',
   JOURNAL_NOT_REMOVED: 'the journal of a deleted snapshot could not be removed',
@@ -171,6 +180,8 @@ export const warningCodes = {
   SNAPSHOT_LEFT: 'the snapshot of a failed upload was kept',
   SNAPSHOT_MAYBE_LEFT: 'a snapshot may exist whose ID never arrived',
   SNAPSHOT_NOT_YET_KNOWN: 'EC2 does not list the snapshot yet',
+  SOURCE_IN_USE: 'the source device is mounted read-write or open for writing',
+  SOURCE_WRITTEN: 'the source device was written during the upload, which was allowed',
   STALLED: 'nothing made progress for a while; the message says what the run waits for',
   ZEROS_OMITTED: 'blocks of zeros were not uploaded; the message says what that means',
 } as const;

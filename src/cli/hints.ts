@@ -2,7 +2,9 @@
 import type { ErrorCode, SystemErrorCode } from '../error-codes.ts';
 import { errnoHint } from '../native/errno.ts';
 
-const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, string>>> = {
+type Hint = string | ((ofLibrary: string) => string);
+
+const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
   EADDRINUSE: 'Another program uses that port; choose one with --port.',
   EMFILE: 'Raise the limit of open files (ulimit -n), or lower --workers.',
   ENOMEM: 'The machine has run out of memory; lower --workers.',
@@ -11,10 +13,16 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, string>>> = {
   NO_CREDENTIALS:
     'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile with --profile, or attach an instance role.',
   NO_REGION: 'Set it with --region, AWS_REGION or in the profile.',
-  OMIT_WITH_ENCRYPTION: 'Drop --omit-zero-blocks; --detect-holes skips only ranges that were never written.',
+  OMIT_WITH_ENCRYPTION: 'Drop --omit-zero-blocks.',
   OMIT_WITH_PARENT: 'Drop --omit-zero-blocks.',
   RESUME_MISMATCH: 'Start over with --fresh.',
   SOURCE_BUSY: 'Wait until it ends, or use another journal with --checkpoint-file.',
+  SOURCE_IN_USE:
+    'Unmount it, mount it read-only, or upload a snapshot of it; add --force to upload it as it is.',
+  SOURCE_IS_CONTAINER: (hint) =>
+    hint
+      .replace('coldsnap upload -', 'coldsnap upload --volume-size N -')
+      .replace('as they are, as a raw image', 'as they are with --source-format raw'),
   SOURCE_SIZE_UNKNOWN: 'Set the size of the volume with --volume-size, in GiB.',
   SOURCE_TOO_LONG: 'Set a larger --volume-size.',
   TARGET_EXISTS: 'Choose another name, or add --force to overwrite it.',
@@ -26,5 +34,6 @@ export function hintFor(error: {
   readonly code: ErrorCode | SystemErrorCode;
   readonly hint?: string | undefined;
 }): string | undefined {
-  return hints[error.code] ?? error.hint ?? errnoHint(error.code);
+  const hint = hints[error.code] ?? error.hint ?? errnoHint(error.code);
+  return typeof hint === 'function' ? hint(error.hint ?? '') : hint;
 }

@@ -76,13 +76,13 @@ export const exitAfterTimeout = (signal: string, ms: number) =>
 // Progress
 
 export const phases: Readonly<Record<TransferPhase, string>> = {
+  verifying: 'verifying what an earlier run has done',
   committing: 'flushing the target',
-  verifying: 'reading the target back',
   completing: 'completing the snapshot',
   waiting: 'waiting for the snapshot',
 };
 
-/** `flushing the target (12 s)`, `reading the target back: 1.0 GiB of 8.0 GiB (5.0 s)`. */
+/** `flushing the target (12 s)`, `verifying what an earlier run has done: 1.0 GiB of 8.0 GiB (5.0 s)`. */
 export function phaseLine(what: string, ms: number, bytesDone?: number, bytesTotal?: number): string {
   const bytes =
     bytesTotal === undefined ? '' : `: ${formatBytes(bytesDone ?? 0)} of ${formatBytes(bytesTotal)}`;

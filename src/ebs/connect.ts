@@ -10,30 +10,10 @@ import { EBSClient } from '@aws-sdk/client-ebs';
 import { ColdsnapError } from '../errors.ts';
 import { version } from '../version.ts';
 import { BoundedHandler } from './bounded-handler.ts';
+import type { Deadlines, ServiceOptions } from './client-options.ts';
 import { classify } from './errors.ts';
 
-/**
- * How to reach the services. Region, credentials and endpoints that are not given come from the SDK's chains:
- * environment, profile files, instance role.
- */
-export interface ServiceOptions {
-  region?: string | undefined;
-  profile?: string | undefined;
-  /** Endpoint URL for both services; `ebsEndpoint` and `ec2Endpoint` take precedence. */
-  endpoint?: string | undefined;
-  ebsEndpoint?: string | undefined;
-  ec2Endpoint?: string | undefined;
-  /** Milliseconds without any success after which retrying ends. Default 600,000 (10 min). */
-  retryForMs?: number | undefined;
-}
-
-/** Limits for the time without progress. Whole requests have no limit, because a slow network is not an error. */
-export interface Deadlines {
-  /** Milliseconds to establish a connection, TLS included. */
-  readonly connectMs: number;
-  /** Milliseconds without data in either direction. */
-  readonly idleMs: number;
-}
+export type { Deadlines, ServiceOptions };
 
 const defaultDeadlines: Deadlines = { connectMs: 10_000, idleMs: 60_000 };
 /** The longest time that a timer accepts; a longer one would fire at once. */

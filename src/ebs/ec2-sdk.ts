@@ -41,7 +41,8 @@ export async function connectEc2(options: OpenEc2Options): Promise<EC2Client> {
   const endpoint = options.ec2Endpoint ?? options.endpoint;
   const deadlines = checkDeadlines(options.deadlines);
   const client =
-    options.ec2Client ?? new EC2Client(await clientConfig(options, endpoint, CONNECTIONS, deadlines));
+    (options.ec2Client as EC2Client | undefined) ??
+    new EC2Client(await clientConfig(options, endpoint, CONNECTIONS, deadlines));
   await checkIdentity(client.config, options.profile);
   return client;
 }

@@ -2,9 +2,8 @@
  * Snapshot operations that only EC2 has: states, deletion and lists of snapshots. Its SDK client takes longer to load than
  * everything else together, so it is loaded on first use.
  */
-import type { EC2Client } from '@aws-sdk/client-ec2';
 import type { CallOptions } from './api.ts';
-import type { Deadlines, ServiceOptions } from './connect.ts';
+import type { Deadlines, SdkClient, ServiceOptions } from './client-options.ts';
 import { type RetryNotice, RetryPolicy } from './retry.ts';
 
 /** EC2's states. `recoverable` is in the Recycle Bin, `recovering` is being restored from it. */
@@ -52,8 +51,9 @@ export interface SnapshotStates {
 }
 
 export interface OpenEc2Options extends ServiceOptions {
-  /** The caller's client, with its region, credentials and endpoint; it is never closed. */
-  ec2Client?: EC2Client | undefined;
+  /** Your own client, with its region, credentials and endpoint; it stays yours and open. */
+  ec2Client?: SdkClient | undefined;
+  retryForMs?: number | undefined;
   deadlines?: Partial<Deadlines> | undefined;
   onRetry: (notice: RetryNotice) => void;
 }

@@ -25,7 +25,7 @@ interface ThrownFields {
   Reason?: string;
   $metadata?: { httpStatusCode?: number; requestId?: string };
   $response?: { statusCode?: number; headers?: Record<string, string> };
-  /** Of an AggregateError, which Node throws without a message when no address of a host could be reached. */
+  /** The parts of an AggregateError, which Node throws without a message when it reaches no address of a host. */
   errors?: readonly { message?: string }[];
 }
 

@@ -1,4 +1,4 @@
-/** What a request is about; part of every error and retry notice. */
+/** The subject of a request; part of every error and retry notice. */
 export interface RequestContext {
   /** EBS or EC2 operation, for example `GetSnapshotBlock`. */
   readonly operation: string;

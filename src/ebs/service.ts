@@ -1,20 +1,21 @@
 /** The service of one region and account, for one call of the library: connected on first use, closed at its end. */
 import type { EBSClient } from '@aws-sdk/client-ebs';
-import type { EC2Client } from '@aws-sdk/client-ec2';
 import type { EbsDirectApi } from './api.ts';
 import { BlockReader } from './block-reader.ts';
-import { checkDeadlines, checkIdentity, connectEbs, type Deadlines, type ServiceOptions } from './connect.ts';
+import type { Deadlines, SdkClient, ServiceOptions } from './client-options.ts';
+import { checkDeadlines, checkIdentity, connectEbs } from './connect.ts';
 import { type OpenEc2, openEc2, type SnapshotStates } from './ec2.ts';
 import { FastBlockApi } from './fast/fast-api.ts';
+import { serviceEndpoint } from './fast/origin.ts';
 import { Pacer, withPacing } from './pacing.ts';
 import { type RetryNotice, RetryPolicy, withRetries } from './retry.ts';
 import { SdkEbsApi } from './sdk-api.ts';
 
 export interface ServiceSettings extends ServiceOptions {
   /** Your own client, with its region, credentials and endpoint; it stays yours and open. */
-  readonly ebsClient?: EBSClient | undefined;
+  readonly ebsClient?: SdkClient | undefined;
   /** The same for EC2. */
-  readonly ec2Client?: EC2Client | undefined;
+  readonly ec2Client?: SdkClient | undefined;
   /** Default `fast`; with your own client `sdk`, so that it is used as you made it. */
   readonly transport?: 'fast' | 'sdk' | undefined;
   readonly retryForMs?: number | undefined;
@@ -24,9 +25,24 @@ export interface ServiceSettings extends ServiceOptions {
 }
 
 /** The EBS direct APIs, connected. */
+/** Tells one service from another: snapshot IDs mean something only there. */
+export interface ServiceIdentity {
+  /** `aws` and the partition's domain for AWS's own endpoints, else the URL. */
+  readonly endpoint: string;
+  readonly region: string;
+  /** Where the credentials name it. */
+  readonly account?: string;
+}
+
+export function isSameService(one: ServiceIdentity, other: ServiceIdentity): boolean {
+  const account = one.account === undefined || other.account === undefined || one.account === other.account;
+  return account && one.endpoint === other.endpoint && one.region === other.region;
+}
+
 export interface EbsConnection {
   /** With retries. */
   readonly api: EbsDirectApi;
+  readonly identity: ServiceIdentity;
   /** Tells the pace that requests keep now. */
   readonly pacer: Pacer;
   /** Reads blocks of a snapshot, with retries that include the caller's own checks. */
@@ -62,7 +78,7 @@ export class Service {
   async #connectEbs(): Promise<EbsConnection> {
     const settings = this.#settings;
     const deadlines = checkDeadlines(settings.deadlines);
-    const own = settings.ebsClient;
+    const own = settings.ebsClient as EBSClient | undefined;
     const client = own ?? (await connectEbs(settings, this.#workers + SPARE_CONNECTIONS, deadlines));
     if (own !== undefined) await checkIdentity(own.config);
     const policy = new RetryPolicy({
@@ -82,7 +98,7 @@ export class Service {
     const api = withRetries(paced, policy);
     const reader = (snapshotId: string, signal: AbortSignal) =>
       new BlockReader({ list: api, get: paced, policy }, snapshotId, signal);
-    return { api, pacer, reader };
+    return { api, identity: await identityOf(client), pacer, reader };
   }
 
   /**
@@ -104,4 +120,19 @@ export class Service {
     this.#ebs?.then(({ api }) => api.close()).catch(() => {});
     this.#ec2?.then((ec2) => ec2.close()).catch(() => {});
   }
+}
+
+async function identityOf(client: EBSClient): Promise<ServiceIdentity> {
+  const [url, region, credentials] = await Promise.all([
+    serviceEndpoint(client),
+    client.config.region(),
+    client.config.credentials(),
+  ]);
+  const aws = /\.(amazonaws\.com(?:\.cn)?|api\.aws|api\.amazonwebservices\.com\.cn)$/.exec(url.hostname);
+  const { accountId } = credentials as { accountId?: string };
+  return {
+    endpoint: aws === null ? url.href : aws[1]?.endsWith('.cn') ? 'aws-cn' : 'aws',
+    region,
+    ...(accountId === undefined ? {} : { account: accountId }),
+  };
 }

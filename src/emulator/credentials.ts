@@ -22,6 +22,8 @@ function readSecret(id: string, value: unknown): EmulatorSecret {
   }
   const members = new Map(membersOf(value));
   for (const [name, member] of members) {
+    // Credentials as the SDK has them repeat the ID.
+    if (name === 'accessKeyId' && member === id) continue;
     if (name !== 'secretAccessKey' && name !== 'sessionToken') {
       throw refusal(`the credentials of ${id} can have secretAccessKey and sessionToken only`);
     }

@@ -7,10 +7,24 @@ export interface ByteRange {
   readonly end: number;
 }
 
+/** Merges two ascending lists of ranges, by their starts. Ranges may overlap. */
+export async function* mergeRanges(
+  one: AsyncIterable<ByteRange>,
+  other: Iterable<ByteRange>,
+): AsyncGenerator<ByteRange, void, undefined> {
+  const others = other[Symbol.iterator]();
+  let next = others.next();
+  for await (const range of one) {
+    for (; !next.done && next.value.start <= range.start; next = others.next()) yield next.value;
+    yield range;
+  }
+  for (; !next.done; next = others.next()) yield next.value;
+}
+
 /**
  * Runs of blocks that alternate between data and holes and cover the source. A block is a hole only if no data range
  * touches it.
- * @param dataRanges ascending
+ * @param dataRanges ascending by their starts; they may overlap
  */
 export async function* blockRuns(
   dataRanges: AsyncIterable<ByteRange> | Iterable<ByteRange>,

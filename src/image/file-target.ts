@@ -1,5 +1,5 @@
 /** Restoring to a regular file: a sparse partial file, renamed when whole. */
-import { fchmod, fchown, ftruncate, type Stats } from 'node:fs';
+import { type BigIntStats, fchmod, fchown, ftruncate, type Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import {
@@ -12,9 +12,10 @@ import {
   zeroRange,
 } from '../native/index.ts';
 import { type Descriptor, directAlignment } from './descriptor.ts';
+import { describeFileUsers } from './device/users.ts';
 import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
-import { noSpace, resumeMismatch, targetExists } from './messages/targets.ts';
+import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
 import { PartialFile } from './partial-file.ts';
 import type { BlockOutcome, Geometry, ImageTarget, ResumableTarget, UnverifiedBlock } from './target.ts';
 
@@ -39,7 +40,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   #direct: Descriptor | undefined;
   #geometry: Geometry | undefined;
   /** The file that may be replaced: the one that existed when that was allowed, no later one. */
-  #replaceable: Pick<Stats, 'dev' | 'ino'> | undefined;
+  #replaceable: BigIntStats | undefined;
   /** Whether unwritten ranges are known to be holes. */
   #fresh = true;
   #zeroMethod: ZeroMethod = 'punch-hole';
@@ -58,7 +59,11 @@ export class FileTarget implements ImageTarget, ResumableTarget {
 
   async checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void> {
     const existing = await this.#existing();
-    if (!options.force && existing !== undefined) throw targetExists(this.path);
+    if (existing !== undefined) {
+      const users = await describeFileUsers(this.#file, existing);
+      if (users.length > 0) throw targetInUse(this.path, users);
+      if (!options.force) throw targetExists(this.path);
+    }
     this.#replaceable = existing;
     // Locked from now on, so that a second run is refused before it makes a request.
     this.#partial ??= await PartialFile.adopt(this.path, this.#partialPath);
@@ -70,7 +75,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
 
   async #existing() {
     try {
-      return await stat(this.#file);
+      return await stat(this.#file, { bigint: true });
     } catch (error) {
       if (isErrno(error, 'ENOENT')) return undefined;
       throw localError(error, `examine ${this.#file}`, this.path);
@@ -176,7 +181,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   }
 
   async finishCommit(stamp: string): Promise<boolean> {
-    const existing = await this.#existing();
+    const existing = await stat(this.#file).catch(() => undefined);
     if (existing === undefined || inodeStamp(existing) !== stamp) return false;
     await PartialFile.finishPublishing(this.path, this.#partialPath, this.#file);
     return true;
@@ -203,13 +208,14 @@ export class FileTarget implements ImageTarget, ResumableTarget {
 
   /**
    * As cp and qemu-img do: a new file gets 0666 without the umask's bits; a replaced one keeps its permissions, and its
-   * owner where this process may set it.
+   * owner where this process may set it. A file that appeared under the name since decides nothing.
    */
   async #setOwnerAndMode(partial: PartialFile): Promise<void> {
-    const replaced = await this.#existing();
+    const replaced = this.#replaceable;
     await partial.descriptor.use(`set the permissions of ${partial.path}`, async (fd) => {
-      if (replaced !== undefined && process.geteuid?.() === 0) await fchownFd(fd, replaced.uid, replaced.gid);
-      await fchmodFd(fd, replaced === undefined ? 0o666 & ~process.umask() : replaced.mode & 0o777);
+      if (replaced !== undefined && process.geteuid?.() === 0)
+        await fchownFd(fd, Number(replaced.uid), Number(replaced.gid));
+      await fchmodFd(fd, replaced === undefined ? 0o666 & ~process.umask() : Number(replaced.mode) & 0o777);
     });
   }
 

@@ -16,14 +16,16 @@ import {
   sourceSizeUnknown,
 } from './messages/sources.ts';
 import type { ImageSource } from './source.ts';
-import { type HoleOptions, openStoredSource } from './stored-source.ts';
+import { openStoredSource, type StoredSourceOptions } from './stored-source.ts';
 import { StreamSource } from './stream-source.ts';
 
 const stdinNames: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']);
 
-export interface OpenSourceOptions extends HoleOptions {
+export interface OpenSourceOptions extends StoredSourceOptions {
   /** How many bytes a stream may give; needed for streams, of no effect otherwise. */
   readonly streamSize?: number;
+  /** `raw`: read other formats as they are. Default: refuse them. */
+  readonly format?: 'raw';
 }
 
 /**
@@ -77,5 +79,8 @@ async function openStream(
 ): Promise<ImageSource> {
   if (options.detectHoles || options.holesFromSidecar !== undefined) throw holesNeedFile(named);
   if (options.streamSize === undefined) throw sourceSizeUnknown(named);
-  return new StreamSource(named, await open(), options.streamSize);
+  return new StreamSource(named, await open(), {
+    sizeBytes: options.streamSize,
+    raw: options.format === 'raw',
+  });
 }

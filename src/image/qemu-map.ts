@@ -1,8 +1,9 @@
 /** Holes from a sidecar file: what `qemu-img map --output=json` says of an image. */
+import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { isErrno, localError } from './errno.ts';
 import type { ByteRange } from './extents.ts';
-import { badMap } from './messages/sources.ts';
+import { badMap, holeMapWrong } from './messages/sources.ts';
 
 /** About 300,000 entries; a map of an image in more pieces is of no use. */
 const maxMapBytes = 32 * 1024 * 1024;
@@ -10,17 +11,56 @@ const maxMapBytes = 32 * 1024 * 1024;
 /** qemu-img reports whole sectors. */
 const sector = 512;
 
+/** A map that covers its image. It may be wrong, or older than the image, so what it calls a hole has to be read. */
+export class HoleMap {
+  readonly path: string;
+  /** When the map was written, in ns since 1970. */
+  readonly mtimeNs: bigint;
+  /** The ranges that are not holes, ascending and merged. */
+  readonly ranges: readonly ByteRange[];
+  /** SHA-256 of what the map says. */
+  readonly digest: string;
+
+  constructor(path: string, mtimeNs: bigint, ranges: readonly ByteRange[]) {
+    this.path = path;
+    this.mtimeNs = mtimeNs;
+    this.ranges = ranges;
+    this.digest = createHash('sha256').update(JSON.stringify(ranges)).digest('hex');
+  }
+
+  /** Whether no data are in this range. */
+  isHole(offset: number, length: number): boolean {
+    let low = 0;
+    let high = this.ranges.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.ranges[middle]!.end > offset) high = middle;
+      else low = middle + 1;
+    }
+    const next = this.ranges[low];
+    return next === undefined || next.start >= offset + length;
+  }
+
+  /** The error for data in what the map calls a hole. */
+  wrong(imagePath: string, imageMtimeNs: bigint, offset: number): Error {
+    return holeMapWrong(this.path, imagePath, offset, this.mtimeNs < imageMtimeNs);
+  }
+}
+
 /**
  * Reads and checks a map. It must cover the image exactly, from 0 to its size, without gaps: one that does not was made
  * from another image.
- * @returns the ranges that are not holes, ascending and merged. A hole has no data *and* reads as zeros; a
- *   range that only reads as zeros was written, and one that only has no data could be anything.
+ *
+ * A hole has no data *and* reads as zeros; a range that only reads as zeros was written, and one that only has no data could
+ * be anything.
  * @throws ColdsnapError `BAD_HOLE_MAP`
  */
-export async function readQemuMap(mapPath: string, sizeBytes: number): Promise<ByteRange[]> {
+export async function readQemuMap(mapPath: string, sizeBytes: number): Promise<HoleMap> {
   let entries: unknown;
+  let mtimeNs: bigint;
   try {
-    const { size } = await stat(mapPath);
+    const { size, mtimeNs: written } = await stat(mapPath, { bigint: true });
+    mtimeNs = written;
     if (size > maxMapBytes) throw badMap(mapPath, `it has more than ${maxMapBytes} bytes`);
     entries = JSON.parse(await readFile(mapPath, 'utf8'));
   } catch (error) {
@@ -48,7 +88,7 @@ export async function readQemuMap(mapPath: string, sizeBytes: number): Promise<B
   if (position !== sizeBytes && position !== Math.ceil(sizeBytes / sector) * sector) {
     throw badMap(mapPath, `it covers ${position} bytes, the image has ${sizeBytes}`);
   }
-  return ranges;
+  return new HoleMap(mapPath, mtimeNs, ranges);
 }
 
 function mapEntry(mapPath: string, entry: unknown, index: number) {

@@ -1,37 +1,50 @@
 /** Uploading from a regular file or a block device, opened for reading only. */
-import { type BigIntStats, constants, fstat } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { promisify } from 'node:util';
 import {
+  allocateSlab,
   type BlockRead,
-  type BlockReadResult,
   deviceInfo,
   nextExtent,
   readBlocks,
   syncAll,
 } from '../native/index.ts';
+import { findContainer, fixedVhd, headLength, isFixedVhd } from './container.ts';
 import { Descriptor, directAlignment } from './descriptor.ts';
 import { deviceIdentity } from './device/identity.ts';
+import { describeUsers } from './device/users.ts';
 import { isErrno, localError } from './errno.ts';
-import { type ByteRange, blockRuns } from './extents.ts';
+import { type ByteRange, blockRuns, mergeRanges } from './extents.ts';
 import { deviceNoMedium } from './messages/devices.ts';
-import { badMap, sourceChanged, sourceEmpty } from './messages/sources.ts';
-import { readQemuMap } from './qemu-map.ts';
-import type { ImageSource, SourceExtent } from './source.ts';
+import {
+  badMap,
+  changesNotDetected,
+  sourceChanged,
+  sourceEmpty,
+  sourceInUse,
+  sourceIsContainer,
+  sourceWritten,
+  usedSource,
+} from './messages/sources.ts';
+import { type HoleMap, readQemuMap } from './qemu-map.ts';
+import type { ImageSource, SourceBlock, SourceExtent, SourceWarning } from './source.ts';
+import { type DeviceStamp, deviceStamp, fileStamp, flush, statOf } from './source-stamp.ts';
 import { stateFile } from './state-files.ts';
 
-const fstatFd = promisify(fstat);
-
-export interface HoleOptions {
+export interface StoredSourceOptions {
+  /** `raw`: read other formats as they are. Default: refuse them. */
+  readonly format?: 'raw';
+  /** Whether to read a device that may be written meanwhile. */
+  readonly force?: boolean;
   /** Ask the file system for holes (SEEK_HOLE), after a sync. */
   readonly detectHoles?: boolean;
   /** A file with the output of `qemu-img map --output=json`. */
   readonly holesFromSidecar?: string;
 }
 
-/** @throws ColdsnapError `SOURCE_EMPTY`, `SOURCE_NO_MEDIUM`, `BAD_HOLE_MAP`, or of class `local` */
-export async function openStoredSource(path: string, holes: HoleOptions): Promise<ImageSource> {
+/** @throws ColdsnapError `SOURCE_EMPTY`, `SOURCE_IN_USE`, `SOURCE_NO_MEDIUM`, `BAD_HOLE_MAP`, or of class `local` */
+export async function openStoredSource(path: string, options: StoredSourceOptions): Promise<ImageSource> {
   let descriptor: Descriptor;
   try {
     descriptor = await Descriptor.open(path, constants.O_RDONLY);
@@ -41,26 +54,35 @@ export async function openStoredSource(path: string, holes: HoleOptions): Promis
   }
   let direct: Descriptor | undefined;
   try {
-    const stats = await statOf(descriptor);
-    const device = stats.isBlockDevice();
+    const first = await statOf(descriptor);
+    const device = first.isBlockDevice();
+    const { stats } = device ? { stats: first } : await fileStamp(descriptor);
     const sizeBytes = await sizeOf(descriptor, stats);
     if (sizeBytes === 0) throw device ? deviceNoMedium(path, 'source') : sourceEmpty({ path, label: path });
-    const map =
-      holes.holesFromSidecar === undefined ? undefined : await readQemuMap(holes.holesFromSidecar, sizeBytes);
-    if (map !== undefined && holes.detectHoles)
-      throw badMap(holes.holesFromSidecar!, 'holes are being detected already');
     // A device is read past the page cache. A file was often just written, and then is in the cache.
-    if (device) direct = await descriptor.openDirect('read');
+    if (device) {
+      await flush(descriptor);
+      direct = await descriptor.openDirect('read');
+    }
+    if (options.format !== 'raw') await refuseContainer(direct ?? descriptor, sizeBytes, device);
+    const { holesFromSidecar, detectHoles = false } = options;
+    const map = holesFromSidecar === undefined ? undefined : await readQemuMap(holesFromSidecar, sizeBytes);
+    if (map !== undefined && detectHoles) throw badMap(map.path, 'holes are being detected already');
+    const users = device ? await describeUsers(stats.rdev, { writers: true }) : [];
+    if (users.length > 0 && options.force !== true) throw sourceInUse(path, users);
+    const written = device ? await deviceStamp(stats.rdev) : undefined;
     const journal = device ? await deviceJournal(stats, sizeBytes) : await fileJournal(path, stats);
     return new StoredSource({
       path,
       descriptor,
       direct,
       stats,
+      written,
       sizeBytes,
       journal,
       map,
-      detectHoles: holes.detectHoles === true,
+      detectHoles,
+      users,
     });
   } catch (error) {
     await direct?.close();
@@ -69,8 +91,20 @@ export async function openStoredSource(path: string, holes: HoleOptions): Promis
   }
 }
 
-function statOf(descriptor: Descriptor): Promise<BigIntStats> {
-  return descriptor.use(`examine ${descriptor.path}`, (fd) => fstatFd(fd, { bigint: true }));
+/** @param reader for direct I/O, where it is a device that supports it */
+async function refuseContainer(reader: Descriptor, sizeBytes: number, device: boolean): Promise<void> {
+  const { path } = reader;
+  const at = async (offset: number, length: number) => {
+    const data = new Uint8Array(allocateSlab(directAlignment), 0, device ? directAlignment : length);
+    await reader.use(`read ${path}`, (fd) => readBlocks(fd, [{ data, offset }], { hash: false }));
+    return data.subarray(0, Math.min(length, sizeBytes - offset));
+  };
+  const named = { path, label: path };
+  const container = findContainer(await at(0, headLength));
+  if (container !== undefined) throw sourceIsContainer(named, container, path);
+  if (device || sizeBytes % headLength !== 0) return;
+  if (isFixedVhd(await at(sizeBytes - headLength, headLength), sizeBytes))
+    throw sourceIsContainer(named, fixedVhd, path);
 }
 
 async function sizeOf(descriptor: Descriptor, stats: BigIntStats): Promise<number> {
@@ -86,7 +120,7 @@ async function deviceJournal(stats: BigIntStats, sizeBytes: number) {
 
 /** Beside the source, if files can be created there; else in the state directory. */
 async function fileJournal(path: string, stats: BigIntStats) {
-  const identity = `file:${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}`;
+  const identity = `file:${stats.dev}:${stats.ino}`;
   const file = await realpath(path).catch(() => path);
   const writable = await access(dirname(file), constants.W_OK | constants.X_OK).then(
     () => true,
@@ -102,11 +136,16 @@ interface Opened {
   readonly path: string;
   readonly descriptor: Descriptor;
   readonly direct: Descriptor | undefined;
+  /** Of the time when it was opened. */
   readonly stats: BigIntStats;
+  /** The same for devices; undefined where writes are not counted. */
+  readonly written: DeviceStamp | undefined;
   readonly sizeBytes: number;
   readonly journal: { readonly path: string; readonly identity: string };
-  readonly map: readonly ByteRange[] | undefined;
+  readonly map: HoleMap | undefined;
   readonly detectHoles: boolean;
+  /** Who may write the device meanwhile; empty unless the user allowed that. */
+  readonly users: readonly string[];
 }
 
 class StoredSource implements ImageSource {
@@ -114,6 +153,8 @@ class StoredSource implements ImageSource {
   readonly label: string;
   readonly sizeBytes: number;
   readonly journal: { readonly path: string; readonly identity: string };
+  readonly holeMapDigest: string | undefined;
+  readonly warnings: ImageSource['warnings'];
   readonly #opened: Opened;
 
   constructor(opened: Opened) {
@@ -121,6 +162,13 @@ class StoredSource implements ImageSource {
     this.label = opened.path;
     this.sizeBytes = opened.sizeBytes;
     this.journal = opened.journal;
+    this.holeMapDigest = opened.map?.digest;
+    const { path, users } = opened;
+    const detected = !opened.stats.isBlockDevice() || opened.written !== undefined;
+    this.warnings = [
+      ...(users.length > 0 ? [usedSource(path, users)] : []),
+      ...(detected ? [] : [changesNotDetected(path)]),
+    ];
     this.#opened = opened;
   }
 
@@ -128,8 +176,10 @@ class StoredSource implements ImageSource {
 
   async *extents(blockSize: number): AsyncGenerator<SourceExtent> {
     const { map, detectHoles } = this.#opened;
-    const ranges = map ?? (detectHoles ? this.#dataRanges() : [{ start: 0, end: this.sizeBytes }]);
-    yield* blockRuns(ranges, this.sizeBytes, blockSize);
+    const all = [{ start: 0, end: this.sizeBytes }];
+    // A hole of the map is trusted where the file system has one too; elsewhere it is read.
+    const mapped = map === undefined ? undefined : mergeRanges(this.#dataRanges(), map.ranges);
+    yield* blockRuns(mapped ?? (detectHoles ? this.#dataRanges() : all), this.sizeBytes, blockSize);
   }
 
   async *#dataRanges(): AsyncGenerator<ByteRange> {
@@ -146,21 +196,24 @@ class StoredSource implements ImageSource {
     }
   }
 
-  async readBlocks(reads: readonly BlockRead[]): Promise<BlockReadResult[]> {
-    const { descriptor, direct } = this.#opened;
+  async readBlocks(reads: readonly BlockRead[]): Promise<SourceBlock[]> {
+    const { descriptor, direct, map, stats } = this.#opened;
     const doing = `read ${this.path}`;
     const results = await (this.#aligned(reads) ? (direct ?? descriptor) : descriptor).use(doing, (fd) =>
       readBlocks(fd, [...reads], { hash: true }),
     );
-    results.forEach(({ bytesRead }, i) => {
+    return results.map((block, i) => {
+      const { bytesRead, zero } = block;
       const { offset, data } = reads[i]!;
       const expected = Math.max(0, Math.min(data.length, this.sizeBytes - offset));
       if (bytesRead < expected)
         throw sourceChanged(this.path, `it became shorter than ${this.sizeBytes} bytes`);
       if (bytesRead > expected)
         throw sourceChanged(this.path, `it became longer than ${this.sizeBytes} bytes`);
+      if (!map?.isHole(offset, data.length)) return block;
+      if (!zero) throw map.wrong(this.path, stats.mtimeNs, offset);
+      return { ...block, hole: true };
     });
-    return results;
   }
 
   /** Whether direct I/O can serve these; at the end of an odd-sized device it cannot. */
@@ -173,15 +226,32 @@ class StoredSource implements ImageSource {
     );
   }
 
-  async checkUnchanged(): Promise<void> {
+  async stamp(): Promise<string | undefined> {
     const { descriptor, stats } = this.#opened;
+    if (!stats.isBlockDevice()) return (await fileStamp(descriptor)).stamp;
+    await flush(descriptor);
+    return (await deviceStamp(stats.rdev))?.stamp;
+  }
+
+  async checkUnchanged(): Promise<SourceWarning | undefined> {
+    const { descriptor, stats, written, users } = this.#opened;
     const device = stats.isBlockDevice();
+    await flush(descriptor);
     const now = await statOf(descriptor);
     const size = await sizeOf(descriptor, now);
     if (size !== this.sizeBytes)
       throw sourceChanged(this.path, `it had ${this.sizeBytes} bytes and now has ${size}`);
-    // The modification time of a device node says nothing about the device.
-    if (!device && now.mtimeNs !== stats.mtimeNs) throw sourceChanged(this.path, 'it was written to');
+    await this.#checkName(device, stats);
+    const changed = device
+      ? written !== undefined && written.own !== (await deviceStamp(stats.rdev))?.own
+      : now.ctimeNs !== stats.ctimeNs;
+    if (!changed) return undefined;
+    if (users.length > 0) return sourceWritten(this.path);
+    const attributes = device ? '' : ', or its attributes were changed';
+    throw sourceChanged(this.path, `it was written to${attributes}`);
+  }
+
+  async #checkName(device: boolean, stats: BigIntStats): Promise<void> {
     let named: BigIntStats;
     try {
       named = await stat(this.path, { bigint: true });
@@ -190,11 +260,9 @@ class StoredSource implements ImageSource {
       throw localError(error, `examine ${this.path}`, this.path);
     }
     const same = device ? named.rdev === stats.rdev : named.ino === stats.ino && named.dev === stats.dev;
-    if (!same)
-      throw sourceChanged(
-        this.path,
-        device ? 'the path now refers to another device' : 'the path now refers to another file',
-      );
+    if (same) return;
+    const what = device ? 'device' : 'file';
+    throw sourceChanged(this.path, `the path now refers to another ${what}`);
   }
 
   async close(): Promise<void> {

@@ -2,10 +2,17 @@
 import type { Readable } from 'node:stream';
 import { ColdsnapError } from '../errors.ts';
 import { type BlockRead, type BlockReadResult, isZero, sha256 } from '../native/index.ts';
+import { findContainer, headLength } from './container.ts';
 import { localError } from './errno.ts';
 import { blockRuns } from './extents.ts';
 import { closed, streamFailed } from './messages/common.ts';
-import { alreadyRead, sourceEmpty, sourceNotBytes, sourceTooLong } from './messages/sources.ts';
+import {
+  alreadyRead,
+  sourceEmpty,
+  sourceIsContainer,
+  sourceNotBytes,
+  sourceTooLong,
+} from './messages/sources.ts';
 import type { ImageSource, SourceExtent } from './source.ts';
 import { Turns } from './turns.ts';
 
@@ -14,15 +21,25 @@ export class StreamSource implements ImageSource {
   readonly label: string;
   readonly sizeBytes: number;
   readonly journal = undefined;
+  readonly warnings = [];
   readonly #stream: Readable;
+  readonly #raw: boolean;
   #chunks: AsyncIterator<unknown> | undefined;
   /** Bytes that have arrived and were not read yet. */
   #rest: Uint8Array = new Uint8Array(0);
   #ended = false;
   readonly #turns = new Turns((offset) => alreadyRead(this.path, offset));
 
-  /** @param sizeBytes how many bytes the stream may give at most */
-  constructor({ path, label }: { path: string; label: string }, stream: Readable, sizeBytes: number) {
+  /**
+   * @param sizeBytes how many bytes the stream may give at most
+   * @param raw whether its beginning decides nothing
+   */
+  constructor(
+    { path, label }: { path: string; label: string },
+    stream: Readable,
+    { sizeBytes, raw }: { sizeBytes: number; raw: boolean },
+  ) {
+    this.#raw = raw;
     this.path = path;
     this.label = label;
     this.#stream = stream;
@@ -31,9 +48,23 @@ export class StreamSource implements ImageSource {
     stream.on('error', (error) => this.#turns.fail(this.#readError(error)));
   }
 
-  /** Refuses an empty stream: most likely the program that writes to the pipe has failed. */
+  /** Refuses an empty stream: most likely the program that writes to the pipe has failed. And what is no raw image. */
   async ready(): Promise<void> {
-    if (!(await this.#more())) throw sourceEmpty(this);
+    const head = await this.#peek(headLength);
+    if (head.length === 0) throw sourceEmpty(this);
+    const container = this.#raw ? undefined : findContainer(head);
+    if (container !== undefined) throw sourceIsContainer(this, container);
+  }
+
+  /** Returns the first bytes, fewer only at the stream's end, and leaves them to be read. */
+  async #peek(length: number): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    for (let found = 0; found < length && (await this.#more()); found += parts.at(-1)!.length) {
+      parts.push(this.#rest);
+      this.#rest = new Uint8Array(0);
+    }
+    this.#rest = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+    return this.#rest.subarray(0, length);
   }
 
   async *extents(blockSize: number): AsyncGenerator<SourceExtent> {
@@ -93,7 +124,10 @@ export class StreamSource implements ImageSource {
       : local;
   }
 
-  async checkUnchanged(): Promise<void> {
+  /** Undefined: what was read cannot be read again. */
+  async stamp(): Promise<undefined> {}
+
+  async checkUnchanged(): Promise<undefined> {
     if (await this.#more()) throw sourceTooLong(this, this.sizeBytes);
   }
 

@@ -76,7 +76,7 @@ export interface ImageTarget {
   abandon(options: { keepForResume: boolean }): Promise<void>;
 }
 
-/** What a later run uses to resume an interrupted restore. */
+/** Lets a later run resume an interrupted restore. */
 export interface ResumableTarget {
   /** Where the journal belongs, and the identity that it must name to be trusted. */
   readonly journal: { readonly path: string; readonly identity: string };

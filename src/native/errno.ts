@@ -62,7 +62,7 @@ export function describeErrno(name: string): string {
   return descriptions.get(name) ?? name;
 }
 
-/** What to do about an errno, by name; undefined where nothing is known to help. */
+/** The remedy for an errno, by name; undefined where none is known. */
 export function errnoHint(name: string): string | undefined {
   return Object.hasOwn(hints, name) ? hints[name] : undefined;
 }

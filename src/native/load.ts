@@ -1,43 +1,46 @@
-/** Finds the addon's binary and loads it, or says what it saw and what to do. */
+/** Finds the addon's binary and loads it. */
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ColdsnapError } from '../errors.ts';
 import { packageRoot } from '../package-root.ts';
 
-/** The addon did not load. The message ends with what may help, chosen from what was seen. */
-export class AddonLoadError extends Error {
-  readonly code = 'ADDON_NOT_LOADED';
-  /** Every path looked at, with why it was not taken. */
-  readonly tried: readonly { path: string; reason: string }[];
+/** The addon did not load. The message lists every file tried; the hint is what to do. */
+export class AddonLoadError extends ColdsnapError {
+  readonly tried: readonly Attempt[];
 
-  constructor(message: string, tried: readonly { path: string; reason: string }[], cause: unknown) {
-    super(message, { cause });
+  constructor(message: string, hint: string, tried: readonly Attempt[], cause?: unknown) {
+    super('config', 'ADDON_NOT_LOADED', message, { hint, cause });
     this.name = 'AddonLoadError';
     this.tried = tried;
   }
 }
 
+/** A file that could not be loaded, and why. */
+export interface Attempt {
+  readonly path: string;
+  readonly reason: string;
+}
+
 /**
- * Loads the addon: a prebuilt binary for this platform first, else the one that the installation compiled.
- * @throws AddonLoadError
+ * Loads the addon: the build of a clone, else the prebuilt one for glibc, else the one for musl. Only a clone has a build,
+ * and it is of the clone's own sources, whereas prebuilt files there may be of older ones.
+ * @throws AddonLoadError class `config`, code `ADDON_NOT_LOADED`
  */
 export function loadAddon(from: string = dirname(fileURLToPath(import.meta.url))): unknown {
   const root = packageRoot(from);
   if (root === undefined) {
     throw new AddonLoadError(
-      `coldsnap's native addon cannot be looked for: no package.json of coldsnap in ${from} or above.\n` +
-        'Possible solutions:\n  - keep the package.json of coldsnap beside its dist folder, or reinstall the package',
+      `cannot find the native addon: no package.json of coldsnap in ${from} or above`,
+      "Keep coldsnap's package.json beside its dist directory.",
       [],
-      undefined,
     );
   }
-  const paths = [
-    join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'coldsnap.node'),
-    join(root, 'build', 'Release', 'coldsnap.node'),
-  ];
-  const tried: { path: string; reason: string }[] = [];
+  const system = `${process.platform}-${process.arch}`;
+  const tried: Attempt[] = [];
   let cause: unknown;
-  for (const path of paths) {
+  for (const directory of ['build/Release', `prebuilds/${system}`, `prebuilds/${system}-musl`]) {
+    const path = join(root, directory, 'coldsnap.node');
     if (!existsSync(path)) {
       tried.push({ path, reason: 'no such file' });
       continue;
@@ -52,63 +55,29 @@ export function loadAddon(from: string = dirname(fileURLToPath(import.meta.url))
       tried.push({ path, reason: `${message} [${contentsOf(path)}]` });
     }
   }
-  throw new AddonLoadError(explain(root, tried), tried, cause);
+  const lines = tried.map(({ path, reason }) => `  ${path}: ${reason}`);
+  const running = `  this process: Node ${process.version}, ${system}, ${libc()}`;
+  const message = ['the native addon did not load', ...lines, running].join('\n');
+  throw new AddonLoadError(message, hintFor(root, tried), tried, cause);
 }
 
-function explain(root: string, tried: readonly { path: string; reason: string }[]): string {
-  const solutions = new Set<string>();
-  for (const { reason } of tried) for (const solution of solutionsFor(reason)) solutions.add(solution);
-  if (tried.every(({ reason }) => reason === 'no such file')) {
-    if (process.platform !== 'linux')
-      solutions.add(`use Linux: coldsnap does not run on ${process.platform}`);
-    solutions.add(`build it: \`npm rebuild coldsnap\` (in a checkout, ${root}: \`npm ci\`)`);
-    solutions.add('allow install scripts (`npm config get ignore-scripts` should print false), then rebuild');
-    solutions.add(
-      'install a C++17 compiler, make and Python 3 (Debian: `apt-get install g++ make python3`), then rebuild',
-    );
+/** The remedy: the command that installs an addon for this machine, unless something else keeps it from loading. */
+function hintFor(root: string, tried: readonly Attempt[]): string {
+  if (process.platform !== 'linux') return 'Use Linux: coldsnap does not run on other systems.';
+  const denied = tried.find(({ reason }) => /permission denied|not permitted|failed to map/i.test(reason));
+  if (denied !== undefined) {
+    return `Make ${denied.path} readable, and mount its file system without noexec.`;
   }
-  return [
-    "coldsnap's native addon did not load.",
-    ...tried.map(({ path, reason }) => `  ${path}: ${reason}`),
-    `  this process: Node ${process.version}, ${process.platform}-${process.arch}, ${libc()}, module ABI ${process.versions.modules}, Node-API ${process.versions.napi}`,
-    'Possible solutions:',
-    ...[...solutions].map((solution) => `  - ${solution}`),
-  ].join('\n');
+  if (existsSync(join(root, 'binding.gyp'))) return `Run: cd ${root} && npm ci`;
+  if (process.arch !== 'x64' && process.arch !== 'arm64') {
+    return `Run npm ci in a clone of coldsnap: there is no prebuilt addon for ${process.arch}.`;
+  }
+  if (basename(dirname(root)) !== 'node_modules') return 'Reinstall the coldsnap package.';
+  const isGlobal = basename(dirname(dirname(root))) === 'lib';
+  return `Run: npm install ${isGlobal ? '--global ' : ''}--force coldsnap`;
 }
 
-/** What may help against what dlopen said. */
-function solutionsFor(reason: string): string[] {
-  if (reason === 'no such file') return [];
-  const machine = /\[a library for (.*)\]$/.exec(reason)?.[1];
-  if (/\[no library\]$/.test(reason) || (machine !== undefined && machine !== process.arch)) {
-    return [
-      `the file is not a library for this machine (${process.arch}); was node_modules copied from another? Run \`npm rebuild coldsnap\``,
-    ];
-  }
-  if (/GLIBC|GLIBCXX|CXXABI/.test(reason)) {
-    return [
-      'the binary wants newer system libraries than there are here: `npm rebuild coldsnap --build-from-source`',
-    ];
-  }
-  if (/Permission denied|Operation not permitted|failed to map segment/i.test(reason)) {
-    return [
-      'the file may not be read or executed here: check its permissions and that the file system is not mounted noexec',
-    ];
-  }
-  if (/cannot open shared object file|Error loading shared library/.test(reason)) {
-    return [
-      'a library that the binary needs is missing (it is named above; on a system without glibc, such as Alpine, that is expected): `npm rebuild coldsnap --build-from-source`',
-    ];
-  }
-  if (/undefined symbol|NODE_MODULE_VERSION|napi/i.test(reason)) {
-    return [
-      `the binary does not fit this Node (${process.version}): use Node 20.19 or later, then \`npm rebuild coldsnap\``,
-    ];
-  }
-  return ['rebuild it: `npm rebuild coldsnap`'];
-}
-
-/** What the ELF header says that dlopen does not: for a foreign machine glibc says "No such file". */
+/** Reads the ELF header, because glibc reports "No such file" for another machine's binary. */
 function contentsOf(path: string): string {
   const header = Buffer.alloc(20);
   try {

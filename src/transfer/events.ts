@@ -1,8 +1,8 @@
 /** The events of a running transfer. Sizes in bytes, times in milliseconds. */
 import type { ErrorCode, SystemErrorCode, WarningCode } from '../error-codes.ts';
 
-/** The phases after the blocks: sync and rename the target, read it back, complete the snapshot, wait for it. */
-export type TransferPhase = 'committing' | 'verifying' | 'completing' | 'waiting';
+/** Before the blocks: verify what an earlier run has done. After them: sync and rename the target, complete the snapshot, wait for it. */
+export type TransferPhase = 'verifying' | 'committing' | 'completing' | 'waiting';
 
 export interface TransferProgress {
   /** Bytes of the volume that are done: transferred, zero or known to be unchanged. */

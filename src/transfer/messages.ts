@@ -48,7 +48,7 @@ export const omitWithEncryption = () =>
   refused(
     'OMIT_WITH_ENCRYPTION',
     'zero blocks cannot be omitted from an encrypted snapshot: omitted blocks read as random data',
-    'Send all zeros, or skip only what was never written.',
+    'Send all zeros.',
   );
 
 export const omitWithDefaultEncryption = (snapshotId: string) =>

@@ -1,12 +1,10 @@
 /** The options and results of the library. */
 import type { Readable, Writable } from 'node:stream';
-import type { EBSClient } from '@aws-sdk/client-ebs';
-import type { EC2Client } from '@aws-sdk/client-ec2';
 import type { SnapshotTag } from '../ebs/api.ts';
-import type { Deadlines, ServiceOptions } from '../ebs/connect.ts';
+import type { Deadlines, SdkClient, ServiceOptions } from '../ebs/client-options.ts';
 import type { TransferListener, TransferProgress } from './events.ts';
 
-export type { Deadlines, ServiceOptions };
+export type { Deadlines, SdkClient, ServiceOptions };
 
 /** Options of every function of the library. */
 export interface ClientOptions extends ServiceOptions {
@@ -14,11 +12,11 @@ export interface ClientOptions extends ServiceOptions {
   retryForMs?: number | undefined;
   /** Deadlines of connections. Default 10 s to connect and 60 s without a byte. Not applied to your own clients. */
   deadlines?: Partial<Deadlines> | undefined;
-  /** Your own EBS client, instead of region, profile and endpoint. It is not changed and not closed. */
-  ebsClient?: EBSClient | undefined;
-  /** Your own EC2 client, for the states, deletion and tags of snapshots. */
-  ec2Client?: EC2Client | undefined;
-  /** Stops the call. No write starts after it fires; the transfer can be resumed. */
+  /** Your own `EBSClient`, instead of region, profile and endpoint; it is used as it is and stays open. */
+  ebsClient?: SdkClient | undefined;
+  /** Your own `EC2Client`, for what the EBS direct APIs lack: snapshot states, deleting, tags. */
+  ec2Client?: SdkClient | undefined;
+  /** Stops the work. A transfer begins no write after it fires, and what was moved stays resumable. */
   signal?: AbortSignal | undefined;
   onEvent?: TransferListener | undefined;
 }
@@ -67,6 +65,13 @@ export interface DownloadResult extends TransferProgress {
 export interface UploadOptions extends TransferOptions, CheckpointOptions {
   /** Path of a file or block device, `-` for stdin, or a stream; the last two require `volumeSizeGiB`. */
   source: string | Readable;
+  /**
+   * `raw`: upload the source's bytes as they are. Default: refuse images in other formats (qcow2, VMDK, …), compressed files
+   * and archives, by the bytes at their beginning.
+   */
+  sourceFormat?: 'raw' | undefined;
+  /** Upload a block device although it is mounted read-write or open for writing, with a warning. Default false. */
+  force?: boolean | undefined;
   /** 1 … 65,536 GiB, at least the source. Default: the source's size rounded up to GiB. */
   volumeSizeGiB?: number | undefined;
   /** At most 255 characters. Default: the base name of the source. */
@@ -83,9 +88,15 @@ export interface UploadOptions extends TransferOptions, CheckpointOptions {
    * Skip blocks of zeros. Correct only for unencrypted snapshots without a parent; otherwise refused (class `refused`).
    */
   omitZeroBlocks?: boolean | undefined;
-  /** Skip the holes that the file system reports (SEEK_HOLE); written zeros are uploaded. */
+  /**
+   * Skip the holes that the file system reports (SEEK_HOLE); written zeros are uploaded. In an encrypted snapshot holes are
+   * uploaded as zeros.
+   */
   detectHoles?: boolean | undefined;
-  /** Skip the holes in this output of `qemu-img map --output=json`, which must cover the source exactly. */
+  /**
+   * Skip the holes in this output of `qemu-img map --output=json`, which must cover the source exactly. Unless the file system
+   * reports a hole too, they are read and must be zeros. In an encrypted snapshot they are uploaded as zeros.
+   */
   holesFromSidecar?: string | undefined;
   /** Keep or delete the snapshot of a failed upload. Default `keep`, so that it can be resumed. */
   onFailure?: 'keep' | 'delete' | undefined;

@@ -11,7 +11,15 @@ import { sourceBusy } from './messages.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
 import { checkWaitConditions, readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
-import { checkOmission, checkUploadOptions, newSnapshot, volumeSizeFor } from './snapshot/request.ts';
+import { confirmAccepted } from './snapshot/complete.ts';
+import {
+  checkOmission,
+  checkUploadOptions,
+  isEncrypted,
+  newSnapshot,
+  volumeSizeFor,
+} from './snapshot/request.ts';
+import { isUnchanged } from './snapshot/resume.ts';
 import { SnapshotSink } from './snapshot/snapshot-sink.ts';
 import { ImageBlocks } from './sources/image-blocks.ts';
 import { waitServices, waitUntil } from './wait.ts';
@@ -34,6 +42,8 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   try {
     const image = await openSource(options.source, {
       ...(options.volumeSizeGiB === undefined ? {} : { streamSize: options.volumeSizeGiB * GIB }),
+      ...(options.sourceFormat === undefined ? {} : { format: options.sourceFormat }),
+      ...(options.force === undefined ? {} : { force: options.force }),
       ...(options.detectHoles === undefined ? {} : { detectHoles: options.detectHoles }),
       ...(options.holesFromSidecar === undefined ? {} : { holesFromSidecar: options.holesFromSidecar }),
     });
@@ -49,8 +59,11 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
 
 async function uploadImage(run: Run, image: ImageSource, options: UploadOptions): Promise<UploadResult> {
   const volumeSizeGiB = volumeSizeFor(options, image.sizeBytes);
+  for (const warning of image.warnings) run.warn(...warning);
   const journal = journalOf(run, image, options);
-  const spec = newSnapshot({ ...options, volumeSizeGiB }, journal !== undefined);
+  const { holeMapDigest } = image;
+  const stamp = await image.stamp();
+  const spec = newSnapshot({ ...options, volumeSizeGiB }, { holeMapDigest, stamp }, journal !== undefined);
   const service: Service = new Service(options, run.workers, (notice) => {
     sink.noteRetry(notice);
     run.meter.retry(notice);
@@ -59,8 +72,8 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
   try {
     // Two runs with one journal would put into one snapshot, and each complete it with its own count.
     await journal?.lock((lock) => sourceBusy(image.path, lock));
-    await sink.claim(options.fresh === true);
-    await run.connect(service);
+    const { identity } = await run.connect(service);
+    await sink.claim(identity, options.fresh === true, (earlier) => isUnchanged(run, image, stamp, earlier));
     await run.waitFor(`the first bytes of ${image.label}`, 'disk', () => image.ready());
     const snapshot = await sink.open();
     const { snapshotId, blockSize } = snapshot;
@@ -73,11 +86,24 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
     }
     if (sink.status === 'pending') {
       const geometry = { volumeSize, blockSize };
-      await copyBlocks(run, new ImageBlocks(run, image, geometry, spec.hasParent), sink, geometry);
+      const withHoles = options.detectHoles === true || options.holesFromSidecar !== undefined;
+      // Elsewhere the sink knows what a hole means.
+      const putHoles = withHoles && isEncrypted(options, snapshot);
+      if (putHoles) run.warn(...warnings.holesPut(snapshotId));
+      await copyBlocks(
+        run,
+        new ImageBlocks(run, image, geometry, { putHoles, putZeros: spec.hasParent }),
+        sink,
+        geometry,
+      );
     } else {
       await sink.finish();
     }
-    const status = await waitUntilUsable(run, service, options, snapshotId, sink.status);
+    const status = await waitUntilUsable(run, service, options, {
+      snapshotId,
+      status: sink.status,
+      resumed: sink.resumed,
+    });
     return { snapshotId, status, volumeSize, blockSize, ...run.done(snapshotId) };
   } catch (error) {
     throw await sink.abandon(error, isUseless(error));
@@ -105,10 +131,9 @@ async function waitUntilUsable(
   run: Run,
   service: Service,
   { wait = false, signal }: UploadOptions,
-  snapshotId: string,
-  status: string,
+  { snapshotId, status, resumed }: { snapshotId: string; status: string; resumed: boolean },
 ): Promise<string> {
-  if (wait === false) return status;
+  if (wait === false) return resumed ? confirmAccepted(run, service, snapshotId, status) : status;
   run.phase('waiting');
   const conditions = { ...(wait === true ? {} : wait), signal };
   return (await waitUntil(snapshotId, conditions, run.meter.emit, waitServices(service))).status;

@@ -158,7 +158,7 @@ class SnapshotWatch {
       } catch (error) {
         if (!(error instanceof ColdsnapError)) throw error;
         if (error.class === 'config') {
-          // The state was reached; whoever only waits may well be allowed no more than that.
+          // The state was reached; an identity that only waits may not be allowed to list.
           this.#warn(...warnings.notProbed(this.#snapshotId, error));
           return;
         }

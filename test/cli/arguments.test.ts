@@ -89,6 +89,8 @@ describe('command lines are parsed into library options', () => {
     ['upload --tag a=b=c disk.img', { tags: [{ key: 'a', value: 'b=c' }] }],
     ['upload --encrypted disk.img', { encrypted: true }],
     ['upload --detect-holes disk.img', { detectHoles: true }],
+    ['upload --force disk.img', { force: true }],
+    ['upload --source-format raw disk.img', { sourceFormat: 'raw' }],
     ['upload --holes-from-sidecar map.json disk.img', { holesFromSidecar: 'map.json' }],
     ['upload --on-failure delete disk.img', { onFailure: 'delete' }],
     [

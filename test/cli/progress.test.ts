@@ -257,18 +257,21 @@ describe('an honest display', () => {
     );
   });
 
-  test('shows how far reading the target back came', async () => {
+  test('shows how far it has verified what an earlier run has done, and then transfers', async () => {
     const { stderr } = await scripted('download snap-1 disk.img', (emit, world) => {
-      emit(progress(GiB));
       emit({ type: 'phase', phase: 'verifying', bytesDone: 0, bytesTotal: GiB });
       world.clock.advance(5000);
       emit({ type: 'phase', phase: 'verifying', bytesDone: GiB / 2, bytesTotal: GiB });
       world.signals.emit('SIGUSR2');
+      emit(startEvent);
+      emit(progress(0));
+      world.signals.emit('SIGUSR2');
     });
-    assert.equal(
-      stderr.lines.at(-2),
-      '1.0 GiB transferred; reading the target back: 512.0 MiB of 1.0 GiB (5.0 s)',
+    assert.match(
+      stderr.lines[0]!,
+      /; verifying what an earlier run has done: 512\.0 MiB of 1\.0 GiB \(5\.0 s\)$/,
     );
+    assert.match(stderr.lines.at(-2)!, /^0 B of 1\.0 GiB \(0 %\), 0 B\/s$/);
   });
 
   test('says that a snapshot is resumed', async () => {

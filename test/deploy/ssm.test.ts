@@ -79,7 +79,7 @@ for (const [name, parameter] of Object.entries(ssmDocument.parameters)) {
   });
 }
 
-test('only Force may be left out', () => {
+test('only Force may be omitted', () => {
   assert.deepEqual(checkParameters(ssmDocument, { SnapshotId: good.SnapshotId, Device: good.Device }), good);
   assert.throws(() => checkParameters(ssmDocument, { Device: good.Device }), /SnapshotId/);
   assert.throws(() => checkParameters(ssmDocument, { SnapshotId: good.SnapshotId }), /Device/);

@@ -2,7 +2,7 @@
 import type { Environment } from '../support/workplace.ts';
 import { type SsmDocument, ssmDocument } from './documents.ts';
 
-/** What the service does with parameters: fills in defaults and refuses values that the document does not allow. */
+/** Treats parameters as the service does: fills in defaults and refuses values that the document does not allow. */
 export function checkParameters(
   { parameters }: SsmDocument,
   given: Readonly<Record<string, string>>,
@@ -21,7 +21,7 @@ export function checkParameters(
   return Object.fromEntries(values);
 }
 
-/** What the agent does with parameters of interpolationType ENV_VAR. */
+/** Treats parameters of interpolationType ENV_VAR as the agent does. */
 export function agentEnvironment(values: Readonly<Record<string, string>>): Environment {
   return {
     AWS_SSM_REGION_NAME: 'us-east-1',

@@ -107,8 +107,8 @@ test('blocks of 512 bytes work, and the first 512 KiB are staged together', need
     await target.checkOverwrite({ force: true, resuming: false });
     await target.prepare({ volumeSize: MiB, blockSize: 512 }, { resume: false });
     await target.zero(blockSize, MiB - blockSize);
-    const verdicts = await target.writeBlocks(blocks);
-    assert.deepEqual(verdicts, ['held', 'held', 'held', 'held', 'written', 'written', 'written']);
+    const outcomes = await target.writeBlocks(blocks);
+    assert.deepEqual(outcomes, ['held', 'held', 'held', 'held', 'written', 'written', 'written']);
     assertSameBytes(await bytesAt(backing, 0, blockSize), Buffer.alloc(blockSize));
     await target.commit();
     await target.close();
@@ -138,12 +138,12 @@ test('a block with a wrong checksum is neither written nor staged', needsLoop, a
   const target = await openTarget(device);
   await target.checkOverwrite({ force: true, resuming: false });
   await target.prepare({ volumeSize: 2 * MiB, blockSize }, { resume: false });
-  const verdicts = await target.writeBlocks([
+  const outcomes = await target.writeBlocks([
     damaged(1, blockSize),
     arrived(2, blockSize),
     damaged(0, blockSize),
   ]);
-  assert.deepEqual(verdicts, ['mismatch', 'written', 'mismatch']);
+  assert.deepEqual(outcomes, ['mismatch', 'written', 'mismatch']);
   assertSameBytes(await bytesAt(backing, blockSize, blockSize), Buffer.alloc(blockSize, used));
   await target.commit();
   await target.close();
@@ -177,7 +177,7 @@ test('nothing may be written past the end of the volume', needsLoop, async (t) =
   assertSameBytes(await bytesAt(backing, blockSize, 3 * blockSize), Buffer.alloc(3 * blockSize, used));
 });
 
-test('a symbolic link to a device leads to the device', needsLoop, async (t) => {
+test('follows a symbolic link to a device', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const { device, backing } = await scratch.loop({ bytes: 2 * MiB });
   await symlink(device, scratch.path('by-id'));

@@ -1,5 +1,5 @@
 /**
- * What is asked of the kernel, and in which order: a crash or power cut at any instant must not leave something that
+ * The system calls and their order: a crash or power cut at any instant must not leave something that
  * looks like a good disk. Watched, and made to fail, with strace.
  */
 import { strict as assert } from 'node:assert';

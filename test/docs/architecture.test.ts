@@ -120,16 +120,13 @@ test('the command line takes only the table of errnos from native, and loads the
     ['cli/process-io.ts imports ../native/index.ts'],
   );
   const below = imports.filter(({ file }) => file === 'native/errno.ts');
-  assert.ok(below.every(({ typeOnly, specifier }) => typeOnly || specifier.startsWith('node:')));
+  assert.ok(below.every(({ specifier, typeOnly }) => typeOnly || specifier.startsWith('node:')));
 });
 
-test('only ebs and the types of the options import the AWS SDK', () => {
+test('only ebs imports the AWS SDK', () => {
   const users = imports.filter(({ specifier }) => /^@(aws-sdk|smithy)\//.test(specifier));
-  assert.deepEqual(
-    [...new Set(users.filter(({ from }) => from !== 'ebs').map(({ file }) => file))],
-    ['transfer/options.ts'],
-  );
-  assert.ok(users.filter(({ from }) => from !== 'ebs').every(({ typeOnly }) => typeOnly));
+  assert.notEqual(users.length, 0);
+  assert.deepEqual([...new Set(users.map(({ from }) => from))], ['ebs']);
 });
 
 test('only the command line imports commander and listr2', () => {

@@ -7,25 +7,7 @@ import { test } from 'node:test';
 import { project } from './markdown.ts';
 
 /** Paths, or beginnings of paths, to check; an empty string checks every tracked file. */
-const checkedPaths: readonly string[] = [
-  'CHANGELOG.md',
-  'CONTRIBUTING.md',
-  'README.md',
-  'docs/coldsnap.1',
-  'docs/compared-with-0.12.md',
-  'docs/errors.md',
-  'docs/performance.md',
-  'scripts/generate-',
-  'src/cli/',
-  'src/error-codes.ts',
-  'src/errors.ts',
-  'src/index.ts',
-  'src/transfer/events.ts',
-  'src/transfer/options.ts',
-  'test/cli/',
-  'test/docs/',
-  'test/interop/differences.ts',
-];
+const checkedPaths: readonly string[] = [''];
 
 /** Not prose, or this list itself. */
 const skipped = /^(LICENSE|package-lock\.json|test\/docs\/words\.test\.ts)$|\.(svg|png|gz|bin)$/;

@@ -355,7 +355,7 @@ const uploads: Refusal[] = [
     args: 'upload --volume-size 1 disk.img',
     exit: 2,
     message: /1073741825 bytes.*1073741824/,
-    hint: /--volume-size 2/,
+    hint: /volume size of 2 GiB/,
     given: (place) => {
       image(place);
       truncateSync(place.path('disk.img'), 2 ** 30 + 1);
@@ -516,7 +516,7 @@ const uploads: Refusal[] = [
     title: 'a parent that is larger',
     args: 'upload --parent-snapshot-id snap-0b disk.img',
     exit: 1,
-    message: /2 GiB/,
+    message: /at least 2, the size of the parent in GiB/,
     requests: ['StartSnapshot'],
     given: async (place) => {
       image(place);
@@ -527,21 +527,21 @@ const uploads: Refusal[] = [
     title: 'zeros omitted with encryption',
     args: 'upload --omit-zero-blocks --encrypted disk.img',
     exit: 3,
-    message: /reads as noise/,
+    message: /read as random data/,
     given: image,
   },
   {
     title: 'zeros omitted with a parent',
     args: 'upload --omit-zero-blocks --parent-snapshot-id SNAP disk.img',
     exit: 3,
-    message: /keeps the parent's content/,
+    message: /keep the parent's content/,
     given: image,
   },
   {
     title: 'a wait option without --wait',
     args: 'upload --max-attempts 3 disk.img',
     exit: 2,
-    message: /cannot be used without --wait/,
+    message: /an option of waiting cannot be used without --wait/,
     given: image,
   },
   {

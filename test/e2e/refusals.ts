@@ -8,7 +8,7 @@ import type { EmulatorOptions } from '../../src/emulator/index.ts';
 import { type Environment, ours, type Tool, Workplace } from '../support/workplace.ts';
 
 export interface Refusal {
-  /** What is wrong. */
+  /** The problem, as the title of the test. */
   readonly title: string;
   /** The arguments, in an array or separated by spaces; SNAP is an existing snapshot, URL the emulator. */
   readonly args: string | readonly string[];

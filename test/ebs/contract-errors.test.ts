@@ -120,7 +120,7 @@ const rows: readonly Row[] = [
     says: 'block data that the service failed to read is transient',
     action: serviceError(400, 'ValidationException', 'INVALID_PARAMETER_VALUE', 'Failed to read block data'),
     class: 'transient',
-    code: 'INVALID_PARAMETER_VALUE',
+    code: 'BLOCK_DATA_NOT_READ',
     only: 'put',
   },
   {

@@ -26,7 +26,7 @@ test('a put with invalid headers or data stores nothing', async (t) => {
     ['no algorithm', without('x-amz-Checksum-Algorithm'), data],
     ['length 0', { ...good, 'x-amz-Data-Length': '0' }, Buffer.alloc(0)],
     ['negative length', { ...good, 'x-amz-Data-Length': `-${SMALL}` }, data],
-    ['length in words', { ...good, 'x-amz-Data-Length': 'many' }, data],
+    ['a length that is not a number', { ...good, 'x-amz-Data-Length': 'many' }, data],
     [
       'a short block',
       {

@@ -36,7 +36,7 @@ const stalls: [what: string, operation: string | undefined, nth: number, upload:
   ['a later page of the list', 'ListSnapshotBlocks', 2, false, /^the list of snap-/],
   ['a block', 'GetSnapshotBlock', 2, false, /^block \d from the service$/],
   ['the start of a snapshot', 'StartSnapshot', 1, true, /^the snapshot to be started$/],
-  ['a put', 'PutSnapshotBlock', 2, true, /^block \d to be stored by the service$/],
+  ['a put', 'PutSnapshotBlock', 2, true, /^block \d to be written to the service$/],
   ['the completion', 'CompleteSnapshot', 1, true, /^the snapshot to be completed$/],
 ];
 

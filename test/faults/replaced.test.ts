@@ -45,7 +45,7 @@ async function downloadHalfInto(target: string, action: () => unknown): Promise<
   }
 }
 
-/** What another program does to the partial file, and the check that its own file is unchanged. */
+/** Another program's change of the partial file, and the check that its own file is unchanged. */
 const replacements: [string, (partial: string) => unknown, (partial: string) => unknown][] = [
   ['is removed', (partial) => rmSync(partial), (partial) => assert.ok(!existsSync(partial))],
   [

@@ -102,7 +102,7 @@ test("the other tool's checkpoint of another snapshot is ignored with a warning"
   );
   const { events, onEvent } = recorder();
   await run({ onEvent });
-  assert.match(warningOf(events), /it is of snap-other\. Starting anew/);
+  assert.match(warningOf(events), /it belongs to snap-other\); starting over/);
   assert.equal(gets().length, COUNT);
 });
 
@@ -148,9 +148,9 @@ const changes: [what: string, change: (interrupted: Interrupted) => unknown, mes
   [
     'was deleted',
     ({ emulator, snapshotId }) => emulator.deleteSnapshot(snapshotId),
-    /snapshot snap-\w+ is gone/,
+    /snapshot snap-\w+ no longer exists/,
   ],
-  ['failed', ({ advanceClock }) => advanceClock(120_000), /snapshot snap-\w+ has failed/],
+  ['failed', ({ advanceClock }) => advanceClock(120_000), /snapshot snap-\w+ is in state "error"/],
   [
     'was completed by another client',
     async ({ service, snapshotId }) => {

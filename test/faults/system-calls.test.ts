@@ -251,7 +251,7 @@ const survivable: [Kind, string, RegExp?][] = [
   [
     'file',
     'rename:error=ENOSPC',
-    /The journal \S+ could not be written \(.*ENOSPC.*\); the download goes on without it/,
+    /Could not write the journal \S+ \(.*ENOSPC.*\); the download continues without it/,
   ],
   ['device', 'ioctl:error=EOPNOTSUPP:when=6+'],
   ['device', 'fallocate:error=EOPNOTSUPP'],
@@ -260,7 +260,7 @@ const survivable: [Kind, string, RegExp?][] = [
   [
     'upload',
     'rename:error=EACCES',
-    /The journal \S+ could not be written \(.*EACCES.*\); the upload goes on without it/,
+    /Could not write the journal \S+ \(.*EACCES.*\); the upload continues without it/,
   ],
   ['upload', 'flock:error=ENOLCK', /No lock could be taken on the journal/],
 ];

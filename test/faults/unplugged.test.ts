@@ -196,7 +196,7 @@ test(
     assert.equal(end, 1, stderr);
     assert.equal(stdout, '');
     assert.match(stderr, /coldsnap: could not read \/dev\/loop\d+ at offset \d+: input\/output error/);
-    const pending = /Snapshot (snap-\w+) is left unfinished\. Run the same command again to go on/.exec(
+    const pending = /Snapshot (snap-\w+) is unfinished\. Run the same command again to resume/.exec(
       stderr,
     )?.[1];
     assert.equal(stage.emulator.snapshot(pending ?? '')?.status, 'pending', stderr);

@@ -87,7 +87,10 @@ test('an upload whose journal could not be written does not claim to be resumabl
   const checkpointFile = join(directory, 'disk.img', 'journal');
   await assert.rejects(upload({ checkpointFile, onEvent }), { code: 'ACCESS_DENIED' });
   const warning = events.find((event) => event.type === 'warning' && event.code === 'SNAPSHOT_LEFT');
-  assert.match(warning?.type === 'warning' ? warning.message : '', /cannot be gone on with; remove it with/);
+  assert.match(
+    warning?.type === 'warning' ? warning.message : '',
+    /cannot be resumed; "coldsnap pending" lists it and can delete it/,
+  );
 });
 
 test('a run after one that was interrupted during completion puts nothing, and waits for the completion', async (t) => {
@@ -113,7 +116,7 @@ test('a failed snapshot whose ID was never received is not resumed', async (t) =
   const { snapshotId } = await upload({ onEvent });
   await assertComplete(snapshotId);
   const warning = events.find((event) => event.type === 'warning' && event.code === 'JOURNAL_NOT_USED');
-  assert.match(warning?.type === 'warning' ? warning.message : '', /snap-\w+ has failed/);
+  assert.match(warning?.type === 'warning' ? warning.message : '', /snap-\w+ is in state "error"/);
 });
 
 test('an upload with fresh names the snapshot that the run before started', async (t) => {

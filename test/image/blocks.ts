@@ -51,8 +51,8 @@ export async function restore(
   for (let offset = 0; offset < volumeSize; offset += blockSize) {
     if (!listed.has(offset)) await target.zero(offset, blockSize);
   }
-  const verdicts = await target.writeBlocks(blocks);
-  assert.ok(!verdicts.includes('mismatch'));
+  const outcomes = await target.writeBlocks(blocks);
+  assert.ok(!outcomes.includes('mismatch'));
   await target.commit();
   await target.close();
 }

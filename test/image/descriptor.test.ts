@@ -20,7 +20,7 @@ test('a descriptor is closed only when no call on it is in flight', async (t) =>
   });
   const closing = descriptor.close().then(() => order.push('closed'));
   await assertFails(
-    descriptor.use('begin anew', async () => {}),
+    descriptor.use('start over', async () => {}),
     'CLOSED',
   );
   finish();

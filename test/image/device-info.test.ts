@@ -1,4 +1,4 @@
-/** What is said about devices: who uses them, and what tells them apart. Kernel files are made up here. */
+/** Describes devices: who uses them, and how they differ. The kernel files are made up. */
 import { strict as assert } from 'node:assert';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -50,11 +50,14 @@ test('finds mounts by device number, with spaces in their names, and those of pa
       '',
     ].join('\n'),
   });
-  assert.deepEqual(await describeUsers(sdb, files), [
+  assert.deepEqual(await describeUsers(sdb, { files }), [
     'mounted at /mnt/with space (xfs)',
     'its partition sdb1 is mounted at /boot (ext4)',
   ]);
-  assert.deepEqual(await describeUsers(sdb1, files), ['mounted at /boot (ext4)']);
+  assert.deepEqual(await describeUsers(sdb1, { files }), [
+    'its disk sdb is mounted at /mnt/with space (xfs)',
+    'mounted at /boot (ext4)',
+  ]);
 });
 
 test('holders are named, with the name of a logical volume', async (t) => {
@@ -63,7 +66,7 @@ test('holders are named, with the name of a logical volume', async (t) => {
     'sys/devices/sdb/holders/md127/dev': '9:127',
     'sys/devices/sdb/sdb1/holders/dm-0/dm/name': 'vg-root\n',
   });
-  assert.deepEqual(await describeUsers(sdb, files), [
+  assert.deepEqual(await describeUsers(sdb, { files }), [
     'held by md127',
     'its partition sdb1 is held by dm-0 (vg-root)',
   ]);
@@ -72,14 +75,44 @@ test('holders are named, with the name of a logical volume', async (t) => {
 test('counts users beyond the fifth', async (t) => {
   const lines = Array.from({ length: 9 }, (_, i) => `4${i} 27 8:16 / /mnt/${i} rw - ext4 /dev/sdb rw`);
   const files = await tree(await Scratch.for(t), { ...disk, 'proc/self/mountinfo': lines.join('\n') });
-  const uses = await describeUsers(sdb, files);
+  const uses = await describeUsers(sdb, { files });
   assert.equal(uses.length, 6);
   assert.equal(uses.at(-1), '4 more');
 });
 
+test('another path to the same disk counts, and a disk below device mapper that is mounted', async (t) => {
+  const files = await tree(await Scratch.for(t), {
+    ...disk,
+    'sys/devices/sdb/device/wwid': 'naa.5000c500\n',
+    'sys/devices/sdc/dev': '8:32\n',
+    'sys/devices/sdc/device/wwid': 'naa.5000c500\n',
+    'sys/devices/sdd/dev': '8:48\n',
+    'sys/devices/sdd/device/wwid': 'naa.other\n',
+    'sys/devices/sdb/sdb1/holders/dm-0/dev': '253:0\n',
+    'sys/devices/dm-0/dev': '253:0\n',
+    'sys/dev/block/8:32': '-> ../../devices/sdc',
+    'sys/dev/block/8:48': '-> ../../devices/sdd',
+    'sys/dev/block/253:0': '-> ../../devices/dm-0',
+    'proc/self/mountinfo': [
+      '42 27 8:32 / /other-path rw - xfs /dev/sdc rw',
+      '43 27 8:48 / /other-disk rw - xfs /dev/sdd rw',
+      '44 27 253:0 / /volume ro - xfs /dev/mapper/volume ro',
+    ].join('\n'),
+  });
+  assert.deepEqual(await describeUsers(sdb, { files }), [
+    'sdc, which shares its storage, is mounted at /other-path (xfs)',
+    'dm-0, which shares its storage, is mounted at /volume (xfs)',
+    'its partition sdb1 is held by dm-0',
+  ]);
+  assert.deepEqual(await describeUsers(sdb, { writers: true, files }), [
+    'sdc, which shares its storage, is mounted at /other-path (xfs)',
+  ]);
+});
+
 test('names no users where nothing can be read', async (t) => {
   const scratch = await Scratch.for(t);
-  assert.deepEqual(await describeUsers(sdb, { proc: scratch.path('proc'), sys: scratch.path('sys') }), []);
+  const files = { proc: scratch.path('proc'), sys: scratch.path('sys') };
+  assert.deepEqual(await describeUsers(sdb, { files }), []);
 });
 
 test('identifies a device by WWID, serial or UUID before number and size', async (t) => {

@@ -1,4 +1,4 @@
-/** What a restore to a file refuses, replaces and keeps. */
+/** A restore to a file refuses, replaces and keeps existing files. */
 import { strict as assert } from 'node:assert';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';

@@ -108,7 +108,7 @@ test('stdout gets the image: through a pipe, a socket, and into a file, where it
   const file = scratch.path('image');
   const expected = createHash('sha256').update(programImage).digest('hex');
   const [socket, pipe] = await Promise.all([shell('exec "$@"'), shell('"$@" | sha256sum')]);
-  // What node gives a child as a pipe is a socket pair.
+  // Node gives a child a socket pair as its pipe.
   assertSameBytes(socket.stdout, programImage);
   assert.equal(socket.stderr, 'committed');
   assert.equal(pipe.stdout.toString().slice(0, 64), expected);

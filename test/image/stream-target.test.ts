@@ -12,7 +12,7 @@ import { arrived, assertFails, assertSameBytes, damaged, KiB, MiB, volumeOf } fr
 const blockSize = 64 * KiB;
 const geometry = { volumeSize: MiB, blockSize };
 
-/** A stream that keeps what it gets, and takes a chunk only when it is told to. */
+/** A stream that keeps its input, and takes a chunk only when released. */
 class Gate extends Writable {
   readonly chunks: Buffer[] = [];
   #waiting: (() => void) | undefined;
@@ -89,8 +89,8 @@ test('a batch whose blocks wait for one with a wrong checksum settles, so that t
   const image = buffer(stream);
   const target = await begin(stream);
   const early = arrived(2, blockSize);
-  const verdicts = await target.writeBlocks([damaged(0, blockSize), arrived(1, blockSize), early]);
-  assert.deepEqual(verdicts, ['mismatch', 'written', 'written']);
+  const outcomes = await target.writeBlocks([damaged(0, blockSize), arrived(1, blockSize), early]);
+  assert.deepEqual(outcomes, ['mismatch', 'written', 'written']);
   early.data.fill(0xee); // The buffer goes back to the pool and is used again.
   await target.writeBlocks([arrived(0, blockSize)]);
   await target.zero(3 * blockSize, 13 * blockSize);
@@ -127,12 +127,12 @@ test('workers with one buffer each never deadlock when blocks come late, twice o
       const image = buffer(stream);
       const target = await openTarget(stream);
       await target.prepare({ volumeSize: MiB, blockSize: size }, { resume: false });
-      let waiting: { block: UnverifiedBlock; settle: (verdict: BlockOutcome) => void }[] = [];
+      let waiting: { block: UnverifiedBlock; settle: (outcome: BlockOutcome) => void }[] = [];
       const flush = async () => {
         const batch = waiting;
         waiting = [];
-        const verdicts = await target.writeBlocks(batch.map(({ block }) => block));
-        for (const [i, { settle }] of batch.entries()) settle(verdicts[i]!);
+        const outcomes = await target.writeBlocks(batch.map(({ block }) => block));
+        for (const [i, { settle }] of batch.entries()) settle(outcomes[i]!);
       };
       const submit = (block: UnverifiedBlock) =>
         new Promise<BlockOutcome>((settle) => {

@@ -11,7 +11,7 @@ export interface CommandLine {
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
-/** What replaces the other tool's effects; undefined removes one. */
+/** Replacements for the other tool's effects; undefined removes one. */
 export interface IntendedDifference {
   readonly why: Difference;
   readonly succeeds?: boolean;

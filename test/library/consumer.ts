@@ -1,6 +1,6 @@
 /** A project that has the packed package in its node_modules. */
 import { execFile, spawn } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -23,34 +23,29 @@ export class Consumer {
     return join(this.directory, ...names);
   }
 
-  /** Packs the project and installs the tarball as npm would, but with dependencies linked instead of downloaded. */
+  /** Packs the package as scripts/package-npm does, with the clone's addon as each prebuilt one, and unpacks it as npm would. */
   async install(): Promise<void> {
-    const packing = ['pack', '--ignore-scripts', '--json', '--pack-destination', this.directory];
-    const { stdout } = await run('npm', packing, { cwd: project, maxBuffer: 2 ** 24 });
+    const prebuilds = this.path('prebuilds');
+    for (const target of ['linux-x64', 'linux-x64-musl', 'linux-arm64', 'linux-arm64-musl']) {
+      mkdirSync(join(prebuilds, target), { recursive: true });
+      cpSync(join(project, 'build/Release/coldsnap.node'), join(prebuilds, target, 'coldsnap.node'));
+    }
+    await run(process.execPath, [join(project, 'scripts/stage-npm.js'), this.path('stage'), prebuilds]);
+    const packing = ['pack', '--json', '--pack-destination', this.directory];
+    const { stdout } = await run('npm', packing, { cwd: this.path('stage'), maxBuffer: 2 ** 24 });
     const [{ filename, files }] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
     this.packed.push(...files.map(({ path }) => path));
-    const installed = this.path('node_modules/coldsnap');
-    mkdirSync(installed, { recursive: true });
-    await run('tar', ['-xzf', this.path(filename), '-C', installed, '--strip-components=1']);
-    mkdirSync(join(installed, 'build/Release'), { recursive: true });
-    cpSync(join(project, 'build/Release/coldsnap.node'), join(installed, 'build/Release/coldsnap.node'));
-    const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
-      dependencies: Record<string, string>;
-    };
-    // Link only the declared dependencies: importing any other one fails.
-    for (const name of Object.keys(manifest.dependencies)) this.#link(name);
+    const own = this.path('node_modules/coldsnap');
+    mkdirSync(own, { recursive: true });
+    await run('tar', ['-xzf', this.path(filename), '-C', own, '--strip-components=1']);
     writeFileSync(this.path('package.json'), JSON.stringify({ name: 'consumer', private: true }));
   }
 
-  /** Links a package from the project's node_modules. */
-  #link(name: string): void {
-    mkdirSync(dirname(this.path('node_modules', name)), { recursive: true });
-    symlinkSync(join(project, 'node_modules', name), this.path('node_modules', name));
-  }
-
-  /** Links the type declarations of Node, which type checking needs. */
-  linkTypes(): void {
-    this.#link('@types/node');
+  /** Installs a package of the project's own node_modules in a folder of the consumer's. */
+  link(name: string, folder = ''): void {
+    const link = this.path(folder, 'node_modules', name);
+    mkdirSync(dirname(link), { recursive: true });
+    symlinkSync(join(project, 'node_modules', name), link);
   }
 
   /** Runs a program in a directory of the consumer. */

@@ -1,21 +1,23 @@
 /** The package as installed: packed, unpacked into node_modules, used from other programs. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { type Emulator, startEmulator } from '../../src/emulator/index.ts';
 import { version } from '../../src/version.ts';
-import { needsBuild, project } from '../support/built.ts';
+import { needsBuild } from '../support/built.ts';
 import { Consumer } from './consumer.ts';
 
 const programs = fileURLToPath(new URL('programs', import.meta.url));
 
-/** Uses the exports of the package, with and without optional properties, as strict projects do. */
+/** Packages that a consumer can have besides, in a separate folder so that the package cannot use them. */
+const sdks = ['@aws-sdk/client-ebs', '@aws-sdk/client-ec2'];
+
+/** Uses what the package exports, with and without optional things, as strict projects do. */
 const typed = `
 import { Readable, Writable } from 'node:stream';
-import { EBSClient } from '@aws-sdk/client-ebs';
 import {
   ColdsnapError, downloadSnapshot, uploadSnapshot, waitForSnapshot, listPendingSnapshots,
   type DownloadOptions, type DownloadResult, type ErrorClass, type ErrorCode, type PendingSnapshot, type SnapshotTag,
@@ -26,9 +28,8 @@ import { startEmulator, type Emulator, type FaultRule } from 'coldsnap/emulator'
 const events: TransferEvent[] = [];
 const options: DownloadOptions = { snapshotId: 'snap-1', target: new Writable(), onEvent: (event) => events.push(event) };
 export async function use(signal: AbortSignal, force?: boolean): Promise<number> {
-  const down: DownloadResult = await downloadSnapshot({ ...options, signal, force, ebsClient: new EBSClient({}) });
-  const tags: SnapshotTag[] = [{ key: 'a', value: 'b' }];
-  const given: UploadOptions = { source: Readable.from([]), volumeSizeGiB: 1, tags, description: undefined, wait: true };
+  const down: DownloadResult = await downloadSnapshot({ ...options, signal, force });
+  const given: UploadOptions = { source: Readable.from([]), volumeSizeGiB: 1, tags: [{ key: 'a', value: 'b' }], wait: true };
   const up: UploadResult = await uploadSnapshot(given);
   const waited: WaitResult = await waitForSnapshot({ snapshotId: up.snapshotId, timeoutMs: 1000 });
   const pending: PendingSnapshot[] = await listPendingSnapshots();
@@ -54,6 +55,19 @@ export function judge(error: unknown): ErrorClass | undefined {
 }
 `;
 
+/** Clients of the consumer's own SDK, in the place of those that the package makes. */
+const typedClients = `
+import { EBSClient } from '@aws-sdk/client-ebs';
+import { EC2Client } from '@aws-sdk/client-ec2';
+import { uploadSnapshot, type UploadResult } from 'coldsnap';
+
+export function use(): Promise<UploadResult> {
+  return uploadSnapshot({ source: 'x', ebsClient: new EBSClient({}), ec2Client: new EC2Client({}) });
+}
+// @ts-expect-error: not a client
+void uploadSnapshot({ source: 'x', ebsClient: { region: 'eu-west-1' } });
+`;
+
 describe('the package', { ...needsBuild, concurrency: 2 }, () => {
   const consumer = new Consumer();
   let emulator: Emulator;
@@ -61,43 +75,66 @@ describe('the package', { ...needsBuild, concurrency: 2 }, () => {
   before(async () => {
     emulator = await startEmulator();
     await consumer.install();
+    consumer.link('@types/node');
   });
   after(async () => {
     await emulator.close();
     consumer.remove();
   });
 
-  test('contains the program, its sources and its documents, and nothing else', () => {
+  test('holds the program, the addons and its papers, and nothing else', () => {
     for (const path of [
       ...['package.json', 'LICENSE', 'README.md', 'CHANGELOG.md', 'bin/coldsnap.js', 'docs/coldsnap.1'],
-      ...['dist/index.js', 'dist/index.d.ts', 'dist/emulator/index.js', 'dist/cli/main.js', 'src/index.ts'],
-      ...['binding.gyp', 'scripts/build-native.js'],
+      ...['dist/index.js', 'dist/index.d.ts', 'dist/emulator/index.js', 'dist/emulator/index.d.ts'],
+      ...['dist/cli/main.js', 'dist/cli/THIRD-PARTY-LICENSES'],
+      ...['linux-x64', 'linux-x64-musl', 'linux-arm64', 'linux-arm64-musl'].map(
+        (target) => `prebuilds/${target}/coldsnap.node`,
+      ),
     ]) {
       assert.ok(consumer.packed.includes(path), `${path} is missing`);
     }
-    const sources = readdirSync(join(project, 'native'), { recursive: true, encoding: 'utf8' });
-    for (const name of sources.filter((path) => /\.(cc|h)$/.test(path))) {
-      assert.ok(consumer.packed.includes(`native/${name}`), `native/${name} is missing`);
-    }
-    const unexpected = consumer.packed.filter(
-      (path) =>
-        !/^(bin|dist|docs|native|src)\/|^scripts\/build-native\.js$|^[\w-]+(\.(json|md|gyp))?$/.test(path),
-    );
-    assert.deepEqual(unexpected, []);
+    const known = /^(bin|dist|docs|prebuilds|src)\/|^(package\.json|LICENSE|README\.md|CHANGELOG\.md)$/;
     assert.deepEqual(
-      consumer.packed.filter((path) => /test|\.node$|\.tgz$|(^|\/)\./.test(path)),
+      consumer.packed.filter((path) => !known.test(path) || /test|\.tgz$|binding\.gyp$|(^|\/)\./.test(path)),
       [],
     );
   });
 
-  test('has no module with a top-level await, so that require can load all of it', () => {
+  test('has nothing that npm would run, build or download at installation', () => {
+    const manifest: Record<string, unknown> = JSON.parse(
+      readFileSync(consumer.path('node_modules/coldsnap/package.json'), 'utf8'),
+    );
+    const fields = ['scripts', 'dependencies', 'optionalDependencies', 'peerDependencies', 'gypfile'];
+    assert.deepEqual(
+      fields.filter((field) => field in manifest),
+      [],
+    );
+    assert.deepEqual([manifest.os, manifest.version], [['linux'], version]);
+  });
+
+  test('has a declaration map for each declaration, which leads to a source that is there', () => {
+    const declarations = consumer.packed.filter((path) => path.endsWith('.d.ts'));
+    assert.ok(declarations.length > 5);
+    for (const path of declarations) {
+      assert.ok(consumer.packed.includes(`${path}.map`), `${path}.map is missing`);
+      const map = JSON.parse(readFileSync(consumer.path('node_modules/coldsnap', `${path}.map`), 'utf8'));
+      const sources: string[] = map.sources.map((source: string) => posix.join(posix.dirname(path), source));
+      assert.deepEqual(
+        sources.filter((source) => !consumer.packed.includes(source)),
+        [],
+        path,
+      );
+    }
+  });
+
+  test('needs no module that is loaded asynchronously, so that require can load all of it', () => {
     const dist = consumer.path('node_modules/coldsnap/dist');
     const names = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((name) =>
       name.endsWith('.js'),
     );
-    assert.ok(names.length > 20);
-    const asynchronous = names.filter((name) => awaitsAtTopLevel(readFileSync(join(dist, name), 'utf8')));
-    assert.deepEqual(asynchronous, []);
+    assert.ok(names.length > 5);
+    const waiting = names.filter((name) => awaitsAtTopLevel(readFileSync(join(dist, name), 'utf8')));
+    assert.deepEqual(waiting, []);
   });
 
   for (const name of readdirSync(programs)) {
@@ -108,6 +145,7 @@ describe('the package', { ...needsBuild, concurrency: 2 }, () => {
     test(`${title} (${name})`, async () => {
       const folder = consumer.path(name.replace('.', '-'));
       mkdirSync(folder);
+      for (const sdk of sdks) consumer.link(sdk, name.replace('.', '-'));
       const copy = join(folder, name);
       writeFileSync(copy, readFileSync(program));
       const { exit, stdout, stderr } = await consumer.run(
@@ -137,11 +175,21 @@ describe('the package', { ...needsBuild, concurrency: 2 }, () => {
     assert.equal(emulator.snapshot(stdout.trim())?.description, 'command.img');
   });
 
-  test('has declarations that compile in a strict project, with both module resolutions', () => {
-    consumer.linkTypes();
-    const file = consumer.path('use.mts');
-    writeFileSync(file, typed);
+  test('has declarations that a strict project without the AWS SDK compiles against, in either way of finding modules', () => {
+    assert.equal(compile('use.mts', typed), '');
+  });
+
+  test('takes clients of an AWS SDK that the project has', () => {
+    for (const sdk of sdks) consumer.link(sdk, 'with-sdk');
+    assert.equal(compile('with-sdk/clients.mts', typedClients), '');
+  });
+
+  /** The compiler's complaints about a program of the consumer's and the package's declarations. */
+  function compile(name: string, text: string): string {
+    const file = consumer.path(name);
+    writeFileSync(file, text);
     const host = cachingHost();
+    let complaints = '';
     for (const [module, moduleResolution] of [
       [ts.ModuleKind.Node16, ts.ModuleResolutionKind.Node16],
       [ts.ModuleKind.ESNext, ts.ModuleResolutionKind.Bundler],
@@ -169,9 +217,10 @@ describe('the package', { ...needsBuild, concurrency: 2 }, () => {
         ...program.getSemanticDiagnostics(source),
       ]);
       problems.push(...program.getOptionsDiagnostics());
-      assert.equal(ts.formatDiagnostics(problems, { ...host, getNewLine: () => '\n' }), '');
+      complaints += ts.formatDiagnostics(problems, { ...host, getNewLine: () => '\n' });
     }
-  });
+    return complaints;
+  }
 });
 
 /** Reports whether a module has an await outside functions. */

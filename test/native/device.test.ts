@@ -195,7 +195,7 @@ test('rereading the partition table drops a partition that is not in it, unless 
   await withLoop(
     16 * M,
     async (device) => {
-      // The kernel is told of a partition that the (blank) device does not have; rereading must find that out.
+      // Adds a partition that the (blank) device does not have; rereading must remove it.
       execFileSync('addpart', [device, '1', '2048', '16384']);
       const name = `${device.slice('/dev/'.length)}p1`;
       const known = () => readFileSync('/proc/partitions', 'utf8').includes(name);

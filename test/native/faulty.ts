@@ -63,7 +63,7 @@ export function traced(
   return reportOf(runTraced(directory, native, path, calls, injections, script(open, body, flags)));
 }
 
-/** Of pread64 and pwrite64 lines: [call, length, offset, result]. */
+/** The fields of pread64 and pwrite64 lines: [call, length, offset, result]. */
 export function transfers(trace: string[]): [string, number, number, string][] {
   return trace.flatMap((line) => {
     const found = /^(p(?:read|write)64)\(.*, (\d+), (\d+)\) += (\S+(?: E\w+)?)/.exec(line);

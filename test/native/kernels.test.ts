@@ -25,7 +25,7 @@ function compile(compiler: string, directory: string, flags: readonly string[]):
   return program;
 }
 
-/** What kernels_check prints for each kernel if it is right, computed by node:crypto. */
+/** The output of kernels_check for each correct kernel, computed by node:crypto. */
 function expectedDigests(): string[] {
   const messages = Array.from({ length: 200 }, (_, length) => noise(length, length));
   for (let count = 1; count <= 20; count++) {

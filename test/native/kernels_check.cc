@@ -1,4 +1,4 @@
-// What tests cannot reach through JavaScript: kernels of another architecture (run this under qemu) and broken kernels.
+// Tests what JavaScript cannot reach: kernels of another architecture (run this under qemu) and broken kernels.
 //
 //   kernels_check digests   prints, for each kernel, the digests of a fixed set of messages, to be compared by the caller
 //   kernels_check select    exits with 0 if wrong and missing kernels are refused, and quickly

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import { promisedKernels } from '../../scripts/check-kernels.ts';
 import { Sha256State, sha256, sha256Kernels, useKernel } from '../../src/native/sha256.ts';
 import { digestOf, noise } from './support.ts';
 
@@ -49,6 +51,10 @@ test('the kernels of this machine are listed fastest first, and the portable one
   assert.equal(active, available[0]);
   assert.equal(available.at(-1), 'portable');
   assert.throws(() => useKernel('abacus'), RangeError);
+});
+
+test('every kernel that /proc/cpuinfo promises is there, and no other', () => {
+  assert.deepEqual(available, promisedKernels(process.arch, readFileSync('/proc/cpuinfo', 'utf8')));
 });
 
 for (const kernel of available) {

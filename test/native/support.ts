@@ -1,4 +1,4 @@
-/** What the tests of the addon share: temporary files, loop devices, strace, other processes. */
+/** Shared by the tests of the addon: temporary files, loop devices, strace, other processes. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {

@@ -46,6 +46,7 @@ const treatments = {
   'holes detected, encrypted': { detectHoles: true, encrypted: true },
   'holes detected, zeros omitted': { detectHoles: true, omitZeroBlocks: true },
   'holes from a map': { holesFromSidecar: 'map' },
+  'holes from a map, encrypted': { holesFromSidecar: 'map', encrypted: true },
   'holes from a map, zeros omitted': { holesFromSidecar: 'map', omitZeroBlocks: true },
 } satisfies Record<string, Partial<UploadOptions>>;
 
@@ -98,8 +99,10 @@ class Image {
   }
 
   /** The blocks expected in the snapshot. */
-  expected({ omitZeroBlocks, detectHoles, holesFromSidecar }: Partial<UploadOptions>): number[] {
-    const unit = detectHoles ? PAGE : holesFromSidecar === undefined ? undefined : 1;
+  expected(options: Partial<UploadOptions>): number[] {
+    const { omitZeroBlocks, detectHoles, holesFromSidecar, encrypted } = options;
+    const skipsHoles = !encrypted && (detectHoles || holesFromSidecar !== undefined);
+    const unit = skipsHoles ? (detectHoles ? PAGE : 1) : undefined;
     const isExpected = (index: number) => {
       if (omitZeroBlocks && this.block(index, BLOCK).every((byte) => byte === 0)) return false;
       return unit === undefined || this.#isWritten(index * BLOCK, (index + 1) * BLOCK, unit);

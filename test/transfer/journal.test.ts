@@ -1,4 +1,4 @@
-/** What a journal does to the directory that it is in. */
+/** The directory of a journal. */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';

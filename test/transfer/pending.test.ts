@@ -17,7 +17,7 @@ async function start(t: TestContext, options: EmulatorOptions = {}) {
   process.env.STATE_DIRECTORY = directory;
   const put = (snapshot: Partial<PutSnapshotOptions>) =>
     emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {}, status: 'pending', ...snapshot });
-  /** Leaves the journal of an upload, last saved so many minutes ago. */
+  /** Leaves the journal of an upload, last saved this many minutes ago. */
   const journal = (snapshotId: string, minutes: number): string => {
     const path = join(directory, `${snapshotId}.coldsnap-upload`);
     writeFileSync(path, JSON.stringify({ version: 1, kind: 'upload', snapshotId }));

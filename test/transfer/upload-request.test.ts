@@ -1,4 +1,4 @@
-/** What an upload's options make of the request that starts its snapshot. */
+/** The request that starts a snapshot, made from the options of an upload. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { UploadOptions } from '../../src/transfer/options.ts';

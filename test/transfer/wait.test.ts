@@ -27,7 +27,7 @@ interface Scripted extends Partial<WaitServices> {
   signal?: AbortSignal;
 }
 
-/** Waits over scripted answers, the last of which is given for ever, on a clock that moves only when something pauses. */
+/** Waits over scripted answers, the last of which is repeated, on a clock that moves only when something pauses. */
 async function wait(answers: readonly Answer[], conditions: WaitConditions = {}, scripted: Scripted = {}) {
   const { signal, ...services } = scripted;
   const clock = { now: 1_000_000 };

@@ -18,6 +18,8 @@ import {
 import { addWaitOptions, type WaitFlags, waitCommandLine, waitConditions } from './wait.ts';
 
 interface UploadFlags extends TransferFlags, WaitFlags {
+  force?: boolean;
+  sourceFormat?: 'raw';
   volumeSize?: number;
   description?: string;
   tag?: SnapshotTag[];
@@ -45,6 +47,13 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
       'size of the volume, such as 8G or 1T; a bare number is GiB (default: the size of the source, rounded up)',
       volumeSize,
     )
+    .addOption(
+      new Option(
+        '--source-format <format>',
+        'raw: upload the bytes as they are, whatever they look like',
+      ).choices(['raw']),
+    )
+    .option('--force', 'upload a device that is mounted read-write or open for writing')
     .option('--description <text>', 'description of the snapshot (default: name of the source)')
     .option('--tag <tag>', 'tag, as Key=name,Value=text or name=text; repeatable', tag)
     .addOption(
@@ -105,7 +114,7 @@ function uploadOptions(
     throw optionRequires('an option of waiting', '--wait');
   }
   const { description, kmsKeyId, encrypted, parentSnapshotId, omitZeroBlocks, detectHoles } = flags;
-  const { holesFromSidecar, onFailure, tag: tags, volumeSize: volumeSizeGiB } = flags;
+  const { holesFromSidecar, onFailure, tag: tags, force, sourceFormat, volumeSize: volumeSizeGiB } = flags;
   return {
     ...settings.service,
     ...transferOptions(flags),
@@ -118,7 +127,7 @@ function uploadOptions(
       parentSnapshotId,
       omitZeroBlocks,
     }),
-    ...definedOnly({ detectHoles, holesFromSidecar, onFailure }),
+    ...definedOnly({ force, sourceFormat, detectHoles, holesFromSidecar, onFailure }),
     ...(flags.wait === true && { wait: conditions }),
     source,
   };

@@ -79,6 +79,11 @@ export class TransferStatus {
       case 'waiting':
         this.#waitingFor = waitingFor(event.what);
         break;
+      case 'start':
+        // The phase of verifying what an earlier run has done comes before it.
+        this.#phase = undefined;
+        this.#movedAt = now;
+        break;
       default:
         this.#movedAt = now;
     }

@@ -17,6 +17,15 @@ export interface Origin {
 /** Paths that escaping, and therefore signing, does not change. */
 const PLAIN_PATH = /^\/$|^(\/[\w.~-]+)+$/;
 
+function endpointOf(client: EBSClient) {
+  return getEndpointFromInstructions({}, GetSnapshotBlockCommand, { ...client.config });
+}
+
+/** The URL that requests go to. */
+export async function serviceEndpoint(client: EBSClient): Promise<URL> {
+  return (await endpointOf(client)).url;
+}
+
 /**
  * Resolves the endpoint with the client's own region, FIPS, dual-stack and endpoint settings.
  *
@@ -24,7 +33,7 @@ const PLAIN_PATH = /^\/$|^(\/[\w.~-]+)+$/;
  *   own, or under a path that needs escaping
  */
 export async function directOrigin(client: EBSClient): Promise<Origin | undefined> {
-  const endpoint = await getEndpointFromInstructions({}, GetSnapshotBlockCommand, { ...client.config });
+  const endpoint = await endpointOf(client);
   const { url } = endpoint;
   if (Object.keys(endpoint.headers ?? {}).length > 0 || endpoint.properties?.authSchemes !== undefined) {
     return undefined;

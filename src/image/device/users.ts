@@ -1,119 +1,155 @@
 /**
- * Finds who uses a block device, for the message about a refusal of the kernel (EBUSY). Anything that cannot be read here
- * only makes the message shorter.
+ * Who uses a block device or a file, asked before either is overwritten and before a source is read: mounts, swap, holders,
+ * loop devices, other paths to the same disk, and programs. What cannot be read here only makes the answer shorter; the
+ * kernel's own refusal (O_EXCL) does not depend on it.
  */
-import { readdir, readFile, readlink, stat } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { stat } from 'node:fs/promises';
 import { deviceNumber, type KernelFiles, kernelFiles } from './identity.ts';
+import { type Mount, numberOfNode, readMounts, readSwaps } from './mounts.ts';
+import { ancestors, findLockers, findOpeners } from './processes.ts';
+import { type BlockDevice, fileMedium, namesIn, Storage, textOf } from './storage.ts';
 
 /** Enough to act upon; a hypervisor may have hundreds. */
 const maxNamed = 5;
 
-async function namesIn(directory: string): Promise<string[]> {
-  return readdir(directory).catch(() => []);
-}
-
-async function textOf(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch(() => '');
-}
-
-/** The device number of a device node; undefined for anything else. */
-async function numberOfNode(path: string): Promise<string | undefined> {
-  const info = await stat(path, { bigint: true }).catch(() => undefined);
-  return info?.isBlockDevice() ? deviceNumber(info.rdev) : undefined;
-}
-
-/** The device and its partitions: device number → how to name it, and its directory in sysfs. */
-async function family(number: string, files: KernelFiles) {
-  const directory = `${files.sys}/dev/block/${number}`;
-  const members = new Map([[number, { prefix: '', directory }]]);
-  for (const name of await namesIn(directory)) {
-    if ((await textOf(`${directory}/${name}/partition`)) === '') continue;
-    const partition = (await textOf(`${directory}/${name}/dev`)).trim();
-    members.set(partition, { prefix: `its partition ${name} is `, directory: `${directory}/${name}` });
-  }
-  return members;
-}
-
-/** mountinfo and swaps write spaces and the like as octal, for example `\040`. */
-function unescapeOctal(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
-  );
-}
-
-interface Mount {
-  number: string;
-  directory: string;
-  fileSystem: string;
-  source: string;
-}
-
-function parseMountinfo(text: string): Mount[] {
-  return text.split('\n').flatMap((line) => {
-    // 36 35 98:0 /root /mnt rw,noatime master:1 - ext4 /dev/sda1 rw
-    const [before, after] = line.split(' - ', 2);
-    const [, , number, , directory] = before?.split(' ') ?? [];
-    const [fileSystem, source] = after?.split(' ') ?? [];
-    if (number === undefined || directory === undefined || fileSystem === undefined || source === undefined)
-      return [];
-    return [{ number, directory: unescapeOctal(directory), fileSystem, source: unescapeOctal(source) }];
-  });
+export interface UsersOptions {
+  /** Only who may write: read-only mounts, holders and loop devices do not count unless something above them writes. */
+  readonly writers?: boolean;
+  /** Also programs that only read, this one included. */
+  readonly readers?: boolean;
+  /** Whether the device is this process's stdout, which the programs that started it have open too. */
+  readonly stdout?: boolean;
+  /** Where the kernel's files are; tests use other directories. */
+  readonly files?: KernelFiles;
 }
 
 /**
- * Sentences about who uses the device or a partition of it, for example `mounted at /mnt (ext4)`. Empty when that is
- * unknown, as for a mount in another namespace.
+ * Sentences about who uses a block device or anything that shares its storage, for example `mounted at /mnt (ext4)`.
+ * Programs count when they have it open for writing. Empty when nobody is known to.
  */
-export async function describeUsers(rdev: bigint, files: KernelFiles = kernelFiles): Promise<string[]> {
-  const members = await family(deviceNumber(rdev), files);
+export async function describeUsers(rdev: bigint, options: UsersOptions = {}): Promise<string[]> {
+  const { files = kernelFiles } = options;
+  const number = deviceNumber(rdev);
+  const storage = await Storage.read(files);
+  const self = storage.device(number) ?? { number, name: number, directory: '', size: Infinity };
+  return shorten(await usersOf({ self, storage, options, files }));
+}
+
+/** The same for a regular file: also swap files, locks and mounts over the file's own name. */
+export async function describeFileUsers(
+  path: string,
+  file: { readonly dev: bigint; readonly ino: bigint },
+  options: UsersOptions = {},
+): Promise<string[]> {
+  const { files = kernelFiles } = options;
+  const storage = await Storage.read(files);
+  const uses = await usersOf({ file, storage, options, files });
+  for (const swap of await readSwaps(files)) {
+    const info = await stat(swap, { bigint: true }).catch(() => undefined);
+    if (info?.isFile() && info.dev === file.dev && info.ino === file.ino) uses.push('used as swap');
+  }
+  const lockers = (await findLockers(file, files)).filter((pid) => pid !== process.pid);
+  for (const pid of lockers) uses.push(pid > 0 ? `locked by process ${pid}` : 'locked by a program');
+  if (options.writers !== true) {
+    const mounted = (await readMounts(files)).some(({ directory }) => directory === path);
+    if (mounted) uses.push('a mount point');
+  }
+  return shorten(uses);
+}
+
+interface Question {
+  readonly self?: BlockDevice;
+  readonly file?: { readonly dev: bigint; readonly ino: bigint };
+  readonly storage: Storage;
+  readonly options: UsersOptions;
+  readonly files: KernelFiles;
+}
+
+async function usersOf(question: Question): Promise<string[]> {
+  const { self, file, storage, options, files } = question;
+  const shared = await storage.sharing(file === undefined ? (self?.number ?? '') : fileMedium(file));
+  const members = new Map(shared.devices.map((device) => [device.number, device]));
+  if (self !== undefined) members.set(self.number, self);
+  const prefix = (member: BlockDevice) => prefixFor(member, self);
+
   const uses: string[] = [];
-
-  for (const mount of parseMountinfo(await textOf(`${files.proc}/self/mountinfo`))) {
-    // btrfs and similar file systems have a number of their own, but name the device.
-    const member =
-      members.get(mount.number) ??
-      (mount.source.startsWith('/') ? members.get((await numberOfNode(mount.source)) ?? '') : undefined);
-    if (member !== undefined)
-      uses.push(`${member.prefix}mounted at ${mount.directory} (${mount.fileSystem})`);
+  for (const [member, mount] of await mountsOf(members, files)) {
+    if (options.writers === true && !mount.writable) continue;
+    const where =
+      mount.elsewhere === undefined ? '' : ` in the mount namespace of process ${mount.elsewhere}`;
+    uses.push(`${prefix(member)}mounted at ${mount.directory} (${mount.fileSystem})${where}`);
   }
-
-  for (const line of (await textOf(`${files.proc}/swaps`)).split('\n').slice(1)) {
-    const path = unescapeOctal(line.split(/\s/, 1)[0] ?? '');
-    const member = path.startsWith('/') ? members.get((await numberOfNode(path)) ?? '') : undefined;
-    if (member !== undefined) uses.push(`${member.prefix}used as swap`);
+  for (const path of await readSwaps(files)) {
+    const member = members.get((await numberOfNode(path)) ?? '');
+    if (member !== undefined) uses.push(`${prefix(member)}used as swap`);
   }
-
-  for (const { prefix, directory } of members.values()) {
-    for (const holder of await namesIn(`${directory}/holders`)) {
-      const name = (await textOf(`${directory}/holders/${holder}/dm/name`)).trim();
-      uses.push(`${prefix}held by ${holder}${name === '' ? '' : ` (${name})`}`);
-    }
-  }
-
-  if (uses.length === 0) uses.push(...(await processesWith(members, files)));
-  if (uses.length > maxNamed) uses.splice(maxNamed, Infinity, `${uses.length - maxNamed} more`);
+  if (options.writers !== true) uses.push(...(await claimsOn(members, question)));
+  uses.push(...(await openersOf(members, shared.media, question)));
   return uses;
 }
 
-/** Programs that have the device open; one of them may hold the claim. Needs root for other users' programs. */
-async function processesWith(
-  members: ReadonlyMap<string, { prefix: string }>,
+function prefixFor(member: BlockDevice, self: BlockDevice | undefined): string {
+  if (member.number === self?.number) return '';
+  if (self !== undefined && member.disk?.number === self.number) return `its partition ${member.name} is `;
+  if (self !== undefined && self.disk?.number === member.number) return `its disk ${member.name} is `;
+  return `${member.name}, which shares its storage, is `;
+}
+
+async function mountsOf(
+  members: ReadonlyMap<string, BlockDevice>,
   files: KernelFiles,
+): Promise<[BlockDevice, Mount][]> {
+  const found: [BlockDevice, Mount][] = [];
+  const here = new Set<string>();
+  for (const mount of await readMounts(files)) {
+    // btrfs and similar file systems have a number of their own, but name the device.
+    const member = members.get(mount.number) ?? members.get((await numberOfNode(mount.source)) ?? '');
+    // Another namespace usually has copies of this one's mounts.
+    if (member === undefined || (mount.elsewhere !== undefined && here.has(member.number))) continue;
+    here.add(member.number);
+    found.push([member, mount]);
+  }
+  return found;
+}
+
+/** Devices that are made of this storage: device mapper, md, and loop devices. */
+async function claimsOn(
+  members: ReadonlyMap<string, BlockDevice>,
+  { self, storage }: Question,
 ): Promise<string[]> {
   const uses: string[] = [];
-  for (const pid of await namesIn(files.proc)) {
-    if (!/^\d+$/.test(pid)) continue;
-    for (const fd of await namesIn(`${files.proc}/${pid}/fd`)) {
-      const path = await readlink(`${files.proc}/${pid}/fd/${fd}`).catch(() => '');
-      const member = path.startsWith('/dev/') ? members.get((await numberOfNode(path)) ?? '') : undefined;
-      if (member === undefined) continue;
-      const program = (await textOf(`${files.proc}/${pid}/comm`)).trim();
-      uses.push(
-        `${member.prefix}open in ${program === '' ? 'a program' : basename(program)} (process ${pid})`,
-      );
-      break;
+  const below = self === undefined ? new Set<string>() : await storage.below(self.number);
+  for (const member of members.values()) {
+    for (const holder of await namesIn(`${member.directory}/holders`)) {
+      const name = (await textOf(`${member.directory}/holders/${holder}/dm/name`)).trim();
+      uses.push(`${prefixFor(member, self)}held by ${holder}${name === '' ? '' : ` (${name})`}`);
     }
+    const above = member.number !== self?.number && !below.has(member.number);
+    if (above && member.backing !== undefined) uses.push(`attached to /dev/${member.name}`);
   }
   return uses;
+}
+
+async function openersOf(
+  members: ReadonlyMap<string, BlockDevice>,
+  media: readonly string[],
+  { self, options, files }: Question,
+): Promise<string[]> {
+  const except = options.stdout === true ? await ancestors(files) : new Set([process.pid]);
+  const readers = options.readers === true;
+  const openers = await findOpeners(files, { writable: !readers, except: readers ? new Set() : except });
+  const mode = readers ? 'open' : 'open for writing';
+  return openers.flatMap(({ pid, program, number, file }) => {
+    const member = members.get(number ?? '');
+    if (member !== undefined) return [`${prefixFor(member, self)}${mode} in ${program} (process ${pid})`];
+    if (file === undefined || !media.includes(`file:${file}`)) return [];
+    const subject = self === undefined ? '' : 'the file behind it is ';
+    return [`${subject}${mode} in ${program} (process ${pid})`];
+  });
+}
+
+function shorten(uses: readonly string[]): string[] {
+  const distinct = [...new Set(uses)];
+  if (distinct.length > maxNamed) distinct.splice(maxNamed, Infinity, `${distinct.length - maxNamed} more`);
+  return distinct;
 }

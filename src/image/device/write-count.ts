@@ -6,7 +6,8 @@ import { readFile } from 'node:fs/promises';
 import { deviceNumber, type KernelFiles, kernelFiles } from './identity.ts';
 
 const SECTOR = 512;
-/** Index of the sectors written in a device's `stat`. */
+/** Indexes in a device's `stat`. */
+const SECTORS_READ = 2;
 const SECTORS_WRITTEN = 6;
 
 /**
@@ -19,19 +20,28 @@ export async function readWriteCount(
 ): Promise<string | undefined> {
   const number = deviceNumber(rdev);
   const directory = `${files.sys}/dev/block/${number}`;
-  const [boot, statistics, disk, parent] = await Promise.all(
+  const [boot, own, ofDisk, counting, countingOfDisk, disk, parent] = await Promise.all(
     [
       `${files.proc}/sys/kernel/random/boot_id`,
       `${directory}/stat`,
+      // A partition's disk has the rest.
+      `${directory}/../stat`,
+      `${directory}/queue/iostats`,
+      `${directory}/../queue/iostats`,
       `${directory}/diskseq`,
-      // A partition's disk has it.
       `${directory}/../diskseq`,
     ].map((path) => readFile(path, 'utf8').catch(() => '')),
   );
-  const sectors = Number(statistics?.trim().split(/\s+/)[SECTORS_WRITTEN]);
-  // A kernel that is configured not to count reports 0.
-  if (!boot || !(sectors > 0)) return undefined;
+  const [sectors, read] = sectorsOf(own);
+  // A driver that does not count reports 0 of both. A new disk was at least read, by the search for partitions.
+  const counted = sectors > 0 || (sectors === 0 && (read > 0 || sectorsOf(ofDisk)[1] > 0));
+  if (!boot || !counted || (counting || countingOfDisk)?.trim() === '0') return undefined;
   return [boot.trim(), number, (disk || parent || '').trim(), sectors].join(' ');
+}
+
+function sectorsOf(statistics = ''): [written: number, read: number] {
+  const counts = statistics.trim().split(/\s+/).map(Number);
+  return [counts[SECTORS_WRITTEN] ?? Number.NaN, counts[SECTORS_READ] ?? Number.NaN];
 }
 
 /** Bytes written since a stamp; undefined where that is unknown. */

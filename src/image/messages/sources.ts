@@ -1,7 +1,8 @@
 /** Messages about sources. Each function returns the error to throw. */
-import type { ErrorCode } from '../../error-codes.ts';
+import type { ErrorCode, WarningCode } from '../../error-codes.ts';
 import { ColdsnapError } from '../../errors.ts';
-import { formatSize, type Named, usage } from './common.ts';
+import type { Container } from '../container.ts';
+import { formatSize, type Named, refused, usage } from './common.ts';
 
 /** Errors of a source that a later run cannot resume with. */
 function sourceFault(
@@ -106,3 +107,48 @@ export const badMap = (mapPath: string, why: string) =>
     mapPath,
     'Make it with: qemu-img map --output=json -f raw IMAGE',
   );
+
+/** @param offset where the block with data begins */
+export const holeMapWrong = (mapPath: string, imagePath: string, offset: number, older: boolean) =>
+  refused(
+    'HOLE_MAP_WRONG',
+    `${mapPath} is not a map of ${imagePath}: it has a hole where the image has data at offset ${offset}` +
+      (older ? '; the map is older than the image' : ''),
+    mapPath,
+    'Make it again with: qemu-img map --output=json -f raw IMAGE',
+  );
+
+/** @param file the path, where another program can read it again */
+export const sourceIsContainer = ({ path, label }: Named, container: Container, file?: string) =>
+  refused(
+    'SOURCE_IS_CONTAINER',
+    `${label} is ${container.description}, not a raw disk image`,
+    path,
+    `${container.hint(file)}; or upload its bytes as they are, as a raw image.`,
+  );
+
+export const sourceInUse = (path: string, by: readonly string[]) =>
+  refused(
+    'SOURCE_IN_USE',
+    `${path} may be written during the upload: ${by.join('; ')}`,
+    path,
+    'Unmount it, mount it read-only or upload a snapshot of it; or allow a source in use.',
+  );
+
+type Warning = readonly [code: WarningCode, message: string];
+
+export const usedSource = (path: string, by: readonly string[]): Warning => [
+  'SOURCE_IN_USE',
+  `${path} may be written during the upload: ${by.join('; ')}. The snapshot may then mix several states of it.`,
+];
+
+export const sourceWritten = (path: string): Warning => [
+  'SOURCE_WRITTEN',
+  `${path} was written during the upload: the snapshot mixes several states of it.`,
+];
+
+export const changesNotDetected = (path: string): Warning => [
+  'CHANGES_NOT_DETECTED',
+  `The kernel does not count what is written to ${path}, so it cannot be detected whether ${path} is written during ` +
+    'the upload.',
+];

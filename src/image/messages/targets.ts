@@ -70,6 +70,14 @@ export const targetIsTerminal = ({ path, label }: Named) =>
 export const targetExists = (path: string) =>
   refused('TARGET_EXISTS', `${path} already exists`, path, 'Choose another name, or allow overwriting it.');
 
+export const targetInUse = (path: string, by: readonly string[]) =>
+  refused(
+    'TARGET_IN_USE',
+    `${path} is in use: ${by.join('; ')}`,
+    path,
+    'Release it first, or choose another name; nothing overrides this.',
+  );
+
 export const targetAppeared = (path: string, partial: string) =>
   refused(
     'TARGET_EXISTS',

@@ -1,5 +1,5 @@
 /**
- * Most items in a batch: as many blocks as the widest SHA-256 kernel takes at once. Narrower ones gain too: fewer hops, and
+ * Most items in a batch: as many blocks as the widest SHA-256 kernel takes at once. Narrower ones gain too: fewer thread-pool calls, and
  * longer ranges where neighbours are zeroed together.
  */
 const MAX_SIZE = 16;
@@ -10,7 +10,7 @@ const MAX_SIZE = 16;
 const FILL_MS = 8;
 
 /**
- * Gathers single items into batches: one hop into the addon costs the same for one block as for many, and its SHA-256
+ * Gathers single items into batches: one call of the addon costs the same for one block as for many, and its SHA-256
  * hashes several blocks at once for little more than the price of one.
  */
 export class Batcher<Item, Result> {

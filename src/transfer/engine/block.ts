@@ -1,5 +1,5 @@
 /**
- * What every transfer consists of: a source that plans steps and reads blocks, a sink that takes them. A feature is a new
+ * Every transfer is a source that plans steps and reads blocks, and a sink that takes them. A feature is a new
  * source, a new sink, or a decorator of either; {@link copyBlocks} is the only pipeline.
  */
 import type { RangeSet } from './range-set.ts';
@@ -34,7 +34,7 @@ export interface Block {
 }
 
 /**
- * What became of a block.
+ * The fate of a block.
  *
  * - `written`: transferred
  * - `zero`: transferred, and all zeros
@@ -57,7 +57,7 @@ export interface BlockSource {
   /** For messages: `the service`, or the name of the image. */
   readonly label: string;
   readonly waitsFor: WaitingFor;
-  /** @param done blocks to leave out of the plan */
+  /** @param done blocks to skip */
   steps(done: RangeSet): AsyncGenerator<Step, void, undefined>;
   /**
    * Reads the block into `buffer` and calls `use` with it. Reads it again while `use` says `mismatch` and the retry policy
@@ -76,7 +76,7 @@ export interface BlockSink {
   /** For messages: `the service`, or the name of the image. */
   readonly label: string;
   readonly waitsFor: WaitingFor;
-  /** What a plan leaves out. */
+  /** Blocks that a plan skips. */
   readonly done: RangeSet;
   /** Most blocks in one step of zeros: as many as one call of {@link zeros} handles without holding up an abort. */
   readonly zerosPerStep: number;

@@ -5,7 +5,7 @@
  * worked on, which targets that need their blocks in order rely on.
  *
  * @param work is given the step and the worker's number, 0 … count-1 (a worker's own buffer hangs on it)
- * @param stop is called with the first failure, so that the others can be told to stop
+ * @param stop is called with the first failure, to stop the others
  * @throws the first failure, after every worker has ended
  */
 export async function runWorkers<Step>(

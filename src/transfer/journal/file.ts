@@ -1,5 +1,5 @@
 /**
- * Journals: what a transfer has finished, kept beside it so that the next run goes on from there. A journal is replaced
+ * Journal files record what a transfer has done, so that the next run resumes from there. A journal is replaced
  * atomically (temporary name, fsync, rename, fsync of the directory), readable by its owner alone, and never opened
  * through a symlink. It ends with a digest of itself; one that is damaged or cannot be understood is set aside, never
  * trusted.

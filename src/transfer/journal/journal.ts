@@ -11,7 +11,7 @@ export interface JournalLocation {
   readonly identity: string;
 }
 
-/** What an earlier run left: nothing, a file that is no journal of ours, or its content. */
+/** The file of an earlier run: none, one that is not a journal of ours, or its content. */
 export type JournalReading =
   | { readonly kind: 'none' }
   | { readonly kind: 'rejected'; readonly reason: string }
@@ -39,7 +39,7 @@ export class Journal<Content extends object> {
   }
 
   /**
-   * Locks the journal; where no lock can be had, warns and goes on without.
+   * Locks the journal; where that is impossible, warns and continues.
    * @param busy makes the error for a journal that another run holds, given the path of its lock
    */
   async lock(busy: (lock: string) => Error): Promise<void> {
@@ -69,7 +69,7 @@ export class Journal<Content extends object> {
     return where === undefined ? reason : `${reason} (kept as ${where})`;
   }
 
-  /** Replaces the journal. A failure is a warning, given once and not at every save: the transfer goes on without it. */
+  /** Replaces the journal. A failure is a warning, given once: the transfer continues without a journal. */
   async save(content: Content): Promise<void> {
     const { path } = this.location;
     try {

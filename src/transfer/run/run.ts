@@ -52,12 +52,13 @@ export class Run {
   readonly warn = (code: WarningCode, message: string): void =>
     this.meter.emit({ type: 'warning', code, message });
 
-  phase(phase: TransferPhase): void {
-    this.meter.report();
-    this.meter.emit({ type: 'phase', phase });
+  /** @param amount for phases that have progress of their own, in bytes */
+  phase(phase: TransferPhase, amount: { bytesDone?: number; bytesTotal?: number } = {}): void {
+    if (amount.bytesTotal === undefined) this.meter.report();
+    this.meter.emit({ type: 'phase', phase, ...amount });
   }
 
-  /** Connects to the EBS direct APIs. What gives region and credentials may hang, and knows of no signal. */
+  /** Connects to the EBS direct APIs. The providers of region and credentials may hang, and take no signal. */
   async connect(service: Service): Promise<EbsConnection> {
     const ebs = await this.waitFor('region and credentials', 'service', () => service.ebs());
     this.meter.pacer = ebs.pacer;

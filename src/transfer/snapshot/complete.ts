@@ -4,9 +4,12 @@ import type { Service } from '../../ebs/service.ts';
 import { ColdsnapError } from '../../errors.ts';
 import type { Run } from '../run/run.ts';
 import { waitServices, waitUntil } from '../wait.ts';
+import { warnings } from '../warnings.ts';
 
 /** How long EC2 may call a completed snapshot pending before a refused completion counts as a failure. */
 const CONFIRM_MS = 300_000;
+/** How long to wait for the service to accept a resumed upload. */
+const ACCEPT_MS = 60_000;
 /** How long the deletion after a failure may take, which nothing else can interrupt. */
 const DELETE_MS = 10_000;
 
@@ -37,6 +40,27 @@ export async function completeSnapshot(
       throw refusal;
     }
     return 'completed';
+  }
+}
+
+/**
+ * Waits, after a resumed upload, until the service has verified the checksum over what both runs have put. Gives up with a
+ * warning where EC2 may not be asked, or takes longer.
+ * @returns the snapshot's state
+ */
+export async function confirmAccepted(
+  run: Run,
+  service: Service,
+  snapshotId: string,
+  status: string,
+): Promise<string> {
+  const conditions = { successesRequired: 1, timeoutMs: ACCEPT_MS, signal: run.signal };
+  try {
+    return (await waitUntil(snapshotId, conditions, run.meter.emit, waitServices(service))).status;
+  } catch (error) {
+    if (!(error instanceof ColdsnapError) || !['config', 'gave-up'].includes(error.class)) throw error;
+    run.warn(...warnings.notConfirmed(snapshotId, error));
+    return status;
   }
 }
 

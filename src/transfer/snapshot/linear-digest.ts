@@ -5,7 +5,7 @@
  */
 import { Sha256State } from '../../native/index.ts';
 
-/** The digest as of a block: all blocks before it are in it. Can be kept in a journal and gone on with. */
+/** The digest as of a block: all blocks before it are in it. A journal can hold it. */
 export interface LinearPrefix {
   /** First block that is not accounted for. */
   readonly block: number;

@@ -1,4 +1,4 @@
-/** What an upload asks for: checked before anything is opened or requested, then turned into requests. */
+/** The options of an upload: checked before anything is opened or requested, then turned into requests. */
 import { basename } from 'node:path';
 import type { SnapshotTag, StartedSnapshot, StartRequest } from '../../ebs/api.ts';
 import { GIB, MAX_VOLUME_GIB } from '../../geometry.ts';
@@ -28,7 +28,7 @@ const MAX_TAG_VALUE = 255;
  * @throws ColdsnapError class `usage`, or `refused` where omitted zeros would read as something else
  */
 export function checkUploadOptions(options: UploadOptions): void {
-  const encrypts = options.kmsKeyId !== undefined || options.encrypted === true;
+  const encrypts = asksForEncryption(options);
   const child = options.parentSnapshotId !== undefined;
   if (encrypts && child) throw parentWithEncryption();
   if (options.omitZeroBlocks && encrypts) throw omitWithEncryption();
@@ -45,8 +45,22 @@ export function checkUploadOptions(options: UploadOptions): void {
  * encrypted though nobody asked, and what is omitted would read as random data.
  * @throws ColdsnapError class `refused`
  */
-export function checkOmission({ snapshotId, kmsKeyArn, sseType = 'none' }: StartedSnapshot): void {
-  if (kmsKeyArn !== undefined || sseType !== 'none') throw omitWithDefaultEncryption(snapshotId);
+export function checkOmission(snapshot: StartedSnapshot): void {
+  if (isEncrypted({}, snapshot)) throw omitWithDefaultEncryption(snapshot.snapshotId);
+}
+
+type EncryptionOptions = Pick<UploadOptions, 'encrypted' | 'kmsKeyId'>;
+
+function asksForEncryption({ kmsKeyId, encrypted }: EncryptionOptions): boolean {
+  return kmsKeyId !== undefined || encrypted === true;
+}
+
+/** Whether what is never put reads as random data: with encryption as requested, as the parent's or as the account's default. */
+export function isEncrypted(
+  options: EncryptionOptions,
+  { kmsKeyArn, sseType = 'none' }: StartedSnapshot,
+): boolean {
+  return asksForEncryption(options) || kmsKeyArn !== undefined || sseType !== 'none';
 }
 
 function checkTags(tags: readonly SnapshotTag[]): void {
@@ -81,9 +95,9 @@ const RESUMABLE_TIMEOUT = 4_320;
 const STREAM_TIMEOUT = 1_440;
 
 /**
- * Where zero blocks are omitted, one in so many is put all the same: the service cancels a snapshot into which nothing
- * was put for long, however busily zeros are read meanwhile. At 512 KiB that is one every 8 GiB. Chosen by index and not
- * by time, so that a later run knows which were put.
+ * Where zero blocks are omitted, one in 16,384 is put anyway, because the service cancels a snapshot that receives no
+ * block for long. At 512 KiB that is one every 8 GiB. Chosen by index and not by time, so that a later run knows which
+ * were put.
  */
 const KEEPALIVE_BLOCKS = 16_384;
 
@@ -91,7 +105,11 @@ const KEEPALIVE_BLOCKS = 16_384;
 export interface NewSnapshot {
   /** The same token gives the same request, and so the same snapshot. */
   readonly request: (token: UploadToken) => StartRequest;
-  /** What must be the same for a later run to resume: everything that decides what is put. */
+  /** Bytes. */
+  readonly volumeSize: number;
+  /** The source's stamp, for the journal. */
+  readonly stamp: string | undefined;
+  /** Must be the same for a later run to resume: everything that decides what is put. */
   readonly parameters: string;
   /** Whether the user gave tags. */
   readonly tagged: boolean;
@@ -103,20 +121,26 @@ export interface NewSnapshot {
   readonly keepJournal: boolean;
 }
 
-/** @param resumable whether a later run can resume the upload */
+/**
+ * @param source what tells whether the source and its map of holes have changed
+ * @param resumable whether a later run can resume the upload
+ */
 export function newSnapshot(
   options: UploadOptions & { volumeSizeGiB: number },
+  source: { readonly holeMapDigest?: string | undefined; readonly stamp: string | undefined },
   resumable: boolean,
 ): NewSnapshot {
   const request = (token: UploadToken) => startRequest(options, { ...token, resumable });
-  const { omitZeroBlocks = false, detectHoles = false, holesFromSidecar = '' } = options;
+  const { omitZeroBlocks = false, detectHoles = false } = options;
   return {
     request,
+    volumeSize: options.volumeSizeGiB * GIB,
+    stamp: source.stamp,
     parameters: JSON.stringify({
       ...request({ clientToken: '', marked: false }),
       omitZeroBlocks,
       detectHoles,
-      holesFromSidecar,
+      holeMap: source.holeMapDigest ?? '',
     }),
     tagged: (options.tags ?? []).length > 0,
     hasParent: options.parentSnapshotId !== undefined,
@@ -138,7 +162,7 @@ export function startRequest(
       : undefined);
   const tags = [...(options.tags ?? [])];
   if (run.marked && tags.length < MAX_TAGS) tags.push(UPLOAD_MARKER_TAG);
-  const encrypted = options.kmsKeyId !== undefined || options.encrypted === true;
+  const encrypted = asksForEncryption(options);
   return {
     volumeSizeGiB: options.volumeSizeGiB,
     clientToken: run.clientToken,

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { EbsDirectApi, StartedSnapshot, StartRequest } from '../../ebs/api.ts';
 import { ColdsnapError } from '../../errors.ts';
 import { RangeSet } from '../engine/range-set.ts';
+import { ChunkDigests } from '../journal/chunk-digests.ts';
 import {
   restoredPrefix,
   type UploadJournal,
@@ -17,6 +18,8 @@ export interface StartOptions {
   readonly request: (token: UploadToken) => StartRequest;
   /** Whether the user gave tags, which need the permission to tag anyway. */
   readonly tagged: boolean;
+  /** Bytes. */
+  readonly volumeSize: number;
   readonly signal: AbortSignal;
   /** Called with a new token before it is sent: if the reply never arrives, a later run finds the snapshot by it. */
   readonly before: (token: UploadToken) => Promise<void>;
@@ -30,11 +33,12 @@ export interface OpenSnapshot {
   readonly token: UploadToken;
   /** Blocks that are put, or skipped. */
   readonly done: RangeSet;
+  /** Of the blocks that are put and not zeros. */
+  readonly digests: ChunkDigests;
   readonly linear: LinearDigest;
+  readonly resumed: boolean;
   /** An earlier run has put everything, and may have completed it. */
   readonly completing: boolean;
-  /** It is the snapshot of an earlier run. */
-  readonly resumed?: boolean;
   /** As the service gave it last. */
   status: string;
 }
@@ -48,11 +52,12 @@ export async function startSnapshot(
     const earlier = await resumeSnapshot(api, options.found.journal, options);
     if (earlier !== undefined) return earlier;
   }
+  const { volumeSize } = options;
   const start = async (marked: boolean) => {
     const token = { clientToken: randomUUID(), marked };
     await options.before(token);
     const snapshot = await api.startSnapshot(options.request(token), { signal: options.signal });
-    return emptySnapshot(snapshot, token);
+    return emptySnapshot(snapshot, token, volumeSize);
   };
   try {
     return await start(true);
@@ -66,7 +71,7 @@ export async function startSnapshot(
 async function resumeSnapshot(
   api: EbsDirectApi,
   journal: UploadJournal,
-  { request, signal, onDiscarded }: StartOptions,
+  { request, signal, volumeSize, onDiscarded }: StartOptions,
 ): Promise<(OpenSnapshot & { snapshot: StartedSnapshot }) | undefined> {
   const token = { clientToken: journal.clientToken, marked: journal.marked };
   let snapshot: StartedSnapshot;
@@ -88,21 +93,37 @@ async function resumeSnapshot(
     return undefined;
   }
   // The earlier run ended before the reply to its start; whichever snapshot it is, it is this one.
-  if (journal.snapshotId === '') return emptySnapshot(snapshot, token);
+  if (journal.snapshotId === '') return emptySnapshot(snapshot, token, volumeSize);
   if (snapshotId !== journal.snapshotId || blockSize !== journal.blockSize) {
     // The service has forgotten the token: this is a new and empty snapshot, good to be used from the beginning.
     onDiscarded(`its snapshot ${journal.snapshotId} no longer exists`);
-    return emptySnapshot(snapshot, token);
+    return emptySnapshot(snapshot, token, volumeSize);
   }
   const linear = new LinearDigest(restoredPrefix(journal.linear));
   const done = new RangeSet(journal.done);
-  return { snapshot, token, done, linear, completing: journal.completing === true, resumed: true, status };
+  const digests = new ChunkDigests(volumeSize / blockSize, journal.digests);
+  const completing = journal.completing === true;
+  return { snapshot, token, done, digests, linear, completing, resumed: true, status };
 }
 
+/** @param volumeSize in bytes */
 export function emptySnapshot<Snapshot extends { snapshotId: string; blockSize: number; status?: string }>(
   snapshot: Snapshot,
   token: UploadToken,
+  volumeSize: number,
 ) {
-  const { status = 'pending' } = snapshot;
-  return { snapshot, token, done: new RangeSet(), linear: new LinearDigest(), completing: false, status };
+  const { status = 'pending', blockSize } = snapshot;
+  // Before StartSnapshot has answered there are no blocks.
+  const digests = new ChunkDigests(blockSize === 0 ? 0 : volumeSize / blockSize);
+  const linear = new LinearDigest();
+  return {
+    snapshot,
+    token,
+    done: new RangeSet(),
+    digests,
+    linear,
+    completing: false,
+    resumed: false,
+    status,
+  };
 }

@@ -1,8 +1,8 @@
 /** A file, block device or stream as a source: its data are read and hashed, its holes read as zeros. */
 import { abortedError } from '../../cancel.ts';
 import type { Geometry } from '../../geometry.ts';
-import type { ImageSource, SourceExtent } from '../../image/source.ts';
-import type { BlockRead, BlockReadResult } from '../../native/index.ts';
+import type { ImageSource, SourceBlock, SourceExtent } from '../../image/source.ts';
+import type { BlockRead } from '../../native/index.ts';
 import { Batcher } from '../engine/batch.ts';
 import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
 import type { RangeSet } from '../engine/range-set.ts';
@@ -15,18 +15,28 @@ const MAX_EXTENTS_AHEAD = 65_536;
 export class ImageBlocks implements BlockSource {
   readonly label: string;
   readonly waitsFor = 'disk';
+  readonly #run: Run;
   readonly #image: ImageSource;
   readonly #geometry: Geometry;
-  readonly #batcher: Batcher<BlockRead, BlockReadResult>;
-  readonly #run: Run;
-  readonly #movesZeros: boolean;
+  readonly #batcher: Batcher<BlockRead, SourceBlock>;
+  readonly #putHoles: boolean;
+  readonly #putZeros: boolean;
   #ended = false;
 
-  /** @param movesZeros whether ranges of zeros are transferred too */
-  constructor(run: Run, image: ImageSource, geometry: Geometry, movesZeros: boolean) {
-    this.label = image.label;
+  /**
+   * @param options.putHoles whether holes are read and put like data
+   * @param options.putZeros whether the sink transfers ranges of zeros
+   */
+  constructor(
+    run: Run,
+    image: ImageSource,
+    geometry: Geometry,
+    options: { putHoles: boolean; putZeros: boolean },
+  ) {
+    this.#putHoles = options.putHoles;
+    this.#putZeros = options.putZeros;
     this.#run = run;
-    this.#movesZeros = movesZeros;
+    this.label = image.label;
     this.#image = image;
     this.#geometry = geometry;
     this.#batcher = new Batcher(run.workers, async (reads) => {
@@ -45,7 +55,7 @@ export class ImageBlocks implements BlockSource {
     for await (const extent of this.#extents(done)) {
       const start = extent.offset / blockSize;
       next = Math.ceil((extent.offset + extent.length) / blockSize);
-      if (extent.kind === 'hole') {
+      if (extent.kind === 'hole' && !this.#putHoles) {
         yield* zeros(start, next);
         continue;
       }
@@ -71,11 +81,11 @@ export class ImageBlocks implements BlockSource {
     const plan = (start: number, end: number) => {
       for (const [from, to] of done.missing(start, end)) meter.plan((to - from) * blockSize);
     };
-    if (this.#movesZeros) plan(0, volumeSize / blockSize);
+    if (this.#putZeros) plan(0, volumeSize / blockSize);
     return readAhead(extents, {
       limit: MAX_EXTENTS_AHEAD,
       onItem: ({ offset, length, kind }) => {
-        if (kind === 'data' && !this.#movesZeros)
+        if ((kind === 'data' || this.#putHoles) && !this.#putZeros)
           plan(offset / blockSize, Math.ceil((offset + length) / blockSize));
       },
       onEnd: () => meter.planComplete(),
@@ -88,13 +98,21 @@ export class ImageBlocks implements BlockSource {
     use: (block: Block) => Promise<BlockOutcome>,
   ): Promise<BlockOutcome> {
     const offset = index * this.#geometry.blockSize;
-    const { bytesRead, digest, zero } = await this.#batcher.submit({ data: buffer, offset });
+    const { bytesRead, digest, zero, hole = false } = await this.#batcher.submit({ data: buffer, offset });
     // A stream may end before the size that was declared for it.
     if (bytesRead === 0) this.#ended = true;
-    return use({ index, data: buffer, digest, verified: true, zero, hole: bytesRead === 0 });
+    return use({
+      index,
+      data: buffer,
+      digest,
+      verified: true,
+      zero,
+      hole: bytesRead === 0 || (hole && !this.#putHoles),
+    });
   }
 
-  finish(): Promise<void> {
-    return this.#image.checkUnchanged();
+  async finish(): Promise<void> {
+    const warning = await this.#image.checkUnchanged();
+    if (warning !== undefined) this.#run.warn(...warning);
   }
 }

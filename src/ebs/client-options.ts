@@ -1,0 +1,28 @@
+/** The public options of clients. They need no declarations of the AWS SDK, which a consumer may not have. */
+
+/** How to reach the service. Options not given come from the SDK's chains: environment, profile files, instance role. */
+export interface ServiceOptions {
+  region?: string | undefined;
+  profile?: string | undefined;
+  /** Endpoint URL for both services; a service's own endpoint wins. */
+  endpoint?: string | undefined;
+  ebsEndpoint?: string | undefined;
+  ec2Endpoint?: string | undefined;
+  /** Milliseconds without any success after which retrying ends. Default 600,000 (10 min). */
+  retryForMs?: number | undefined;
+}
+
+/** Limits for the time without progress. Whole requests have no limit, because a slow network is not an error. */
+export interface Deadlines {
+  /** Milliseconds to establish a connection, TLS included. */
+  readonly connectMs: number;
+  /** Milliseconds without data in either direction. */
+  readonly idleMs: number;
+}
+
+/** A client of the AWS SDK for JavaScript 3: an `EBSClient` or an `EC2Client`. */
+export interface SdkClient {
+  readonly config: object;
+  send(command: never): Promise<unknown>;
+  destroy(): void;
+}

@@ -1,0 +1,107 @@
+/** A disk that may be written while it is uploaded is refused, because its snapshot would mix several states. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { type TestContext, test } from 'node:test';
+import { uploadSnapshot } from '../../src/index.ts';
+import { assertFails, MiB } from '../image/blocks.ts';
+import { needsLoop, run, Scratch } from '../support/loop.ts';
+import { recorder, startService } from '../support/service.ts';
+
+async function setUp(t: TestContext) {
+  const place = await Scratch.for(t);
+  const { device } = await place.loop({ bytes: 16 * MiB });
+  return { place, device, ...(await startService(t)) };
+}
+
+/** Has a program open the device, for as long as the test lasts. */
+async function openedBy(t: TestContext, redirection: string): Promise<void> {
+  const child = spawn('sh', ['-c', `exec 3${redirection}; echo open; exec sleep 600`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill());
+  await once(child.stdout, 'data');
+}
+
+test('refuses a disk that is mounted read-write, before any request', needsLoop, async (t) => {
+  const { place, device, emulator, service } = await setUp(t);
+  await run('mkfs.ext4', '-q', device);
+  const point = await place.mount(device);
+  const error = await assertFails(
+    uploadSnapshot({ source: device, ...service }),
+    'SOURCE_IN_USE',
+    new RegExp(`${device} may be written during the upload: mounted at ${point}`),
+  );
+  assert.equal(error.class, 'refused');
+  assert.deepEqual(emulator.log, []);
+});
+
+test('refuses a disk of which a partition is mounted read-write', needsLoop, async (t) => {
+  const { place, device, service } = await setUp(t);
+  const partition = await place.partition(device, 2048, 20_480);
+  await run('mkfs.ext4', '-q', partition);
+  await place.mount(partition);
+  await assertFails(
+    uploadSnapshot({ source: device, ...service }),
+    'SOURCE_IN_USE',
+    /its partition .* mounted/,
+  );
+});
+
+test('refuses a disk that a program has open for writing', needsLoop, async (t) => {
+  const { device, emulator, service } = await setUp(t);
+  await openedBy(t, `<>${device}`);
+  await assertFails(uploadSnapshot({ source: device, ...service }), 'SOURCE_IN_USE', /sleep.*process \d+/);
+  assert.deepEqual(emulator.log, []);
+});
+
+test('uploads a disk that is mounted read-only or open for reading', needsLoop, async (t) => {
+  const { place, device, emulator, service } = await setUp(t);
+  await run('mkfs.ext4', '-q', device);
+  await place.mount(device, ['-o', 'ro']);
+  await openedBy(t, `<${device}`);
+  const { events, onEvent } = recorder();
+  const { snapshotId } = await uploadSnapshot({ source: device, onEvent, ...service });
+  assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
+  assert.ok(!events.some((event) => event.type === 'warning'));
+});
+
+test('uploads a disk in use with force, and warns', needsLoop, async (t) => {
+  const { device, emulator, service } = await setUp(t);
+  await openedBy(t, `<>${device}`);
+  const { events, onEvent } = recorder();
+  const { snapshotId } = await uploadSnapshot({ source: device, force: true, onEvent, ...service });
+  assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
+  const warnings = events.flatMap((event) => (event.type === 'warning' ? [event] : []));
+  assert.deepEqual(
+    warnings.map(({ code }) => code),
+    ['SOURCE_IN_USE'],
+  );
+  assert.match(warnings[0]!.message, /sleep.*several states/);
+});
+
+test('says at the end that a disk was written, where force allowed that', needsLoop, async (t) => {
+  const { device, emulator, service } = await setUp(t);
+  await openedBy(t, `<>${device}`);
+  const { events, onEvent } = recorder();
+  const running = uploadSnapshot({ source: device, force: true, workers: 1, onEvent, ...service });
+  running.catch(() => {});
+  await emulator.waitForRequest(({ operation }) => operation === 'PutSnapshotBlock');
+  await writeFile(device, 'x', { flag: 'r+', flush: true });
+  const { snapshotId } = await running;
+  assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
+  const codes = events.flatMap((event) => (event.type === 'warning' ? [event.code] : []));
+  assert.deepEqual(codes, ['SOURCE_IN_USE', 'SOURCE_WRITTEN']);
+});
+
+test('fails when a disk that nobody used is written during the upload', needsLoop, async (t) => {
+  const { device, emulator, service } = await setUp(t);
+  const running = uploadSnapshot({ source: device, workers: 1, ...service });
+  running.catch(() => {});
+  await emulator.waitForRequest(({ operation }) => operation === 'PutSnapshotBlock');
+  await writeFile(device, 'x', { flag: 'r+', flush: true });
+  await assertFails(running, 'SOURCE_CHANGED', /it was written to/);
+  assert.equal(emulator.requests('CompleteSnapshot').length, 0);
+  assert.equal(emulator.requests('DeleteSnapshot').length, 1);
+});
