@@ -1,5 +1,5 @@
 /** Defines the command line. Parsing, help, completion and the man page are derived from it. */
-import { Command, Help } from 'commander';
+import { Command, Help, type HelpConfiguration } from 'commander';
 import { argumentTerm, type RunCommand } from './commands/command.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDownload } from './commands/download.ts';
@@ -12,23 +12,29 @@ import { addVersion } from './commands/version.ts';
 import { addWait } from './commands/wait.ts';
 import { addGlobalOptions, globalHeading } from './global-options.ts';
 
+const helpSettings: HelpConfiguration = {
+  minWidthToWrap: 20,
+  subcommandTerm: (command) => [command.name(), ...command.registeredArguments.map(argumentTerm)].join(' '),
+};
+
+/** A command shows its own options; `help global` has the others. They stay visible for suggestions. */
+const commandHelp: HelpConfiguration = {
+  ...helpSettings,
+  groupItems(this: Help, ...items) {
+    const groups = Help.prototype.groupItems.apply(this, items as never) as Map<string, never[]>;
+    groups.delete(globalHeading);
+    return groups;
+  },
+};
+
 export function buildProgram(runCommand: RunCommand): Command {
-  const program: Command = new Command('coldsnap')
+  const program = new Command('coldsnap')
     .description(
       'Move Amazon EBS snapshots to and from files and block devices, through the EBS direct APIs.',
     )
     .usage('[global options] <command> [options]')
     .helpCommand(false)
-    .configureHelp({
-      minWidthToWrap: 20,
-      // A command shows its own options; `help global` has the others.
-      visibleOptions: (command) =>
-        new Help()
-          .visibleOptions(command)
-          .filter((option) => command === program || option.helpGroupHeading !== globalHeading),
-      subcommandTerm: (command) =>
-        [command.name(), ...command.registeredArguments.map(argumentTerm)].join(' '),
-    })
+    .configureHelp(commandHelp)
     // Each command parses its own words, so that the value in `--description --quiet` is not taken for an option.
     .enablePositionalOptions();
   addGlobalOptions(program);
@@ -36,6 +42,7 @@ export function buildProgram(runCommand: RunCommand): Command {
   for (const add of [...commands, addVersion, addHelp]) {
     addGlobalOptions(add(program, runCommand)).addHelpText('after', '\nGlobal options: coldsnap help global');
   }
+  program.configureHelp(helpSettings);
   return program.addHelpText(
     'after',
     "\nSee 'coldsnap help <command>', and 'coldsnap help <topic>' for global, environment, json, resume, permissions, " +
