@@ -14,14 +14,17 @@ const clock: Clock = {
   },
 };
 
-async function askOnTerminal(question: string, signal: AbortSignal): Promise<string> {
+async function ask(question: string, signal?: AbortSignal): Promise<string> {
   const { createInterface } = await import('node:readline/promises');
   // Not in raw mode, in which Ctrl-C would be no signal.
-  const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
+  const terminal = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
+  // Ctrl-D closes it.
+  const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')));
+  const answer = signal === undefined ? terminal.question(question) : terminal.question(question, { signal });
   try {
-    return await lines.question(question, { signal });
+    return await Promise.race([answer, closed]);
   } finally {
-    lines.close();
+    terminal.close();
   }
 }
 
@@ -47,7 +50,15 @@ export function processIo(): Io {
       setFlagsFromString('--semi-space-growth-factor=1');
       return library;
     },
-    ask: process.stdin.isTTY && process.stderr.isTTY ? askOnTerminal : undefined,
+    ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
+    async hashKernel() {
+      const { sha256Kernels } = await import('../native/index.ts');
+      try {
+        return sha256Kernels().active;
+      } catch (error) {
+        return `none: ${(error as Error).message}`;
+      }
+    },
     async startEmulator(options) {
       return (await import('../emulator/index.ts')).startEmulator(options);
     },

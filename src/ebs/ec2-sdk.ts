@@ -5,6 +5,7 @@ import {
   type DescribeSnapshotsRequest,
   type DescribeSnapshotsResult,
   EC2Client,
+  type Filter,
   type Snapshot,
 } from '@aws-sdk/client-ec2';
 import { ColdsnapError } from '../errors.ts';
@@ -90,16 +91,14 @@ export class SdkSnapshotStates implements SnapshotStates {
   }
 
   async *list(query: SnapshotQuery, options?: CallOptions): AsyncGenerator<SnapshotState, void, undefined> {
+    const filters = filtersOf(query);
     let token: string | undefined;
     let pages = 0;
     do {
       const page = await this.#describePage(
         {
           OwnerIds: ['self'],
-          Filters: [
-            { Name: 'tag-key', Values: [query.tagKey] },
-            { Name: 'status', Values: [...query.states] },
-          ],
+          ...(filters.length === 0 ? {} : { Filters: filters }),
           MaxResults: MAX_PAGE,
           ...(token === undefined ? {} : { NextToken: token }),
         },
@@ -132,6 +131,14 @@ export class SdkSnapshotStates implements SnapshotStates {
       ),
     );
   }
+}
+
+function filtersOf({ tags = [], states }: SnapshotQuery): Filter[] {
+  const filters: Filter[] = tags.map(({ key, value }) =>
+    value === undefined ? { Name: 'tag-key', Values: [key] } : { Name: `tag:${key}`, Values: [value] },
+  );
+  if (states !== undefined) filters.push({ Name: 'status', Values: [...states] });
+  return filters;
 }
 
 interface HttpReply {

@@ -51,7 +51,7 @@ export interface ImageSource {
    * unless holes were requested; a block with any data in it is data, and so is a hole that only a map claims: it has to be
    * read.
    */
-  extents(blockSize: number): AsyncIterable<SourceExtent>;
+  extents(blockSize: number): AsyncGenerator<SourceExtent, void, undefined>;
   /**
    * Fills each buffer, in one thread-pool call; past the end of the source with zeros, which `bytesRead` does not count.
    * Every block of a stream must be requested once, from 0 without gaps; it resolves when the block had its turn, so all

@@ -13,7 +13,14 @@ import { stateDirectory } from '../image/state-files.ts';
 import { readJournal, removeJournal } from './journal/file.ts';
 import { isLocked } from './journal/lock.ts';
 import { notPendingUpload, uploadRunning } from './messages.ts';
-import type { ClientOptions, DeletePendingOptions, DeletePendingResult, PendingSnapshot } from './options.ts';
+import type {
+  ClientOptions,
+  DeletePendingOptions,
+  DeletePendingResult,
+  ListPendingOptions,
+  PendingSnapshot,
+} from './options.ts';
+import { readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
 import { UPLOAD_MARKER_TAG } from './snapshot/marker.ts';
 import { warnings } from './warnings.ts';
@@ -38,8 +45,10 @@ interface UploadJournalFile {
  *
  * @throws ColdsnapError class `config` without permission for ec2:DescribeSnapshots
  */
-export async function listPendingSnapshots(options: ClientOptions = {}): Promise<PendingSnapshot[]> {
-  return withStates(options, findPending);
+export async function listPendingSnapshots(options: ListPendingOptions = {}): Promise<PendingSnapshot[]> {
+  const wanted = options.snapshotIds?.map(readableSnapshotId);
+  const found = await withStates(options, findPending);
+  return wanted === undefined ? found : found.filter(({ snapshotId }) => wanted.includes(snapshotId));
 }
 
 /**
@@ -55,7 +64,8 @@ export async function listPendingSnapshots(options: ClientOptions = {}): Promise
 export async function deletePendingSnapshots(
   options: DeletePendingOptions = {},
 ): Promise<DeletePendingResult> {
-  const { snapshotIds, force = false } = options;
+  const { force = false } = options;
+  const snapshotIds = options.snapshotIds?.map(readableSnapshotId);
   return withStates(options, async (states, run) => {
     const found = await findPending(states, run);
     const running = new Set<string>();
@@ -94,7 +104,7 @@ async function findPending(states: SnapshotStates, run: Run): Promise<PendingSna
   const call = { signal: run.signal };
   const journals = await uploadJournals(run);
   const found = new Map<string, PendingSnapshot>();
-  const query = { tagKey: UPLOAD_MARKER_TAG.key, states: ['pending', 'error'] } as const;
+  const query = { tags: [{ key: UPLOAD_MARKER_TAG.key }], states: ['pending', 'error'] } as const;
   for await (const state of states.list(query, call)) {
     if (isUnfinished(state)) found.set(state.snapshotId, pendingSnapshot(state, journals));
   }

@@ -88,7 +88,12 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
       // Elsewhere the sink knows what a hole means.
       const putHoles = withHoles && isEncrypted(options, snapshot);
       if (putHoles) run.warn(...warnings.holesPut(snapshotId));
-      await copyBlocks(run, new ImageBlocks(run, image, geometry, { putHoles }), sink, geometry);
+      await copyBlocks(
+        run,
+        new ImageBlocks(run, image, geometry, { putHoles, putZeros: spec.hasParent }),
+        sink,
+        geometry,
+      );
     } else {
       await sink.finish();
     }

@@ -55,6 +55,8 @@ export const warnings = {
     `Could not remove the journal ${path}: ${describeFailure(error)}.`,
   ],
 
+  overwriting: (found: string): Warning => ['OVERWRITING', `Overwriting the target: ${found}.`],
+
   zerosOmitted: (): Warning => [
     'ZEROS_OMITTED',
     'Blocks of zeros are omitted. They read as zeros only while neither the snapshot nor a copy or volume of it is ' +

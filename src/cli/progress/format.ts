@@ -11,6 +11,15 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** `3 d`, `5 h`, `12 min`; the largest unit only. */
+export function formatAge(ms: number): string {
+  if (Number.isNaN(ms)) return 'unknown';
+  const minutes = Math.max(0, Math.floor(ms / 60_000));
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} d`;
+}
+
 /** `1 retry`, `2 retries`. */
 export function formatCount(count: number, one: string, many: string): string {
   // Not toLocaleString, which takes milliseconds to load its locale data.
@@ -19,5 +28,5 @@ export function formatCount(count: number, one: string, many: string): string {
 }
 
 export function formatRate(bytesPerSecond: number): string {
-  return `${(bytesPerSecond / 2 ** 20).toFixed(1)} MiB/s`;
+  return bytesPerSecond <= 0 ? '0 B/s' : `${(bytesPerSecond / 2 ** 20).toFixed(1)} MiB/s`;
 }

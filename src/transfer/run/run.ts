@@ -11,6 +11,9 @@ import { checkCheckpointInterval, checkRate, checkRetryFor, checkWorkers } from 
 import { Meter } from './meter.ts';
 import { Watchdog } from './watchdog.ts';
 
+/** Time between reports of a run without progress. */
+const TELL_WAITING_MS = 1_000;
+
 export interface RunOptions extends ClientOptions {
   readonly workers?: number | undefined;
   readonly bytesPerSecond?: number | undefined;
@@ -26,6 +29,7 @@ export class Run {
   readonly checkpointIntervalMs: number;
   readonly #failure = new AbortController();
   readonly #stopClock: () => void;
+  readonly #ticker: NodeJS.Timeout;
 
   /** @throws ColdsnapError class `usage` for numbers out of range, `aborted` when the caller's signal has fired */
   constructor(options: RunOptions) {
@@ -41,6 +45,8 @@ export class Run {
     this.meter = new Meter(options.onEvent, this.stop);
     this.#stopClock = watchClock();
     this.watchdog = new Watchdog(this.meter, retryForMs, this.stop);
+    this.#ticker = setInterval(this.#tellWaiting, TELL_WAITING_MS);
+    this.#ticker.unref();
   }
 
   /** Stops everything that is under way. */
@@ -51,6 +57,7 @@ export class Run {
 
   /** @param amount for phases that have progress of their own, in bytes */
   phase(phase: TransferPhase, amount: { bytesDone?: number; bytesTotal?: number } = {}): void {
+    if (amount.bytesTotal === undefined) this.meter.report();
     this.meter.emit({ type: 'phase', phase, ...amount });
   }
 
@@ -90,11 +97,19 @@ export class Run {
     return this.watch(what, on, () => abortable(work(), this.signal));
   }
 
+  readonly #tellWaiting = (): void => {
+    const { waiting } = this.watchdog;
+    if (waiting !== undefined && waiting.silentMs >= TELL_WAITING_MS) {
+      this.meter.emit({ type: 'waiting', ...waiting });
+    }
+  };
+
   /** Carries out the call and ends the run. A listener that throws ends it, with its own error. */
   async carryOut<T>(call: () => Promise<T>): Promise<T> {
     try {
       return await call();
     } finally {
+      clearInterval(this.#ticker);
       this.watchdog.close();
       this.#stopClock();
       this.meter.throwListenerError();

@@ -61,12 +61,20 @@ export class Watchdog {
     this.#lastProgress = this.#now();
   }
 
+  /** The oldest thing that is waited for, and the time without progress; undefined when nothing is. */
+  get waiting(): { readonly what: string; readonly on: WaitingFor; readonly silentMs: number } | undefined {
+    const [first, ...others] = this.#activities.values();
+    if (first === undefined) return undefined;
+    const { what, on } = others.reduce((a, b) => (b.startedAt < a.startedAt ? b : a), first);
+    return { what, on, silentMs: this.#now() - this.#lastProgress };
+  }
+
   /** Looks for progress. Called by its own timer. */
   check(): void {
     const now = this.#now();
-    const silentMs = now - this.#lastProgress;
-    if (silentMs < WARN_AFTER_MS || this.#activities.size === 0) return;
-    const oldest = [...this.#activities.values()].reduce((a, b) => (b.startedAt < a.startedAt ? b : a));
+    const oldest = this.waiting;
+    if (oldest === undefined || oldest.silentMs < WARN_AFTER_MS) return;
+    const { silentMs } = oldest;
     const seconds = Math.round(silentMs / 1000);
     if (silentMs >= this.#limitMs && oldest.on === 'service') {
       this.#stop(stalled(seconds, oldest.what));

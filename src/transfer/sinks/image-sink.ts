@@ -16,11 +16,14 @@ import { findRestoreJournal, type RestoreJournal, type RestoreLookup } from '../
 import type { DownloadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
+import { warnOfOverwriting } from './overwriting.ts';
 import { RecentBlocks } from './recent-blocks.ts';
 import { claimOf, isIntact, nothingDone, prove } from './resume.ts';
 
 /** Most zeros in one step, in bytes: few enough that an abort is noticed while a device is being zeroed. */
 const MAX_ZERO_BYTES = 2 ** 30;
+/** The same for a stream, whose reader may be slow: few enough that each step shows as progress. */
+const MAX_STREAM_ZERO_BYTES = 2 ** 24;
 
 export type ImageSinkOptions = Pick<
   DownloadOptions,
@@ -71,7 +74,8 @@ export class ImageSink implements BlockSink {
   }
 
   get zerosPerStep(): number {
-    return Math.max(1, Math.floor(MAX_ZERO_BYTES / this.#geometry.blockSize));
+    const most = this.#target.resumable === undefined ? MAX_STREAM_ZERO_BYTES : MAX_ZERO_BYTES;
+    return Math.max(1, Math.floor(most / this.#geometry.blockSize));
   }
 
   /**
@@ -90,8 +94,10 @@ export class ImageSink implements BlockSink {
     if (!this.#mayBeFinished) await this.#checkOverwrite(this.#found.kind === 'usable');
   }
 
-  #checkOverwrite(resuming: boolean): Promise<void> {
-    return this.#target.checkOverwrite({ force: this.#options.force ?? false, resuming });
+  async #checkOverwrite(resuming: boolean): Promise<void> {
+    const { force = false } = this.#options;
+    if (force && !resuming) await warnOfOverwriting(this.#run, this.#target);
+    await this.#target.checkOverwrite({ force, resuming });
   }
 
   /**

@@ -99,7 +99,8 @@ export class SnapshotSink implements BlockSink {
     this.#completionRepeated = open.completing;
     this.resumed = open.resumed;
     const { snapshot } = open;
-    run.meter.emit({ type: 'snapshot', snapshotId: snapshot.snapshotId });
+    const resumed = open.resumed ? { resumed: true as const } : {};
+    run.meter.emit({ type: 'snapshot', snapshotId: snapshot.snapshotId, ...resumed });
     if (snapshot.status === 'error') throw snapshotFailed(snapshot.snapshotId);
     return snapshot;
   }
