@@ -19,6 +19,8 @@ import { warnings } from './warnings.ts';
 const NOT_FOUND_MS = 120_000;
 /** `completed` in EC2 does not mean that the block list is there yet; it follows within seconds, minutes at worst. */
 const NOT_READABLE_MS = 180_000;
+/** Loading and connecting EC2's client may take this long, however short the timeout is. */
+const MIN_CONNECT_MS = 1_000;
 
 /** The requests of a wait, and its clock; tests use a clock that they move. */
 export interface WaitServices {
@@ -49,9 +51,33 @@ export async function waitForSnapshot(options: WaitOptions): Promise<WaitResult>
   const run = new Run(options);
   const service = new Service(options, 1, run.meter.retry);
   const conditions = { ...options, signal: run.signal };
-  return run.carryOut(() =>
-    waitUntil(snapshotId, conditions, run.meter.emit, waitServices(service)).finally(() => service.close()),
+  return run.carryOut(async () => {
+    await connect(snapshotId, run, service, options.timeoutMs).catch((error) => {
+      service.close();
+      throw error;
+    });
+    return waitUntil(snapshotId, conditions, run.meter.emit, waitServices(service)).finally(() =>
+      service.close(),
+    );
+  });
+}
+
+/** Connects to EC2. The time that this takes does not count, and has a limit of its own. */
+async function connect(
+  snapshotId: string,
+  run: Run,
+  service: Service,
+  timeoutMs = Number.POSITIVE_INFINITY,
+): Promise<void> {
+  const ms = Math.max(timeoutMs, MIN_CONNECT_MS);
+  const limit = deadline(ms, run.signal, () =>
+    waitTimedOut(snapshotId, 'has not been described', formatDuration(ms)),
   );
+  try {
+    await abortable(service.ec2(), limit.signal);
+  } finally {
+    limit.end();
+  }
 }
 
 /** The requests of a wait, made to a service. EBS is connected only once EC2 says `completed`. */

@@ -15,6 +15,7 @@ const MAX_AGE_MS = 300_000;
 const MAX_CHECK_MS = 1_000;
 
 export class ConnectionPool implements ConnectionOwner {
+  exchangesCompleted = 0;
   readonly #origin: Origin;
   readonly #limit: number;
   readonly #deadlines: Deadlines;
@@ -25,8 +26,6 @@ export class ConnectionPool implements ConnectionOwner {
   readonly #queue: Exchange[] = [];
   /** Connections whose last reply has ended; nothing may follow it before they take the next request. */
   readonly #quieting = new Set<Connection>();
-  /** Exchanges completed by all connections. */
-  #completed = 0;
   #idleTimer: NodeJS.Timeout | undefined;
 
   /**
@@ -54,7 +53,7 @@ export class ConnectionPool implements ConnectionOwner {
   }
 
   completed(connection: Connection): void {
-    this.#completed++;
+    this.exchangesCompleted++;
     this.#quieting.add(connection);
     // By then everything that had arrived has been read; a connection that got more than its reply is lost.
     setImmediate(() => {
@@ -140,7 +139,7 @@ export class ConnectionPool implements ConnectionOwner {
     this.#idleTimer ??= setInterval(
       () => {
         const now = runningTime();
-        for (const connection of this.#open) connection.checkProgress(now, idleMs, this.#completed);
+        for (const connection of this.#open) connection.checkProgress(now, idleMs, this.exchangesCompleted);
       },
       Math.min(idleMs / 8, MAX_CHECK_MS),
     ).unref();

@@ -3,7 +3,7 @@
  * memory that `onread` names, so a block's body reaches the caller's buffer without streams or copies.
  */
 import type { OnReadOpts, Socket } from 'node:net';
-import { afterRunning } from '../../clock.ts';
+import { afterRunning, runningTime } from '../../clock.ts';
 import type { Deadlines } from '../connect.ts';
 import { isError } from './error-reply.ts';
 import type { Exchange } from './exchange.ts';
@@ -35,6 +35,8 @@ const END_OF_HEAD = Buffer.from('\r\n\r\n');
 
 /** Receives a connection's events. */
 export interface ConnectionOwner {
+  /** By all connections so far. */
+  readonly exchangesCompleted: number;
   /** A reply is complete; the connection can take the next request once it has been quiet. */
   completed(connection: Connection): void;
   /** The connection was destroyed while it carried `exchange`, if any. */
@@ -144,8 +146,9 @@ export class Connection {
 
   #send(exchange: Exchange): void {
     this.#sentAt = performance.now();
-    this.#idle.restart();
-    this.#behind.restart();
+    const now = runningTime();
+    this.#idle.restart(now, this.#moved, 0);
+    this.#behind.restart(now, this.#moved, this.#owner.exchangesCompleted);
     this.#socket.write(exchange.head, 'latin1');
     if (exchange.payload === undefined) return;
     // Not corked: with TLS, Node would first copy head and payload together.

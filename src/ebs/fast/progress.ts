@@ -1,8 +1,8 @@
 /** Finds out, from the bytes that a connection has moved, whether its exchange has stopped. Costs nothing per byte. */
 export class Progress {
   readonly #bytesPerSecond: number;
-  /** Bytes moved when there was progress last; undefined until the first look at an exchange. */
-  #moved: number | undefined;
+  /** Bytes moved when there was progress last. */
+  #moved = 0;
   #at = 0;
   #completed = 0;
   /** When it was seen that another exchange had completed since. */
@@ -13,9 +13,12 @@ export class Progress {
     this.#bytesPerSecond = bytesPerSecond;
   }
 
-  /** An exchange begins. */
-  restart(): void {
-    this.#moved = undefined;
+  /** An exchange begins, or has advanced. */
+  restart(now: number, moved: number, completed: number): void {
+    this.#moved = moved;
+    this.#at = now;
+    this.#completed = completed;
+    this.#behindSince = undefined;
   }
 
   /** Whether there has been no progress for `ms`. */
@@ -35,11 +38,8 @@ export class Progress {
 
   #advanced(now: number, moved: number, ms: number, completed: number): boolean {
     const least = Math.ceil((this.#bytesPerSecond * ms) / 1000);
-    if (this.#moved !== undefined && moved - this.#moved < least) return false;
-    this.#moved = moved;
-    this.#at = now;
-    this.#completed = completed;
-    this.#behindSince = undefined;
+    if (moved - this.#moved < least) return false;
+    this.restart(now, moved, completed);
     return true;
   }
 }

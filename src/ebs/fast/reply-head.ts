@@ -22,8 +22,8 @@ export interface ReplyHead {
 export class UnsupportedReply extends Error {}
 
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** No control characters, so that no other parser can see a line end or other white space; no NBSP, which trim() removes. */
-const FIELD_VALUE = /^[\x20-\x7e\x80-\x9f\xa1-\xff]*$/;
+/** No control characters, so that no other parser can see the end of a line; no NBSP, which trim() removes. */
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\x9f\xa1-\xff]*$/;
 const DECIMAL = /^\d{1,15}$/;
 
 /**
@@ -53,13 +53,14 @@ export function parseReplyHead(text: string): ReplyHead {
     const line = text.slice(colon + 1, end);
     if (!FIELD_NAME.test(name) || !FIELD_VALUE.test(line))
       throw new UnsupportedReply('a header is malformed');
-    // Blanks only: FIELD_VALUE has no other white space.
+    // Blanks and tabs: FIELD_VALUE has no other white space.
     const value = line.trim();
     const key = name.toLowerCase();
     if (errorFields !== undefined) errorFields[key] = value;
     switch (key) {
       case 'content-length':
-        length = once(length, value);
+        // Node's parser takes no tabs here.
+        length = once(length, line.includes('\t') ? line : value);
         break;
       case 'connection':
         connection = once(connection, value);
