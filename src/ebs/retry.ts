@@ -197,7 +197,7 @@ export class RetryPolicy {
   }
 }
 
-/** What has become of a request so far. */
+/** The failures of a request so far. */
 interface Failures {
   /** When its first attempt began; a renewal of credentials begins it again. */
   readonly started: number;

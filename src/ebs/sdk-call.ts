@@ -19,7 +19,7 @@ export interface CredentialsClient<Credentials> {
 }
 
 /**
- * The client's current credentials. What provides them may hang, and knows no signal.
+ * The client's current credentials. Their provider may hang, and takes no signal.
  * @throws ColdsnapError class `transient`, code `STALLED`, when they do not arrive within 20 s; class `aborted`
  */
 export async function currentCredentials<Credentials>(

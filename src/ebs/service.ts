@@ -91,7 +91,7 @@ export class Service {
     return this.#ebs;
   }
 
-  /** What gives region and credentials may hang. */
+  /** The providers of region and credentials may hang. */
   async #withinLimit<T>(connection: Promise<T>): Promise<T> {
     const limit = deadline(this.#limitMs, this.#closed.signal, () => {
       const message = `no region and credentials within ${formatDuration(this.#limitMs)}`;

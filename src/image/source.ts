@@ -39,7 +39,7 @@ export interface ImageSource {
   readonly journal: { readonly path: string; readonly identity: string } | undefined;
   /** SHA-256 of the map of holes; another map gives another snapshot of the same source. */
   readonly holeMapDigest?: string | undefined;
-  /** What the user should know before the upload. */
+  /** Warnings to give before the upload. */
   readonly warnings: readonly SourceWarning[];
   /**
    * Resolves when there is something to read: for a stream, when its first 512 bytes have arrived, or its end.

@@ -118,7 +118,7 @@ interface Opened {
   readonly descriptor: Descriptor;
   /** Undefined for a file. */
   readonly device: OpenDevice | undefined;
-  /** Of the time when it was opened. */
+  /** Taken when it was opened. */
   readonly stats: BigIntStats;
   /** The same for devices; undefined where writes are not counted. */
   readonly written: DeviceStamp | undefined;

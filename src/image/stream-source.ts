@@ -137,7 +137,7 @@ export class StreamSource implements ImageSource {
   async checkUnchanged(): Promise<undefined> {
     if (await this.#more()) throw sourceTooLong(this, this.sizeBytes);
     try {
-      // What fed the stream may fail after its last byte, until the stream has closed.
+      // The stream may fail after its last byte, until it has closed.
       await finished(this.#stream, { writable: false });
     } catch (error) {
       throw this.#readError(error);

@@ -117,14 +117,14 @@ const service: Refusal[] = [
     title: 'no credentials',
     args: 'download SNAP x.img',
     exit: 4,
-    message: /no usable credentials/,
+    message: /found no credentials: no keys in the environment/,
     env: { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined },
   },
   {
     title: 'a profile that does not exist',
     args: '--profile nobody download SNAP x.img',
     exit: 4,
-    message: /no usable credentials.*\(profile "nobody"\)/,
+    message: /the profile "nobody" does not exist/,
   },
   {
     title: 'wrong credentials',

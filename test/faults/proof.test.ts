@@ -83,7 +83,7 @@ for (const [what, offset, length] of places) {
       const again = indexes.filter((index) => index >= first && index < end);
       const rest = indexes.filter((index) => index >= denied && !again.includes(index));
       const expected = [...again, ...rest].sort((a, b) => a - b);
-      // What is staged until the commit is always fetched.
+      // Staged blocks are always fetched.
       assert.deepEqual(
         gets()
           .filter((index) => index >= (2 * 2 ** 20) / BLOCK)

@@ -12,7 +12,7 @@ export interface Claim {
   readonly digests: ChunkDigests;
   /** Bytes. */
   readonly blockSize: number;
-  /** Of the volume. */
+  /** Blocks of the volume. */
   readonly blockCount: number;
 }
 

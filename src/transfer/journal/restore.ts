@@ -16,7 +16,7 @@ export interface RestoreJournal {
   readonly volumeSize: number;
   readonly blockSize: number;
   readonly done: readonly BlockRange[];
-  /** Of the blocks that are done, as {@link ChunkDigests.save} gives them. */
+  /** Digests of the blocks that are done, as {@link ChunkDigests.save} gives them. */
   readonly digests: string;
   /**
    * There once all blocks were safe and the commit began: the target's stamp, empty where it has none. A device's block 0

@@ -27,7 +27,7 @@ export interface UploadJournal extends UploadToken {
   /** There once everything was put and the completion was about to be requested. */
   readonly completing?: boolean;
   readonly done: readonly BlockRange[];
-  /** Of the blocks that are done, as {@link ChunkDigests.save} gives them. */
+  /** Digests of the blocks that are done, as {@link ChunkDigests.save} gives them. */
   readonly digests: string;
   readonly linear: { readonly block: number; readonly count: number; readonly state: string };
 }

@@ -10,7 +10,7 @@ import { Batcher } from '../engine/batch.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
 import type { RangeSet } from '../engine/range-set.ts';
 import { invalidateJournal } from '../journal/file.ts';
-import { Journal } from '../journal/journal.ts';
+import type { Journal } from '../journal/journal.ts';
 import type { Claim } from '../journal/prove.ts';
 import { findRestoreJournal, type RestoreJournal, type RestoreLookup } from '../journal/restore.ts';
 import type { DownloadOptions } from '../options.ts';
@@ -18,7 +18,7 @@ import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
 import { warnOfOverwriting } from './overwriting.ts';
 import { RecentBlocks } from './recent-blocks.ts';
-import { claimOf, isIntact, nothingDone, prove } from './resume.ts';
+import { claimOf, isIntact, journalFor, nothingDone, prove, restoreJournal } from './resume.ts';
 
 /** Most zeros in one step, in bytes: few enough that an abort is noticed while a device is being zeroed. */
 const MAX_ZERO_BYTES = 2 ** 30;
@@ -45,7 +45,7 @@ export class ImageSink implements BlockSink {
   /** A file with the target's name may be the image of an earlier run, killed before it removed its journal. */
   #mayBeFinished = false;
   readonly #recent = new RecentBlocks();
-  /** What the journal said of the last sync. */
+  /** The journal as of the last sync. */
   #synced: RestoreJournal | undefined;
   /** The stamp of a commit that began, kept even when that commit fails: it may have written a part of block 0. */
   #committing: string | undefined;
@@ -58,11 +58,7 @@ export class ImageSink implements BlockSink {
     this.#run = run;
     this.#target = target;
     this.#options = options;
-    const usual = target.resumable?.journal;
-    if (usual !== undefined && options.checkpoint !== false) {
-      const location = { ...usual, path: options.checkpointFile ?? usual.path };
-      this.#journal = new Journal(run, 'download', location);
-    }
+    this.#journal = journalFor(run, target, options);
     this.#batcher = new Batcher(run.workers, async (blocks) => {
       if (run.signal.aborted) throw abortedError(run.signal);
       return target.writeBlocks(blocks);
@@ -180,7 +176,6 @@ export class ImageSink implements BlockSink {
   }
 
   async admit(): Promise<void> {}
-
   async write({ index, data, digest }: Block): Promise<BlockOutcome> {
     const offset = index * this.#geometry.blockSize;
     const outcome = await this.#batcher.submit({ data, offset, digest });
@@ -214,18 +209,11 @@ export class ImageSink implements BlockSink {
     await this.#journal.save({ ...content, ...(inode === undefined ? {} : { instance: inode }) });
   }
 
-  #content({ done, digests }: Claim): RestoreJournal {
-    return {
-      version: 2,
-      kind: 'download',
-      service: this.#service,
-      snapshotId: this.#options.snapshotId,
-      target: this.#journal?.location.identity ?? '',
-      ...this.#geometry,
-      done: done.ranges(),
-      digests: digests.save(),
-      ...(this.#committing === undefined ? {} : { committing: this.#committing }),
-    };
+  #content(claim: Claim): RestoreJournal {
+    const { snapshotId } = this.#options;
+    const target = this.#journal?.location.identity ?? '';
+    const header = { service: this.#service, snapshotId, target, ...this.#geometry };
+    return restoreJournal(header, claim, this.#committing);
   }
 
   async commit(): Promise<void> {

@@ -1,15 +1,28 @@
-/** What a later run may keep of an interrupted restore: every byte is read back before it is trusted. */
+/** Decides which part of an interrupted restore a later run keeps: every byte is read back before it is trusted. */
 import type { Geometry } from '../../geometry.ts';
 import { openSource } from '../../image/open-source.ts';
-import type { ResumableTarget } from '../../image/target.ts';
+import type { ImageTarget, ResumableTarget } from '../../image/target.ts';
 import { RangeSet } from '../engine/range-set.ts';
 import { ChunkDigests } from '../journal/chunk-digests.ts';
+import { Journal } from '../journal/journal.ts';
 import { type Claim, findChangedChunks, forget, hasData, type Reader } from '../journal/prove.ts';
 import type { RestoreJournal } from '../journal/restore.ts';
+import type { CheckpointOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
 import { verifying } from '../run/verifying.ts';
 
-/** What a journal claims of its target. */
+/** The journal of a restore; undefined where none is kept. */
+export function journalFor(
+  run: Run,
+  { resumable }: ImageTarget,
+  { checkpoint, checkpointFile }: CheckpointOptions,
+): Journal<RestoreJournal> | undefined {
+  if (resumable === undefined || checkpoint === false) return undefined;
+  const { path, identity } = resumable.journal;
+  return new Journal(run, 'download', { identity, path: checkpointFile ?? path });
+}
+
+/** The blocks that a journal claims are on its target. */
 export function claimOf({ volumeSize, blockSize, done, digests }: RestoreJournal): Claim {
   const blockCount = volumeSize / blockSize;
   return {
@@ -20,12 +33,28 @@ export function claimOf({ volumeSize, blockSize, done, digests }: RestoreJournal
   };
 }
 
+/** The journal of what is done. */
+export function restoreJournal(
+  header: Pick<RestoreJournal, 'service' | 'snapshotId' | 'target' | 'volumeSize' | 'blockSize'>,
+  { done, digests }: Claim,
+  committing: string | undefined,
+): RestoreJournal {
+  return {
+    version: 2,
+    kind: 'download',
+    ...header,
+    done: done.ranges(),
+    digests: digests.save(),
+    ...(committing === undefined ? {} : { committing }),
+  };
+}
+
 export function nothingDone({ volumeSize, blockSize }: Geometry): Claim {
   const blockCount = volumeSize / blockSize;
   return { done: new RangeSet(), digests: new ChunkDigests(blockCount), blockSize, blockCount };
 }
 
-/** What is left of a claim after reading back. `unknown`: nothing shows that this is the target of the earlier run. */
+/** The result of reading back. `unknown`: nothing shows that this is the target of the earlier run. */
 export type Proof =
   | { readonly kind: 'proved'; readonly changedBlocks: number }
   | { readonly kind: 'unknown' };

@@ -7,7 +7,7 @@ import type { EbsConnection, Service, ServiceIdentity } from '../../ebs/service.
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
 import { RangeSet } from '../engine/range-set.ts';
 import type { Journal } from '../journal/journal.ts';
-import { findUploadJournal, savedPrefix, type UploadJournal, type UploadLookup } from '../journal/upload.ts';
+import { findUploadJournal, type UploadJournal, type UploadLookup } from '../journal/upload.ts';
 import { snapshotFailed, withSnapshot } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
@@ -15,7 +15,7 @@ import { completeSnapshot } from './complete.ts';
 import { abandonSnapshot, abandonStart } from './failed-upload.ts';
 import type { NewSnapshot } from './request.ts';
 import { chooseJournal } from './resume.ts';
-import { emptySnapshot, type OpenSnapshot, startSnapshot } from './start.ts';
+import { emptySnapshot, type OpenSnapshot, startSnapshot, uploadJournal } from './start.ts';
 
 export class SnapshotSink implements BlockSink {
   readonly label = 'the service';
@@ -190,22 +190,15 @@ export class SnapshotSink implements BlockSink {
     await this.#save(this.#opened);
   }
 
-  async #save({ snapshot, token, done, digests, linear }: OpenSnapshot): Promise<void> {
-    await this.#journal?.save({
-      version: 2,
-      kind: 'upload',
-      service: this.#ebs?.identity ?? { endpoint: '', region: '' },
-      source: this.#journal.location.identity,
-      ...(this.#spec.stamp === undefined ? {} : { stamp: this.#spec.stamp }),
-      snapshotId: snapshot.snapshotId,
-      blockSize: snapshot.blockSize,
-      ...token,
-      parameters: this.#spec.parameters,
-      ...(this.#completing ? { completing: true } : {}),
-      done: done.ranges(),
-      digests: digests.save(),
-      linear: savedPrefix(linear.prefix()),
-    });
+  async #save(open: OpenSnapshot): Promise<void> {
+    const journal = this.#journal;
+    if (journal === undefined) return;
+    const { parameters, stamp } = this.#spec;
+    const service = this.#ebs?.identity ?? { endpoint: '', region: '' };
+    const completing = this.#completing;
+    await journal.save(
+      uploadJournal(open, { service, source: journal.location.identity, stamp, parameters, completing }),
+    );
   }
 
   /** Completes the snapshot and removes the journal. */
@@ -233,7 +226,6 @@ export class SnapshotSink implements BlockSink {
     if (!this.#spec.keepJournal) await this.#journal?.remove();
   }
 
-  /** The snapshot's state as the service gave it last. */
   get status(): string {
     return this.#opened.status;
   }

@@ -6,6 +6,7 @@ import { RangeSet } from '../engine/range-set.ts';
 import { ChunkDigests } from '../journal/chunk-digests.ts';
 import {
   restoredPrefix,
+  savedPrefix,
   type UploadJournal,
   type UploadLookup,
   type UploadToken,
@@ -33,7 +34,7 @@ export interface OpenSnapshot {
   readonly token: UploadToken;
   /** Blocks that are put, or skipped. */
   readonly done: RangeSet;
-  /** Of the blocks that are put and not zeros. */
+  /** Digests of the blocks that are put and not zeros. */
   readonly digests: ChunkDigests;
   readonly linear: LinearDigest;
   readonly resumed: boolean;
@@ -125,5 +126,31 @@ export function emptySnapshot<Snapshot extends { snapshotId: string; blockSize: 
     completing: false,
     resumed: false,
     status,
+  };
+}
+
+type JournalHeader = Pick<UploadJournal, 'service' | 'source' | 'parameters'> & {
+  readonly stamp: string | undefined;
+  readonly completing: boolean;
+};
+
+/** The journal of a snapshot as it is now. */
+export function uploadJournal(
+  { snapshot, token, done, digests, linear }: OpenSnapshot,
+  { stamp, completing, ...header }: JournalHeader,
+): UploadJournal {
+  const { snapshotId, blockSize } = snapshot;
+  return {
+    version: 2,
+    kind: 'upload',
+    ...header,
+    ...(stamp === undefined ? {} : { stamp }),
+    snapshotId,
+    blockSize,
+    ...token,
+    ...(completing ? { completing } : {}),
+    done: done.ranges(),
+    digests: digests.save(),
+    linear: savedPrefix(linear.prefix()),
   };
 }
