@@ -21,11 +21,13 @@ export function reportError(io: ReportIo, error: unknown): number {
   const runAgain = worthRunningAgain.has(exitCode) ? io.runAgain : undefined;
   // For a usage error or a signal the stack is of no help.
   const explainsItself = error instanceof ColdsnapError && ['usage', 'aborted'].includes(error.class);
-  if (verbosity === 'verbose' && !explainsItself) for (const line of stackLines(error)) printLine(io, line);
+  const stack = verbosity === 'verbose' && !explainsItself ? stackLines(error) : undefined;
   if (json) {
-    printJsonLine(io, errorObject(error, runAgain));
+    // Every line is an object, also with --verbose.
+    printJsonLine(io, { ...errorObject(error, runAgain), stack });
     return exitCode;
   }
+  for (const line of stack ?? []) printLine(io, line);
   const { message, where, hint } = renderError(error);
   printLine(io, `coldsnap: ${message}`);
   if (where !== undefined) printLine(io, `  ${where}`);

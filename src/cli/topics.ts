@@ -64,7 +64,7 @@ export const topics: readonly Topic[] = [
         ],
       ],
       'Sizes are in bytes, names ending in Ms are milliseconds. bytesDone is the sum of bytesTransferred, bytesSkipped and ' +
-        'bytesResumed; it equals bytesTotal at the end. docs/json.md describes every field.',
+        'bytesResumed; it equals bytesTotal at the end.',
     ],
   },
   {

@@ -1,7 +1,7 @@
 /** The addon's raw functions, as C++ exports them. Only src/native calls these: C++ trusts its arguments. */
 import { ColdsnapError } from '../errors.ts';
 import { describeErrno, errnoName } from './errno.ts';
-import { AddonLoadError, loadAddon } from './load.ts';
+import { loadAddon } from './load.ts';
 
 export interface Addon {
   openExclusive(path: string, dev: bigint, ino: bigint, rdev: bigint): Promise<number>;
@@ -47,17 +47,8 @@ let loaded: Addon | undefined;
  * @throws ColdsnapError `ADDON_NOT_LOADED`
  */
 export function addon(): Addon {
-  loaded ??= load();
+  loaded ??= loadAddon() as Addon;
   return loaded;
-}
-
-function load(): Addon {
-  try {
-    return loadAddon() as Addon;
-  } catch (error) {
-    if (!(error instanceof AddonLoadError)) throw error;
-    throw new ColdsnapError('config', error.code, error.message, { cause: error });
-  }
 }
 
 /** A failed system call, in the form of the errors of Node's fs module. */

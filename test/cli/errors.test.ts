@@ -240,3 +240,11 @@ describe('error messages', () => {
     }
   });
 });
+
+test('with --json every line of stderr is an object, also with --verbose, where the error has its stack', async () => {
+  const error = new ColdsnapError('permanent', 'CONFLICT', 'refused');
+  const { stderr } = await failWith(error, '--json --verbose download snap-1 disk.img');
+  const lines = stderr.trimEnd().split('\n');
+  const objects = lines.map((line) => JSON.parse(line) as { type: string; stack?: string[] });
+  assert.ok(objects.at(-1)?.stack?.some((line) => line.includes('ColdsnapError')));
+});
