@@ -1,5 +1,4 @@
 /** The addon's raw functions, as C++ exports them. Only src/native calls these: C++ trusts its arguments. */
-import { ColdsnapError } from '../errors.ts';
 import { describeErrno, errnoName } from './errno.ts';
 import { loadAddon } from './load.ts';
 

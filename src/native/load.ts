@@ -11,7 +11,6 @@ export class AddonLoadError extends ColdsnapError {
 
   constructor(message: string, hint: string, tried: readonly Attempt[], cause?: unknown) {
     super('config', 'ADDON_NOT_LOADED', message, { hint, cause });
-    this.name = 'AddonLoadError';
     this.tried = tried;
   }
 }

@@ -82,10 +82,12 @@ export class Run {
   }
 
   /**
-   * Names `work` to the watchdog while it lasts.
+   * Names `work` to the watchdog while it lasts. Does not begin it after an abort.
    * @param what completes "waiting for …"
    */
   async watch<T>(what: string, on: WaitingFor, work: () => Promise<T>): Promise<T> {
+    // Nothing begins after an abort.
+    if (this.signal.aborted) throw abortedError(this.signal);
     this.watchdog.doing(what, what, on);
     const result = await work();
     this.watchdog.done(what);
