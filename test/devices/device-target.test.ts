@@ -118,9 +118,9 @@ test(
       await target.checkOverwrite({ force: true, resuming: false });
       await target.prepare({ volumeSize: 4 * MiB, blockSize: 512 }, { resume: false });
       await target.zero(2 * MiB, MiB);
-      const verdicts = await target.writeBlocks(blocks);
+      const outcomes = await target.writeBlocks(blocks);
       const [held, written] = ['held', 'written'];
-      assert.deepEqual(verdicts, [held, held, held, held, written, written, written, held, held]);
+      assert.deepEqual(outcomes, [held, held, held, held, written, written, written, held, held]);
       assertSameBytes(await bytesAt(backing, 0, blockSize), Buffer.alloc(blockSize));
       await target.commit();
       await target.close();
@@ -151,12 +151,12 @@ test('a block with a wrong checksum is neither written nor staged', needsLoop, a
   const target = await openTarget(device);
   await target.checkOverwrite({ force: true, resuming: false });
   await target.prepare({ volumeSize: 4 * MiB, blockSize }, { resume: false });
-  const verdicts = await target.writeBlocks([
+  const outcomes = await target.writeBlocks([
     damaged(4, blockSize),
     arrived(5, blockSize),
     damaged(0, blockSize),
   ]);
-  assert.deepEqual(verdicts, ['mismatch', 'written', 'mismatch']);
+  assert.deepEqual(outcomes, ['mismatch', 'written', 'mismatch']);
   assertSameBytes(await bytesAt(backing, 4 * blockSize, blockSize), Buffer.alloc(blockSize, used));
   await target.commit();
   await target.close();

@@ -1,4 +1,4 @@
-/** What the kernel knows of a disk's partitions: old ones must be gone before a restore writes, new ones there after it. */
+/** The kernel's view of a disk's partitions: old ones must be gone before a restore writes, new ones there after it. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { rereadPartitionTable } from '../../native/index.ts';
 import { isErrno } from '../errno.ts';

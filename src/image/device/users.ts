@@ -1,6 +1,6 @@
 /**
  * Who uses a block device or a file, asked before either is overwritten and before a source is read: mounts, swap, holders,
- * loop devices, other paths to the same disk, and programs. What cannot be read here only makes the answer shorter; the
+ * loop devices, other paths to the same disk, and programs. Unreadable files only make the answer shorter; the
  * kernel's own refusal (O_EXCL) does not depend on it.
  */
 import { stat } from 'node:fs/promises';
