@@ -22,8 +22,8 @@ import {
 
 const BLOCK = 65_536;
 const COUNT = 8;
-/** Blocks far apart, because a device's first 2 MiB are staged until commit. */
-const indexes = Array.from({ length: COUNT }, (_, at) => at * 40);
+/** Blocks 4 MiB apart: a device's first 2 MiB are staged until commit, and its byte 4 MiB must be zero in a blank one. */
+const indexes = Array.from({ length: COUNT }, (_, at) => at * 64);
 const blocks = randomBlocks(indexes, [], BLOCK);
 
 /** Denies access to one block, so that a run with one worker fails there. */
@@ -39,7 +39,7 @@ async function download(t: TestContext, target: string, options: Partial<Downloa
   const run = (more: Partial<DownloadOptions> = {}) =>
     downloadSnapshot({ snapshotId, target, workers: 1, ...service, ...options, ...more });
   const interrupt = async (more: Partial<DownloadOptions> = {}) => {
-    deny(emulator, 'GetSnapshotBlock', 160);
+    deny(emulator, 'GetSnapshotBlock', 256);
     await assert.rejects(run(more), { code: 'ACCESS_DENIED' });
     emulator.setFaults([]);
     emulator.clearLog();
@@ -62,7 +62,7 @@ test('a journal is created at the given path with mode 0600, and kept when reque
   assert.deepEqual(readdirSync(directory).sort(), ['disk.img.partial', 'sub']);
   assert.equal(statSync(checkpointFile).mode & 0o777, 0o600);
   await run({ keepCheckpoint: true });
-  assert.deepEqual(gets(), [160, 200, 240, 280]);
+  assert.deepEqual(gets(), [256, 320, 384, 448]);
   assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
   assert.equal(statSync(checkpointFile).mode & 0o777, 0o600);
   assert.deepEqual(readdirSync(directory).sort(), ['disk.img', 'sub']);
@@ -108,7 +108,7 @@ test("the other tool's checkpoint of another snapshot is ignored with a warning"
 
 for (const [what, offset, message] of [
   ['its first block', 0, /its start or its end was written since/],
-  ['a block that was done', 80 * BLOCK, /the target has been modified/],
+  ['a block that was done', 128 * BLOCK, /the target has been modified/],
 ] as const) {
   test(
     `a download to a device resumes without --force, but not when ${what} was written since`,
