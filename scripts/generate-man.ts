@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { exitCodes } from '../src/cli/exit-codes.ts';
 import { type CommandModel, describeProgram, type OptionModel } from '../src/cli/generate/model.ts';
 import { buildProgram } from '../src/cli/program.ts';
+import { environment, files, type Row, type Topic, topics } from '../src/cli/topics.ts';
 import { version } from '../src/version.ts';
 
 export const manPagePath = new URL('../docs/coldsnap.1', import.meta.url);
@@ -23,9 +24,7 @@ function term(text: string): string {
 }
 
 function describeOption(option: OptionModel): string {
-  const { value, description } = option;
-  const choices = typeof value === 'object' ? `: ${value.join(', ')}` : '';
-  return `.TP\n${term(option.term)}\n${roff(description + choices)}\n`;
+  return `.TP\n${term(option.term)}\n${roff(option.text)}\n`;
 }
 
 function synopsis(command: CommandModel): string {
@@ -44,20 +43,7 @@ function describeCommand(command: CommandModel): string {
   return parts.join('');
 }
 
-const environment: readonly [string, string][] = [
-  ['AWS_REGION, AWS_PROFILE', 'region and profile, unless --region and --profile are given'],
-  [
-    'AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN',
-    'credentials; otherwise from the AWS configuration files and the role of the instance or container',
-  ],
-  ['AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_EBS, AWS_ENDPOINT_URL_EC2', 'endpoints, unless given as options'],
-  ['HTTPS_PROXY, NO_PROXY', 'proxy, and the hosts to reach without it'],
-  ['NODE_EXTRA_CA_CERTS, AWS_CA_BUNDLE', 'file with additional certificate authorities'],
-  ['NO_COLOR', 'if not empty, no colors are used'],
-  ['UV_THREADPOOL_SIZE', 'threads for disk and checksums (default: the number of processors, 2 to 8)'],
-];
-
-const signals: readonly [string, string][] = [
+const signals: readonly Row[] = [
   [
     'SIGINT, SIGTERM, SIGHUP',
     'stop within 5 seconds: cancel requests in flight, save the journal and print the command line that resumes; a ' +
@@ -66,8 +52,16 @@ const signals: readonly [string, string][] = [
   ['SIGUSR2', 'print one line with the current status'],
 ];
 
-const terms = (rows: readonly [string, string][]) =>
+const terms = (rows: readonly Row[]) =>
   rows.map(([name, text]) => `.TP\n\\fB${roff(name)}\\fR\n${roff(text)}\n`).join('');
+
+/** A topic of `coldsnap help` as a section, without the tables that have sections of their own. */
+function section(name: Topic['name'], heading: string): string {
+  const parts = topics.find((topic) => topic.name === name)?.parts ?? [];
+  const shown = parts.filter((part) => part !== files && part !== environment);
+  const texts = shown.map((part) => (typeof part === 'string' ? `.PP\n${roff(part)}\n` : terms(part)));
+  return `.SH ${heading}\n${texts.join('')}`;
+}
 
 /** The man page in roff, without a date, so that it changes only with the program. */
 export function manPage(): string {
@@ -85,9 +79,15 @@ export function manPage(): string {
     '.SH GLOBAL OPTIONS\nThey are accepted before and after the command.\n',
     ...model.globalOptions.map(describeOption),
     '.SH EXIT STATUS\n',
-    terms(exitCodes.map(({ exitCode, meaning }) => [String(exitCode), meaning])),
+    terms(exitCodes.map(({ exitCode, meaning }) => [String(exitCode), meaning] as const)),
     `.SH SIGNALS\n${terms(signals)}`,
+    section('devices', 'DEVICES'),
+    section('resume', 'RESUMING'),
+    section('json', 'JSON'),
+    section('permissions', 'PERMISSIONS'),
     `.SH ENVIRONMENT\n${terms(environment)}`,
+    `.SH FILES\n${terms(files)}`,
+    '.SH SEE ALSO\n\\fBaws\\fR(1), \\fBqemu\\-img\\fR(1), \\fBlosetup\\fR(8), \\fBlsblk\\fR(8), \\fBwipefs\\fR(8)\n',
   ].join('');
 }
 

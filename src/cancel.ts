@@ -1,4 +1,5 @@
 /** Cancellation by AbortSignal: its error, promises that end with it, and pauses. */
+import { afterRunning } from './clock.ts';
 import { ColdsnapError } from './errors.ts';
 
 /** The signal's reason as an error: itself if it is a {@link ColdsnapError}, otherwise class `aborted`, code `ABORTED`. */
@@ -40,4 +41,40 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
     }
     signal?.addEventListener('abort', stop, { once: true });
   });
+}
+
+/** A signal that fires with `signal`, or with the reason that `expire` gives once `ms` have passed. */
+export interface Deadline {
+  readonly signal: AbortSignal;
+  /** To be called when the work has ended. */
+  readonly end: () => void;
+}
+
+/**
+ * Limits work to `ms` milliseconds in which the process runs.
+ *
+ * @param expire makes the reason of the abort, or returns milliseconds by which the deadline is extended
+ */
+export function deadline(
+  ms: number,
+  signal: AbortSignal | undefined,
+  expire: () => Error | number,
+): Deadline {
+  const controller = new AbortController();
+  const follow = (): void => controller.abort(signal?.reason);
+  const check = (): void => {
+    const outcome = expire();
+    if (typeof outcome === 'number') cancel = afterRunning(outcome, check);
+    else controller.abort(outcome);
+  };
+  let cancel = afterRunning(ms, check);
+  if (signal?.aborted) follow();
+  else signal?.addEventListener('abort', follow, { once: true });
+  return {
+    signal: controller.signal,
+    end: () => {
+      cancel();
+      signal?.removeEventListener('abort', follow);
+    },
+  };
 }

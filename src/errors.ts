@@ -52,6 +52,8 @@ export interface ErrorDetails {
   httpStatus?: number | undefined;
   /** File or device the failure is about. */
   path?: string | undefined;
+  /** Profile of the AWS configuration files. */
+  profile?: string | undefined;
   /** The source itself is at fault (it changed, or has too many bytes): resuming the upload cannot succeed. */
   sourceFault?: boolean | undefined;
   cause?: unknown;
@@ -69,6 +71,7 @@ export class ColdsnapError extends Error {
   readonly requestId: string | undefined;
   readonly httpStatus: number | undefined;
   readonly path: string | undefined;
+  readonly profile: string | undefined;
   /** The source itself is at fault: resuming the upload cannot succeed. */
   readonly sourceFault: boolean;
 
@@ -89,6 +92,7 @@ export class ColdsnapError extends Error {
     this.requestId = details.requestId;
     this.httpStatus = details.httpStatus;
     this.path = details.path;
+    this.profile = details.profile;
     this.sourceFault = details.sourceFault ?? false;
   }
 

@@ -7,6 +7,7 @@ export type { ErrorCode, SystemErrorCode, WarningCode } from './error-codes.ts';
 export { ColdsnapError, type ErrorClass, type ErrorDetails } from './errors.ts';
 export { downloadSnapshot } from './transfer/download.ts';
 export type { TransferEvent, TransferListener, TransferPhase, TransferProgress } from './transfer/events.ts';
+export { listSnapshots } from './transfer/list.ts';
 export type * from './transfer/options.ts';
 export { deletePendingSnapshots, listPendingSnapshots } from './transfer/pending.ts';
 export { uploadSnapshot } from './transfer/upload.ts';

@@ -73,8 +73,3 @@ export function exitCodeOf(error: unknown): number {
   }
   return exitCodes.find((row) => row.classes?.includes(error.class))?.exitCode ?? 1;
 }
-
-/** The table as text, for `help exit-codes`. */
-export function describeExitCodes(): string {
-  return exitCodes.map(({ exitCode, meaning }) => `${String(exitCode).padStart(3)}  ${meaning}\n`).join('');
-}

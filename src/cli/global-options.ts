@@ -1,7 +1,7 @@
 /** The options of every command. They go before or after the command; the last one wins. */
 import { type Command, Option } from 'commander';
 import { version } from '../version.ts';
-import type { FlagNames } from './command-line.ts';
+import { type FlagNames, optionWords } from './command-line.ts';
 import type { Io, ProgressMode, ServiceSettings, Settings } from './io.ts';
 import { optionsExclude } from './messages.ts';
 import { duration, endpointUrl, nonEmpty } from './values.ts';
@@ -13,6 +13,8 @@ interface GlobalFlags {
   ebsEndpoint?: string;
   ec2Endpoint?: string;
   retryFor?: number;
+  connectTimeout?: number;
+  readTimeout?: number;
   verbose?: boolean;
   quiet?: boolean;
   /** False for `--no-progress`. */
@@ -24,7 +26,12 @@ interface GlobalFlags {
 
 export const globalHeading = 'Global options:';
 
-export const serviceFlags: FlagNames<ServiceSettings> = {
+const deadlineFlags: FlagNames<NonNullable<ServiceSettings['deadlines']>> = {
+  connectMs: ['--connect-timeout', 'ms'],
+  idleMs: ['--read-timeout', 'ms'],
+};
+
+const serviceFlags: FlagNames<Omit<ServiceSettings, 'deadlines'>> = {
   region: ['--region'],
   profile: ['--profile'],
   endpoint: ['--endpoint'],
@@ -32,6 +39,11 @@ export const serviceFlags: FlagNames<ServiceSettings> = {
   ec2Endpoint: ['--ec2-endpoint'],
   retryForMs: ['--retry-for', 'ms'],
 };
+
+/** The global options of the service as words of a command line. */
+export function serviceWords({ deadlines, ...service }: ServiceSettings): string[] {
+  return [...optionWords(service, serviceFlags), ...optionWords(deadlines ?? {}, deadlineFlags)];
+}
 
 /** Adds the global options and `--help` to the program or, after its own options, to a command. */
 export function addGlobalOptions(command: Command): Command {
@@ -47,8 +59,16 @@ export function addGlobalOptions(command: Command): Command {
       '--retry-for <time>',
       'give up when nothing has succeeded for this time, such as 90s (default: 10m)',
     ).argParser(duration),
-    new Option('--verbose', 'print every retry, and the stack of an error'),
-    new Option('--quiet', 'print only errors and the result'),
+    new Option(
+      '--connect-timeout <time>',
+      'give up a connection that is not established after this time (default: 10s)',
+    ).argParser(duration),
+    new Option(
+      '--read-timeout <time>',
+      'give up a connection that moves no data for this time (default: 60s)',
+    ).argParser(duration),
+    new Option('-v, --verbose', 'print every retry, and the stack of an error'),
+    new Option('-q, --quiet', 'print only errors and the result'),
     new Option('--progress <mode>', 'how to show progress (default: auto)').choices([
       'auto',
       'tty',
@@ -61,7 +81,7 @@ export function addGlobalOptions(command: Command): Command {
     new Option('--json', 'print the result and errors as JSON'),
   ];
   for (const option of options) command.addOption(option.helpGroup(globalHeading));
-  command.version(version, '--version', 'print the version');
+  command.version(version, '-V, --version', 'print the version');
   command.options.at(-1)?.helpGroup(globalHeading);
   command.addHelpOption(new Option('-h, --help', 'print this help').helpGroup(globalHeading));
   return command;
@@ -77,8 +97,17 @@ export function readSettings(program: Command, command: Command, env: Io['env'])
     throw optionsExclude('--quiet', '--verbose');
   }
   const { region, profile, endpoint, ebsEndpoint, ec2Endpoint, retryFor: retryForMs } = given;
+  const deadlines = definedOnly({ connectMs: given.connectTimeout, idleMs: given.readTimeout });
   return {
-    service: definedOnly({ region, profile, endpoint, ebsEndpoint, ec2Endpoint, retryForMs }),
+    service: definedOnly({
+      region,
+      profile,
+      endpoint,
+      ebsEndpoint,
+      ec2Endpoint,
+      retryForMs,
+      deadlines: Object.keys(deadlines).length === 0 ? undefined : deadlines,
+    }),
     verbosity: given.quiet ? 'quiet' : given.verbose ? 'verbose' : 'normal',
     progress: given.progress === false ? 'none' : (given.progress ?? 'auto'),
     color: given.color !== false && (env.NO_COLOR ?? '') === '',

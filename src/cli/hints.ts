@@ -1,6 +1,7 @@
 /** Hints that name flags of the command line. They replace the library's hints, which name none. */
 import type { ErrorCode, SystemErrorCode } from '../error-codes.ts';
 import { errnoHint } from '../native/errno.ts';
+import { shellQuote } from './command-line.ts';
 
 type Hint = string | ((ofLibrary: string) => string);
 
@@ -12,6 +13,8 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
   ENDPOINT_UNREACHABLE: 'Check --region, --endpoint and the network.',
   NO_CREDENTIALS:
     'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile with --profile, or attach an instance role.',
+  MFA_NEEDED:
+    'Run it on a terminal, or get a session with "aws sts get-session-token --serial-number ARN --token-code CODE" and put its keys in the environment.',
   NO_REGION: 'Set it with --region, AWS_REGION or in the profile.',
   OMIT_WITH_ENCRYPTION: 'Drop --omit-zero-blocks.',
   OMIT_WITH_PARENT: 'Drop --omit-zero-blocks.',
@@ -29,11 +32,29 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
   TARGET_NOT_BLANK: 'Check that it is the right device; add --force to overwrite it.',
 };
 
-/** The hint to print for an error. */
-export function hintFor(error: {
+/** Codes that sudo causes when it drops the environment and changes the home directory. */
+const lostBySudo: ReadonlySet<string> = new Set(['NO_CREDENTIALS', 'NO_REGION', 'PROFILE_NOT_FOUND']);
+
+interface HintedError {
   readonly code: ErrorCode | SystemErrorCode;
   readonly hint?: string | undefined;
-}): string | undefined {
+  readonly profile?: string | undefined;
+}
+
+/** The hint to print for an error. */
+export function hintFor(error: HintedError): string | undefined {
+  const hint = hintOfProfile(error) ?? hintOfCode(error);
+  if (!process.env.SUDO_USER || !lostBySudo.has(error.code)) return hint;
+  const line = 'sudo drops your AWS settings; keep them with: sudo -E HOME="$HOME" coldsnap …';
+  return hint === undefined ? line : `${line} (${hint})`;
+}
+
+function hintOfProfile({ code, profile }: HintedError): string | undefined {
+  if (code !== 'SSO_LOGIN_NEEDED' || profile === undefined) return undefined;
+  return `Run: aws sso login --profile ${shellQuote(profile)}`;
+}
+
+function hintOfCode(error: HintedError): string | undefined {
   const hint = hints[error.code] ?? error.hint ?? errnoHint(error.code);
   return typeof hint === 'function' ? hint(error.hint ?? '') : hint;
 }

@@ -42,6 +42,13 @@ export interface Io {
   endBy(signal: NodeJS.Signals): void;
   /** Loads the library and with it the SDK; called only when a command runs. */
   library(): Promise<Library>;
+  /**
+   * Asks on the terminal. Undefined when stdin or stderr is none. The answer is empty when there is none. Rejects when the
+   * signal fires.
+   */
+  readonly ask: ((question: string, signal?: AbortSignal) => Promise<string>) | undefined;
+  /** The SHA-256 implementation of the native addon, or why there is none. */
+  hashKernel(): Promise<string>;
   startEmulator(options: EmulatorOptions): Promise<RunningEmulator>;
 }
 
@@ -50,7 +57,7 @@ export type ProgressMode = 'auto' | 'tty' | 'plain' | 'json' | 'none';
 /** The library's options that are global options of the command line. */
 export type ServiceSettings = Pick<
   ClientOptions,
-  'region' | 'profile' | 'endpoint' | 'ebsEndpoint' | 'ec2Endpoint' | 'retryForMs'
+  'region' | 'profile' | 'endpoint' | 'ebsEndpoint' | 'ec2Endpoint' | 'retryForMs' | 'deadlines'
 >;
 
 /** The parsed global options. */

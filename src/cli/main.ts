@@ -12,13 +12,13 @@ export async function main(io: Io = processIo()): Promise<number> {
   process.stdout.on('error', () => {});
   process.stderr.on('error', () => {});
   // Warnings from Node and the SDK, such as deprecations, are for developers.
-  if (!argv.includes('--verbose')) process.removeAllListeners('warning');
+  if (!argv.includes('--verbose') && !argv.includes('-v')) process.removeAllListeners('warning');
   process.on('uncaughtException', (error) => {
     void failUnexpectedly(argv, io, error).then((exitCode) => process.exit(exitCode));
   });
 
   // Scripts call this often: answer without loading anything.
-  if (argv.length === 1 && argv[0] === '--version') {
+  if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
     process.stdout.write(`${version}\n`);
     return 0;
   }

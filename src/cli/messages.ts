@@ -1,5 +1,7 @@
 /** Every sentence that the command line prints, except help texts, which are defined with their options. */
+import type { SystemErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
+import { sanitize } from '../text.ts';
 import type { TransferEvent, TransferPhase, TransferProgress } from '../transfer/events.ts';
 import type { WaitResult } from '../transfer/options.ts';
 import { formatBytes, formatCount, formatDuration, formatRate } from './progress/format.ts';
@@ -20,24 +22,45 @@ export const argumentsSwapped = (snapshotId: string, target: string) =>
 export const usageHint = (command: string | undefined) =>
   `Run 'coldsnap ${command === undefined ? '' : `${command} `}--help' for usage.`;
 
-// Values of options: completes "argument '…' is invalid: "
+// Values of options: completes "--option: "
 
-export const expectWholeNumber = (min: number, max: number) =>
+/** `0 is not a whole number from 1 to 1024`. */
+export const isNot = (value: string, what: string) => `${quoteValue(value)} is not ${what}`;
+
+/** In quotes if it is empty or has blanks. */
+const quoteValue = (value: string) => (/^[^\s'"]+$/.test(value) ? value : `'${value}'`);
+
+export const wholeNumbers = (min: number, max: number) =>
   max === Number.MAX_SAFE_INTEGER
-    ? `Give a whole number of at least ${min}.`
-    : `Give a whole number from ${min} to ${max}.`;
+    ? `a whole number of at least ${min}`
+    : `a whole number from ${min} to ${max}`;
 
-export const values = {
-  duration: 'Give a time such as 30s, 10m or 2h, of at most 24 days.',
-  rate: 'Give a number of MiB per second above 0, such as 50 or 2.5.',
-  url: 'Give a URL such as https://ebs.us-east-1.amazonaws.com.',
-  endpointParts: 'An endpoint has no user name, query or fragment.',
-  tag: 'Give a tag as Key=name,Value=text or as name=text.',
-  tagKey: 'A tag needs a key.',
-  empty: 'It is empty.',
+export const expected = {
+  duration: 'a time such as 30s, 10m or 1h30m, above 0 and at most 24 days',
+  rate: 'a rate above 0, such as 50 (MiB/s), 40M or 40MiB/s',
+  volumeSize: 'a whole number of GiB from 1 to 65536, such as 8, 8G or 1T',
+  url: 'a URL such as https://ebs.us-east-1.amazonaws.com',
+  endpointParts: 'an endpoint has no user name, query or fragment',
+  tag: 'a tag of the form Key=name,Value=text or name=text',
+  tagKey: 'a tag needs a key',
+  empty: 'the value is empty',
+  choices: (choices: string) => `one of ${choices}`,
 } as const;
 
-export const duplicateTag = (key: string) => `The tag '${key}' is given twice.`;
+export const duplicateTag = (key: string) => `the tag '${key}' is given twice`;
+
+export const commandMissing = (option?: string, name?: string) =>
+  new ColdsnapError(
+    'usage',
+    'MISSING_COMMAND',
+    option === undefined
+      ? 'the command is missing'
+      : `the command is missing: ${option} took '${name}' as its value`,
+    { hint: option === undefined ? usageHint(undefined) : `Give ${option} a value before the command.` },
+  );
+
+export const swallowedCommandHint = (option: string, name: string) =>
+  `${option} took '${name}' as its value; give it one before the command.`;
 
 // Signals
 
@@ -54,33 +77,64 @@ export const exitAfterTimeout = (signal: string, ms: number) =>
 // Progress
 
 export const phases: Readonly<Record<TransferPhase, string>> = {
+  verifying: 'verifying what an earlier run has done',
   committing: 'flushing the target',
   completing: 'completing the snapshot',
   waiting: 'waiting for the snapshot',
 };
 
+/** `flushing the target (12 s)`, `verifying what an earlier run has done: 1.0 GiB of 8.0 GiB (5.0 s)`. */
+export function phaseLine(what: string, ms: number, bytesDone?: number, bytesTotal?: number): string {
+  const bytes =
+    bytesTotal === undefined ? '' : `: ${formatBytes(bytesDone ?? 0)} of ${formatBytes(bytesTotal)}`;
+  return `${what}${bytes} (${formatDuration(ms)})`;
+}
+
 export const snapshotCreated = (snapshotId: string) => `created snapshot ${snapshotId}`;
+
+export const snapshotResumed = (snapshotId: string) => `resuming snapshot ${snapshotId}`;
 
 export const warning = (message: string) => `warning: ${message}`;
 
-export const waitingForService = 'waiting for the service';
+export const waitingFor = (what: string) => `waiting for ${what}`;
 
-export const noProgress = (ms: number, reason: string) => `no progress for ${formatDuration(ms)}; ${reason}`;
+/** The cause first: `… failed: connection refused; no progress for 12 s, next try in 4.0 s, giving up in 48 s`. */
+export function describeStall(
+  cause: string,
+  times: { readonly idleMs: number; readonly nextTryMs?: number; readonly givingUpMs?: number },
+): string {
+  const parts = [`no progress for ${formatDuration(times.idleMs)}`];
+  if (times.nextTryMs !== undefined && times.nextTryMs > 0)
+    parts.push(`next try in ${formatDuration(times.nextTryMs)}`);
+  if (times.givingUpMs !== undefined) parts.push(`giving up in ${formatDuration(times.givingUpMs)}`);
+  return `${cause}; ${parts.join(', ')}`;
+}
 
 export const snapshotState = (snapshotId: string, state: string, percent?: number) =>
   `${snapshotId} is in state "${state}"${percent === undefined ? '' : ` (${percent} %)`}`;
 
-/** `12.0 GiB of 100.0 GiB (12 %), 385.2 MiB/s, about 4 min 0 s left`. */
+/** `12.0 GiB of 100.0 GiB (12 %), 385.2 MiB/s, about 4 min 0 s left`, or `12.0 GiB of at least 20.0 GiB, 385.2 MiB/s`. */
 export function amounts(
-  { bytesDone, bytesTotal }: TransferProgress,
-  percent: number,
+  progress: TransferProgress,
+  percent: number | undefined,
   bytesPerSecond: number,
   etaSeconds: number | undefined,
 ): string {
-  const done = `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)} (${percent} %)`;
-  const eta = etaSeconds === undefined ? '' : `, about ${formatDuration(etaSeconds * 1000)} left`;
-  return `${done}, ${formatRate(bytesPerSecond)}${eta}`;
+  const { bytesTransferred, bytesToMove, bytesToMoveKnown } = progress;
+  const parts = [formatBytes(bytesTransferred)];
+  if (bytesToMoveKnown) parts.push(` of ${formatBytes(bytesToMove)}`);
+  else if (bytesToMove > bytesTransferred) parts.push(` of at least ${formatBytes(bytesToMove)}`);
+  if (percent !== undefined) parts.push(` (${percent} %)`);
+  parts.push(`, ${formatRate(bytesPerSecond)}`);
+  // Below a second there is nothing to wait for.
+  if (etaSeconds !== undefined && etaSeconds >= 1) {
+    parts.push(`, about ${formatDuration(etaSeconds * 1000)} left`);
+  }
+  return parts.join('');
 }
+
+export const transferred = ({ bytesTransferred }: TransferProgress) =>
+  `${formatBytes(bytesTransferred)} transferred`;
 
 export const nothingTransferred = 'nothing transferred yet';
 
@@ -93,11 +147,12 @@ export const lowerRate = (requestsPerSecond: number) =>
 
 export const slowLine = (requestsInFlight: number) => `slow line: at most ${requestsInFlight} in flight`;
 
-/** `GetSnapshotBlock of block 17 failed in the service (HTTP 500); retrying in 4.0 s (attempt 3)`. */
-export function describeRetry(event: Extract<TransferEvent, { type: 'retry' }>): string {
+/** `GetSnapshotBlock of block 17 failed in the service (HTTP 500)`, with `; retrying in 4.0 s (attempt 3)`. */
+export function describeRetry(event: Extract<TransferEvent, { type: 'retry' }>, withPlan = true): string {
   const { operation, block, message, attempt, delayMs } = event;
   const request = block === undefined ? operation : `${operation} of block ${block}`;
   const failure = message.includes(operation) ? message : `${request} failed: ${message}`;
+  if (!withPlan) return failure;
   return `${failure}; retrying in ${formatDuration(delayMs)} (attempt ${attempt + 1})`;
 }
 
@@ -120,32 +175,49 @@ export const sourceName = (path: string) => (path === '-' ? 'stdin' : path);
 
 export const downloadTitle = (snapshotId: string, target: string) => `${snapshotId} to ${targetName(target)}`;
 
+export const overwriteQuestion = (found: string) =>
+  `${found}.\nOverwrite it? Everything on it will be lost. [y/N] `;
+
 export const uploadTitle = (source: string) => `${sourceName(source)} to a new snapshot`;
 
 export const waitTitle = (snapshotId: string) => `waiting for ${snapshotId}`;
 
+/** How far a run came that failed: `1.2 GiB of 8.0 GiB of the volume were done`. */
+export const howFar = ({ bytesDone, bytesTotal }: TransferProgress) =>
+  `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)} of the volume were done.`;
+
+export const listTitle = 'listing snapshots';
+
+export const snapshotCount = (count: number) => formatCount(count, 'snapshot', 'snapshots');
+
 export const pendingTitle = 'looking for incomplete uploads';
 
-/** `downloaded snap-1 to disk.img: 8.0 GiB (8589934592 bytes) in 16 s, 7.0 GiB transferred at …`. */
+/** `downloaded snap-1 to disk.img: 8.0 GiB (8589934592 bytes) in 16 s, received 7.0 GiB at …`. */
 export function describeResult(
   operation: 'download' | 'upload',
   path: string,
   result: TransferProgress & { snapshotId: string; volumeSize: number },
   bytesPerSecond: number,
 ): string {
-  const { snapshotId, volumeSize, bytesTransferred, bytesZero, bytesResumed, throttles } = result;
-  const transfer =
-    operation === 'download'
-      ? `downloaded ${snapshotId} to ${targetName(path)}`
-      : `uploaded ${sourceName(path)} to ${snapshotId}`;
+  const { snapshotId, volumeSize, bytesTransferred, bytesZero, bytesSkipped, bytesResumed, throttles } =
+    result;
+  const download = operation === 'download';
+  const transfer = download
+    ? `downloaded ${snapshotId} to ${targetName(path)}`
+    : `uploaded ${sourceName(path)} to ${snapshotId}`;
+  const zeros = download ? bytesZero - bytesSkipped : 0;
   const parts = [
     `${formatBytes(volumeSize)} (${volumeSize} bytes) in ${formatDuration(result.elapsedMs)}`,
-    `${formatBytes(bytesTransferred)} transferred at ${formatRate(bytesPerSecond)}`,
-    retryCount(result.retries),
+    `${formatBytes(bytesTransferred)} ${download ? 'received' : 'sent'} at ${formatRate(bytesPerSecond)}`,
   ];
-  if (throttles > 0) parts.push(throttleCount(throttles));
-  parts.push(`${formatBytes(bytesZero)} of zeros skipped`);
+  if (zeros > 0) parts.push(`${formatBytes(zeros)} of it zeros`);
+  if (bytesSkipped > 0) {
+    const empty = download ? 'empty in the snapshot' : 'of the volume left empty';
+    parts.push(`${formatBytes(bytesSkipped)} ${empty}`);
+  }
   if (bytesResumed > 0) parts.push(`${formatBytes(bytesResumed)} already done`);
+  parts.push(retryCount(result.retries));
+  if (throttles > 0) parts.push(throttleCount(throttles));
   return `${transfer}: ${parts.join(', ')}`;
 }
 
@@ -153,6 +225,16 @@ export const describeWait = ({ snapshotId, status, elapsedMs }: WaitResult) =>
   `${snapshotState(snapshotId, status)} after ${formatDuration(elapsedMs)}`;
 
 export const pendingFound = (count: number) => `found: ${count}`;
+
+export const notPending = (snapshotIds: readonly string[]) =>
+  new ColdsnapError(
+    'permanent',
+    'SNAPSHOT_NOT_FOUND',
+    `not an incomplete upload of coldsnap: ${snapshotIds.join(', ')}`,
+    {
+      hint: 'Check the ID, the region and the account; completed snapshots are not listed.',
+    },
+  );
 
 export const pendingDeleted = (deleted: number, kept: number) => `deleted: ${deleted}, kept: ${kept}`;
 
@@ -167,9 +249,22 @@ export const shardsUnused: Extract<TransferEvent, { type: 'warning' }> = {
 
 // Errors
 
-export const runAgain = (command: string) => `run it again: ${command}`;
+/** The snapshot is complete, and only its ID could not be printed. */
+export const resultNotPrinted = (snapshotId: string, code: SystemErrorCode, reason: string, cause: unknown) =>
+  new ColdsnapError('local', code, `could not write the ID of snapshot ${snapshotId} to stdout: ${reason}`, {
+    snapshotId,
+    hint: `The upload is done: the snapshot is ${snapshotId}. Do not upload again.`,
+    cause,
+  });
+
+export const runAgain = (command: string) => `Run it again: ${command}`;
 
 export const internalError = (error: string) => `internal error: ${error}`;
 
 export const reportBug =
   'This is a bug in coldsnap: please report it, with the output of the same command and --verbose.';
+
+/** Asks for the code of an MFA device, on the same line. */
+export function mfaQuestion(serial: string): string {
+  return `MFA code of ${sanitize(serial)}: `;
+}

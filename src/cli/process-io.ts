@@ -14,6 +14,20 @@ const clock: Clock = {
   },
 };
 
+async function ask(question: string, signal?: AbortSignal): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
+  // Not in raw mode, in which Ctrl-C would be no signal.
+  const terminal = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
+  // Ctrl-D closes it.
+  const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')));
+  const answer = signal === undefined ? terminal.question(question) : terminal.question(question, { signal });
+  try {
+    return await Promise.race([answer, closed]);
+  } finally {
+    terminal.close();
+  }
+}
+
 export function processIo(): Io {
   return {
     stdout: process.stdout,
@@ -35,6 +49,15 @@ export function processIo(): Io {
       // CPU time.
       setFlagsFromString('--semi-space-growth-factor=1');
       return library;
+    },
+    ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
+    async hashKernel() {
+      const { sha256Kernels } = await import('../native/index.ts');
+      try {
+        return sha256Kernels().active;
+      } catch (error) {
+        return `none: ${(error as Error).message}`;
+      }
     },
     async startEmulator(options) {
       return (await import('../emulator/index.ts')).startEmulator(options);

@@ -1,14 +1,31 @@
 /** Defines the command line. Parsing, help, completion and the man page are derived from it. */
-import { Command } from 'commander';
+import { Command, Help, type HelpConfiguration } from 'commander';
 import { argumentTerm, type RunCommand } from './commands/command.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDownload } from './commands/download.ts';
 import { addEmulator } from './commands/emulator.ts';
 import { addHelp } from './commands/help.ts';
+import { addList } from './commands/list.ts';
 import { addPending } from './commands/pending.ts';
 import { addUpload } from './commands/upload.ts';
+import { addVersion } from './commands/version.ts';
 import { addWait } from './commands/wait.ts';
-import { addGlobalOptions } from './global-options.ts';
+import { addGlobalOptions, globalHeading } from './global-options.ts';
+
+const helpSettings: HelpConfiguration = {
+  minWidthToWrap: 20,
+  subcommandTerm: (command) => [command.name(), ...command.registeredArguments.map(argumentTerm)].join(' '),
+};
+
+/** A command shows its own options; `help global` has the others. They stay visible for suggestions. */
+const commandHelp: HelpConfiguration = {
+  ...helpSettings,
+  groupItems(this: Help, ...items) {
+    const groups = Help.prototype.groupItems.apply(this, items as never) as Map<string, never[]>;
+    groups.delete(globalHeading);
+    return groups;
+  },
+};
 
 export function buildProgram(runCommand: RunCommand): Command {
   const program = new Command('coldsnap')
@@ -17,19 +34,18 @@ export function buildProgram(runCommand: RunCommand): Command {
     )
     .usage('[global options] <command> [options]')
     .helpCommand(false)
-    .configureHelp({
-      minWidthToWrap: 20,
-      subcommandTerm: (command) =>
-        [command.name(), ...command.registeredArguments.map(argumentTerm)].join(' '),
-    })
+    .configureHelp(commandHelp)
     // Each command parses its own words, so that the value in `--description --quiet` is not taken for an option.
     .enablePositionalOptions();
   addGlobalOptions(program);
-  for (const add of [addDownload, addUpload, addWait, addPending, addEmulator, addCompletion, addHelp]) {
-    addGlobalOptions(add(program, runCommand));
+  const commands = [addDownload, addUpload, addWait, addList, addPending, addEmulator, addCompletion];
+  for (const add of [...commands, addVersion, addHelp]) {
+    addGlobalOptions(add(program, runCommand)).addHelpText('after', '\nGlobal options: coldsnap help global');
   }
+  program.configureHelp(helpSettings);
   return program.addHelpText(
     'after',
-    "\nSee 'coldsnap help <command>' for a command, and 'coldsnap help exit-codes'.",
+    "\nSee 'coldsnap help <command>', and 'coldsnap help <topic>' for global, environment, json, resume, permissions, " +
+      'devices and exit-codes.',
   );
 }

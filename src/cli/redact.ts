@@ -1,30 +1,29 @@
 /** Removes secrets from text before it is printed on stderr. */
 
-/** Longest names first, so that a shorter one does not match part of a longer one. */
+/** Without blanks, so that a sentence about a token stays readable. */
 const secretNames = [
-  'x-amz-security-token',
+  '(?:session|security|block|page|next|metadata|access|refresh|identity|id|auth|bearer)[-_]?token',
+  'secret[-_]?(?:access[-_]?)?key',
+  'client[-_]?secret',
   'x-amz-credential',
-  'x-amz-signature',
-  'aws_secret_access_key',
-  'aws_session_token',
-  'secretaccesskey',
-  'secondblocktoken',
-  'firstblocktoken',
-  'authorization',
-  'sessiontoken',
-  'blocktoken',
-  'pagetoken',
-  'nexttoken',
-  'password',
+  'signature',
+  'passphrase',
+  'passw(?:or)?d',
 ].join('|');
+/** Headers whose values contain blanks, commas and quotes. */
+const secretHeaders = '(?:proxy-)?authorization|(?:set-)?cookie';
 
-/** `name: value`, `"name": "value"`, `name=value`; the value of an authorization header contains blanks and commas. */
+/** As JSON, also inside a JSON string, util.inspect, a query, XML, an ini file or a list of headers has it. */
+const separator = String.raw`(?:(?:\\*["'\`]|%22)*\s*(?:=>|[:=>]|%3A|%3D)\s*|\\*["']\s*,\s*(?=\\*["']))`;
+const quoted = String.raw`\\+"[\s\S]*?(?:\\+"|$)|\\+'[\s\S]*?(?:\\+'|$)|"(?:\\[\s\S]|[^"\\])*"?|'(?:\\[\s\S]|[^'\\])*'?|\`[^\`]*\`?`;
 const namedSecret = new RegExp(
-  String.raw`(["']?\b(?:${secretNames})["']?\s*[:=]\s*)("[^"]*"|'[^']*'|AWS4-HMAC-SHA256[^\n]*|Bearer \S+|[^\s"',;&)}\]]+)`,
+  String.raw`((?:${secretNames})${separator})(${quoted}|[^\s"',;&)}\]<]+)`,
   'gi',
 );
+const secretHeader = new RegExp(String.raw`((?:${secretHeaders})${separator})(${quoted}|[^\n<]+)`, 'gi');
+const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g;
 const queryString = /(\?)[\w.~%-]+=[^\s"'<>)]*/g;
-const userInUrl = /(\bhttps?:\/\/)[^\s/@"']+@/gi;
+const userInUrl = /(\b[a-z][a-z0-9+.-]*:\/\/)[^\s"'<>]*@/gi;
 const accessKeyId = /\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b/g;
 
 const placeholder = '[redacted]';
@@ -32,17 +31,21 @@ const secretVariables = ['AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_CONT
 
 /**
  * Replaces block and page tokens, credentials, URL query strings and user names in URLs. Secrets of the environment are
- * replaced wherever they occur.
+ * replaced wherever they occur, also when they are escaped.
  */
 export function redact(text: string, env: Readonly<Record<string, string | undefined>> = {}): string {
   let clean = text;
   for (const name of secretVariables) {
     const value = env[name];
     // A short value ("test") would match ordinary words; no real secret is that short.
-    if (value !== undefined && value.length >= 12) clean = clean.replaceAll(value, placeholder);
+    if (value === undefined || value.length < 12) continue;
+    for (const form of [value, encodeURIComponent(value), JSON.stringify(value).slice(1, -1)])
+      clean = clean.replaceAll(form, placeholder);
   }
   return clean
-    .replace(namedSecret, (_whole, name: string) => name + placeholder)
+    .replace(privateKey, placeholder)
+    .replace(secretHeader, `$1${placeholder}`)
+    .replace(namedSecret, `$1${placeholder}`)
     .replace(queryString, `$1${placeholder}`)
     .replace(userInUrl, `$1${placeholder}@`)
     .replace(accessKeyId, placeholder);

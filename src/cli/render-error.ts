@@ -10,6 +10,8 @@ import { internalError, reportBug } from './messages.ts';
 export interface RenderedError {
   /** The failure and where it happened. */
   readonly message: string;
+  /** Where it happened: operation, snapshot, block, path and request ID, unless the message has them. */
+  readonly where?: string | undefined;
   /** The remedy, if there is one. */
   readonly hint?: string | undefined;
 }
@@ -54,7 +56,7 @@ function describeSystemError(error: SystemError): RenderedError {
   return { message: `cannot ${verb}${where === '' ? '' : ` ${where}`}: ${reason}`, hint: hintFor(error) };
 }
 
-/** Adds where it happened, unless the message says so. */
+/** Says where it happened, unless the message does. */
 function describeOwnError(error: ColdsnapError): RenderedError {
   const parts: string[] = [];
   const add = (known: string | number | undefined, text: string) => {
@@ -68,9 +70,9 @@ function describeOwnError(error: ColdsnapError): RenderedError {
   // Messages call `-` stdin or stdout.
   if (error.path !== '-') add(error.path, `${error.path}`);
   add(error.requestId, `request ID ${error.requestId}`);
-  const where = parts.length === 0 ? '' : ` (${parts.join(', ')})`;
   return {
-    message: `${error.message.replace(/\.$/, '')}${where}`,
+    message: error.message.replace(/\.$/, ''),
+    where: parts.length === 0 ? undefined : parts.join(', '),
     hint: hintFor(error),
   };
 }
@@ -114,6 +116,7 @@ export function errorObject(error: unknown, runAgain: string | undefined): objec
     operation: own?.operation,
     snapshotId: own?.snapshotId,
     block: own?.block,
+    path: own?.path,
     requestId: own?.requestId,
     runAgain,
   };

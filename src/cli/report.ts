@@ -26,8 +26,9 @@ export function reportError(io: ReportIo, error: unknown): number {
     printJsonLine(io, errorObject(error, runAgain));
     return exitCode;
   }
-  const { message, hint } = renderError(error);
+  const { message, where, hint } = renderError(error);
   printLine(io, `coldsnap: ${message}`);
+  if (where !== undefined) printLine(io, `  ${where}`);
   if (hint !== undefined) printLine(io, `  ${hint}`);
   if (runAgain !== undefined) printLine(io, `  ${runAgainSentence(runAgain)}`);
   return exitCode;

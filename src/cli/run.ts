@@ -6,7 +6,7 @@ import { runAgainLine } from './command-line.ts';
 import type { RunCommand } from './commands/command.ts';
 import { readSettings } from './global-options.ts';
 import type { CommandIo, Io, Settings } from './io.ts';
-import { usageHint } from './messages.ts';
+import { commandMissing, expected, isNot, swallowedCommandHint, usageHint } from './messages.ts';
 import { printResult } from './output.ts';
 import { buildProgram } from './program.ts';
 
@@ -45,11 +45,13 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
       await program.parseAsync(helpWordAsOption(argv, program), { from: 'user' });
     } catch (error) {
       if (!(error instanceof CommanderError)) throw error;
+      const swallowed = swallowedCommand(argv, program);
       if (error.code === 'commander.help') {
+        if (swallowed !== undefined) throw commandMissing(swallowed.option, swallowed.name);
         io.stderr.write(helpText);
         return 2;
       }
-      if (error.exitCode !== 0) throw usageError(error, findCommand(argv, program)?.command);
+      if (error.exitCode !== 0) throw usageError(error, findCommand(argv, program)?.command, swallowed);
     }
     if (helpText !== '') await printResult(io, helpText);
     return 0;
@@ -61,8 +63,8 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
 
 /** The settings for printing an error, read without parsing. */
 export function guessSettings(argv: readonly string[]): Settings {
-  const has = (flag: string) => argv.includes(flag);
-  const verbosity = has('--verbose') ? 'verbose' : 'normal';
+  const has = (...flags: string[]) => flags.some((flag) => argv.includes(flag));
+  const verbosity = has('--verbose', '-v') ? 'verbose' : 'normal';
   return { service: {}, verbosity, progress: 'auto', color: false, json: has('--json') };
 }
 
@@ -74,6 +76,21 @@ function findCommand(
   const index = nextOperand(argv, 0, program);
   const command = program.commands.find((candidate) => candidate.name() === argv[index]);
   return command && { command, index };
+}
+
+/** A global option before the command that took the name of a command as its value, as in `--region download snap-…`. */
+function swallowedCommand(
+  argv: readonly string[],
+  program: Command,
+): { option: string; name: string } | undefined {
+  const end = nextOperand(argv, 0, program);
+  for (const [index, name] of argv.slice(1, end).entries()) {
+    const option = program.options.find(({ required, long }) => required && long === argv[index]);
+    if (option?.long && program.commands.some((command) => command.name() === name)) {
+      return { option: option.long, name };
+    }
+  }
+  return undefined;
 }
 
 /** The index of the first word from `start` that is neither an option nor its value; `argv.length` if there is none. */
@@ -111,15 +128,34 @@ const parserCodes: Readonly<Record<string, ErrorCode>> = {
   'commander.unknownOption': 'UNKNOWN_OPTION',
 };
 
+/** An invalid value as commander words it: of an option, or of an argument. */
+const invalidValues = [
+  /^option '(?<term>.*?)' argument '(?<value>.*)' is invalid\. (?<reason>.*)$/s,
+  /^command-argument value '(?<value>.*)' is invalid for argument '(?<term>\w+)'\. (?<reason>.*)$/s,
+];
+
+/** `--workers: 0 is not a whole number from 1 to 1024`. */
+function describeInvalidValue(sentence: string): string | undefined {
+  const found = invalidValues.map((pattern) => pattern.exec(sentence)).find((match) => match !== null);
+  const { term, value, reason } = found?.groups ?? {};
+  if (term === undefined || value === undefined || reason === undefined) return undefined;
+  const choices = /^Allowed choices are (.*)\.$/.exec(reason)?.[1];
+  const name = /--[\w-]+/.exec(term)?.[0] ?? term;
+  return `${name}: ${choices === undefined ? reason : isNot(value, expected.choices(choices))}`;
+}
+
 /** commander's error as one of ours, with a hint to `--help`. */
-function usageError(error: CommanderError, command: Command | undefined): ColdsnapError {
-  const [sentence = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
-  const message = sentence
-    .replace(/\.$/, '')
-    .replace(/ is invalid\. /, ' is invalid: ')
-    .replace(/^command-argument value '(.*)' is invalid for argument '(\w+)'\. /, "'$1' is no $2: ");
+function usageError(
+  error: CommanderError,
+  command: Command | undefined,
+  swallowed: { option: string; name: string } | undefined,
+): ColdsnapError {
+  const text = error.message.replace(/^error: /, '');
+  const message = describeInvalidValue(text) ?? text.replace(/\.$/, '').replace('\n', ' ');
   const code = parserCodes[error.code] ?? 'INVALID_ARGUMENT';
-  return new ColdsnapError('usage', code, suggestion === undefined ? message : `${message} ${suggestion}`, {
-    hint: usageHint(command?.name()),
-  });
+  const hint =
+    code === 'UNKNOWN_COMMAND' && swallowed !== undefined
+      ? swallowedCommandHint(swallowed.option, swallowed.name)
+      : usageHint(command?.name());
+  return new ColdsnapError('usage', code, message, { hint });
 }

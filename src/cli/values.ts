@@ -1,45 +1,54 @@
-/** Parsers for the values of options. They throw InvalidArgumentError with a sentence on what is accepted. */
+/** Parsers for the values of options. They throw InvalidArgumentError: `… is not a whole number from 1 to 1024`. */
 import { InvalidArgumentError } from 'commander';
 import type { SnapshotTag } from '../ebs/api.ts';
-import { duplicateTag, expectWholeNumber, values } from './messages.ts';
+import type { TagFilter } from '../transfer/options.ts';
+import { duplicateTag, expected, isNot, wholeNumbers } from './messages.ts';
+import { parseDuration, parseSize } from './units.ts';
 
 /** A parser for whole numbers from `min` to `max`. */
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (!(value >= min && value <= max)) throw new InvalidArgumentError(expectWholeNumber(min, max));
+    if (!(value >= min && value <= max)) throw new InvalidArgumentError(isNot(text, wholeNumbers(min, max)));
     return value;
   };
 }
 
-const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** `90`, `90s`, `10m`, `1.5h` or `1d`, in milliseconds; a bare number is seconds. */
+/** `90`, `90s`, `1h30m` or `500ms`, in milliseconds; a bare number is seconds. */
 export function duration(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)([smhd]?)$/.exec(text);
-  const ms = match ? Number(match[1]) * unitMs[match[2] || 's']! : Number.NaN;
+  const ms = parseDuration(text) ?? 0;
   // setTimeout accepts at most about 24 days; a longer timer would fire immediately.
-  if (!(ms > 0 && ms <= 2 ** 31 - 1)) throw new InvalidArgumentError(values.duration);
-  return Math.round(ms);
+  if (!(ms > 0 && ms <= 2 ** 31 - 1)) throw new InvalidArgumentError(isNot(text, expected.duration));
+  return Math.max(1, Math.round(ms));
 }
 
-/** A number of MiB above 0, in bytes. */
-export function mebibytes(text: string): number {
-  const value = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) * 2 ** 20 : Number.NaN;
-  if (!(value > 0 && Number.isSafeInteger(Math.ceil(value)))) {
-    throw new InvalidArgumentError(values.rate);
+/** `40`, `40M`, `2.5MiB/s` or `40MB/s`, in bytes per second; a bare number is MiB. */
+export function rate(text: string): number {
+  const bytes = parseSize(text.replace(/\/s$/, ''), 2 ** 20) ?? 0;
+  if (!(bytes > 0 && Number.isSafeInteger(Math.ceil(bytes)))) {
+    throw new InvalidArgumentError(isNot(text, expected.rate));
   }
-  return value;
+  return bytes;
+}
+
+/** `8`, `8G`, `8GiB`, `2048M` or `1T`, in GiB; a bare number is GiB. */
+export function volumeSize(text: string): number {
+  const gib = (parseSize(text, 2 ** 30) ?? 0) / 2 ** 30;
+  // Number('8.0') would be accepted as a whole number; 0.12 accepts digits only.
+  if (!(gib >= 1 && gib <= 65_536 && Number.isInteger(gib)) || /^\d+\.\d*$/.test(text)) {
+    throw new InvalidArgumentError(isNot(text, expected.volumeSize));
+  }
+  return gib;
 }
 
 /** An http or https URL without user, query or fragment, so that it contains no secret and can be printed. */
 export function endpointUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new InvalidArgumentError(values.url);
+    throw new InvalidArgumentError(isNot(text, expected.url));
   }
   if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
-    throw new InvalidArgumentError(values.endpointParts);
+    throw new InvalidArgumentError(expected.endpointParts);
   }
   return text;
 }
@@ -53,15 +62,21 @@ export function tag(text: string, previous: readonly SnapshotTag[] = []): Snapsh
   // A mistyped long form must not become a tag in the short form.
   const mistaken = /^Key=|^(key|value)=.*,(key|value)=/is.test(text);
   const match = long ?? (mistaken ? null : /^([^=]*)=(.*)$/s.exec(text));
-  if (!match) throw new InvalidArgumentError(values.tag);
+  if (!match) throw new InvalidArgumentError(isNot(text, expected.tag));
   const [, key, value] = match as unknown as [string, string, string];
-  if (key === '') throw new InvalidArgumentError(values.tagKey);
+  if (key === '') throw new InvalidArgumentError(expected.tagKey);
   if (previous.some((other) => other.key === key)) throw new InvalidArgumentError(duplicateTag(key));
   return [...previous, { key, value }];
 }
 
 /** Any text except the empty one, which is usually an unset shell variable. */
 export function nonEmpty(text: string): string {
-  if (text === '') throw new InvalidArgumentError(values.empty);
+  if (text === '') throw new InvalidArgumentError(expected.empty);
   return text;
+}
+
+/** A filter by tag: `Name` (with any value), `Name=web` or `Key=Name,Value=web`. Repeatable: adds to `previous`. */
+export function tagFilter(text: string, previous: readonly TagFilter[] = []): TagFilter[] {
+  if (text !== '' && !text.includes('=')) return [...previous, { key: text }];
+  return [...previous, ...tag(text)];
 }

@@ -3,6 +3,7 @@
  * A transfer that lasts longer than 7 days needs new block tokens; they are listed again.
  */
 import { createHash } from 'node:crypto';
+import { abortable } from '../cancel.ts';
 import { ColdsnapError } from '../errors.ts';
 import type { BlockReference, EbsDirectApi, ReceivedBlock } from './api.ts';
 import { listBlocks } from './list/block-list.ts';
@@ -50,8 +51,8 @@ export class BlockReader {
       snapshotId: this.#snapshotId,
       block: reference.blockIndex,
     };
-    return this.#services.policy.run(context, this.#signal, async () => {
-      const received = await this.#fetch(reference, buffer);
+    return this.#services.policy.run(context, this.#signal, async (signal = this.#signal) => {
+      const received = await this.#fetch(reference, buffer, signal);
       const outcome = await use(padded(buffer, received));
       if (outcome !== 'mismatch') return outcome;
       const { message } = badBlock(context, 'arrived with data that do not match its checksum');
@@ -60,16 +61,16 @@ export class BlockReader {
   }
 
   /** @throws ColdsnapError class `permanent` when even a new token is refused */
-  async #fetch(reference: BlockReference, buffer: Uint8Array): Promise<ReceivedBlock> {
+  async #fetch(reference: BlockReference, buffer: Uint8Array, signal: AbortSignal): Promise<ReceivedBlock> {
     const known = this.#renewed.get(reference.blockIndex);
     try {
-      return await this.#get(reference, known ?? reference.blockToken, buffer);
+      return await this.#get(reference, known ?? reference.blockToken, buffer, signal);
     } catch (error) {
       if (!isExpired(error)) throw error;
     }
-    const token = await this.#renew(reference.blockIndex, known);
+    const token = await abortable(this.#renew(reference.blockIndex, known), signal);
     try {
-      return await this.#get(reference, token, buffer);
+      return await this.#get(reference, token, buffer, signal);
     } catch (error) {
       if (!isExpired(error)) throw error;
       const message = `${error.message}, and was refused a second one as well`;
@@ -77,9 +78,14 @@ export class BlockReader {
     }
   }
 
-  #get(reference: BlockReference, blockToken: string, buffer: Uint8Array): Promise<ReceivedBlock> {
+  #get(
+    reference: BlockReference,
+    blockToken: string,
+    buffer: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<ReceivedBlock> {
     const request = { snapshotId: this.#snapshotId, blockIndex: reference.blockIndex, blockToken };
-    return this.#services.get.getSnapshotBlock(request, buffer, { signal: this.#signal });
+    return this.#services.get.getSnapshotBlock(request, buffer, { signal });
   }
 
   /** One listing at a time: the workers behind the first find their tokens renewed already. */

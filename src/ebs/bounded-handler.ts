@@ -1,17 +1,49 @@
-/** The SDK's HTTP handler with a limit on reply size, because the SDK collects whole replies in memory. */
+/**
+ * The SDK's HTTP handler with a limit on reply size, because the SDK collects whole replies in memory, and with shorter
+ * deadlines for what is no block.
+ */
+import type { Agent as HttpAgent } from 'node:http';
+import type { Agent as HttpsAgent } from 'node:https';
 import { pipeline, type Readable, Transform, type TransformCallback } from 'node:stream';
+import type { SecureContext } from 'node:tls';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { ColdsnapError } from '../errors.ts';
 
 /** The longest valid reply, a list of 10,000 changed blocks with two tokens each, has about 6 MiB. */
 const MAX_REPLY_BYTES = 32 * 2 ** 20;
 
+/** Lists, starts and completions are short; while one hangs, nothing else may be left to do. */
+const MAX_QUICK_IDLE_MS = 20_000;
+const BLOCK_PATH = /\/snapshots\/[^/]+\/blocks\/\d+$/;
+
+export interface BoundedHandlerOptions {
+  /** Milliseconds to establish a TCP connection. The agents limit the TLS handshake. */
+  readonly connectionTimeout: number;
+  /** Milliseconds without data, for requests of a block; for all others at most 20 s. */
+  readonly socketTimeout: number;
+  readonly httpAgent: HttpAgent;
+  readonly httpsAgent: HttpsAgent;
+}
+
 export class BoundedHandler extends NodeHttpHandler {
+  /** The context of its TLS connections; undefined for an endpoint without TLS. */
+  readonly secureContext: SecureContext | undefined;
+  /** Handles all requests but those of a block, over the same connections. */
+  readonly #quick: NodeHttpHandler;
+
+  constructor(options: BoundedHandlerOptions, secureContext?: SecureContext) {
+    super(options);
+    this.secureContext = secureContext;
+    const socketTimeout = Math.min(options.socketTimeout, MAX_QUICK_IDLE_MS);
+    this.#quick = new NodeHttpHandler({ ...options, socketTimeout });
+  }
+
   /** Like the SDK's, but a reply that is too long fails with class `permanent`, code `BAD_REPLY`. */
   override async handle(
     ...args: Parameters<NodeHttpHandler['handle']>
   ): ReturnType<NodeHttpHandler['handle']> {
-    const reply = await super.handle(...args);
+    const ofBlock = BLOCK_PATH.test(args[0].path);
+    const reply = await (ofBlock ? super.handle(...args) : this.#quick.handle(...args));
     const { response } = reply;
     const body = response.body as Readable;
     const announced = response.headers['content-length'];

@@ -1,6 +1,9 @@
 /** The public options of clients. They need no declarations of the AWS SDK, which a consumer may not have. */
 
-/** How to reach the service. Options not given come from the SDK's chains: environment, profile files, instance role. */
+/**
+ * How to reach the service. Region, credentials and endpoints that are not given come from the environment, the AWS
+ * configuration files, or the container or instance, in the order of the AWS CLI.
+ */
 export interface ServiceOptions {
   region?: string | undefined;
   profile?: string | undefined;
@@ -8,6 +11,8 @@ export interface ServiceOptions {
   endpoint?: string | undefined;
   ebsEndpoint?: string | undefined;
   ec2Endpoint?: string | undefined;
+  /** Asks the user for the code of an MFA device, given its serial number. Default: roles that need one are refused. */
+  mfaCode?: ((serial: string) => Promise<string>) | undefined;
   /** Milliseconds without any success after which retrying ends. Default 600,000 (10 min). */
   retryForMs?: number | undefined;
 }

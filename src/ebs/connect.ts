@@ -1,17 +1,21 @@
-/**
- * Makes the SDK clients. Region, credentials, profile and endpoint come from the SDK's own chains; its retries are off;
- * connections support proxies and private CAs.
- */
-import { readFileSync } from 'node:fs';
+/** Makes the SDK clients, from options, environment and configuration files. The SDK's own retries are off. */
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
+import type { SecureContext } from 'node:tls';
 import { EBSClient } from '@aws-sdk/client-ebs';
 import { ColdsnapError } from '../errors.ts';
 import { version } from '../version.ts';
 import { BoundedHandler } from './bounded-handler.ts';
 import type { Deadlines, ServiceOptions } from './client-options.ts';
+import { tlsContext } from './connect/certificates.ts';
+import { credentialProvider } from './connect/credentials.ts';
+import { resolveEndpoint, type ServiceName } from './connect/endpoint.ts';
+import { quietLogger } from './connect/logger.ts';
+import { proxyConfigured } from './connect/proxy.ts';
+import { resolveRegion } from './connect/region.ts';
+import { profileKey, readSettings, readSwitch, type Settings } from './connect/settings.ts';
 import { classify } from './errors.ts';
+import { limitHandshakes } from './handshake-limit.ts';
 
 export type { Deadlines, ServiceOptions };
 
@@ -32,33 +36,66 @@ export function checkDeadlines(deadlines: Partial<Deadlines> = {}): Deadlines {
   return checked;
 }
 
-/** The configuration of every SDK client. */
+/** Configures a client without region and credentials: the part that clients for credentials need, too. */
+async function baseConfig(
+  service: ServiceName,
+  endpointOption: string | undefined,
+  settings: Settings,
+  connections: number,
+  deadlines: Deadlines,
+) {
+  const endpoint = resolveEndpoint(service, endpointOption, settings);
+  const caBundle = profileKey(settings, 'ca_bundle');
+  const secureContext = endpoint?.startsWith('http:') ? undefined : tlsContext(caBundle);
+  return {
+    // The SDK would look for endpoints itself, in other profiles.
+    ...(endpoint === undefined ? { ignoreConfiguredEndpointUrls: true } : { endpoint }),
+    defaultsMode: 'standard' as const,
+    retryMode: 'standard',
+    useFipsEndpoint: readSwitch(settings, 'AWS_USE_FIPS_ENDPOINT', 'use_fips_endpoint'),
+    useDualstackEndpoint: readSwitch(settings, 'AWS_USE_DUALSTACK_ENDPOINT', 'use_dualstack_endpoint'),
+    userAgentAppId: `coldsnap-${version}`,
+    logger: quietLogger,
+    requestHandler: new BoundedHandler(
+      {
+        connectionTimeout: deadlines.connectMs,
+        socketTimeout: deadlines.idleMs,
+        ...(await agents(connections, secureContext, deadlines.connectMs)),
+      },
+      secureContext,
+    ),
+  };
+}
+
+/**
+ * The configuration of the SDK client for a service.
+ * @throws ColdsnapError class `config`: no region, no such profile, unreadable CA bundle; class `usage`: bad endpoint or region
+ */
 export async function clientConfig(
   options: ServiceOptions,
   endpoint: string | undefined,
   connections: number,
   deadlines: Deadlines,
+  service: 'ebs' | 'ec2' = 'ebs',
 ) {
-  return {
-    ...(options.region === undefined ? {} : { region: options.region }),
-    ...(options.profile === undefined ? {} : { profile: options.profile }),
-    ...(endpoint === undefined ? {} : { endpoint: checkEndpoint(endpoint) }),
-    // RetryPolicy retries requests together with their checks; a second policy below it would multiply the waiting.
-    maxAttempts: 1,
-    userAgentAppId: `coldsnap-${version}`,
-    requestHandler: new BoundedHandler({
-      connectionTimeout: deadlines.connectMs,
-      socketTimeout: deadlines.idleMs,
-      ...(await agents(connections)),
-    }),
-  };
+  const settings = await readSettings(options.profile);
+  const region = resolveRegion(options.region, settings);
+  const config = await baseConfig(service, endpoint, settings, connections, deadlines);
+  const credentials = credentialProvider({
+    settings,
+    region,
+    mfaCode: options.mfaCode,
+    clientConfigFor: (name) => baseConfig(name, undefined, settings, 1, deadlines),
+  });
+  // RetryPolicy retries requests together with their checks; a second policy below it would multiply the waiting.
+  return { ...config, region, credentials, maxAttempts: 1 };
 }
 
 /**
- * Makes the EBS client and checks for region and credentials before any request.
+ * Makes the EBS client, with region and credentials found before any request.
  *
  * @param connections most requests in flight at once
- * @throws ColdsnapError class `config`: no region, no credentials, unreadable CA bundle; class `usage`: bad endpoint URL
+ * @throws ColdsnapError as {@link clientConfig}, and class `config` when no credentials are found
  */
 export async function connectEbs(
   options: ServiceOptions,
@@ -66,109 +103,48 @@ export async function connectEbs(
   deadlines: Deadlines = defaultDeadlines,
 ): Promise<EBSClient> {
   const endpoint = options.ebsEndpoint ?? options.endpoint;
-  const client = new EBSClient(await clientConfig(options, endpoint, connections, deadlines));
-  await checkIdentity(client.config, options.profile);
-  return client;
+  const config = await clientConfig(options, endpoint, connections, deadlines);
+  await config.credentials();
+  return new EBSClient(config);
 }
 
 /**
- * Checks that the SDK's chains provide a region and credentials, before anything is touched.
- *
- * @param profile the profile that the caller chose, named in the error
+ * Checks that the caller's own client has a region and credentials, before anything is touched.
  * @throws ColdsnapError class `config`
  */
-export async function checkIdentity(
-  config: { region: () => Promise<string>; credentials: () => Promise<unknown> },
-  profile?: string,
-): Promise<void> {
-  const context = { operation: 'Connecting to AWS' };
+export async function checkIdentity(config: {
+  region: () => Promise<string>;
+  credentials: () => Promise<unknown>;
+}): Promise<void> {
   try {
     await config.region();
     await config.credentials();
   } catch (error) {
-    const failure = classify(error, context);
-    if (profile === undefined || failure.code !== 'NO_CREDENTIALS') throw failure;
-    throw failure.reclassified('config', `${failure.message} (profile "${profile}")`);
+    throw classify(error, { operation: 'Connecting to AWS' });
   }
 }
 
-function checkEndpoint(endpoint: string): string {
-  const protocol = URL.canParse(endpoint) ? new URL(endpoint).protocol : '';
-  if (protocol !== 'http:' && protocol !== 'https:') {
-    throw new ColdsnapError('usage', 'BAD_ENDPOINT', `"${endpoint}" is not an endpoint URL`, {
-      hint: 'Write it in full, for example https://ebs.eu-west-1.amazonaws.com.',
-    });
-  }
-  // The SDK adds its own slash after the path.
-  return endpoint.replace(/\/+$/, '');
-}
-
-/** Whether a proxy is configured in the variables that curl and the AWS CLI read. */
-function proxyInUse(): boolean {
-  return ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'].some(
-    (name) => process.env[name],
-  );
-}
-
-/** Whether requests to this URL use a proxy: one is configured, and NO_PROXY does not exclude the host. */
-export async function behindProxy(url: URL): Promise<boolean> {
-  if (!proxyInUse()) return false;
-  const { getProxyForUrl } = await import('proxy-from-env');
-  return getProxyForUrl(url.href) !== '';
-}
-
-/** TLS contexts by the CA bundles they were made from. */
-const contexts = new Map<string, SecureContext>();
-
-/**
- * The TLS context of all connections. It trusts Node's certificate authorities and those in NODE_EXTRA_CA_CERTS and
- * AWS_CA_BUNDLE. Made once, because reading a bundle takes 50 ms.
- * @throws ColdsnapError class `config`, code `CA_BUNDLE_UNREADABLE`
- */
-export function tlsContext(): SecureContext {
-  const bundle = process.env.AWS_CA_BUNDLE ?? '';
-  const extra = process.env.NODE_EXTRA_CA_CERTS ?? '';
-  const key = `${bundle}\n${extra}`;
-  const known = contexts.get(key);
-  if (known !== undefined) return known;
-  const context = createSecureContext(bundle === '' ? {} : { ca: certificateAuthorities(bundle, extra) });
-  contexts.set(key, context);
-  return context;
-}
-
-function certificateAuthorities(bundle: string, extra: string): string[] {
-  const authorities = [...rootCertificates, readAuthorities('AWS_CA_BUNDLE', bundle)];
-  // Node adds these only to its own list, which this one replaces.
-  if (extra !== '' && extra !== bundle) authorities.push(readAuthorities('NODE_EXTRA_CA_CERTS', extra));
-  return authorities;
-}
-
-function readAuthorities(variable: string, path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new ColdsnapError(
-      'config',
-      'CA_BUNDLE_UNREADABLE',
-      `${variable} names ${path}, which cannot be read`,
-      { path, cause },
-    );
-  }
-}
-
-async function agents(connections: number): Promise<{ httpAgent: HttpAgent; httpsAgent: HttpsAgent }> {
+async function agents(
+  connections: number,
+  secureContext: SecureContext | undefined,
+  connectMs: number,
+): Promise<{ httpAgent: HttpAgent; httpsAgent: HttpsAgent }> {
   const settings = {
     keepAlive: true,
     maxSockets: connections,
     // Takes precedence over NODE_TLS_REJECT_UNAUTHORIZED.
     rejectUnauthorized: true,
-    secureContext: tlsContext(),
+    ...(secureContext === undefined ? {} : { secureContext }),
   };
-  const direct = { httpAgent: new HttpAgent(settings), httpsAgent: new HttpsAgent(settings) };
-  if (!proxyInUse()) return direct;
-  const { ProxyAgent } = await import('proxy-agent');
-  const tunnels = new ProxyAgent({ ...settings, ...direct });
-  // For plain HTTP the agent sends the proxy the full URL, but only on a new connection.
-  const forwards = new ProxyAgent({ ...settings, ...direct, keepAlive: false });
-  return { httpAgent: forwards as unknown as HttpAgent, httpsAgent: tunnels as unknown as HttpsAgent };
+  const direct = {
+    httpAgent: new HttpAgent(settings),
+    httpsAgent: limitHandshakes(new HttpsAgent(settings), connectMs),
+  };
+  if (!proxyConfigured()) return direct;
+  const { ProxySwitch } = await import('./connect/proxy-agent.ts');
+  return {
+    // For plain HTTP each request opens a connection, see the agent.
+    httpAgent: new ProxySwitch({ ...settings, keepAlive: false }, direct.httpAgent, connectMs),
+    httpsAgent: new ProxySwitch(settings, direct.httpsAgent, connectMs) as unknown as HttpsAgent,
+  };
 }

@@ -5,6 +5,7 @@ import {
   type DescribeSnapshotsRequest,
   type DescribeSnapshotsResult,
   EC2Client,
+  type Filter,
   type Snapshot,
 } from '@aws-sdk/client-ec2';
 import { ColdsnapError } from '../errors.ts';
@@ -39,11 +40,14 @@ const MAX_PAGES = 1_000;
 export async function connectEc2(options: OpenEc2Options): Promise<EC2Client> {
   const endpoint = options.ec2Endpoint ?? options.endpoint;
   const deadlines = checkDeadlines(options.deadlines);
-  const client =
-    (options.ec2Client as EC2Client | undefined) ??
-    new EC2Client(await clientConfig(options, endpoint, CONNECTIONS, deadlines));
-  await checkIdentity(client.config, options.profile);
-  return client;
+  const own = options.ec2Client as EC2Client | undefined;
+  if (own === undefined) {
+    const config = await clientConfig(options, endpoint, CONNECTIONS, deadlines, 'ec2');
+    await config.credentials();
+    return new EC2Client(config);
+  }
+  await checkIdentity(own.config);
+  return own;
 }
 
 export class SdkSnapshotStates implements SnapshotStates {
@@ -70,9 +74,9 @@ export class SdkSnapshotStates implements SnapshotStates {
     const context = { operation: 'DeleteSnapshot', snapshotId };
     // A request whose reply was lost may have deleted the snapshot; the retry then finds none.
     let mayBeDeleted = false;
-    await this.#policy.run(context, options?.signal, async () => {
+    await this.#policy.run(context, options?.signal, async (signal) => {
       try {
-        await callSdk(context, options, (http) =>
+        await callSdk(context, signal, this.#client, (http) =>
           this.#client.send(deleteCommand(snapshotId, context), http),
         );
       } catch (error) {
@@ -87,16 +91,14 @@ export class SdkSnapshotStates implements SnapshotStates {
   }
 
   async *list(query: SnapshotQuery, options?: CallOptions): AsyncGenerator<SnapshotState, void, undefined> {
+    const filters = filtersOf(query);
     let token: string | undefined;
     let pages = 0;
     do {
       const page = await this.#describePage(
         {
           OwnerIds: ['self'],
-          Filters: [
-            { Name: 'tag-key', Values: [query.tagKey] },
-            { Name: 'status', Values: [...query.states] },
-          ],
+          ...(filters.length === 0 ? {} : { Filters: filters }),
           MaxResults: MAX_PAGE,
           ...(token === undefined ? {} : { NextToken: token }),
         },
@@ -123,10 +125,20 @@ export class SdkSnapshotStates implements SnapshotStates {
     options: CallOptions | undefined,
   ): Promise<DescribeSnapshotsResult> {
     const context = { operation: 'DescribeSnapshots', ...(snapshotId === undefined ? {} : { snapshotId }) };
-    return this.#policy.run(context, options?.signal, () =>
-      callSdk(context, options, (http) => this.#client.send(new DescribeSnapshotsCommand(input), http)),
+    return this.#policy.run(context, options?.signal, (signal) =>
+      callSdk(context, signal, this.#client, (http) =>
+        this.#client.send(new DescribeSnapshotsCommand(input), http),
+      ),
     );
   }
+}
+
+function filtersOf({ tags = [], states }: SnapshotQuery): Filter[] {
+  const filters: Filter[] = tags.map(({ key, value }) =>
+    value === undefined ? { Name: 'tag-key', Values: [key] } : { Name: `tag:${key}`, Values: [value] },
+  );
+  if (states !== undefined) filters.push({ Name: 'status', Values: [...states] });
+  return filters;
 }
 
 interface HttpReply {

@@ -25,10 +25,11 @@ export interface SnapshotState {
   readonly tags: Readonly<Record<string, string>>;
 }
 
+/** Which snapshots to list: those that match all of it. EC2 reads `*` and `?` in keys and values as wildcards. */
 export interface SnapshotQuery {
-  /** Only snapshots with this tag, with any value. */
-  readonly tagKey: string;
-  readonly states: readonly SnapshotStatus[];
+  /** Tags that a snapshot must have; without a value, any value matches. */
+  readonly tags?: readonly { readonly key: string; readonly value?: string | undefined }[] | undefined;
+  readonly states?: readonly SnapshotStatus[] | undefined;
 }
 
 export interface DeleteOptions extends CallOptions {

@@ -14,6 +14,8 @@ export interface Failure {
   readonly code: string;
   readonly httpStatus: number | undefined;
   readonly requestId: string | undefined;
+  /** Whether a proxy replied for itself. */
+  readonly fromProxy: boolean;
 }
 
 /** Fields of the SDK's exceptions and Node's network errors; all optional because anything can be thrown. */
@@ -55,12 +57,26 @@ export function readFailure(thrown: unknown): Failure {
   return {
     thrown,
     name: sanitize(throttleInHeader(fields) ?? fields.name ?? fields.Code ?? 'Error'),
-    message: firstLine(fields.message || (fields.errors?.[0]?.message ?? '')),
+    message: firstLine(messageOf(fields)),
     reason: REASON.test(fields.Reason ?? '') ? fields.Reason : undefined,
     code: fields.code ?? '',
     httpStatus: $metadata?.httpStatusCode ?? $response?.statusCode,
     requestId: requestId === undefined ? undefined : sanitize(requestId),
+    fromProxy: requestId === undefined && isProxyReply($response?.headers ?? {}),
   };
+}
+
+/** The text of a JSON or XML parser says nothing about the request. */
+function messageOf({ name, message, errors }: ThrownFields): string {
+  if (name === 'SyntaxError') return 'it is not in the format of the service';
+  return message || (errors?.[0]?.message ?? '');
+}
+
+/** Headers with which proxies mark their own error pages. */
+function isProxyReply(headers: Readonly<Record<string, string>>): boolean {
+  return ['proxy-authenticate', 'x-squid-error', 'proxy-status', 'proxy-connection'].some(
+    (name) => name in headers,
+  );
 }
 
 /**

@@ -2,6 +2,7 @@
 import type { ColdsnapError } from '../errors.ts';
 import type { MakeError } from './errors.ts';
 import type { Failure } from './failure.ts';
+import { describeNetworkCode } from './network-words.ts';
 
 /** The endpoint is wrong or down; retried for a short time until the service has answered once. */
 const unreachableCodes = new Set([
@@ -25,11 +26,12 @@ export function classifyNetwork(failure: Failure, make: MakeError): ColdsnapErro
   if (/region is missing/i.test(message)) {
     return make('config', 'NO_REGION', 'needs a region', 'Set it in AWS_REGION or in the profile.');
   }
+  const reason = describeNetworkCode(code);
   if (unreachableCodes.has(code)) {
     return make(
       'transient',
       'ENDPOINT_UNREACHABLE',
-      `could not reach the endpoint: ${message}`,
+      `could not reach the endpoint${placeIn(message)}: ${reason}`,
       'Check the region, the endpoint and the network.',
     );
   }
@@ -37,13 +39,28 @@ export function classifyNetwork(failure: Failure, make: MakeError): ColdsnapErro
     return make(
       'config',
       'TLS_UNTRUSTED',
-      `does not trust the endpoint's certificate: ${message}`,
+      `does not trust the endpoint: ${reason}`,
       'Set AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS to the certificate of the private CA.',
+    );
+  }
+  if (isTlsMismatch(failure)) {
+    const plain = /wrong version number|packet length too long/i.test(message);
+    return make(
+      'config',
+      'TLS_MISMATCH',
+      plain
+        ? 'got an answer without TLS from the endpoint'
+        : `could not agree on TLS with the endpoint (${tlsReason(code)})`,
+      plain
+        ? 'If the endpoint is meant to have no TLS, write its URL with http://.'
+        : 'Check the endpoint, and any proxy or firewall before it.',
     );
   }
   // The SDK's handler names lost connections TimeoutError too.
   const stalled = name === 'TimeoutError' && !lostCodes.has(code);
-  if (stalled || code === 'ETIMEDOUT') return make('transient', 'STALLED', `stalled: ${message}`);
+  if (stalled || code === 'ETIMEDOUT') {
+    return make('transient', 'STALLED', `stalled: ${code === '' ? withoutPackage(message) : reason}`);
+  }
   if (thrown instanceof TypeError || thrown instanceof RangeError || thrown instanceof ReferenceError) {
     return make(
       'permanent',
@@ -52,5 +69,33 @@ export function classifyNetwork(failure: Failure, make: MakeError): ColdsnapErro
       'This is a bug in coldsnap; please report it.',
     );
   }
-  return make('transient', 'CONNECTION_LOST', `lost its connection: ${message || code || 'no reason given'}`);
+  const cause = code === '' && message !== '' ? message : reason;
+  return make('transient', 'CONNECTION_LOST', `lost its connection: ${cause}`);
+}
+
+/** The host or address that Node's texts end in. */
+function placeIn(message: string): string {
+  const [, place] = /\bE[A-Z_]+ ([\w.:[\]-]+)/.exec(message) ?? [];
+  return place === undefined ? '' : ` ${place}`;
+}
+
+/** A TLS handshake that fails the same way every time, unlike damage on the way. */
+function isTlsMismatch({ code, message }: Failure): boolean {
+  if (code !== 'EPROTO' && !code.startsWith('ERR_SSL_')) return false;
+  return !/bad.record.mac|decryption.failed/i.test(`${code} ${message}`);
+}
+
+/** `ERR_SSL_NO_SHARED_CIPHER` as `no shared cipher`. */
+function tlsReason(code: string): string {
+  return code
+    .replace(/^ERR_SSL_/, '')
+    .replaceAll('_', ' ')
+    .toLowerCase();
+}
+
+/** The SDK's timeouts name its package and its settings. */
+function withoutPackage(message: string): string {
+  return message
+    .replace(/^@smithy\/node-http-handler - (\[\w+\] )?/i, '')
+    .replace(/ \(?configured by.*$| You can avoid.*$/i, '');
 }

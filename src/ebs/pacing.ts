@@ -7,6 +7,7 @@
  * slow or stall.
  */
 import { abortedError, pause } from '../cancel.ts';
+import { runningTime } from '../clock.ts';
 import { ColdsnapError } from '../errors.ts';
 import type { CallOptions, EbsDirectApi, GetBlockRequest, PutBlockRequest, ReceivedBlock } from './api.ts';
 import { ApiDecorator } from './decorator.ts';
@@ -70,7 +71,7 @@ export class Pacer {
     this.#allowed = Math.min(options.workers, FIRST_IN_FLIGHT);
     this.#slowBlockMs = Math.min(SLOW_BLOCK_MS, options.idleMs / 4);
     this.#bytesPerSecond = options.bytesPerSecond ?? Number.POSITIVE_INFINITY;
-    this.#now = options.now ?? (() => performance.now());
+    this.#now = options.now ?? runningTime;
     this.#sleep = options.sleep ?? pause;
     this.#nextSlot = this.#now();
     this.#rateSetAt = this.#nextSlot;
@@ -112,15 +113,29 @@ export class Pacer {
   }
 
   async #enter(signal: AbortSignal | undefined): Promise<void> {
-    while (this.#inFlight >= this.#allowed) {
-      await new Promise<void>((resume) => this.#queue.push(resume));
-    }
+    while (this.#inFlight >= this.#allowed && !signal?.aborted) await this.#waitInQueue(signal);
     if (signal?.aborted) {
       // The next in the queue may take the place that this request does not use.
       this.#queue.shift()?.();
       throw abortedError(signal);
     }
     this.#inFlight++;
+  }
+
+  async #waitInQueue(signal: AbortSignal | undefined): Promise<void> {
+    let resume = () => {};
+    const turn = new Promise<void>((resolve) => {
+      resume = resolve;
+    });
+    this.#queue.push(resume);
+    const leave = () => {
+      const at = this.#queue.indexOf(resume);
+      if (at >= 0) this.#queue.splice(at, 1);
+      resume();
+    };
+    signal?.addEventListener('abort', leave);
+    await turn;
+    signal?.removeEventListener('abort', leave);
   }
 
   #leave(): void {

@@ -41,7 +41,9 @@ export function checkBlockHeaders(
     throw badBlock(context, `has ${found}, expected 1 to ${blockSize}`, requestId);
   }
   const digest = Buffer.from(checksum ?? '', 'base64');
-  if (digest.length !== SHA256_BYTES) throw badBlock(context, 'has no valid checksum', requestId);
+  // Node ignores what is no base64.
+  const canonical = digest.length === SHA256_BYTES && digest.toString('base64') === checksum;
+  if (!canonical) throw badBlock(context, 'has no valid checksum', requestId);
   return { dataLength, digest };
 }
 
@@ -114,9 +116,47 @@ export function checkBlockSize(context: RequestContext, blockSize: number | unde
  * @throws ColdsnapError class `transient`, code `BAD_REPLY`
  */
 export function checkSnapshotId(context: RequestContext, snapshotId: string | undefined): string {
-  if (snapshotId !== undefined && SNAPSHOT_ID.test(snapshotId)) return snapshotId;
+  if (typeof snapshotId === 'string' && SNAPSHOT_ID.test(snapshotId)) return snapshotId;
   const message = `${context.operation} returned no valid snapshot ID`;
   throw new ColdsnapError('transient', 'BAD_REPLY', message, context);
+}
+
+const statuses: readonly unknown[] = ['pending', 'completed', 'error'];
+
+/**
+ * Checks the state of a snapshot in a reply to its start or completion; `pending` where there is none.
+ * @throws ColdsnapError class `transient`, code `BAD_REPLY`
+ */
+export function checkSnapshotStatus(context: RequestContext, status: string | undefined = 'pending'): string {
+  if (statuses.includes(status)) return status;
+  const message = `${context.operation} returned a state that does not exist`;
+  throw new ColdsnapError('transient', 'BAD_REPLY', message, context);
+}
+
+/**
+ * Checks that a new snapshot has the size that was requested, where the reply has a size.
+ * @throws ColdsnapError class `permanent`, code `BAD_REPLY`
+ */
+export function checkVolumeSize(context: RequestContext, requested: number, size = requested): number {
+  if (size === requested) return size;
+  const message = `${context.operation} made a snapshot of another size than ${requested} GiB`;
+  throw new ColdsnapError('permanent', 'BAD_REPLY', message, context);
+}
+
+/**
+ * Checks that a list has its array of blocks, and that each is an object; its fields are for the reader of the list to
+ * check. A list without blocks has an empty array: an absent one would make a volume of zeros.
+ * @throws ColdsnapError class `permanent`, code `BAD_LIST`
+ */
+export function checkEntries<Entry>(
+  context: RequestContext,
+  entries: readonly Entry[] | undefined,
+): readonly Entry[] {
+  const list: unknown = entries;
+  const isObject = (entry: unknown) => typeof entry === 'object' && entry !== null && !Array.isArray(entry);
+  if (Array.isArray(list) && list.every(isObject)) return list as Entry[];
+  const message = `${context.operation} of ${context.snapshotId} returned no list of blocks`;
+  throw new ColdsnapError('permanent', 'BAD_LIST', message, context);
 }
 
 function isIntegerFrom(least: number, most: number, value: number | undefined): value is number {

@@ -1,29 +1,16 @@
 /**
- * The only retry policy. Two callers use it: {@link withRetries} around every call to the service, and the transfer
+ * The only retry policy. Two callers use it: `withRetries` around every call to the service, and the transfer
  * pipeline, which fetches a block again when its checksum is wrong.
  *
  * Retries are bounded by the time without any success, not by a count. {@link RetryPolicy.run} lists the exceptions.
  */
 
-import { abortable, abortedError, pause } from '../cancel.ts';
+import { abortable, abortedError, deadline, pause } from '../cancel.ts';
+import { runningTime } from '../clock.ts';
 import { ColdsnapError } from '../errors.ts';
-import type {
-  BlockPage,
-  CallOptions,
-  ChangedBlockPage,
-  CompleteRequest,
-  EbsDirectApi,
-  GetBlockRequest,
-  ListBlocksRequest,
-  ListChangedBlocksRequest,
-  PutBlockRequest,
-  ReceivedBlock,
-  StartedSnapshot,
-  StartRequest,
-} from './api.ts';
-import { ApiDecorator } from './decorator.ts';
+import { formatDuration } from '../text.ts';
 import { classify } from './errors.ts';
-import { blockContext, type RequestContext } from './request-context.ts';
+import type { RequestContext } from './request-context.ts';
 
 export interface RetryNotice extends RequestContext {
   readonly attempt: number;
@@ -43,6 +30,8 @@ export interface RetryPolicyOptions {
   sleep?: (ms: number, signal?: AbortSignal) => Promise<void>;
 }
 
+/** An outage of ten minutes is long enough to tell somebody. */
+export const DEFAULT_RETRY_FOR_MS = 600_000;
 /** First pause, doubled each time. The service usually replies within 10 ms. */
 const BASE_DELAY_MS = 100;
 /** Longest pause: does not burden a failing service, and notices soon when it recovers. */
@@ -51,8 +40,13 @@ const MAX_DELAY_MS = 20_000;
 const MAX_INTEGRITY_ATTEMPTS = 8;
 /** Until the service has replied once, an unreachable endpoint is more likely a typo than an outage. */
 const FIRST_CONTACT_MS = 5_000;
+/** An attempt that begins just before the retry time is over gets this long. */
+const LAST_ATTEMPT_MS = 1_000;
+/** Credentials may take this long to renew, however short the retry time is. */
+const MIN_RENEWAL_MS = 5_000;
+const unreachable: ReadonlySet<string> = new Set(['ENDPOINT_UNREACHABLE', 'PROXY_UNREACHABLE']);
 /** PutSnapshotBlock may not find a new snapshot for up to two minutes. */
-const NOT_VISIBLE_MS = 120_000;
+export const NOT_VISIBLE_MS = 120_000;
 
 export class RetryPolicy {
   readonly #retryForMs: number;
@@ -65,10 +59,10 @@ export class RetryPolicy {
   #lastProgress: number | undefined;
 
   constructor(options: RetryPolicyOptions = {}) {
-    this.#retryForMs = options.retryForMs ?? 600_000;
+    this.#retryForMs = options.retryForMs ?? DEFAULT_RETRY_FOR_MS;
     this.#onRetry = options.onRetry ?? (() => {});
     this.#refreshCredentials = options.refreshCredentials ?? (async () => {});
-    this.#now = options.now ?? (() => performance.now());
+    this.#now = options.now ?? runningTime;
     this.#random = options.random ?? Math.random;
     this.#sleep = options.sleep ?? pause;
   }
@@ -77,156 +71,138 @@ export class RetryPolicy {
    * Calls `attempt` until it succeeds or another retry is useless.
    *
    * - `transient`, `throttle`: retried until no request of this policy has succeeded for `retryForMs`, then thrown as
-   *   class `gave-up` with the last error as cause
+   *   class `gave-up` with the last error as cause; a retry that is in flight by then is aborted
    * - an endpoint that has never replied: 5 s, then class `config`
    * - `expired-credentials`: credentials are refreshed and the request is retried once, then class `config`
    * - `integrity` (wrong data): at most 8 attempts, within `retryForMs`
    * - `not-yet-visible`: 2 minutes, or `retryForMs` if that is less, then class `permanent`
    * - all other classes are thrown at once
    *
+   * @param attempt must end soon after the signal that it is given fires
    * @throws ColdsnapError class `aborted` as soon as `signal` fires, also during a pause
    */
   async run<T>(
     context: RequestContext,
     signal: AbortSignal | undefined,
-    attempt: () => Promise<T>,
+    attempt: (signal: AbortSignal | undefined) => Promise<T>,
   ): Promise<T> {
-    let firstFailure: number | undefined;
+    let failures: Failures = { started: this.#now(), count: 0 };
     let refreshed = false;
-    for (let count = 1; ; count++) {
+    for (;;) {
       if (signal?.aborted) throw abortedError(signal);
       try {
-        const result = await attempt();
+        const result = await (failures.last === undefined
+          ? attempt(signal)
+          : this.#retry(failures, failures.last, signal, attempt));
         this.#lastProgress = this.#now();
         return result;
       } catch (failure) {
         const error = classify(failure, context, signal);
         if (!error.retryable) throw error;
-        firstFailure ??= this.#now();
         if (error.class === 'expired-credentials') {
           if (refreshed) throw error.reclassified('config');
           refreshed = true;
-          await this.#refresh(context, signal);
+          await this.#refresh(error, context, signal);
+          failures = { started: this.#now(), count: failures.count };
           continue;
         }
-        this.#throwIfExhausted(error, count, firstFailure);
-        const delayMs = Math.round(
-          this.#random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** Math.min(count - 1, 16)),
-        );
+        const now = this.#now();
+        failures = {
+          started: failures.started,
+          first: failures.first ?? now,
+          count: failures.count + 1,
+          last: error,
+        };
+        this.#throwIfExhausted(error, failures);
+        const { count } = failures;
+        const backoff = this.#random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** Math.min(count - 1, 16));
+        const delayMs = Math.round(Math.min(backoff, this.#leftMs(failures)));
         this.#onRetry({ ...context, attempt: count, delayMs, error });
         await this.#sleep(delayMs, signal);
       }
     }
   }
 
-  #throwIfExhausted(error: ColdsnapError, attempts: number, firstFailure: number): void {
+  /** Repeats a failed request, for as long as the retry time allows. */
+  async #retry<T>(
+    failures: Failures,
+    last: ColdsnapError,
+    signal: AbortSignal | undefined,
+    attempt: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const limit = deadline(Math.max(this.#leftMs(failures), LAST_ATTEMPT_MS), signal, () => {
+      const leftMs = this.#leftMs(failures);
+      return leftMs > 0 ? leftMs : this.#gaveUp(last, failures);
+    });
+    try {
+      return await attempt(limit.signal);
+    } finally {
+      limit.end();
+    }
+  }
+
+  /** Milliseconds since this request began, or since any request succeeded. */
+  #failingMs({ started }: Failures): number {
+    return this.#now() - Math.max(started, this.#lastProgress ?? started);
+  }
+
+  #leftMs(failures: Failures): number {
+    return Math.max(0, this.#retryForMs - this.#failingMs(failures));
+  }
+
+  #throwIfExhausted(error: ColdsnapError, failures: Failures): void {
     const now = this.#now();
-    const failingMs = now - firstFailure;
+    const failingMs = now - (failures.first ?? now);
     if (error.class === 'integrity') {
-      if (attempts >= MAX_INTEGRITY_ATTEMPTS || failingMs >= this.#retryForMs) throw error;
+      if (failures.count >= MAX_INTEGRITY_ATTEMPTS || failingMs >= this.#retryForMs) throw error;
       return;
     }
     if (error.class === 'not-yet-visible') {
       if (failingMs >= Math.min(NOT_VISIBLE_MS, this.#retryForMs)) throw error.reclassified('permanent');
       return;
     }
-    const neverReplied = this.#lastProgress === undefined && error.code === 'ENDPOINT_UNREACHABLE';
-    if (neverReplied && failingMs >= FIRST_CONTACT_MS) {
-      throw error.reclassified('config');
-    }
-    const since = Math.max(firstFailure, this.#lastProgress ?? firstFailure);
-    if (now - since < this.#retryForMs) return;
-    const minutes = Math.round((now - since) / 6_000) / 10;
-    throw new ColdsnapError(
-      'gave-up',
-      error.code,
-      `${error.message}; nothing succeeded for ${minutes} min (${attempts} attempts)`,
-      {
-        ...error,
-        cause: error,
-      },
-    );
+    const neverReplied = this.#lastProgress === undefined && unreachable.has(error.code);
+    if (neverReplied && failingMs >= FIRST_CONTACT_MS) throw error.reclassified('config');
+    if (this.#leftMs(failures) === 0) throw this.#gaveUp(error, failures);
   }
 
-  /** Requests in flight all fail when credentials expire, so they share one refresh. */
-  async #refresh(context: RequestContext, signal: AbortSignal | undefined): Promise<void> {
+  #gaveUp(error: ColdsnapError, failures: Failures): ColdsnapError {
+    const since = formatDuration(this.#failingMs(failures));
+    const attempts = failures.count === 1 ? '1 attempt' : `${failures.count} attempts`;
+    const message = `${error.message}; nothing succeeded for ${since} (${attempts})`;
+    return new ColdsnapError('gave-up', error.code, message, { ...error, cause: error });
+  }
+
+  /** Requests in flight all fail when credentials expire, so they share one refresh. A provider may hang. */
+  async #refresh(
+    expired: ColdsnapError,
+    context: RequestContext,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     this.#refreshing ??= this.#refreshCredentials().finally(() => {
       this.#refreshing = undefined;
     });
+    const ms = Math.max(this.#retryForMs, MIN_RENEWAL_MS);
+    const limit = deadline(ms, signal, () => {
+      const message = `${expired.message}; the credentials were not renewed within ${formatDuration(ms)}`;
+      return expired.reclassified('gave-up', message);
+    });
     try {
-      // A credential provider may hang, and takes no signal.
-      await (signal === undefined ? this.#refreshing : abortable(this.#refreshing, signal));
+      await abortable(this.#refreshing, limit.signal);
     } catch (failure) {
       throw classify(failure, context, signal);
+    } finally {
+      limit.end();
     }
   }
 }
 
-/** Retries every call of an API by `policy`. */
-export function withRetries(api: EbsDirectApi, policy: RetryPolicy): EbsDirectApi {
-  return new RetryingApi(api, policy);
-}
-
-class RetryingApi extends ApiDecorator {
-  readonly #policy: RetryPolicy;
-  /** Start times of the snapshots that were started through this API: PutSnapshotBlock may not know them yet. */
-  readonly #started = new Map<string, number>();
-
-  constructor(inner: EbsDirectApi, policy: RetryPolicy) {
-    super(inner);
-    this.#policy = policy;
-  }
-
-  override listSnapshotBlocks(request: ListBlocksRequest, options?: CallOptions): Promise<BlockPage> {
-    const context = { operation: 'ListSnapshotBlocks', snapshotId: request.snapshotId };
-    return this.#policy.run(context, options?.signal, () => this.inner.listSnapshotBlocks(request, options));
-  }
-
-  override listChangedBlocks(
-    request: ListChangedBlocksRequest,
-    options?: CallOptions,
-  ): Promise<ChangedBlockPage> {
-    const context = { operation: 'ListChangedBlocks', snapshotId: request.secondSnapshotId };
-    return this.#policy.run(context, options?.signal, () => this.inner.listChangedBlocks(request, options));
-  }
-
-  override getSnapshotBlock(
-    request: GetBlockRequest,
-    buffer: Uint8Array,
-    options?: CallOptions,
-  ): Promise<ReceivedBlock> {
-    return this.#policy.run(blockContext('GetSnapshotBlock', request), options?.signal, () =>
-      this.inner.getSnapshotBlock(request, buffer, options),
-    );
-  }
-
-  override putSnapshotBlock(request: PutBlockRequest, options?: CallOptions): Promise<void> {
-    return this.#policy.run(blockContext('PutSnapshotBlock', request), options?.signal, async () => {
-      try {
-        await this.inner.putSnapshotBlock(request, options);
-      } catch (error) {
-        const notFound = error instanceof ColdsnapError && error.code === 'SNAPSHOT_NOT_FOUND';
-        if (notFound && this.#isNew(request.snapshotId)) throw error.reclassified('not-yet-visible');
-        throw error;
-      }
-    });
-  }
-
-  override async startSnapshot(request: StartRequest, options?: CallOptions): Promise<StartedSnapshot> {
-    const snapshot = await this.#policy.run({ operation: 'StartSnapshot' }, options?.signal, () =>
-      this.inner.startSnapshot(request, options),
-    );
-    this.#started.set(snapshot.snapshotId, performance.now());
-    return snapshot;
-  }
-
-  override completeSnapshot(request: CompleteRequest, options?: CallOptions): Promise<string> {
-    const context = { operation: 'CompleteSnapshot', snapshotId: request.snapshotId };
-    return this.#policy.run(context, options?.signal, () => this.inner.completeSnapshot(request, options));
-  }
-
-  #isNew(snapshotId: string): boolean {
-    const started = this.#started.get(snapshotId);
-    return started !== undefined && performance.now() - started < NOT_VISIBLE_MS;
-  }
+/** The failures of a request so far. */
+interface Failures {
+  /** When its first attempt began; a renewal of credentials begins it again. */
+  readonly started: number;
+  /** When its first attempt failed. */
+  readonly first?: number;
+  readonly count: number;
+  readonly last?: ColdsnapError;
 }

@@ -32,9 +32,12 @@ import {
   checkBlockHeaders,
   checkBlockSize,
   checkBodyLength,
+  checkEntries,
   checkSnapshotId,
+  checkSnapshotStatus,
   checkStatus,
   checkStoredChecksum,
+  checkVolumeSize,
 } from './reply-checks.ts';
 import { blockContext } from './request-context.ts';
 import { callSdk, type SendOptions } from './sdk-call.ts';
@@ -57,11 +60,12 @@ export class SdkEbsApi implements EbsDirectApi {
     const command = { SnapshotId: request.snapshotId, ...position(request) };
     const reply = await callSdk(
       context,
-      options,
+      options?.signal,
+      this.#client,
       (http) => this.#client.send(new ListSnapshotBlocksCommand(command), http),
       request.pageToken,
     );
-    const blocks = (reply.Blocks ?? []).map((block) => ({
+    const blocks = checkEntries(context, reply.Blocks).map((block) => ({
       blockIndex: block.BlockIndex ?? Number.NaN,
       blockToken: block.BlockToken ?? '',
     }));
@@ -80,11 +84,12 @@ export class SdkEbsApi implements EbsDirectApi {
     };
     const reply = await callSdk(
       context,
-      options,
+      options?.signal,
+      this.#client,
       (http) => this.#client.send(new ListChangedBlocksCommand(command), http),
       request.pageToken,
     );
-    const changedBlocks = (reply.ChangedBlocks ?? []).map((block) => ({
+    const changedBlocks = checkEntries(context, reply.ChangedBlocks).map((block) => ({
       blockIndex: block.BlockIndex ?? Number.NaN,
       ...(block.FirstBlockToken === undefined ? {} : { firstBlockToken: block.FirstBlockToken }),
       ...(block.SecondBlockToken === undefined ? {} : { secondBlockToken: block.SecondBlockToken }),
@@ -98,6 +103,7 @@ export class SdkEbsApi implements EbsDirectApi {
     options?: CallOptions,
   ): Promise<ReceivedBlock> {
     const context = blockContext('GetSnapshotBlock', request);
+    const signal = options?.signal;
     const fetch = async (http: SendOptions) => {
       const reply = await this.#client.send(
         new GetSnapshotBlockCommand({
@@ -117,7 +123,7 @@ export class SdkEbsApi implements EbsDirectApi {
           algorithm: reply.ChecksumAlgorithm,
           requestId,
         });
-        const length = await readBody(body, buffer);
+        const length = await readBody(body, buffer, signal);
         checkBodyLength(context, length, received, requestId);
         return received;
       } catch (error) {
@@ -125,7 +131,7 @@ export class SdkEbsApi implements EbsDirectApi {
         throw error;
       }
     };
-    return callSdk(context, options, fetch, request.blockToken);
+    return callSdk(context, signal, this.#client, fetch, request.blockToken);
   }
 
   async putSnapshotBlock(request: PutBlockRequest, options?: CallOptions): Promise<void> {
@@ -149,14 +155,16 @@ export class SdkEbsApi implements EbsDirectApi {
       },
       { step: 'build', name: 'payloadHashedOnce' },
     );
-    const reply = await callSdk(context, options, (http) => this.#client.send(command, http));
+    const reply = await callSdk(context, options?.signal, this.#client, (http) =>
+      this.#client.send(command, http),
+    );
     if (reply.Checksum === undefined) checkStatus(context, 201, reply.$metadata);
     checkStoredChecksum(context, checksum, reply.Checksum, reply.$metadata.requestId);
   }
 
   async startSnapshot(request: StartRequest, options?: CallOptions): Promise<StartedSnapshot> {
     const context = { operation: 'StartSnapshot' };
-    const reply = await callSdk(context, options, (http) =>
+    const reply = await callSdk(context, options?.signal, this.#client, (http) =>
       this.#client.send(
         new StartSnapshotCommand({
           VolumeSize: request.volumeSizeGiB,
@@ -174,8 +182,8 @@ export class SdkEbsApi implements EbsDirectApi {
     return {
       snapshotId: checkSnapshotId(context, reply.SnapshotId),
       blockSize: checkBlockSize(context, reply.BlockSize),
-      volumeSizeGiB: reply.VolumeSize ?? request.volumeSizeGiB,
-      status: reply.Status ?? 'pending',
+      volumeSizeGiB: checkVolumeSize(context, request.volumeSizeGiB, reply.VolumeSize),
+      status: checkSnapshotStatus(context, reply.Status),
       ...(reply.KmsKeyArn === undefined ? {} : { kmsKeyArn: reply.KmsKeyArn }),
       ...(reply.SseType === undefined ? {} : { sseType: reply.SseType }),
       ...(reply.ParentSnapshotId === undefined ? {} : { parentSnapshotId: reply.ParentSnapshotId }),
@@ -184,7 +192,7 @@ export class SdkEbsApi implements EbsDirectApi {
 
   async completeSnapshot(request: CompleteRequest, options?: CallOptions): Promise<string> {
     const context = { operation: 'CompleteSnapshot', snapshotId: request.snapshotId };
-    const reply = await callSdk(context, options, (http) =>
+    const reply = await callSdk(context, options?.signal, this.#client, (http) =>
       this.#client.send(
         new CompleteSnapshotCommand({
           SnapshotId: request.snapshotId,
@@ -201,7 +209,7 @@ export class SdkEbsApi implements EbsDirectApi {
       ),
     );
     if (reply.Status === undefined) checkStatus(context, 202, reply.$metadata);
-    return reply.Status ?? 'pending';
+    return checkSnapshotStatus(context, reply.Status);
   }
 
   close(): void {
@@ -225,6 +233,7 @@ function listPage(reply: {
   return {
     volumeSizeGiB: reply.VolumeSize ?? Number.NaN,
     blockSize: reply.BlockSize ?? Number.NaN,
-    ...(reply.NextToken ? { nextToken: reply.NextToken } : {}),
+    // An empty token ends the list, as none does; anything else that is no token is for the reader of the list to reject.
+    ...(reply.NextToken === undefined || reply.NextToken === '' ? {} : { nextToken: reply.NextToken }),
   };
 }

@@ -1,6 +1,6 @@
 /** Sends a command with an AWS SDK client and turns its failure into a ColdsnapError. */
-import { abortedError } from '../cancel.ts';
-import type { CallOptions } from './api.ts';
+import { abortable, abortedError, deadline } from '../cancel.ts';
+import { ColdsnapError } from '../errors.ts';
 import { classify } from './errors.ts';
 import { withoutToken } from './failure.ts';
 import type { RequestContext } from './request-context.ts';
@@ -10,20 +10,51 @@ export interface SendOptions {
   abortSignal?: AbortSignal;
 }
 
+/** An instance role or a credential process answers within seconds. */
+const CREDENTIALS_MS = 20_000;
+
+/** The part of an SDK client that gives the credentials of its requests. */
+export interface CredentialsClient<Credentials> {
+  readonly config: { readonly credentials: () => Promise<Credentials> };
+}
+
 /**
+ * The client's current credentials. Their provider may hang, and takes no signal.
+ * @throws ColdsnapError class `transient`, code `STALLED`, when they do not arrive within 20 s; class `aborted`
+ */
+export async function currentCredentials<Credentials>(
+  client: CredentialsClient<Credentials>,
+  signal: AbortSignal | undefined,
+): Promise<Credentials> {
+  const limit = deadline(CREDENTIALS_MS, signal, () => {
+    const message = `the credentials did not arrive within ${CREDENTIALS_MS / 1000} s`;
+    return new ColdsnapError('transient', 'STALLED', message);
+  });
+  try {
+    return await abortable(client.config.credentials(), limit.signal);
+  } finally {
+    limit.end();
+  }
+}
+
+/**
+ * @param send returns soon after its signal has fired, or has sent nothing by then and will not
  * @param token secret of the request, removed from the error
  * @throws ColdsnapError of any class; `aborted` without sending when the signal has fired already
  */
 export async function callSdk<T>(
   context: RequestContext,
-  options: CallOptions | undefined,
+  signal: AbortSignal | undefined,
+  client: CredentialsClient<unknown>,
   send: (options: SendOptions) => Promise<T>,
   token?: string,
 ): Promise<T> {
-  const signal = options?.signal;
   if (signal?.aborted) throw abortedError(signal);
   try {
-    return await send(signal === undefined ? {} : { abortSignal: signal });
+    await currentCredentials(client, signal);
+    if (signal === undefined) return await send({});
+    // The client looks at the signal only once it has credentials and an endpoint.
+    return await abortable(send({ abortSignal: signal }), signal);
   } catch (error) {
     throw classify(withoutToken(error, token), context, signal);
   }

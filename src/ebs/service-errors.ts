@@ -69,7 +69,7 @@ export function classifyException(
     const hint =
       reason === 'DEPENDENCY_ACCESS_DENIED'
         ? 'Allow this identity to use the KMS key that encrypts the snapshot (kms:Decrypt, kms:GenerateDataKeyWithoutPlaintext, kms:DescribeKey).'
-        : `Allow the IAM action ${iamAction(operation)} on this snapshot.`;
+        : deniedHint(operation);
     return make('config', 'ACCESS_DENIED', `was denied: ${message || name}`, hint);
   }
   if (name === 'ServiceQuotaExceededException') {
@@ -114,16 +114,30 @@ function classifyValidation(message: string, reason: string | undefined, make: M
 
 /** The class of a reply without a known exception. */
 export function classifyStatus(
-  { name, message }: Failure,
+  { name, message, fromProxy }: Failure,
   httpStatus: number,
   make: MakeError,
 ): ColdsnapError {
+  if (httpStatus === 407 || (fromProxy && httpStatus >= 400 && httpStatus < 500)) {
+    return make(
+      'config',
+      'PROXY_REFUSED',
+      httpStatus === 407
+        ? 'was refused by the proxy, which asks for a user and password (HTTP 407)'
+        : `was refused by the proxy (HTTP ${httpStatus})`,
+      'Check the proxy variables, or list the host in NO_PROXY.',
+    );
+  }
   if (httpStatus >= 500) {
     return make('transient', 'SERVICE_ERROR', `failed in the service (HTTP ${httpStatus})`);
   }
   if (httpStatus === 429) return make('throttle', 'THROTTLED', 'was throttled (HTTP 429)');
   if (httpStatus === 403 || httpStatus === 401) {
-    return make('config', 'ACCESS_DENIED', `was denied: ${message || name}`);
+    return make(
+      'config',
+      'ACCESS_DENIED',
+      `was denied: ${name === 'SyntaxError' ? 'the reply is not from the service' : message || name}`,
+    );
   }
   // A success or redirect that could not be parsed: a proxy answered, or the reply was damaged.
   if (httpStatus < 400) {
@@ -145,8 +159,26 @@ export function classifyStatus(
   return make('permanent', 'SERVICE_REJECTED', `was refused (HTTP ${httpStatus}): ${message || name}`);
 }
 
-/** The IAM action that allows an operation. */
-export function iamAction(operation: string): string {
-  const ec2 = ['DescribeSnapshots', 'DeleteSnapshot', 'CreateTags'];
-  return `${ec2.includes(operation) ? 'ec2' : 'ebs'}:${operation}`;
+const ec2Operations = ['DescribeSnapshots', 'DeleteSnapshot', 'CreateTags'];
+const ebsOperations = [
+  'CompleteSnapshot',
+  'GetSnapshotBlock',
+  'ListChangedBlocks',
+  'ListSnapshotBlocks',
+  'PutSnapshotBlock',
+  'StartSnapshot',
+];
+
+/** The IAM action that allows an operation; undefined for anything that IAM has no action for. */
+export function iamAction(operation: string): string | undefined {
+  if (ec2Operations.includes(operation)) return `ec2:${operation}`;
+  return ebsOperations.includes(operation) ? `ebs:${operation}` : undefined;
+}
+
+function deniedHint(operation: string): string | undefined {
+  const action = iamAction(operation);
+  if (action === undefined) return undefined;
+  // These have no snapshot that a policy could name.
+  const everywhere = operation === 'DescribeSnapshots' || operation === 'StartSnapshot';
+  return `Allow the IAM action ${action} on ${everywhere ? 'all snapshots' : 'this snapshot'}.`;
 }

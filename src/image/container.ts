@@ -10,7 +10,7 @@ export const headLength = 512;
 export interface Container {
   /** Completes "disk.img is …". */
   readonly description: string;
-  /** What to do about it, in one sentence with a command. */
+  /** The remedy, in one sentence with a command. */
   hint(path: string | undefined): string;
 }
 

@@ -80,7 +80,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     this.#replaceable = existing;
     // Locked from now on, so that a second run is refused before it makes a request.
     this.#partial ??= await PartialFile.adopt(this.path, this.#partialPath);
-    // A file that a journal names is checked when it is resumed.
+    // The file of a journal is checked when it is resumed.
     if (!this.#started && !options.resuming) await this.#partial?.checkOurs();
   }
 

@@ -24,6 +24,8 @@ const stdinNames: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0',
 export interface OpenSourceOptions extends StoredSourceOptions {
   /** How many bytes a stream may give; needed for streams, of no effect otherwise. */
   readonly streamSize?: number;
+  /** Ends the wait for a stream that stands still. */
+  readonly signal?: AbortSignal;
   /** `raw`: read other formats as they are. Default: refuse them. */
   readonly format?: 'raw';
 }
@@ -81,6 +83,7 @@ async function openStream(
   if (options.streamSize === undefined) throw sourceSizeUnknown(named);
   return new StreamSource(named, await open(), {
     sizeBytes: options.streamSize,
+    signal: options.signal,
     raw: options.format === 'raw',
   });
 }

@@ -19,6 +19,7 @@ import {
   targetParentNotDirectory,
   targetParentNotWritable,
 } from './messages/targets.ts';
+import { checkNewFile } from './new-file.ts';
 import { openCharacterDevice, openFifo, openStdout } from './open-stream-target.ts';
 import { StreamTarget } from './stream-target.ts';
 import type { ImageTarget } from './target.ts';
@@ -35,7 +36,7 @@ const terminalMajors: ReadonlySet<string> = new Set([
 const stdoutNames: ReadonlySet<string> = new Set(['-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1']);
 
 export interface OpenTargetOptions {
-  /** Ends the wait for a FIFO's reader. Once it fires, nothing on a file or device is changed any more. */
+  /** Ends the wait for a FIFO's reader, and for a stream that stands still. Once it fires, no file or device is changed. */
   signal?: AbortSignal;
 }
 
@@ -49,9 +50,15 @@ export async function openTarget(
   target: string | Writable,
   options: OpenTargetOptions = {},
 ): Promise<ImageTarget> {
+  const opened = await openByKind(target, options);
+  if (opened instanceof StreamTarget && options.signal !== undefined) opened.failOnAbort(options.signal);
+  return opened;
+}
+
+async function openByKind(target: string | Writable, options: OpenTargetOptions): Promise<ImageTarget> {
   if (typeof target !== 'string') {
     const device = await deviceOf(target);
-    if (device !== undefined) return openTarget(device, options);
+    if (device !== undefined) return openByKind(device, options);
     return new StreamTarget('stream', target, { copies: true, end: true });
   }
   if (target === '') throw targetNameEmpty();
@@ -120,6 +127,7 @@ async function openNewFile(path: string, signal: AbortSignal | undefined): Promi
   const link = await lstat(path).catch(() => undefined);
   // As cp, does not write through a dangling link: the user may not expect the file there.
   if (link?.isSymbolicLink()) throw targetDangling(path, await readlink(path));
+  await checkNewFile(path);
   const parent = dirname(path);
   if (path.endsWith('/')) throw targetParentMissing(path, path);
   const directory = await checkParent(path, parent);

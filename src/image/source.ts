@@ -39,7 +39,7 @@ export interface ImageSource {
   readonly journal: { readonly path: string; readonly identity: string } | undefined;
   /** SHA-256 of the map of holes; another map gives another snapshot of the same source. */
   readonly holeMapDigest?: string | undefined;
-  /** What the user should know before the upload. */
+  /** Warnings to give before the upload. */
   readonly warnings: readonly SourceWarning[];
   /**
    * Resolves when there is something to read: for a stream, when its first 512 bytes have arrived, or its end.
@@ -51,7 +51,7 @@ export interface ImageSource {
    * unless holes were requested; a block with any data in it is data, and so is a hole that only a map claims: it has to be
    * read.
    */
-  extents(blockSize: number): AsyncIterable<SourceExtent>;
+  extents(blockSize: number): AsyncGenerator<SourceExtent, void, undefined>;
   /**
    * Fills each buffer, in one thread-pool call; past the end of the source with zeros, which `bytesRead` does not count.
    * Every block of a stream must be requested once, from 0 without gaps; it resolves when the block had its turn, so all

@@ -2,18 +2,11 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import {
-  allocateSlab,
-  type BlockRead,
-  deviceInfo,
-  nextExtent,
-  readBlocks,
-  syncAll,
-} from '../native/index.ts';
-import { findContainer, fixedVhd, headLength, isFixedVhd } from './container.ts';
-import { Descriptor, directAlignment } from './descriptor.ts';
+import { type BlockRead, deviceInfo, nextExtent, readBlocks, syncAll } from '../native/index.ts';
+import { Descriptor } from './descriptor.ts';
 import { deviceIdentity } from './device/identity.ts';
 import { describeUsers } from './device/users.ts';
+import { type OpenDevice, readDevice } from './device-reader.ts';
 import { isErrno, localError } from './errno.ts';
 import { type ByteRange, blockRuns, mergeRanges } from './extents.ts';
 import { deviceNoMedium } from './messages/devices.ts';
@@ -23,12 +16,12 @@ import {
   sourceChanged,
   sourceEmpty,
   sourceInUse,
-  sourceIsContainer,
   sourceWritten,
   usedSource,
 } from './messages/sources.ts';
 import { type HoleMap, readQemuMap } from './qemu-map.ts';
 import type { ImageSource, SourceBlock, SourceExtent, SourceWarning } from './source.ts';
+import { refuseContainer } from './source-format.ts';
 import { type DeviceStamp, deviceStamp, fileStamp, flush, statOf } from './source-stamp.ts';
 import { stateFile } from './state-files.ts';
 
@@ -52,19 +45,14 @@ export async function openStoredSource(path: string, options: StoredSourceOption
     if (isErrno(error, 'ENOMEDIUM', 'ENXIO')) throw deviceNoMedium(path, 'source');
     throw localError(error, `open ${path}`, path);
   }
-  let direct: Descriptor | undefined;
+  let device: OpenDevice | undefined;
   try {
     const first = await statOf(descriptor);
-    const device = first.isBlockDevice();
+    if (first.isBlockDevice()) device = await openDevice(descriptor);
     const { stats } = device ? { stats: first } : await fileStamp(descriptor);
-    const sizeBytes = await sizeOf(descriptor, stats);
+    const sizeBytes = device?.sizeBytes ?? Number(stats.size);
     if (sizeBytes === 0) throw device ? deviceNoMedium(path, 'source') : sourceEmpty({ path, label: path });
-    // A device is read past the page cache. A file was often just written, and then is in the cache.
-    if (device) {
-      await flush(descriptor);
-      direct = await descriptor.openDirect('read');
-    }
-    if (options.format !== 'raw') await refuseContainer(direct ?? descriptor, sizeBytes, device);
+    if (options.format !== 'raw') await refuseContainer(descriptor, device, sizeBytes);
     const { holesFromSidecar, detectHoles = false } = options;
     const map = holesFromSidecar === undefined ? undefined : await readQemuMap(holesFromSidecar, sizeBytes);
     if (map !== undefined && detectHoles) throw badMap(map.path, 'holes are being detected already');
@@ -75,7 +63,7 @@ export async function openStoredSource(path: string, options: StoredSourceOption
     return new StoredSource({
       path,
       descriptor,
-      direct,
+      device,
       stats,
       written,
       sizeBytes,
@@ -85,26 +73,19 @@ export async function openStoredSource(path: string, options: StoredSourceOption
       users,
     });
   } catch (error) {
-    await direct?.close();
+    await device?.direct?.close();
     await descriptor.close();
     throw error;
   }
 }
 
-/** @param reader for direct I/O, where it is a device that supports it */
-async function refuseContainer(reader: Descriptor, sizeBytes: number, device: boolean): Promise<void> {
-  const { path } = reader;
-  const at = async (offset: number, length: number) => {
-    const data = new Uint8Array(allocateSlab(directAlignment), 0, device ? directAlignment : length);
-    await reader.use(`read ${path}`, (fd) => readBlocks(fd, [{ data, offset }], { hash: false }));
-    return data.subarray(0, Math.min(length, sizeBytes - offset));
-  };
-  const named = { path, label: path };
-  const container = findContainer(await at(0, headLength));
-  if (container !== undefined) throw sourceIsContainer(named, container, path);
-  if (device || sizeBytes % headLength !== 0) return;
-  if (isFixedVhd(await at(sizeBytes - headLength, headLength), sizeBytes))
-    throw sourceIsContainer(named, fixedVhd, path);
+/** Opened past the page cache. A file was often just written, and then is in the cache. */
+async function openDevice(descriptor: Descriptor): Promise<OpenDevice> {
+  await flush(descriptor);
+  const { sizeBytes, logicalBlockSize } = await descriptor.use(`examine ${descriptor.path}`, (fd) =>
+    deviceInfo(fd),
+  );
+  return { descriptor, direct: await descriptor.openDirect('read'), sizeBytes, logicalBlockSize };
 }
 
 async function sizeOf(descriptor: Descriptor, stats: BigIntStats): Promise<number> {
@@ -135,8 +116,9 @@ async function fileJournal(path: string, stats: BigIntStats) {
 interface Opened {
   readonly path: string;
   readonly descriptor: Descriptor;
-  readonly direct: Descriptor | undefined;
-  /** Of the time when it was opened. */
+  /** Undefined for a file. */
+  readonly device: OpenDevice | undefined;
+  /** Taken when it was opened. */
   readonly stats: BigIntStats;
   /** The same for devices; undefined where writes are not counted. */
   readonly written: DeviceStamp | undefined;
@@ -163,8 +145,8 @@ class StoredSource implements ImageSource {
     this.sizeBytes = opened.sizeBytes;
     this.journal = opened.journal;
     this.holeMapDigest = opened.map?.digest;
-    const { path, users } = opened;
-    const detected = !opened.stats.isBlockDevice() || opened.written !== undefined;
+    const { path, users, device, written } = opened;
+    const detected = device === undefined || written !== undefined;
     this.warnings = [
       ...(users.length > 0 ? [usedSource(path, users)] : []),
       ...(detected ? [] : [changesNotDetected(path)]),
@@ -197,11 +179,10 @@ class StoredSource implements ImageSource {
   }
 
   async readBlocks(reads: readonly BlockRead[]): Promise<SourceBlock[]> {
-    const { descriptor, direct, map, stats } = this.#opened;
-    const doing = `read ${this.path}`;
-    const results = await (this.#aligned(reads) ? (direct ?? descriptor) : descriptor).use(doing, (fd) =>
-      readBlocks(fd, [...reads], { hash: true }),
-    );
+    const { descriptor, device, map, stats } = this.#opened;
+    const results = device
+      ? await readDevice(device, reads)
+      : await descriptor.use(`read ${this.path}`, (fd) => readBlocks(fd, [...reads], { hash: true }));
     return results.map((block, i) => {
       const { bytesRead, zero } = block;
       const { offset, data } = reads[i]!;
@@ -216,32 +197,21 @@ class StoredSource implements ImageSource {
     });
   }
 
-  /** Whether direct I/O can serve these; at the end of an odd-sized device it cannot. */
-  #aligned(reads: readonly BlockRead[]): boolean {
-    return reads.every(
-      ({ offset, data }) =>
-        offset % directAlignment === 0 &&
-        data.length % directAlignment === 0 &&
-        offset + data.length <= this.sizeBytes,
-    );
-  }
-
   async stamp(): Promise<string | undefined> {
-    const { descriptor, stats } = this.#opened;
-    if (!stats.isBlockDevice()) return (await fileStamp(descriptor)).stamp;
+    const { descriptor, device, stats } = this.#opened;
+    if (device === undefined) return (await fileStamp(descriptor)).stamp;
     await flush(descriptor);
     return (await deviceStamp(stats.rdev))?.stamp;
   }
 
   async checkUnchanged(): Promise<SourceWarning | undefined> {
-    const { descriptor, stats, written, users } = this.#opened;
-    const device = stats.isBlockDevice();
+    const { descriptor, device, stats, written, users } = this.#opened;
     await flush(descriptor);
     const now = await statOf(descriptor);
     const size = await sizeOf(descriptor, now);
     if (size !== this.sizeBytes)
       throw sourceChanged(this.path, `it had ${this.sizeBytes} bytes and now has ${size}`);
-    await this.#checkName(device, stats);
+    await this.#checkName(stats);
     const changed = device
       ? written !== undefined && written.own !== (await deviceStamp(stats.rdev))?.own
       : now.ctimeNs !== stats.ctimeNs;
@@ -251,7 +221,8 @@ class StoredSource implements ImageSource {
     throw sourceChanged(this.path, `it was written to${attributes}`);
   }
 
-  async #checkName(device: boolean, stats: BigIntStats): Promise<void> {
+  async #checkName(stats: BigIntStats): Promise<void> {
+    const device = stats.isBlockDevice();
     let named: BigIntStats;
     try {
       named = await stat(this.path, { bigint: true });
@@ -266,6 +237,6 @@ class StoredSource implements ImageSource {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled([this.#opened.direct?.close(), this.#opened.descriptor.close()]);
+    await Promise.allSettled([this.#opened.device?.direct?.close(), this.#opened.descriptor.close()]);
   }
 }

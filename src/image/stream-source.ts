@@ -1,5 +1,7 @@
 /** Uploading from stdin, a FIFO or any Readable: the bytes come once and in order. */
 import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { abortable, abortedError } from '../cancel.ts';
 import { ColdsnapError } from '../errors.ts';
 import { type BlockRead, type BlockReadResult, isZero, sha256 } from '../native/index.ts';
 import { findContainer, headLength } from './container.ts';
@@ -23,6 +25,7 @@ export class StreamSource implements ImageSource {
   readonly journal = undefined;
   readonly warnings = [];
   readonly #stream: Readable;
+  readonly #signal: AbortSignal | undefined;
   readonly #raw: boolean;
   #chunks: AsyncIterator<unknown> | undefined;
   /** Bytes that have arrived and were not read yet. */
@@ -33,17 +36,20 @@ export class StreamSource implements ImageSource {
   /**
    * @param sizeBytes how many bytes the stream may give at most
    * @param raw whether its beginning decides nothing
+   * @param signal ends the wait for a stream that stands still
    */
   constructor(
     { path, label }: { path: string; label: string },
     stream: Readable,
-    { sizeBytes, raw }: { sizeBytes: number; raw: boolean },
+    { sizeBytes, raw, signal }: { sizeBytes: number; raw: boolean; signal?: AbortSignal | undefined },
   ) {
     this.#raw = raw;
     this.path = path;
     this.label = label;
     this.#stream = stream;
     this.sizeBytes = sizeBytes;
+    this.#signal = signal;
+    signal?.addEventListener('abort', () => this.#turns.fail(abortedError(signal)), { once: true });
     // An error may come while no read is in flight.
     stream.on('error', (error) => this.#turns.fail(this.#readError(error)));
   }
@@ -107,7 +113,8 @@ export class StreamSource implements ImageSource {
     this.#turns.throwFailure();
     this.#chunks ??= this.#stream[Symbol.asyncIterator]();
     try {
-      const next = await this.#chunks.next();
+      const chunk = this.#chunks.next();
+      const next = await (this.#signal === undefined ? chunk : abortable(chunk, this.#signal));
       // Closed meanwhile: the buffers are the caller's again.
       this.#turns.throwFailure();
       return next.done ? undefined : next.value;
@@ -129,6 +136,13 @@ export class StreamSource implements ImageSource {
 
   async checkUnchanged(): Promise<undefined> {
     if (await this.#more()) throw sourceTooLong(this, this.sizeBytes);
+    try {
+      // The stream may fail after its last byte, until it has closed.
+      await finished(this.#stream, { writable: false });
+    } catch (error) {
+      throw this.#readError(error);
+    }
+    this.#turns.throwFailure();
   }
 
   async close(): Promise<void> {

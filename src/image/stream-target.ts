@@ -1,5 +1,6 @@
 /** Restoring to stdout, a FIFO or any Writable: the bytes of the volume in order, zeros written. */
 import type { Writable } from 'node:stream';
+import { abortedError } from '../cancel.ts';
 import { syncAll, writeBlocks } from '../native/index.ts';
 import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
@@ -43,6 +44,15 @@ export class StreamTarget implements ImageTarget {
     stream.on('close', () => {
       if (!this.#finished) this.#fail(streamClosed(this, undefined));
     });
+  }
+
+  /** Ends every wait for the stream when the signal fires. */
+  failOnAbort(signal: AbortSignal): void {
+    const fail = () => {
+      if (!this.#finished) this.#fail(abortedError(signal));
+    };
+    signal.addEventListener('abort', fail, { once: true });
+    if (signal.aborted) fail();
   }
 
   async checkOverwrite(): Promise<void> {}

@@ -21,7 +21,7 @@ import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
 export async function downloadSnapshot(options: DownloadOptions): Promise<DownloadResult> {
   const snapshotId = readableSnapshotId(options.snapshotId);
   const run = new Run(options);
-  try {
+  return run.carryOut(async () => {
     const target = await openTarget(options.target, { signal: run.signal });
     const sink = new ImageSink(run, target, { ...options, snapshotId });
     try {
@@ -30,22 +30,21 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
     } catch (error) {
       throw await sink.abandon(error);
     }
-  } finally {
-    run.close();
-  }
+  });
 }
 
 async function restore(run: Run, sink: ImageSink, options: DownloadOptions, path: string): Promise<Geometry> {
   const { snapshotId } = options;
   const start = { operation: 'download', snapshotId, path } as const;
-  const finished = await sink.claim();
-  if (finished !== undefined) {
-    run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
-    return finished;
-  }
+  await sink.claim();
   const service = new Service(options, run.workers, run.meter.retry);
   try {
     const ebs = await run.connect(service);
+    const finished = await sink.finishEarlier(ebs.identity);
+    if (finished !== undefined) {
+      run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
+      return finished;
+    }
     // Only a snapshot that is known to exist, and to fit, is a reason to touch the target.
     const source = await SnapshotBlocks.open(run, ebs, snapshotId);
     const { geometry } = source;

@@ -1,20 +1,32 @@
 /** The events of a running transfer. Sizes in bytes, times in milliseconds. */
 import type { ErrorCode, SystemErrorCode, WarningCode } from '../error-codes.ts';
 
-/** The phases after the blocks: sync and rename the target, complete the snapshot, wait for it. */
-export type TransferPhase = 'committing' | 'completing' | 'waiting';
+/** Before the blocks: verify what an earlier run has done. After them: sync and rename the target, complete the snapshot, wait for it. */
+export type TransferPhase = 'verifying' | 'committing' | 'completing' | 'waiting';
 
 export interface TransferProgress {
   /** Bytes of the volume that are done: transferred, zero or known to be unchanged. */
   bytesDone: number;
   /** Size of the volume, or of the source. */
   bytesTotal: number;
+  /**
+   * Payload bytes that this run moves over the network in all, as far as known: from the list of blocks, which runs ahead,
+   * or from the source. Never below `bytesTransferred`.
+   */
+  bytesToMove: number;
+  /** Whether `bytesToMove` is known in full; until then it is a lower limit. */
+  bytesToMoveKnown: boolean;
   /** Payload bytes moved over the network by this run. */
   bytesTransferred: number;
   blocksTransferred: number;
-  /** Bytes that needed no transfer because they are zeros (unlisted, or all-zero blocks not written). */
+  /**
+   * Bytes that needed no transfer: not in the snapshot, zeros or holes that are not uploaded, or unchanged.
+   * `bytesDone` = `bytesTransferred` + `bytesSkipped` + `bytesResumed`.
+   */
+  bytesSkipped: number;
+  /** Bytes known to be zeros: skipped ones, and blocks that were transferred. */
   bytesZero: number;
-  /** Bytes already transferred by an earlier run. */
+  /** Bytes that earlier runs have done. */
   bytesResumed: number;
   retries: number;
   throttles: number;
@@ -22,6 +34,8 @@ export interface TransferProgress {
   requestsPerSecond: number;
   /** Current limit of requests in flight; below the number of workers on a slow line. */
   requestsInFlight: number;
+  /** Time spent transferring: from the start to the last block, without connecting, syncing and waiting. */
+  transferMs: number;
   elapsedMs: number;
 }
 
@@ -47,10 +61,12 @@ export type TransferEvent =
       message: string;
     }
   | { type: 'warning'; code: WarningCode; message: string }
-  /** An upload's snapshot now exists. */
-  | { type: 'snapshot'; snapshotId: string }
-  /** The transfer entered another phase. */
-  | { type: 'phase'; phase: TransferPhase }
+  /** An upload's snapshot now exists, or with `resumed` it is that of an earlier run. */
+  | { type: 'snapshot'; snapshotId: string; resumed?: true }
+  /** The transfer entered another phase, or with `bytesDone` and `bytesTotal` got further in it. */
+  | { type: 'phase'; phase: TransferPhase; bytesDone?: number; bytesTotal?: number }
+  /** Nothing made progress for a moment. `what` completes "waiting for …"; `on` is the side that has to move. */
+  | { type: 'waiting'; what: string; on: 'service' | 'disk'; silentMs: number }
   /** The state of the snapshot waited for; `progressPercent` (0 … 100) if the service reports it. */
   | { type: 'status'; snapshotId: string; status: string; progressPercent?: number; attempt: number }
   | ({ type: 'done'; snapshotId: string } & TransferProgress);

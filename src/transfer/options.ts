@@ -43,7 +43,10 @@ export interface CheckpointOptions {
   checkpointFile?: string | undefined;
   /** Start over: ignore the journal of an earlier run. Default false. */
   fresh?: boolean | undefined;
-  /** Milliseconds between saves of the journal; a crash loses the blocks since the last. Default 5,000. */
+  /**
+   * Most milliseconds between saves of the journal; the first come sooner. A crash loses the blocks since the last.
+   * Default 5,000.
+   */
   checkpointIntervalMs?: number | undefined;
 }
 
@@ -140,6 +143,32 @@ export interface WaitResult {
   elapsedMs: number;
 }
 
+/** A tag that a snapshot must have; without `value`, any value matches. `*` and `?` are wildcards. */
+export interface TagFilter {
+  key: string;
+  value?: string | undefined;
+}
+
+export interface ListOptions extends ClientOptions {
+  /** Only snapshots that have all of these tags. Default: all snapshots that the account owns in the region. */
+  tags?: readonly TagFilter[] | undefined;
+}
+
+/** A snapshot of the account, as EC2 describes it. */
+export interface SnapshotInfo {
+  snapshotId: string;
+  /** `pending`, `completed`, `error`, `recoverable` or `recovering`. */
+  status: string;
+  /** 0 … 100, if EC2 reports it. */
+  progressPercent?: number | undefined;
+  /** GiB. */
+  volumeSizeGiB: number;
+  encrypted: boolean;
+  startTime: Date;
+  description: string;
+  tags: Readonly<Record<string, string>>;
+}
+
 /** The snapshot of an incomplete upload by coldsnap. */
 export interface PendingSnapshot {
   snapshotId: string;
@@ -157,6 +186,11 @@ export interface PendingSnapshot {
   journal?: string | undefined;
   /** No upload is running: the snapshot is in state `error`, or its journal on this machine was idle for an hour. */
   abandoned: boolean;
+}
+
+export interface ListPendingOptions extends ClientOptions {
+  /** Only these snapshots. Default: all. */
+  snapshotIds?: readonly string[] | undefined;
 }
 
 export interface DeletePendingOptions extends ClientOptions {

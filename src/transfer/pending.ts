@@ -13,7 +13,14 @@ import { stateDirectory } from '../image/state-files.ts';
 import { readJournal, removeJournal } from './journal/file.ts';
 import { isLocked } from './journal/lock.ts';
 import { notPendingUpload, uploadRunning } from './messages.ts';
-import type { ClientOptions, DeletePendingOptions, DeletePendingResult, PendingSnapshot } from './options.ts';
+import type {
+  ClientOptions,
+  DeletePendingOptions,
+  DeletePendingResult,
+  ListPendingOptions,
+  PendingSnapshot,
+} from './options.ts';
+import { readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
 import { UPLOAD_MARKER_TAG } from './snapshot/marker.ts';
 import { warnings } from './warnings.ts';
@@ -38,8 +45,10 @@ interface UploadJournalFile {
  *
  * @throws ColdsnapError class `config` without permission for ec2:DescribeSnapshots
  */
-export async function listPendingSnapshots(options: ClientOptions = {}): Promise<PendingSnapshot[]> {
-  return withStates(options, (states, run) => findPending(states, run, options.signal));
+export async function listPendingSnapshots(options: ListPendingOptions = {}): Promise<PendingSnapshot[]> {
+  const wanted = options.snapshotIds?.map(readableSnapshotId);
+  const found = await withStates(options, findPending);
+  return wanted === undefined ? found : found.filter(({ snapshotId }) => wanted.includes(snapshotId));
 }
 
 /**
@@ -55,9 +64,10 @@ export async function listPendingSnapshots(options: ClientOptions = {}): Promise
 export async function deletePendingSnapshots(
   options: DeletePendingOptions = {},
 ): Promise<DeletePendingResult> {
-  const { snapshotIds, force = false, signal } = options;
+  const { force = false } = options;
+  const snapshotIds = options.snapshotIds?.map(readableSnapshotId);
   return withStates(options, async (states, run) => {
-    const found = await findPending(states, run, signal);
+    const found = await findPending(states, run);
     const running = new Set<string>();
     for (const { snapshotId, journal } of found) {
       if (journal !== undefined && (await isLocked(journal))) running.add(snapshotId);
@@ -70,7 +80,7 @@ export async function deletePendingSnapshots(
     for (const snapshot of wanted) {
       const chosen =
         snapshotIds !== undefined || snapshot.abandoned || (force && !running.has(snapshot.snapshotId));
-      const gone = chosen && (await deleteUnfinished(states, snapshot, signal));
+      const gone = chosen && (await deleteUnfinished(states, snapshot, run.signal));
       (gone ? deleted : kept).push(snapshot);
       if (gone && snapshot.journal !== undefined) await removeStaleJournal(snapshot.journal, run);
     }
@@ -84,23 +94,17 @@ async function withStates<T>(
 ): Promise<T> {
   const run = new Run(options);
   const service = new Service(options, 1, run.meter.retry);
-  try {
-    return await work(await service.ec2(), run);
-  } finally {
-    service.close();
-    run.close();
-  }
+  return run.carryOut(async () => {
+    const states = await run.waitFor('region and credentials', 'service', () => service.ec2());
+    return work(states, run).finally(() => service.close());
+  });
 }
 
-async function findPending(
-  states: SnapshotStates,
-  run: Run,
-  signal: AbortSignal | undefined,
-): Promise<PendingSnapshot[]> {
-  const call = signal === undefined ? {} : { signal };
+async function findPending(states: SnapshotStates, run: Run): Promise<PendingSnapshot[]> {
+  const call = { signal: run.signal };
   const journals = await uploadJournals(run);
   const found = new Map<string, PendingSnapshot>();
-  const query = { tagKey: UPLOAD_MARKER_TAG.key, states: ['pending', 'error'] } as const;
+  const query = { tags: [{ key: UPLOAD_MARKER_TAG.key }], states: ['pending', 'error'] } as const;
   for await (const state of states.list(query, call)) {
     if (isUnfinished(state)) found.set(state.snapshotId, pendingSnapshot(state, journals));
   }
@@ -176,9 +180,9 @@ function named(snapshotId: string, found: readonly PendingSnapshot[]): PendingSn
 async function deleteUnfinished(
   states: SnapshotStates,
   { snapshotId }: PendingSnapshot,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): Promise<boolean> {
-  const call = signal === undefined ? {} : { signal };
+  const call = { signal };
   const state = await states.describe(snapshotId, call);
   if (state !== undefined && !isUnfinished(state)) return false;
   try {

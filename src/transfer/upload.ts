@@ -11,6 +11,7 @@ import { sourceBusy } from './messages.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
 import { checkWaitConditions, readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
+import { waitUntilUsable } from './snapshot/complete.ts';
 import {
   checkOmission,
   checkUploadOptions,
@@ -18,9 +19,9 @@ import {
   newSnapshot,
   volumeSizeFor,
 } from './snapshot/request.ts';
+import { isUnchanged } from './snapshot/resume.ts';
 import { SnapshotSink } from './snapshot/snapshot-sink.ts';
 import { ImageBlocks } from './sources/image-blocks.ts';
-import { waitServices, waitUntil } from './wait.ts';
 import { warnings } from './warnings.ts';
 
 /**
@@ -37,8 +38,9 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   if (options.parentSnapshotId !== undefined) readableSnapshotId(options.parentSnapshotId);
   if (typeof options.wait === 'object') checkWaitConditions(options.wait);
   const run = new Run(options);
-  try {
+  return run.carryOut(async () => {
     const image = await openSource(options.source, {
+      signal: run.signal,
       ...(options.volumeSizeGiB === undefined ? {} : { streamSize: options.volumeSizeGiB * GIB }),
       ...(options.sourceFormat === undefined ? {} : { format: options.sourceFormat }),
       ...(options.force === undefined ? {} : { force: options.force }),
@@ -50,16 +52,16 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
     } finally {
       await image.close();
     }
-  } finally {
-    run.close();
-  }
+  });
 }
 
 async function uploadImage(run: Run, image: ImageSource, options: UploadOptions): Promise<UploadResult> {
   const volumeSizeGiB = volumeSizeFor(options, image.sizeBytes);
   for (const warning of image.warnings) run.warn(...warning);
-  const journal = journalOf(run, image, options, await image.stamp());
-  const spec = newSnapshot({ ...options, volumeSizeGiB }, image.holeMapDigest, journal !== undefined);
+  const journal = journalOf(run, image, options);
+  const { holeMapDigest } = image;
+  const stamp = await image.stamp();
+  const spec = newSnapshot({ ...options, volumeSizeGiB }, { holeMapDigest, stamp }, journal !== undefined);
   const service: Service = new Service(options, run.workers, (notice) => {
     sink.noteRetry(notice);
     run.meter.retry(notice);
@@ -68,8 +70,8 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
   try {
     // Two runs with one journal would put into one snapshot, and each complete it with its own count.
     await journal?.lock((lock) => sourceBusy(image.path, lock));
-    await sink.claim(options.fresh === true);
-    await run.connect(service);
+    const { identity } = await run.connect(service);
+    await sink.claim(identity, options.fresh === true, (earlier) => isUnchanged(run, image, stamp, earlier));
     await run.waitFor(`the first bytes of ${image.label}`, 'disk', () => image.ready());
     const snapshot = await sink.open();
     const { snapshotId, blockSize } = snapshot;
@@ -86,11 +88,20 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
       // Elsewhere the sink knows what a hole means.
       const putHoles = withHoles && isEncrypted(options, snapshot);
       if (putHoles) run.warn(...warnings.holesPut(snapshotId));
-      await copyBlocks(run, new ImageBlocks(run, image, geometry, { putHoles }), sink, geometry);
+      await copyBlocks(
+        run,
+        new ImageBlocks(run, image, geometry, { putHoles, putZeros: spec.hasParent }),
+        sink,
+        geometry,
+      );
     } else {
       await sink.finish();
     }
-    const status = await waitUntilUsable(run, service, options, snapshotId, sink.status);
+    const status = await waitUntilUsable(run, service, options, {
+      snapshotId,
+      status: sink.status,
+      resumed: sink.resumed,
+    });
     return { snapshotId, status, volumeSize, blockSize, ...run.done(snapshotId) };
   } catch (error) {
     throw await sink.abandon(error, isUseless(error));
@@ -104,27 +115,12 @@ function journalOf(
   run: Run,
   { journal }: ImageSource,
   { checkpoint, checkpointFile }: UploadOptions,
-  stamp = 'without a stamp',
 ): Journal<UploadJournal> | undefined {
   if (checkpoint === false || journal === undefined) return undefined;
-  const identity = `${journal.identity} ${stamp}`;
-  return new Journal(run, 'upload', { identity, path: checkpointFile ?? journal.path });
+  return new Journal(run, 'upload', { ...journal, path: checkpointFile ?? journal.path });
 }
 
 /** Whether a later run could not finish the snapshot: its source, or what was asked for, is not what it should be. */
 function isUseless(error: unknown): boolean {
   return error instanceof ColdsnapError && (error.class === 'refused' || error.sourceFault);
-}
-
-async function waitUntilUsable(
-  run: Run,
-  service: Service,
-  { wait = false, signal }: UploadOptions,
-  snapshotId: string,
-  status: string,
-): Promise<string> {
-  if (wait === false) return status;
-  run.phase('waiting');
-  const conditions = { ...(wait === true ? {} : wait), signal };
-  return (await waitUntil(snapshotId, conditions, run.meter.emit, waitServices(service))).status;
 }

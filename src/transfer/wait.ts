@@ -1,6 +1,7 @@
 /** Waits until a snapshot is in a state, and, when that is `completed`, until it can be read. */
 
-import { pause } from '../cancel.ts';
+import { abortable, deadline, pause } from '../cancel.ts';
+import { runningTime } from '../clock.ts';
 import type { CallOptions, EbsDirectApi } from '../ebs/api.ts';
 import type { SnapshotState, SnapshotStates } from '../ebs/ec2.ts';
 import { Service } from '../ebs/service.ts';
@@ -18,6 +19,8 @@ import { warnings } from './warnings.ts';
 const NOT_FOUND_MS = 120_000;
 /** `completed` in EC2 does not mean that the block list is there yet; it follows within seconds, minutes at worst. */
 const NOT_READABLE_MS = 180_000;
+/** Loading and connecting EC2's client may take this long, however short the timeout is. */
+const MIN_CONNECT_MS = 1_000;
 
 /** The requests of a wait, and its clock; tests use a clock that they move. */
 export interface WaitServices {
@@ -47,12 +50,33 @@ export async function waitForSnapshot(options: WaitOptions): Promise<WaitResult>
   checkWaitConditions(options);
   const run = new Run(options);
   const service = new Service(options, 1, run.meter.retry);
+  const conditions = { ...options, signal: run.signal };
+  return run.carryOut(async () => {
+    await connect(snapshotId, run, service, options.timeoutMs).catch((error) => {
+      service.close();
+      throw error;
+    });
+    return waitUntil(snapshotId, conditions, run.meter.emit, waitServices(service)).finally(() =>
+      service.close(),
+    );
+  });
+}
+
+/** Connects to EC2. The time that this takes does not count, and has a limit of its own. */
+async function connect(
+  snapshotId: string,
+  run: Run,
+  service: Service,
+  timeoutMs = Number.POSITIVE_INFINITY,
+): Promise<void> {
+  const ms = Math.max(timeoutMs, MIN_CONNECT_MS);
+  const limit = deadline(ms, run.signal, () =>
+    waitTimedOut(snapshotId, 'has not been described', formatDuration(ms)),
+  );
   try {
-    await service.ec2();
-    return await waitUntil(snapshotId, options, run.meter.emit, waitServices(service));
+    await abortable(service.ec2(), limit.signal);
   } finally {
-    service.close();
-    run.close();
+    limit.end();
   }
 }
 
@@ -61,7 +85,7 @@ export function waitServices(service: Service): WaitServices {
   return {
     describe: async (snapshotId, call) => (await service.ec2()).describe(snapshotId, call),
     listBlocks: async (request, call) => (await service.ebs()).api.listSnapshotBlocks(request, call),
-    now: () => performance.now(),
+    now: runningTime,
     pause,
   };
 }
@@ -75,24 +99,20 @@ export async function waitUntil(
 ): Promise<WaitResult> {
   const started = services.now();
   const watch = new SnapshotWatch(snapshotId, options, emit, services);
-  const deadline = new AbortController();
-  const { signal, timeoutMs } = options;
-  const timer =
-    timeoutMs === undefined
-      ? undefined
-      : setTimeout(() => deadline.abort(watch.timedOut(formatDuration(timeoutMs))), timeoutMs);
-  const call = { signal: signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal };
+  const { timeoutMs = Number.POSITIVE_INFINITY } = options;
+  const limit = deadline(timeoutMs, options.signal, () => watch.timedOut(formatDuration(timeoutMs)));
+  const { signal } = limit;
+  const wait = async () => {
+    const status = await watch.reachState({ signal });
+    if (status === 'completed') await watch.becomeReadable({ signal });
+    return status;
+  };
   try {
-    const status = await watch.reachState(call);
-    if (status === 'completed') await watch.becomeReadable(call);
-    const elapsedMs = services.now() - started;
-    return { snapshotId, status, attempts: watch.attempts, elapsedMs };
-  } catch (error) {
-    // A request that the deadline cut off only knows that it was interrupted.
-    if (deadline.signal.aborted && !signal?.aborted) throw deadline.signal.reason;
-    throw error;
+    // A request may hang in what gives the credentials, and is left behind.
+    const status = await abortable(wait(), signal);
+    return { snapshotId, status, attempts: watch.attempts, elapsedMs: services.now() - started };
   } finally {
-    clearTimeout(timer);
+    limit.end();
   }
 }
 

@@ -25,6 +25,16 @@ export const warnings = {
     return [code, `${message} The earlier snapshot ${earlier} still exists; "coldsnap pending" lists it.`];
   },
 
+  targetModified: (path: string, size: string): Warning => [
+    'TARGET_MODIFIED',
+    `${path} was modified after the interruption; ${size} of it is restored again.`,
+  ],
+
+  notConfirmed: (snapshotId: string, error: unknown): Warning => [
+    'NOT_CONFIRMED',
+    `Could not confirm that the service accepted ${snapshotId} (${describeFailure(error)}); "coldsnap wait" does.`,
+  ],
+
   journalNotLocked: (operation: string, error: unknown): Warning => [
     'JOURNAL_NOT_LOCKED',
     `Could not lock the journal (${describeFailure(error)}); make sure that no other ${operation} uses it.`,
@@ -45,6 +55,8 @@ export const warnings = {
     `Could not remove the journal ${path}: ${describeFailure(error)}.`,
   ],
 
+  overwriting: (found: string): Warning => ['OVERWRITING', `Overwriting the target: ${found}.`],
+
   zerosOmitted: (): Warning => [
     'ZEROS_OMITTED',
     'Blocks of zeros are omitted. They read as zeros only while neither the snapshot nor a copy or volume of it is ' +
@@ -54,6 +66,11 @@ export const warnings = {
   holesPut: (snapshotId: string): Warning => [
     'HOLES_PUT',
     `Snapshot ${snapshotId} is encrypted, and what is skipped would read as random data: holes are uploaded as zeros.`,
+  ],
+
+  listUnordered: (snapshotId: string): Warning => [
+    'LIST_UNORDERED',
+    `The list of ${snapshotId} is not in order; all of it is read and sorted before the transfer continues.`,
   ],
 
   snapshotDeleted: (snapshotId: string): Warning => [

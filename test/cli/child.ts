@@ -68,7 +68,7 @@ const exitCode = await main({
       options.onEvent?.(startEvent);
       options.onEvent?.({
         type: 'progress',
-        ...progressOf({ bytesDone: 2 ** 29, bytesTransferred: 2 ** 28 }),
+        ...progressOf({ bytesDone: 2 ** 29, bytesTransferred: 2 ** 29 }),
       });
       await behave(options);
       return downloadResult;

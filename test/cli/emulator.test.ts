@@ -83,7 +83,7 @@ describe('coldsnap emulator', () => {
       [`--credentials ${temporary}/none`, /none does not exist/],
       [`--credentials ${bad}`, /bad-keys\.json is not JSON\n/],
       ['--requests-per-second 0', /whole number from 1/],
-      ['--delay soon', /Give a time/],
+      ['--delay soon', /is not a time/],
     ] as const) {
       const world = makeWorld();
       assert.equal(await world.run(`emulator ${line}`), 2, line);

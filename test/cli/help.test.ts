@@ -7,7 +7,7 @@ import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { makeWorld } from './support.ts';
 
-const commands = ['download', 'upload', 'wait', 'emulator', 'completion', 'help'];
+const commands = ['download', 'upload', 'wait', 'list', 'emulator', 'completion', 'version', 'help'];
 
 describe('help', () => {
   test('is printed on stdout with exit code 0 and lists every command', async () => {
@@ -28,12 +28,41 @@ describe('help', () => {
     }
   });
 
-  test('for a command has its options, the global options and examples', async () => {
+  for (const topic of ['global', 'environment', 'json', 'resume', 'permissions', 'devices', 'exit-codes']) {
+    test(`for the topic ${topic} fits the terminal`, async () => {
+      for (const columns of [40, 80, 200]) {
+        const world = makeWorld();
+        world.stdout.columns = columns;
+        assert.equal(await world.run(`help ${topic}`), 0);
+        assert.ok(world.stdout.lines.length >= 4, topic);
+        const wide = world.stdout.lines.filter(
+          (line) => line.length > columns && line.includes('  '.repeat(3)),
+        );
+        assert.deepEqual(wide, []);
+      }
+    });
+  }
+
+  test('for the topic global has every global option', async () => {
+    const world = makeWorld();
+    await world.run('help global');
+    for (const option of [
+      '--region <region>',
+      '-q, --quiet',
+      '--read-timeout <time>',
+      '-V, --version',
+      '--json',
+    ])
+      assert.ok(world.stdout.text.includes(option), option);
+  });
+
+  test('for a command has its options, a reference to the global options, and examples', async () => {
     for (const command of ['download', 'upload', 'wait', 'emulator', 'completion']) {
       const asOption = makeWorld();
       assert.equal(await asOption.run(`${command} --help`), 0);
       assert.match(asOption.stdout.text, new RegExp(`^Usage: coldsnap ${command} `));
-      assert.match(asOption.stdout.text, /^Global options:$/m);
+      assert.match(asOption.stdout.text, /^Global options: coldsnap help global$/m);
+      assert.doesNotMatch(asOption.stdout.text, /--region </);
       assert.match(asOption.stdout.text, /^Examples:$/m);
       const asTopic = makeWorld();
       assert.equal(await asTopic.run(`help ${command}`), 0);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Library } from '../../src/cli/io.ts';
 import type { DeletePendingOptions, PendingSnapshot } from '../../src/transfer/options.ts';
 import { makeWorld, withoutHooks } from './support.ts';
 
@@ -34,10 +35,25 @@ test('pending prints nothing on stdout if there are no snapshots', async () => {
 });
 
 test('pending lists only the named snapshots', async () => {
-  const world = makeWorld({ listPendingSnapshots: async () => [pending(), failed] });
+  const calls: unknown[] = [];
+  const listPendingSnapshots: Library['listPendingSnapshots'] = async (options) => {
+    calls.push(options?.snapshotIds);
+    return [failed];
+  };
+  const world = makeWorld({ listPendingSnapshots });
   assert.equal(await world.run('pending snap-2'), 0);
-  assert.deepEqual(world.stdout.lines.length, 1);
-  assert.match(world.stdout.text, /^snap-2 /);
+  assert.deepEqual(calls, [['snap-2']]);
+  assert.match(world.stdout.text, /^snap-2 .*\n$/);
+});
+
+test('pending names the snapshots that it does not find, and exits with 1', async () => {
+  const world = makeWorld({ listPendingSnapshots: async () => [failed] });
+  assert.equal(await world.run('pending snap-2 snap-unknown snap-other'), 1);
+  assert.match(world.stdout.text, /^snap-2 .*\n$/);
+  assert.match(
+    world.stderr.text,
+    /coldsnap: not an incomplete upload of coldsnap: snap-unknown, snap-other\n {2}Check the ID/,
+  );
 });
 
 test('pending --json prints one document', async () => {

@@ -95,7 +95,7 @@ describe('a process', { concurrency: 4 }, () => {
       await running.until(/downloading/);
       running.process.kill(signal);
       assert.equal(await running.end(), exitCode);
-      assert.match(running.stderr, /run it again: coldsnap download snap-1 disk\.img\n$/);
+      assert.match(running.stderr, /Run it again: coldsnap download snap-1 disk\.img\n$/);
     });
   }
 
@@ -201,7 +201,7 @@ describe('on a terminal', { skip: noScript }, () => {
     const text = onTerminal('download snap-1 disk.img; echo code $?', 'interruptItself');
     assert.match(text, /code 130/);
     assert.ok(text.lastIndexOf('\x1b[?25h') > text.lastIndexOf('\x1b[?25l'), 'the cursor is back');
-    assert.match(stripVTControlCharacters(text), /run it again: coldsnap download snap-1 disk\.img/);
+    assert.match(stripVTControlCharacters(text), /Run it again: coldsnap download snap-1 disk\.img/);
   });
 });
 

@@ -45,8 +45,8 @@ describe('plain progress', () => {
     const { stderr, stdout } = await scripted('download snap-1 disk.img', (emit) => emit(startEvent));
     assert.deepEqual(stderr.lines, [
       'downloading snap-1 to disk.img: 1.0 GiB in blocks of 512.0 KiB',
-      'downloaded snap-1 to disk.img: 1.0 GiB (1073741824 bytes) in 2.0 s, 512.0 MiB transferred at 256.0 MiB/s, ' +
-        '3 retries, 512.0 MiB of zeros skipped',
+      'downloaded snap-1 to disk.img: 1.0 GiB (1073741824 bytes) in 2.0 s, 512.0 MiB received at 256.0 MiB/s, ' +
+        '512.0 MiB empty in the snapshot, 3 retries',
     ]);
     assert.equal(stdout.text, '');
   });
@@ -89,7 +89,7 @@ describe('plain progress', () => {
     assert.ok(stalled.length >= 6, stderr.text);
     assert.match(
       stalled.at(-1)!,
-      /no progress for 2 min 50 s; GetSnapshotBlock of block 17 failed: too many requests; retrying in 4\.0 s \(attempt 3\)$/,
+      /, 0 B\/s; GetSnapshotBlock of block 17 failed: too many requests; no progress for 2 min 50 s, giving up in 7 min 10 s$/,
     );
   });
 
@@ -97,7 +97,7 @@ describe('plain progress', () => {
     const { stderr } = await scripted('download snap-1 disk.img', (_emit, { clock }) =>
       clock.advance(10_000),
     );
-    assert.match(stderr.lines[0]!, /nothing transferred yet; no progress for 10 s; waiting for the service/);
+    assert.match(stderr.lines[0]!, /nothing transferred yet; waiting for the service; no progress for 10 s/);
   });
 
   test('includes retries, throttles and a reduced rate', async () => {
@@ -109,7 +109,7 @@ describe('plain progress', () => {
     });
     assert.match(
       stderr.text,
-      /; 1 retry, 2 throttles, now at most 480 requests\/s, slow line: at most 12 in flight\n/,
+      /; 1 retry, 2 throttles, now at most 480 requests\/s, slow line: at most 12 in flight; waiting for the service; no progress for 9\.0 s\n/,
     );
   });
 
@@ -156,7 +156,7 @@ describe('plain progress', () => {
       },
     });
     assert.equal(await world.run('wait snap-1'), 0);
-    assert.match(world.stderr.lines[0]!, /snap-1 is in state "pending" \(40 %\)/);
+    assert.equal(world.stderr.lines[0], 'snap-1 is in state "pending" (40 %) (10 s)');
     assert.equal(world.stderr.lines.at(-1), 'snap-1 is in state "completed" after 6.0 s');
     assert.equal(world.stdout.text, '');
   });
@@ -168,6 +168,155 @@ describe('plain progress', () => {
     await bad.run('download snap-1 disk.img');
     assert.equal(bad.clock.running, 0);
     assert.equal(bad.signals.eventNames().length, 0);
+  });
+});
+
+describe('an honest display', () => {
+  const GiB = 1024 * MiB;
+
+  test('gives percent and time of the bytes to move, not of the volume', async () => {
+    const { stderr } = await scripted('download snap-1 disk.img', (emit, { clock, signals }) => {
+      emit(startEvent);
+      const move = { bytesTotal: 100 * GiB, bytesToMove: 100 * MiB, bytesToMoveKnown: true };
+      emit(progress(0, move));
+      for (let second = 1; second <= 10; second++) {
+        clock.advance(1000);
+        emit(progress(2 * MiB * second, { ...move, bytesDone: 90 * GiB }));
+      }
+      signals.emit('SIGUSR2');
+    });
+    assert.equal(stderr.lines.at(-2), '20.0 MiB of 100.0 MiB (20 %), 2.0 MiB/s, about 40 s left');
+  });
+
+  test('gives neither percent nor time before the amount is known', async () => {
+    const { stderr } = await scripted('download snap-1 disk.img', (emit, { clock, signals }) => {
+      emit(progress(0, { bytesToMove: 5 * GiB, bytesToMoveKnown: false }));
+      for (let second = 1; second <= 10; second++) {
+        clock.advance(1000);
+        emit(progress(2 * MiB * second, { bytesToMove: 5 * GiB, bytesToMoveKnown: false }));
+      }
+      signals.emit('SIGUSR2');
+    });
+    assert.equal(stderr.lines.at(-2), '20.0 MiB of at least 5.0 GiB, 2.0 MiB/s');
+  });
+
+  test('is at 100 % only when the zeros are written too, and gives no remaining time below a second', async () => {
+    const all = { bytesTotal: 2 * GiB, bytesToMove: GiB };
+    const { stderr } = await scripted('download snap-1 disk.img', (emit, { clock, signals }) => {
+      emit(progress(0, all));
+      clock.advance(8000);
+      emit(progress(GiB - MiB, all));
+      signals.emit('SIGUSR2');
+      emit(progress(GiB, all));
+      signals.emit('SIGUSR2');
+      emit(progress(2 * GiB, { ...all, bytesTransferred: GiB }));
+      signals.emit('SIGUSR2');
+    });
+    const lines = [...new Set(stderr.lines.filter((line) => /128\.0|127\.9/.test(line)))];
+    assert.deepEqual(lines, [
+      '1023.0 MiB of 1.0 GiB (99 %), 127.9 MiB/s',
+      '1.0 GiB of 1.0 GiB (99 %), 128.0 MiB/s',
+      '1.0 GiB of 1.0 GiB (100 %), 128.0 MiB/s',
+    ]);
+  });
+
+  test('has a rate of 0 and no time after 3 s without bytes, and names the side that is waited for', async () => {
+    const { stderr, signals } = await scripted('download snap-1 disk.img', (emit, world) => {
+      emit(progress(0));
+      world.clock.advance(1000);
+      emit(progress(MiB));
+      emit({ type: 'waiting', what: 'zeros to be written to stdout', on: 'disk', silentMs: 1000 });
+      world.clock.advance(2999);
+      world.signals.emit('SIGUSR2');
+      world.clock.advance(1);
+      world.signals.emit('SIGUSR2');
+      emit(progress(2 * MiB));
+      world.clock.advance(3000);
+      world.signals.emit('SIGUSR2');
+    });
+    assert.equal(signals.listenerCount('SIGUSR2'), 0);
+    assert.match(stderr.lines[0]!, /^1\.0 MiB of 1\.0 GiB \(0 %\), 0\.\d MiB\/s, about .* left$/);
+    assert.equal(
+      stderr.lines[1],
+      '1.0 MiB of 1.0 GiB (0 %), 0 B/s; waiting for zeros to be written to stdout; no progress for 3.0 s',
+    );
+    assert.match(stderr.lines[2]!, /; waiting for the service; no progress for 3\.0 s$/, 'not what was');
+  });
+
+  test('counts down to the next try and to giving up', async () => {
+    const { stderr } = await scripted('download --retry-for 30 snap-1 disk.img', (emit, world) => {
+      emit(progress(MiB));
+      world.clock.advance(10_000);
+      emit({ ...retry, delayMs: 6000 } as TransferEvent);
+      world.clock.advance(2000);
+      world.signals.emit('SIGUSR2');
+    });
+    assert.match(
+      stderr.lines.at(-2)!,
+      /; GetSnapshotBlock of block 17 failed: too many requests; no progress for 12 s, next try in 4\.0 s, giving up in 18 s$/,
+    );
+  });
+
+  test('shows how far it has verified what an earlier run has done, and then transfers', async () => {
+    const { stderr } = await scripted('download snap-1 disk.img', (emit, world) => {
+      emit({ type: 'phase', phase: 'verifying', bytesDone: 0, bytesTotal: GiB });
+      world.clock.advance(5000);
+      emit({ type: 'phase', phase: 'verifying', bytesDone: GiB / 2, bytesTotal: GiB });
+      world.signals.emit('SIGUSR2');
+      emit(startEvent);
+      emit(progress(0));
+      world.signals.emit('SIGUSR2');
+    });
+    assert.match(
+      stderr.lines[0]!,
+      /; verifying what an earlier run has done: 512\.0 MiB of 1\.0 GiB \(5\.0 s\)$/,
+    );
+    assert.match(stderr.lines.at(-2)!, /^0 B of 1\.0 GiB \(0 %\), 0 B\/s$/);
+  });
+
+  test('says that a snapshot is resumed', async () => {
+    const { stderr } = await scripted('download snap-1 disk.img', (emit) =>
+      emit({ type: 'snapshot', snapshotId: 'snap-new', resumed: true }),
+    );
+    assert.equal(stderr.lines[0], 'resuming snapshot snap-new');
+  });
+
+  test('says what part of the volume an upload left empty', async () => {
+    const result = {
+      ...uploadResult,
+      bytesTransferred: 64 * MiB,
+      bytesSkipped: 960 * MiB,
+      bytesZero: 960 * MiB,
+    };
+    const world = makeWorld({
+      uploadSnapshot: async () => ({ ...result, transferMs: 1000, elapsedMs: 60_000 }),
+    });
+    await world.run('upload disk.img');
+    assert.match(
+      world.stderr.text,
+      / in 1 min 0 s, 64\.0 MiB sent at 64\.0 MiB\/s, 960\.0 MiB of the volume left empty, 3 retries\n$/,
+    );
+  });
+
+  test('says how much of what was received are zeros', async () => {
+    const result = { ...downloadResult, bytesTransferred: GiB, bytesSkipped: 0, bytesZero: 1020 * MiB };
+    const world = makeWorld({ downloadSnapshot: async () => result });
+    await world.run('download snap-1 disk.img');
+    assert.match(world.stderr.text, /1\.0 GiB received at 512\.0 MiB\/s, 1020\.0 MiB of it zeros, /);
+  });
+
+  test('says how far a failed run came', async () => {
+    const world: World = makeWorld({
+      async downloadSnapshot({ onEvent }) {
+        onEvent?.(progress(256 * MiB));
+        throw new ColdsnapError('local', 'ENOSPC', 'the disk is full');
+      },
+    });
+    assert.equal(await world.run('download snap-1 disk.img'), 1);
+    assert.match(
+      world.stderr.text,
+      /^256\.0 MiB of 1\.0 GiB of the volume were done\.\ncoldsnap: the disk is full\n/,
+    );
   });
 });
 
@@ -278,7 +427,7 @@ describe('results on stdout', () => {
     assert.equal(world.stdout.text, 'snap-new\n');
     assert.equal(
       world.stderr.lines.at(-1),
-      '  run it again: coldsnap wait --endpoint http://h --desired-status completed --timeout 90s snap-new',
+      '  Run it again: coldsnap wait --endpoint http://h --desired-status completed --timeout 90s snap-new',
     );
   });
 
@@ -291,6 +440,34 @@ describe('results on stdout', () => {
     assert.equal(await json.run('upload --wait --json disk.img'), 5);
     assert.equal(json.stdout.text, '');
     assert.equal(JSON.parse(json.stderr.lines.at(-1)!).runAgain, 'coldsnap wait snap-new');
+  });
+
+  test('an upload whose ID cannot be printed names its snapshot, and is not to be run again', async () => {
+    for (const line of [
+      '--quiet upload disk.img',
+      'upload --json disk.img',
+      '--quiet upload --wait disk.img',
+    ]) {
+      const world = makeWorld(
+        line.includes('--wait')
+          ? {
+              async uploadSnapshot({ onEvent }) {
+                onEvent?.({ type: 'snapshot', snapshotId: 'snap-new' });
+                onEvent?.({ type: 'phase', phase: 'waiting' });
+                return uploadResult;
+              },
+            }
+          : {},
+      );
+      world.stdout._write = (_chunk, _encoding, callback: (error?: Error) => void) =>
+        callback(Object.assign(new Error('no space'), { code: 'ENOSPC', syscall: 'write' }));
+      world.stdout.on('error', () => {});
+      assert.equal(await world.run(line), 1, line);
+      const last = world.stderr.lines.slice(line.includes('--json') ? -1 : -2).join('\n');
+      assert.match(last, /could not write the ID of snapshot snap-new to stdout: no space left/);
+      assert.match(last, /The upload is done: the snapshot is snap-new\. Do not upload again\./);
+      assert.doesNotMatch(last, /again:|runAgain/);
+    }
   });
 
   test('a failed upload prints nothing on stdout', async () => {
@@ -337,6 +514,7 @@ describe('progress on a terminal', () => {
         emit(progress(0));
         clock.advance(1000);
         emit(progress(256 * MiB, { retries: 2, throttles: 1, requestsPerSecond: 10, requestsInFlight: 3 }));
+        clock.advance(200);
         emit({ type: 'phase', phase: 'committing' });
         clock.advance(200);
       },
@@ -347,9 +525,12 @@ describe('progress on a terminal', () => {
     const at = frame.findIndex((line) => line.includes('25 %'));
     assert.match(frame[at - 1]!, /^\S snap-1 to disk\.img$/);
     assert.equal(frame[at], `  [${'='.repeat(10)}${' '.repeat(30)}] 25 %`);
-    assert.match(frame[at + 1]!, /^ {2}256\.0 MiB of 1\.0 GiB \(25 %\), 213\.3 MiB\/s$/);
+    assert.match(frame[at + 1]!, /^ {2}256\.0 MiB of 1\.0 GiB \(25 %\), 213\.3 MiB\/s, about 3\.6 s left$/);
     assert.match(frame[at + 2]!, /^ {2}2 retries, 1 throttle, now at most 10 requests\/s/);
-    assert.match(frame[at + 3]!, /^ {2}flushing the target$/);
+    const phase = frame.findIndex((line) => line.includes('flushing the target'));
+    assert.match(frame[phase]!, /^ {2}flushing the target \(0\.2 s\)$/);
+    assert.equal(frame[phase - 2], '  256.0 MiB transferred');
+    assert.match(frame[phase - 3]!, /^\S snap-1 to disk\.img$/, 'no bar, no rate');
     assert.match(frame.at(-2)!, /^downloaded snap-1 to disk\.img: /);
     assert.equal(stdout.text, '');
   });

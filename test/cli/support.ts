@@ -94,14 +94,18 @@ export function progressOf(given: Partial<TransferProgress> = {}): TransferProgr
   return {
     bytesDone: 0,
     bytesTotal: 2 ** 30,
+    bytesToMove: 2 ** 30,
+    bytesToMoveKnown: true,
     bytesTransferred: 0,
     blocksTransferred: 0,
+    bytesSkipped: 0,
     bytesZero: 0,
     bytesResumed: 0,
     retries: 0,
     throttles: 0,
     requestsPerSecond: 1000,
     requestsInFlight: 64,
+    transferMs: 0,
     elapsedMs: 0,
     ...given,
   };
@@ -109,10 +113,13 @@ export function progressOf(given: Partial<TransferProgress> = {}): TransferProgr
 
 const finished = progressOf({
   bytesDone: 2 ** 30,
+  bytesToMove: 2 ** 29,
   bytesTransferred: 2 ** 29,
   blocksTransferred: 1024,
+  bytesSkipped: 2 ** 29,
   bytesZero: 2 ** 29,
   retries: 3,
+  transferMs: 2000,
   elapsedMs: 2000,
 });
 
@@ -174,10 +181,13 @@ export function makeWorld(library: Partial<Library> = {}): World {
         waits.push(options);
         return library.waitForSnapshot?.(options) ?? waitResult;
       },
+      listSnapshots: async (options) => library.listSnapshots?.(options) ?? [],
       listPendingSnapshots: async (options) => library.listPendingSnapshots?.(options) ?? [],
       deletePendingSnapshots: async (options) =>
         library.deletePendingSnapshots?.(options) ?? { deleted: [], kept: [] },
     }),
+    ask: undefined,
+    hashKernel: async () => 'sha-ni',
     startEmulator: async (options) => {
       emulators.push(options);
       return { url: 'http://127.0.0.1:4590', close: async () => {} };

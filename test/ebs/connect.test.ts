@@ -2,37 +2,21 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer, request as httpRequest } from 'node:http';
 import { type AddressInfo, connect as netConnect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream';
 import { type TestContext, test } from 'node:test';
-import { behindProxy, checkDeadlines, connectEbs, type ServiceOptions } from '../../src/ebs/connect.ts';
+import { proxyFor } from '../../src/ebs/connect/proxy.ts';
+import { checkDeadlines, connectEbs, type ServiceOptions } from '../../src/ebs/connect.ts';
 import { Service } from '../../src/ebs/service.ts';
 import { type EmulatorOptions, startEmulator } from '../../src/emulator/index.ts';
 import { makeCertificates, noOpenssl, setVariable } from './certificates.ts';
 import { ACCESS_KEY, BLOCK, connect, getsBlock, REGION, SECRET, stacks, withBlock } from './contract.ts';
+import { environment } from './environment.ts';
 
-/** Removes all AWS settings from the environment, except those given, and returns an empty home directory. */
-function environment(t: TestContext, variables: Record<string, string> = {}): string {
-  const home = mkdtempSync(join(tmpdir(), 'coldsnap-home-'));
-  t.after(() => rmSync(home, { recursive: true, force: true }));
-  for (const name of Object.keys(process.env)) {
-    if (/^AWS_|^NODE_EXTRA_CA_CERTS$|_proxy$/i.test(name)) setVariable(t, name, undefined);
-  }
-  const settings = {
-    AWS_EC2_METADATA_DISABLED: 'true',
-    AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
-    AWS_CONFIG_FILE: join(home, 'config'),
-    AWS_SHARED_CREDENTIALS_FILE: join(home, 'credentials'),
-    HOME: home,
-    ...variables,
-  };
-  for (const [name, value] of Object.entries(settings)) setVariable(t, name, value);
-  return home;
-}
+const behindProxy = (url: URL): boolean => proxyFor(url) !== undefined;
 
 const keys = { AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET };
 
@@ -75,7 +59,7 @@ test('a profile provides region and credentials, and an unknown one is named in 
   assert.equal(await config.region(), 'eu-north-1');
   assert.equal((await config.credentials()).accessKeyId, 'AKIDBACKUP');
   await assert.rejects(connectEbs({ profile: 'other', region: REGION }, 1), {
-    code: 'NO_CREDENTIALS',
+    code: 'PROFILE_NOT_FOUND',
     message: /profile "other"/,
   });
 });
@@ -165,17 +149,17 @@ for (const transport of ['fast', 'sdk'] as const) {
 test('a proxy is used for the URLs that its variables cover, except hosts in NO_PROXY', async (t) => {
   environment(t);
   const https = new URL('https://ebs.eu-west-1.amazonaws.com/');
-  assert.equal(await behindProxy(https), false);
+  assert.equal(behindProxy(https), false);
   setVariable(t, 'HTTPS_PROXY', 'http://proxy.test:3128');
-  assert.equal(await behindProxy(https), true);
-  assert.equal(await behindProxy(new URL('http://127.0.0.1:8080/')), false);
+  assert.equal(behindProxy(https), true);
+  assert.equal(behindProxy(new URL('http://127.0.0.1:8080/')), false);
   setVariable(t, 'NO_PROXY', 'localhost,.eu-west-1.amazonaws.com');
-  assert.equal(await behindProxy(https), false);
-  assert.equal(await behindProxy(new URL('https://ebs.us-east-1.amazonaws.com/')), true);
+  assert.equal(behindProxy(https), false);
+  assert.equal(behindProxy(new URL('https://ebs.us-east-1.amazonaws.com/')), true);
   setVariable(t, 'NO_PROXY', undefined);
   setVariable(t, 'HTTPS_PROXY', undefined);
   setVariable(t, 'ALL_PROXY', 'socks5://proxy.test');
-  assert.equal(await behindProxy(https), true);
+  assert.equal(behindProxy(https), true);
 });
 
 for (const stack of stacks) {

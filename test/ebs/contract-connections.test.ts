@@ -108,7 +108,7 @@ for (const stack of stacks) {
     await assert.rejects(api.getSnapshotBlock(block, Buffer.alloc(512)), {
       class: stack.retries ? 'config' : 'transient',
       code: 'ENDPOINT_UNREACHABLE',
-      message: /ECONNREFUSED/,
+      message: /connection refused/,
     });
   });
 

@@ -6,7 +6,8 @@ import { EBSClient } from '@aws-sdk/client-ebs';
 import type { BlockReference, EbsDirectApi } from '../../src/ebs/api.ts';
 import { checkDeadlines, clientConfig, type Deadlines } from '../../src/ebs/connect.ts';
 import { FastBlockApi } from '../../src/ebs/fast/fast-api.ts';
-import { type RetryNotice, RetryPolicy, withRetries } from '../../src/ebs/retry.ts';
+import { type RetryNotice, RetryPolicy } from '../../src/ebs/retry.ts';
+import { withRetries } from '../../src/ebs/retrying-api.ts';
 import { SdkEbsApi } from '../../src/ebs/sdk-api.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulator/index.ts';
 

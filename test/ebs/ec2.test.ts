@@ -152,7 +152,7 @@ test("a list holds exactly the account's own snapshots with the tag and state", 
   const wanted = [await put({ mark: 'x' }, 'pending'), await put({ mark: '' }, 'error')];
   await put({ mark: 'x' }, 'completed');
   await put({ other: 'x' }, 'pending');
-  const ids = await collect(states.list({ tagKey: 'mark', states: ['pending', 'error'] }));
+  const ids = await collect(states.list({ tags: [{ key: 'mark' }], states: ['pending', 'error'] }));
   assert.deepEqual(ids.sort(), wanted.sort());
 });
 
@@ -163,7 +163,10 @@ test('a list of several pages is read completely', async (t) => {
     { Snapshots: [{ SnapshotId: 'snap-2' }] },
   ]);
   const { states } = await connect(t, {}, { ec2Client: client });
-  assert.deepEqual(await collect(states.list({ tagKey: 'mark', states: ['pending'] })), ['snap-1', 'snap-2']);
+  assert.deepEqual(await collect(states.list({ tags: [{ key: 'mark' }], states: ['pending'] })), [
+    'snap-1',
+    'snap-2',
+  ]);
 });
 
 for (const [what, page] of [
@@ -176,7 +179,9 @@ for (const [what, page] of [
 ] as const) {
   test(`a list of ${what} is an error`, async (t) => {
     const { states } = await connect(t, {}, { ec2Client: scriptedClient([page]) });
-    await assert.rejects(collect(states.list({ tagKey: 'mark', states: ['pending'] })), { code: 'BAD_LIST' });
+    await assert.rejects(collect(states.list({ tags: [{ key: 'mark' }], states: ['pending'] })), {
+      code: 'BAD_LIST',
+    });
   });
 }
 

@@ -212,7 +212,7 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     exception('SyntaxError', 200, undefined, 'Unexpected token <'),
     'transient',
     'BAD_REPLY',
-    /Unexpected token/,
+    /not in the format of the service/,
   ],
   ['a redirect is transient', exception('Unknown', 302), 'transient', 'BAD_REPLY'],
   [
@@ -220,7 +220,7 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     network('ECONNRESET', 'read ECONNRESET'),
     'transient',
     'CONNECTION_LOST',
-    /read ECONNRESET/,
+    /closed by the other side/,
   ],
   [
     "a reset connection is lost even if the SDK's handler calls it a timeout",
@@ -262,7 +262,7 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     }),
     'transient',
     'ENDPOINT_UNREACHABLE',
-    /ECONNREFUSED ::1:443/,
+    /::1:443: connection refused/,
   ],
   [
     'a certificate of an unknown CA is not trusted',

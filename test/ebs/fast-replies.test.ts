@@ -94,6 +94,13 @@ const strange: readonly [string, string | Buffer][] = [
   ['a space before a colon', headOf().replace('Content-Type:', 'Content-Type :')],
   ['a lone line feed', headOf().replace('an-id', 'an\n-id')],
   ['a NUL', headOf().replace('an-id', 'an\0-id')],
+  ['a carriage return at the end of a value', headOf().replace('an-id', 'an-id\r')],
+  ['a line feed before a value', headOf().replace('an-id', '\n an-id')],
+  ['a line feed in the status line', headOf({}, '200 OK\nContent-Length: 5')],
+  ['a carriage return in the status line', headOf({}, '200 OK\r')],
+  ['a no-break space after a Content-Length', changed({ 'Content-Length': `${SIZE}\xa0` })],
+  ['two lengths in one header', changed({ 'Content-Length': `${SIZE}, ${SIZE}` })],
+  ['a tab after a Content-Length', changed({ 'Content-Length': `${SIZE}\t` })],
   ['a head of 9 KiB', changed({ 'x-amz-huge': 'x'.repeat(9_216) })],
   ['a head without an end', `HTTP/1.1 200 OK\r\n${'x-amz-flood: x\r\n'.repeat(5_000)}`],
   [

@@ -79,8 +79,10 @@ test('a truncated page is not accepted as a list', async (t) => {
   await assert.rejects(connected.api.listSnapshotBlocks({ snapshotId }), { class: 'transient' });
 });
 
-test('a list without entries and sizes is passed on to the checks of pages', async (t) => {
-  const api = await answering(t, 200, {});
+test('a list without entries is rejected, and one without sizes is passed on to the checks of pages', async (t) => {
+  const bare = await answering(t, 200, {});
+  await assert.rejects(bare.listSnapshotBlocks({ snapshotId: 'snap-1' }), { code: 'BAD_LIST' });
+  const api = await answering(t, 200, { Blocks: [] });
   const page = await api.listSnapshotBlocks({ snapshotId: 'snap-1' });
   assert.deepEqual(page, { blocks: [], volumeSizeGiB: Number.NaN, blockSize: Number.NaN });
 });

@@ -54,7 +54,7 @@ describe('when the service hangs', { concurrency: 3 }, () => {
       running.process.kill(signal);
       const { end, stderr } = await running.ended();
       assert.equal(end, exitCode, stderr);
-      assert.match(stderr, new RegExp(`run it again: coldsnap .*${line[0]}`));
+      assert.match(stderr, new RegExp(`Run it again: coldsnap .*${line[0]}`));
       assert.doesNotMatch(stderr, /did not stop/);
       const done = operation === 'GetSnapshotBlock' || operation === 'PutSnapshotBlock';
       const journal = operation.startsWith('Get')

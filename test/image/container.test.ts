@@ -1,4 +1,4 @@
-/** Disk images in other formats, compressed files and archives are told from raw images. */
+/** Disk images in other formats, compressed files and archives are distinguished from raw images. */
 import { strict as assert } from 'node:assert';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';

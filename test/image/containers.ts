@@ -5,7 +5,7 @@ export interface ContainerExample {
   readonly name: string;
   /** At least one sector. */
   readonly head: Buffer;
-  /** What the hint must say. */
+  /** The hint must match this. */
   readonly command: RegExp;
 }
 

@@ -1,4 +1,4 @@
-/** Whether a source was written is told by its change time or by the kernel's count of writes. */
+/** A written source is detected by its change time or by the kernel's count of writes. */
 import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -17,7 +17,7 @@ import { test } from 'node:test';
 import { openSource } from '../../src/image/open-source.ts';
 import { stateDirectory } from '../../src/image/state-files.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
-import { aligned, assertFails, assertSameBytes, KiB, MiB, readAll } from './blocks.ts';
+import { aligned, assertFails, assertSameBytes, KiB, MiB, readAll, sha256Of } from './blocks.ts';
 
 const blockSize = 64 * KiB;
 const isRoot = process.geteuid?.() === 0;
@@ -161,6 +161,38 @@ test('a block device is read exactly, whatever its size, also while it is mounte
     assertSameBytes(await readAll(source, 8 * MiB, 512 * KiB), padded(image, 512 * KiB));
     await source.checkUnchanged();
     await source.close();
+  }
+});
+
+test('the end of a disk is read from the medium, whatever the page cache has', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const sizes = [
+    [64 * MiB + 8 * KiB, 512],
+    [64 * MiB + 512, 512],
+    [64 * MiB + 3 * 512, 512],
+    [64 * MiB + 8 * KiB, 4096],
+    [512, 512],
+  ] as const;
+  for (const [bytes, sectorSize] of sizes) {
+    const { device, backing } = await scratch.loop({ bytes, sectorSize });
+    const last = Math.floor((bytes - 1) / (512 * KiB)) * 512 * KiB;
+    // Fills the page cache, which lasts while the device is open.
+    const holder = await open(device, 'r');
+    await holder.read(Buffer.alloc(512 * KiB), 0, 512 * KiB, last);
+    const tail = randomBytes(bytes - last);
+    tail[0] = 0;
+    const file = await open(backing, 'r+');
+    await file.write(tail, 0, tail.length, last);
+    await file.close();
+    const source = await openSource(device);
+    const data = aligned(512 * KiB);
+    data.fill(0xee);
+    const [block] = await source.readBlocks([{ data, offset: last }]);
+    assert.equal(block?.bytesRead, tail.length);
+    assertSameBytes(Buffer.from(data), padded(tail, 512 * KiB));
+    assert.deepEqual(Buffer.from(block!.digest), Buffer.from(sha256Of(data)));
+    await source.close();
+    await holder.close();
   }
 });
 

@@ -103,6 +103,58 @@ test('a stream that fails or gives text makes reads fail', async () => {
   await reading;
 });
 
+test('a stream that fails after its last byte is an error', async () => {
+  const image = Buffer.alloc(1024, 1);
+  const failsBeforeItsEnd = () => {
+    let given = false;
+    return new Readable({
+      read() {
+        if (given) this.destroy(new Error('the tape is torn'));
+        else this.push(image);
+        given = true;
+      },
+    });
+  };
+  const failsAfterItsEnd = () =>
+    new Readable({
+      read() {
+        this.push(image);
+        this.push(null);
+      },
+      destroy(_error, done) {
+        setImmediate(done, new Error('the tape is torn'));
+      },
+    });
+  for (const [make, streamSize] of [
+    [failsBeforeItsEnd, 1024],
+    [failsBeforeItsEnd, 2048],
+    [failsAfterItsEnd, 1024],
+    [failsAfterItsEnd, 2048],
+  ] as const) {
+    const source = await openSource(make(), { streamSize });
+    await source.ready();
+    const failure = await source
+      .readBlocks([0, 512, 1024].map((offset) => ({ data: aligned(512), offset })))
+      .then(() => source.checkUnchanged())
+      .then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    assert.match(String(failure), /could not read stream: the tape is torn/, `${make.name} ${streamSize}`);
+    await source.close();
+  }
+});
+
+test('a stream that never closes after its end is at its end', async () => {
+  const stream = new Readable({ read() {}, emitClose: false, autoDestroy: false });
+  stream.push(Buffer.alloc(512, 1));
+  stream.push(null);
+  const source = await openSource(stream, { streamSize: 1024 });
+  await source.readBlocks([0, 512].map((offset) => ({ data: aligned(512), offset })));
+  await source.checkUnchanged();
+  await source.close();
+});
+
 test('closing a stream source rejects pending reads', async () => {
   const stream = new Readable({ read() {} });
   const source = await openSource(stream, { streamSize: 1024 });

@@ -344,3 +344,35 @@ test('treats a finished image that was modified later as any other file, despite
   writeFileSync(target, 'mine now');
   await assert.rejects(downloadSnapshot({ snapshotId, target, ...service }), { code: 'TARGET_EXISTS' });
 });
+
+test('with force it names what is overwritten', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
+  const target = join(scratch(t), 'disk.img');
+  const { events, onEvent } = recorder();
+  const overwritten = () =>
+    events.flatMap((event) =>
+      event.type === 'warning' && event.code === 'OVERWRITING' ? [event.message] : [],
+    );
+  await downloadSnapshot({ ...service, snapshotId, target, force: true, onEvent });
+  assert.deepEqual(overwritten(), []);
+  await downloadSnapshot({ ...service, snapshotId, target, force: true, onEvent });
+  assert.deepEqual(overwritten(), [`Overwriting the target: ${target} already exists.`]);
+});
+
+test('tells what is to be moved, and sums that add up', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 5, 9], [7]) });
+  const { events, onEvent } = recorder();
+  await downloadSnapshot({ ...service, snapshotId, target: join(scratch(t), 'disk.img'), onEvent });
+  const commit = events.findIndex((event) => event.type === 'phase');
+  const last = events[commit - 1];
+  assert.ok(last?.type === 'progress', 'a last progress event before the phase');
+  assert.deepEqual(
+    [last.bytesToMove, last.bytesToMoveKnown, last.bytesTransferred],
+    [4 * BLOCK, true, 4 * BLOCK],
+  );
+  assert.equal(last.bytesDone, last.bytesTransferred + last.bytesSkipped + last.bytesResumed);
+  assert.equal(last.bytesDone, last.bytesTotal);
+  assert.equal(last.bytesZero - last.bytesSkipped, BLOCK, 'a block of zeros was received');
+});

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
+import { ColdsnapError } from '../../errors.ts';
+import { sanitize } from '../../text.ts';
 import type { DownloadOptions } from '../../transfer/options.ts';
 import type { CommandIo, Settings } from '../io.ts';
-import { argumentsSwapped, downloadTitle } from '../messages.ts';
+import { argumentsSwapped, downloadTitle, overwriteQuestion } from '../messages.ts';
 import { printResult } from '../output.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
@@ -25,7 +27,7 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
     )
     .argument('<snapshot>', 'ID of the snapshot')
     .argument('<target>', 'file or block device to write, or - for stdout')
-    .option('--force', 'overwrite an existing file, or a device that is not blank (never one in use)');
+    .option('-f, --force', 'overwrite an existing file, or a device that is not blank (never one in use)');
   addPaceOptions(command);
   addCheckpointOptions(command);
   command.action((snapshotId: string, target: string, flags: DownloadFlags) =>
@@ -62,10 +64,27 @@ function downloadOptions(
   };
 }
 
+/** Downloads; on a terminal it asks before it overwrites a disk that is not blank. */
 export async function runDownload(
   options: DownloadOptions & { target: string },
   io: CommandIo,
 ): Promise<void> {
+  try {
+    await transfer(options, io);
+  } catch (error) {
+    if (!(await mayOverwrite(error, io))) throw error;
+    await transfer({ ...options, force: true }, io);
+  }
+}
+
+async function mayOverwrite(error: unknown, io: CommandIo): Promise<boolean> {
+  if (!(error instanceof ColdsnapError) || error.code !== 'TARGET_NOT_BLANK') return false;
+  if (io.ask === undefined || io.settings.json) return false;
+  const answer = await io.ask(overwriteQuestion(sanitize(error.message, 2_000)));
+  return /^y(es)?$/i.test(answer.trim());
+}
+
+async function transfer(options: DownloadOptions & { target: string }, io: CommandIo): Promise<void> {
   const toStdout = options.target === '-';
   const { resultObject, transferSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(

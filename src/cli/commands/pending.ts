@@ -2,7 +2,14 @@ import type { Command } from 'commander';
 import type { PendingSnapshot } from '../../transfer/options.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
-import { optionRequires, pendingDeleted, pendingFound, pendingKept, pendingTitle } from '../messages.ts';
+import {
+  notPending,
+  optionRequires,
+  pendingDeleted,
+  pendingFound,
+  pendingKept,
+  pendingTitle,
+} from '../messages.ts';
 import { printLine, printResult } from '../output.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
@@ -28,7 +35,7 @@ export function addPending(program: Command, runCommand: RunCommand): Command {
     )
     .argument('[snapshots...]', 'IDs of the snapshots to list or delete (default: all)')
     .option('--delete', 'delete them, and the journals of their uploads')
-    .option('--force', 'also delete snapshots that may still be uploading');
+    .option('-f, --force', 'also delete snapshots that may still be uploading');
   command.action((snapshotIds: string[], flags: PendingFlags) =>
     runCommand(command, (io) => runPending({ snapshotIds, ...flags }, io)),
   );
@@ -45,6 +52,7 @@ export function addPending(program: Command, runCommand: RunCommand): Command {
 export async function runPending(request: PendingRequest, io: CommandIo): Promise<void> {
   const { withProgress } = await import('../progress/index.ts');
   const { json, service } = io.settings;
+  const snapshotIds = request.snapshotIds.length === 0 ? undefined : request.snapshotIds;
   if (request.delete !== true) {
     if (request.force === true) {
       throw optionRequires('--force', '--delete');
@@ -52,20 +60,18 @@ export async function runPending(request: PendingRequest, io: CommandIo): Promis
     const pending = await withProgress(
       io,
       pendingTitle,
-      async (hooks) => (await io.library()).listPendingSnapshots({ ...service, ...hooks }),
+      async (hooks) =>
+        (await io.library()).listPendingSnapshots({ ...service, ...definedOnly({ snapshotIds }), ...hooks }),
       (found) => ({
         line: pendingFound(found.length),
         object: { type: 'done', operation: 'pending', pending: found },
       }),
     );
-    const { snapshotIds } = request;
-    const selected = pending.filter(
-      ({ snapshotId }) => snapshotIds.length === 0 || snapshotIds.includes(snapshotId),
-    );
-    await printResult(io, json ? `${JSON.stringify({ pending: selected })}\n` : table(selected));
+    await printResult(io, json ? `${JSON.stringify({ pending })}\n` : table(pending));
+    const missing = (snapshotIds ?? []).filter((id) => !pending.some(({ snapshotId }) => snapshotId === id));
+    if (missing.length > 0) throw notPending(missing);
     return;
   }
-  const snapshotIds = request.snapshotIds.length === 0 ? undefined : request.snapshotIds;
   const result = await withProgress(
     io,
     pendingTitle,

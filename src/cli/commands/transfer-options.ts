@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import type { CheckpointOptions, TransferOptions } from '../../transfer/options.ts';
 import { definedOnly } from '../global-options.ts';
 import { optionsExclude } from '../messages.ts';
-import { mebibytes, nonEmpty, wholeNumber } from '../values.ts';
+import { nonEmpty, rate, wholeNumber } from '../values.ts';
 
 export interface TransferFlags {
   workers?: number;
@@ -18,7 +18,11 @@ export interface TransferFlags {
 export function addPaceOptions(command: Command): void {
   command
     .option('--workers <n>', 'requests in flight, 1 to 1024 (default: 64)', wholeNumber(1, 1024))
-    .option('--rate <mib>', 'limit in MiB per second (default: what the service allows)', mebibytes)
+    .option(
+      '--rate <rate>',
+      'limit per second, such as 40M or 2.5MiB/s; a bare number is MiB (default: what the service allows)',
+      rate,
+    )
     .addOption(
       new Option(
         '--transport <how>',

@@ -1,12 +1,13 @@
 import { type Command, Option } from 'commander';
 import type { SnapshotTag } from '../../ebs/api.ts';
+import type { SystemErrorCode } from '../../error-codes.ts';
 import type { TransferEvent } from '../../transfer/events.ts';
 import type { UploadOptions } from '../../transfer/options.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
-import { optionRequires, shardsUnused, uploadTitle } from '../messages.ts';
+import { optionRequires, resultNotPrinted, shardsUnused, uploadTitle } from '../messages.ts';
 import { printResult } from '../output.ts';
-import { nonEmpty, tag, wholeNumber } from '../values.ts';
+import { nonEmpty, tag, volumeSize, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
   addCheckpointOptions,
@@ -42,9 +43,9 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
     )
     .argument('<source>', 'file or block device to read, or - for stdin (requires --volume-size)')
     .option(
-      '--volume-size <gib>',
-      'size of the volume in GiB (default: the size of the source, rounded up)',
-      wholeNumber(1, 65536),
+      '--volume-size <size>',
+      'size of the volume, such as 8G or 1T; a bare number is GiB (default: the size of the source, rounded up)',
+      volumeSize,
     )
     .addOption(
       new Option(
@@ -148,7 +149,7 @@ export async function runUpload(
     const conditions = typeof options.wait === 'object' ? options.wait : {};
     io.runAgain = waitCommandLine(snapshotId, conditions, io.settings.service);
     // On a terminal it would interrupt the display.
-    if (!json && io.stdout.isTTY !== true) printed = printResult(io, `${snapshotId}\n`);
+    if (!json && io.stdout.isTTY !== true) printed = printId(`${snapshotId}\n`, snapshotId, io);
     printed?.catch(() => {});
   };
   const result = await withProgress(
@@ -166,5 +167,18 @@ export async function runUpload(
     (uploaded) => transferSummary('upload', options.source, uploaded),
   );
   const document = () => JSON.stringify(resultObject('upload', options.source, result));
-  await (printed ?? printResult(io, `${json ? document() : result.snapshotId}\n`));
+  await (printed ?? printId(`${json ? document() : result.snapshotId}\n`, result.snapshotId, io));
+}
+
+/** @throws ColdsnapError that names the snapshot when stdout cannot be written, such as to a full disk */
+async function printId(text: string, snapshotId: string, io: CommandIo): Promise<void> {
+  try {
+    await printResult(io, text);
+  } catch (error) {
+    const { code } = error as { code?: SystemErrorCode };
+    // The reader of stdout ended on purpose.
+    if (code === undefined || code === 'EPIPE') throw error;
+    const { describeErrno } = await import('../../native/errno.ts');
+    throw resultNotPrinted(snapshotId, code, describeErrno(code), error);
+  }
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { WaitConditions, WaitOptions } from '../../transfer/options.ts';
 import { type FlagNames, optionWords, shellQuote } from '../command-line.ts';
-import { definedOnly, serviceFlags } from '../global-options.ts';
+import { definedOnly, serviceWords } from '../global-options.ts';
 import type { CommandIo, ServiceSettings } from '../io.ts';
 import { waitTitle } from '../messages.ts';
 import { printResult } from '../output.ts';
@@ -36,7 +36,11 @@ export function addWaitOptions(command: Command): void {
     )
     .option('--max-attempts <n>', 'give up after this many polls without it (default: no limit)', count)
     .option('--seconds-between-attempts <n>', 'pause between polls (default: 2)', wholeNumber(0, 86_400))
-    .option('--timeout <time>', 'give up after this time, such as 90s or 30m (default: no limit)', duration);
+    .option(
+      '--timeout <time>',
+      'give up after this time, such as 90s or 1h30m (default: no limit)',
+      duration,
+    );
 }
 
 export function waitConditions(flags: WaitFlags): WaitConditions {
@@ -50,7 +54,7 @@ export function waitCommandLine(
   conditions: WaitConditions,
   service: ServiceSettings,
 ): string {
-  const words = [...optionWords(service, serviceFlags), ...optionWords(conditions, conditionFlags)];
+  const words = [...serviceWords(service), ...optionWords(conditions, conditionFlags)];
   return ['coldsnap', 'wait', ...words, snapshotId].map(shellQuote).join(' ');
 }
 

@@ -1,5 +1,5 @@
 /** Describes the command line as data, for completion scripts and the man page. */
-import type { Argument, Command, Option } from 'commander';
+import { type Argument, type Command, Help, type Option } from 'commander';
 import type { Example } from '../commands/command.ts';
 import { argumentTerm, examplesOf } from '../commands/command.ts';
 import { globalHeading } from '../global-options.ts';
@@ -13,6 +13,8 @@ export interface OptionModel {
   /** `-h`, `--help`. */
   readonly names: readonly string[];
   readonly description: string;
+  /** The description, with the choices. */
+  readonly text: string;
   /** Undefined for an option without a value. */
   readonly value: ValueKind | undefined;
   readonly isGlobal: boolean;
@@ -59,8 +61,9 @@ export function describeProgram(program: Command): ProgramModel {
   };
 }
 
-function optionsOf(command: Command): OptionModel[] {
-  return command.createHelp().visibleOptions(command).map(optionModel);
+export function optionsOf(command: Command): OptionModel[] {
+  // Not createHelp(), which omits the global options.
+  return new Help().visibleOptions(command).map(optionModel);
 }
 
 function optionModel(option: Option): OptionModel {
@@ -68,6 +71,10 @@ function optionModel(option: Option): OptionModel {
     term: option.flags,
     names: [option.short, option.long].filter((name) => name !== undefined),
     description: option.description,
+    text:
+      option.argChoices === undefined
+        ? option.description
+        : `${option.description}: ${option.argChoices.join(', ')}`,
     value: option.required ? (option.argChoices ?? pathKind(option.flags)) : undefined,
     isGlobal: option.helpGroupHeading === globalHeading,
   };

@@ -1,17 +1,5 @@
 /** Formats numbers for people. */
-
-const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
-
-/** `512 B`, `1.5 MiB`, `64.0 TiB`. */
-export function formatBytes(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
-}
+export { formatBytes } from '../../text.ts';
 
 /** `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. */
 export function formatDuration(ms: number): string {
@@ -23,6 +11,15 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** `3 d`, `5 h`, `12 min`; the largest unit only. */
+export function formatAge(ms: number): string {
+  if (Number.isNaN(ms)) return 'unknown';
+  const minutes = Math.max(0, Math.floor(ms / 60_000));
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} d`;
+}
+
 /** `1 retry`, `2 retries`. */
 export function formatCount(count: number, one: string, many: string): string {
   // Not toLocaleString, which takes milliseconds to load its locale data.
@@ -31,5 +28,5 @@ export function formatCount(count: number, one: string, many: string): string {
 }
 
 export function formatRate(bytesPerSecond: number): string {
-  return `${(bytesPerSecond / 2 ** 20).toFixed(1)} MiB/s`;
+  return bytesPerSecond <= 0 ? '0 B/s' : `${(bytesPerSecond / 2 ** 20).toFixed(1)} MiB/s`;
 }

@@ -25,7 +25,7 @@ export class JsonRenderer implements Renderer {
   handle(event: TransferEvent): void {
     // Skip the library's `done` event: done() prints the result.
     if (event.type === 'progress') this.#progress(progressEveryMs);
-    else if (event.type !== 'done') printJsonLine(this.#io, event);
+    else if (event.type !== 'done' && event.type !== 'waiting') printJsonLine(this.#io, event);
   }
 
   #progress(atLeastSince: number): void {
@@ -38,6 +38,7 @@ export class JsonRenderer implements Renderer {
     const { latest, etaSeconds, bytesPerSecond, activity } = this.#status;
     printJsonLine(this.#io, {
       ...latest,
+      transferMs: latest && Math.round(latest.transferMs),
       elapsedMs: latest && Math.round(latest.elapsedMs),
       type: 'progress',
       bytesPerSecond: Math.round(bytesPerSecond),

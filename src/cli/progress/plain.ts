@@ -40,7 +40,7 @@ export class PlainRenderer implements Renderer {
   #tick(): void {
     const gap = this.#io.clock.now() - this.#lineAt;
     const moved = (this.#status.latest?.bytesDone ?? 0) !== this.#lineBytes;
-    const step = this.#status.percent - this.#linePercent;
+    const step = (this.#status.percent ?? 0) - this.#linePercent;
     const due = moved
       ? gap >= lineEveryMs || (step >= lineEveryPercent && gap >= leastGapMs)
       : gap >= (this.#stalled ? stalledLineEveryMs : lineEveryMs);
@@ -50,7 +50,7 @@ export class PlainRenderer implements Renderer {
   }
 
   showStatus(): void {
-    this.#linePercent = this.#status.percent;
+    this.#linePercent = this.#status.percent ?? 0;
     this.#lineBytes = this.#status.latest?.bytesDone ?? 0;
     this.#lineAt = this.#io.clock.now();
     this.print(this.#status.line);

@@ -1,7 +1,7 @@
 /** Chooses a progress display. */
 import type { TransferEvent } from '../../transfer/events.ts';
 import type { CommandIo } from '../io.ts';
-import { describeRetry, snapshotCreated, warning } from '../messages.ts';
+import { describeRetry, snapshotCreated, snapshotResumed, warning } from '../messages.ts';
 import { printLine } from '../output.ts';
 import type { TransferStatus } from './status.ts';
 import type { Summary } from './summary.ts';
@@ -18,6 +18,8 @@ export interface Renderer {
   done(summary: Summary): void;
   /** Removes the display and stops its timers. Only printLine is called afterwards. */
   close(): void;
+  /** Draws again after close(). Only displays that redraw, which would write over a question, have it. */
+  open?(): Promise<void>;
 }
 
 /** Chooses by the global options and the kind of stderr. Loads only the display that is used. */
@@ -47,7 +49,7 @@ function isCapableTerminal(io: CommandIo): boolean {
 export function announcement(event: TransferEvent, verbose: boolean): string | undefined {
   switch (event.type) {
     case 'snapshot':
-      return snapshotCreated(event.snapshotId);
+      return event.resumed ? snapshotResumed(event.snapshotId) : snapshotCreated(event.snapshotId);
     case 'warning':
       return warning(event.message);
     case 'retry':

@@ -4,47 +4,55 @@ import type { Clock } from '../io.ts';
 import {
   amounts,
   describeRetry,
+  describeStall,
   lowerRate,
-  noProgress,
   nothingTransferred,
+  phaseLine,
   phases,
   retryCount,
   slowLine,
   snapshotState,
   throttleCount,
-  waitingForService,
+  transferred,
+  waitingFor,
 } from '../messages.ts';
+import { Rate } from './rate.ts';
 
-/** Window of the moving average. */
-const windowMs = 10_000;
-/** The shortest time between two samples. */
-const sampleEveryMs = 250;
-/** Time without progress after which the display says what it waits for. */
-const stalledAfterMs = 10_000;
+/** Time without progress after which the rate is 0 and the display says what the run waits for. */
+const stalledAfterMs = 3_000;
+/** The library's default time without success after which it gives up. */
+const defaultRetryForMs = 600_000;
 
-interface Sample {
-  at: number;
-  bytesDone: number;
-  bytesTransferred: number;
+interface Phase {
+  readonly name: TransferPhase;
+  readonly since: number;
+  readonly bytesDone?: number | undefined;
+  readonly bytesTotal?: number | undefined;
 }
 
 export class TransferStatus {
   /** Shown before the first event. */
   readonly title: string;
   latest: TransferProgress | undefined;
-  phase: TransferPhase | undefined;
   snapshotState: string | undefined;
-  #clock: Clock;
-  #samples: Sample[] = [];
+  readonly #clock: Clock;
+  readonly #retryForMs: number;
+  readonly #startedAt: number;
+  readonly #rate: Rate;
+  #phase: Phase | undefined;
   #movedAt: number;
   #mostPerSecond = 0;
   #mostInFlight = 0;
-  #lastRetry: { text: string; at: number } | undefined;
+  #retry: { text: string; at: number; nextAt: number } | undefined;
+  #waitingFor: string | undefined;
 
-  constructor(title: string, clock: Clock) {
+  constructor(title: string, clock: Clock, retryForMs = defaultRetryForMs) {
     this.title = title;
     this.#clock = clock;
-    this.#movedAt = clock.now();
+    this.#retryForMs = retryForMs;
+    this.#startedAt = clock.now();
+    this.#movedAt = this.#startedAt;
+    this.#rate = new Rate(clock);
   }
 
   apply(event: TransferEvent): void {
@@ -54,16 +62,27 @@ export class TransferStatus {
       case 'done':
         this.#applyProgress(event, now);
         break;
-      case 'phase':
-        this.phase = event.phase;
+      case 'phase': {
+        const since = this.#phase?.name === event.phase ? this.#phase.since : now;
+        this.#phase = { name: event.phase, since, bytesDone: event.bytesDone, bytesTotal: event.bytesTotal };
         this.#movedAt = now;
         break;
+      }
       case 'status':
         this.snapshotState = snapshotState(event.snapshotId, event.status, event.progressPercent);
         this.#movedAt = now;
         break;
-      case 'retry':
-        this.#lastRetry = { text: describeRetry(event), at: now };
+      case 'retry': {
+        this.#retry = { text: describeRetry(event, false), at: now, nextAt: now + event.delayMs };
+        break;
+      }
+      case 'waiting':
+        this.#waitingFor = waitingFor(event.what);
+        break;
+      case 'start':
+        // The phase of verifying what an earlier run has done comes before it.
+        this.#phase = undefined;
+        this.#movedAt = now;
         break;
       default:
         this.#movedAt = now;
@@ -76,46 +95,61 @@ export class TransferStatus {
     this.latest = progress;
     this.#mostPerSecond = Math.max(this.#mostPerSecond, progress.requestsPerSecond);
     this.#mostInFlight = Math.max(this.#mostInFlight, progress.requestsInFlight);
-    if (before?.bytesDone !== bytesDone || before.bytesTransferred !== bytesTransferred) this.#movedAt = now;
-    const last = this.#samples.at(-1);
-    if (last && now - last.at < sampleEveryMs) return;
-    this.#samples.push({ at: now, bytesDone, bytesTransferred });
-    // Keep the newest sample outside the window: the window begins there.
-    while (this.#samples.length > 2 && now - this.#samples[1]!.at >= windowMs) this.#samples.shift();
+    if (before?.bytesDone !== bytesDone || before.bytesTransferred !== bytesTransferred) {
+      this.#movedAt = now;
+      this.#waitingFor = undefined;
+    }
+    this.#rate.add(bytesTransferred);
   }
 
-  /** Bytes per second over the window; 0 before the first sample. */
-  #rate(key: 'bytesDone' | 'bytesTransferred'): number {
-    const first = this.#samples[0];
-    if (!first || !this.latest) return 0;
-    const elapsed = this.#clock.now() - first.at;
-    return elapsed <= 0 ? 0 : ((this.latest[key] - first[key]) * 1000) / elapsed;
+  get #idleMs(): number {
+    return this.#clock.now() - this.#movedAt;
   }
 
-  /** Payload bytes per second, as a moving average. */
+  get #stalled(): boolean {
+    return this.#idleMs >= stalledAfterMs;
+  }
+
+  /** Whether a phase has begun in which no blocks are transferred. */
+  get inPhase(): boolean {
+    return this.#phase !== undefined;
+  }
+
+  /** Whether a bar means something: not in a phase that moves no bytes. */
+  get showsBar(): boolean {
+    return this.#phase === undefined || this.#phase.bytesTotal !== undefined;
+  }
+
+  /** Payload bytes per second, as a moving average; 0 when nothing moves. */
   get bytesPerSecond(): number {
-    return this.#rate('bytesTransferred');
+    return this.#stalled || this.inPhase ? 0 : this.#rate.perSecond;
   }
 
-  /** Seconds remaining at the current rate, or undefined if unknown. */
+  /** Seconds until all blocks are moved at the current rate, or undefined if unknown. */
   get etaSeconds(): number | undefined {
-    const rate = this.#rate('bytesDone');
-    // After its blocks a run waits for other things.
-    if (!this.latest || rate <= 0 || this.phase !== undefined) return undefined;
-    return (this.latest.bytesTotal - this.latest.bytesDone) / rate;
+    const rate = this.bytesPerSecond;
+    if (!this.latest?.bytesToMoveKnown || rate <= 0) return undefined;
+    return (this.latest.bytesToMove - this.latest.bytesTransferred) / rate;
   }
 
-  /** 0 … 100, rounded down, so that 100 means done. */
-  get percent(): number {
-    const { bytesDone = 0, bytesTotal = 0 } = this.latest ?? {};
-    return bytesTotal > 0 ? Math.floor((bytesDone / bytesTotal) * 100) : 0;
+  /** 0 … 100 of the work, rounded down, so that 100 means done; undefined while the amount of work is not known. */
+  get percent(): number | undefined {
+    if (this.#phase?.bytesTotal)
+      return Math.floor(((this.#phase.bytesDone ?? 0) / this.#phase.bytesTotal) * 100);
+    const { latest } = this;
+    if (latest === undefined || !latest.bytesToMoveKnown) return undefined;
+    const { bytesDone, bytesTotal, bytesTransferred, bytesToMove } = latest;
+    if (bytesToMove === 0) return bytesTotal === 0 ? 0 : Math.floor((bytesDone / bytesTotal) * 100);
+    const percent = Math.floor((bytesTransferred / bytesToMove) * 100);
+    // All is moved, but zeros are still to be written.
+    return percent === 100 && bytesDone < bytesTotal ? 99 : percent;
   }
 
-  /** Bytes done and total, rate, time remaining. */
+  /** Bytes moved, rate, time remaining; in a phase that moves none, what was moved. */
   get amounts(): string {
     if (!this.latest) return nothingTransferred;
-    const eta = this.percent === 100 ? undefined : this.etaSeconds;
-    return amounts(this.latest, this.percent, this.bytesPerSecond, eta);
+    if (this.inPhase) return transferred(this.latest);
+    return amounts(this.latest, this.percent, this.bytesPerSecond, this.etaSeconds);
   }
 
   /** `3 retries, 1 throttle, now at most 500 requests/s`; undefined without any. */
@@ -132,13 +166,23 @@ export class TransferStatus {
   /** The phase, or what a run without progress waits for; undefined while blocks are transferred. */
   get activity(): string | undefined {
     const now = this.#clock.now();
-    const idleMs = now - this.#movedAt;
-    const phase = this.phase === undefined ? undefined : phases[this.phase];
-    if (idleMs < stalledAfterMs) return this.snapshotState ?? phase;
-    const retry = this.#lastRetry;
-    const reason =
-      retry && retry.at >= this.#movedAt ? retry.text : (this.snapshotState ?? phase ?? waitingForService);
-    return noProgress(idleMs, reason);
+    const retry = this.#retry;
+    const retrying = retry !== undefined && retry.at >= this.#movedAt;
+    if (this.#stalled && retrying) {
+      return describeStall(retry.text, {
+        idleMs: this.#idleMs,
+        nextTryMs: Math.max(0, retry.nextAt - now),
+        givingUpMs: Math.max(0, this.#movedAt + this.#retryForMs - now),
+      });
+    }
+    if (this.#phase !== undefined) {
+      const { name, since, bytesDone, bytesTotal } = this.#phase;
+      const what = name === 'waiting' && this.snapshotState !== undefined ? this.snapshotState : phases[name];
+      return phaseLine(what, now - since, bytesDone, bytesTotal);
+    }
+    if (this.snapshotState !== undefined) return phaseLine(this.snapshotState, now - this.#startedAt);
+    if (!this.#stalled) return undefined;
+    return describeStall(this.#waitingFor ?? waitingFor('the service'), { idleMs: this.#idleMs });
   }
 
   /** The whole status on one line. */

@@ -12,14 +12,16 @@ export interface Summary {
 
 type TransferResult = TransferProgress & { snapshotId: string; volumeSize: number; blockSize: number };
 
-function bytesPerSecond({ bytesTransferred, elapsedMs }: TransferProgress): number {
-  return elapsedMs > 0 ? Math.round((bytesTransferred * 1000) / elapsedMs) : 0;
+/** The rate while blocks were transferred: syncing and waiting do not count. */
+function bytesPerSecond({ bytesTransferred, transferMs }: TransferProgress): number {
+  return transferMs > 0 ? Math.round((bytesTransferred * 1000) / transferMs) : 0;
 }
 
 /** The result as one object, for `--json`. */
 export function resultObject(operation: 'download' | 'upload', path: string, result: TransferResult): object {
   const elapsedMs = Math.round(result.elapsedMs);
-  return { operation, path, ...result, elapsedMs, bytesPerSecond: bytesPerSecond(result) };
+  const transferMs = Math.round(result.transferMs);
+  return { operation, path, ...result, transferMs, elapsedMs, bytesPerSecond: bytesPerSecond(result) };
 }
 
 export function transferSummary(

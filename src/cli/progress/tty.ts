@@ -33,8 +33,11 @@ export function displayLines(
   const lines = [`${paint('cyan', options.spinner)} ${cut(status.title, width - 2)}`];
   if (latest) {
     const cells = Math.min(barWidth, width - 9);
-    const full = Math.floor((cells * status.percent) / 100);
-    if (cells >= 10) lines.push(`  [${'='.repeat(full)}${' '.repeat(cells - full)}] ${status.percent} %`);
+    const { percent } = status;
+    if (cells >= 10 && percent !== undefined && status.showsBar) {
+      const full = Math.floor((cells * percent) / 100);
+      lines.push(`  [${'='.repeat(full)}${' '.repeat(cells - full)}] ${percent} %`);
+    }
     lines.push(cut(`  ${status.amounts}`));
   }
   if (troubles !== undefined) lines.push(paint('yellow', cut(`  ${troubles}`)));

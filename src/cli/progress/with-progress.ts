@@ -2,7 +2,7 @@
 import { ColdsnapError } from '../../errors.ts';
 import type { TransferListener } from '../../transfer/events.ts';
 import type { CommandIo } from '../io.ts';
-import { stopping } from '../messages.ts';
+import { howFar, mfaQuestion, stopping } from '../messages.ts';
 import { reportError } from '../report.ts';
 import { listenForSignals } from '../signals.ts';
 import { createRenderer } from './renderer.ts';
@@ -13,6 +13,8 @@ import type { Summary } from './summary.ts';
 export interface Hooks {
   signal: AbortSignal;
   onEvent: TransferListener;
+  /** Absent without a terminal to ask on. */
+  mfaCode?: (serial: string) => Promise<string>;
 }
 
 /**
@@ -27,7 +29,7 @@ export async function withProgress<Result>(
   work: (hooks: Hooks) => Promise<Result>,
   summarize: (result: Result) => Summary,
 ): Promise<Result> {
-  const status = new TransferStatus(title, io.clock);
+  const status = new TransferStatus(title, io.clock, io.settings.service.retryForMs);
   const renderer = await createRenderer(io, status);
   const interruption = listenForSignals(io, {
     onStop(signal) {
@@ -42,9 +44,17 @@ export async function withProgress<Result>(
     },
   });
   const { abortSignal } = interruption;
+  const { ask } = io;
+  const mfaCode = async (serial: string): Promise<string> => {
+    if (renderer.open !== undefined) renderer.close();
+    const code = (await ask?.(mfaQuestion(serial), abortSignal)) ?? '';
+    await renderer.open?.();
+    return code;
+  };
   try {
     const result = await work({
       signal: abortSignal,
+      ...(ask === undefined ? {} : { mfaCode }),
       onEvent(event) {
         status.apply(event);
         renderer.handle(event);
@@ -53,12 +63,17 @@ export async function withProgress<Result>(
     renderer.done(summarize(result));
     return result;
   } catch (error) {
+    const { latest } = status;
+    if (latest !== undefined && latest.bytesDone > 0 && !isBrokenPipe(error)) renderer.print(howFar(latest));
     throw abortSignal.aborted ? interrupted(abortSignal, error) : error;
   } finally {
     interruption.dispose();
     renderer.close();
   }
 }
+
+/** The reader of stdout ended on purpose, so nothing is printed. */
+const isBrokenPipe = (error: unknown) => (error as { code?: unknown } | null)?.code === 'EPIPE';
 
 /** Any failure after a signal is reported as the signal. */
 function interrupted(abortSignal: AbortSignal, error: unknown): unknown {

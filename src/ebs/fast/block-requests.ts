@@ -27,17 +27,18 @@ export class BlockRequests {
    * The head of GetSnapshotBlock, with the empty line.
    * @throws UnsupportedReply for a snapshot ID or credentials that need escaping
    */
-  async get(request: GetBlockRequest): Promise<string> {
+  async get(request: GetBlockRequest, signal?: AbortSignal): Promise<string> {
     const path = this.#path(request);
     const query = `blockToken=${escapeUri(request.blockToken)}`;
-    const fields = await this.#signer.sign({
+    const canonical = {
       method: 'GET',
       path,
       query,
       fields: `host:${this.#authority}\nx-amz-content-sha256:${EMPTY_SHA256}\n`,
       fieldNames: 'host;x-amz-content-sha256',
       payloadHash: EMPTY_SHA256,
-    });
+    };
+    const fields = await this.#signer.sign(canonical, signal);
     return `GET ${path}?${query} HTTP/1.1\r\n${fields}${this.#lastLine}`;
   }
 
@@ -46,11 +47,11 @@ export class BlockRequests {
    * @param checksum the digest in base64
    * @throws UnsupportedReply as `get` does
    */
-  async put(request: PutBlockRequest, checksum: string): Promise<string> {
+  async put(request: PutBlockRequest, checksum: string, signal?: AbortSignal): Promise<string> {
     const path = this.#path(request);
     const { digest, data } = request;
     const payloadHash = Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString('hex');
-    const fields = await this.#signer.sign({
+    const canonical = {
       method: 'PUT',
       path,
       query: '',
@@ -61,7 +62,8 @@ export class BlockRequests {
       fieldNames:
         'content-length;content-type;host;x-amz-checksum;x-amz-checksum-algorithm;x-amz-content-sha256;x-amz-data-length',
       payloadHash,
-    });
+    };
+    const fields = await this.#signer.sign(canonical, signal);
     return `PUT ${path} HTTP/1.1\r\n${fields}${this.#lastLine}`;
   }
 

@@ -1,5 +1,7 @@
 /** A limited number of connections to one origin, and a queue for requests that wait for one. */
-import { type Deadlines, tlsContext } from '../connect.ts';
+import type { SecureContext } from 'node:tls';
+import { runningTime } from '../../clock.ts';
+import type { Deadlines } from '../connect.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
 import { Exchange, type ExchangeOptions } from './exchange.ts';
 import type { Origin } from './origin.ts';
@@ -9,8 +11,11 @@ import type { TlsSettings } from './socket.ts';
 const MAX_FREE_MS = 15_000;
 /** A connection this old is not used again, so that DNS changes take effect. */
 const MAX_AGE_MS = 300_000;
+/** Milliseconds between looks at the progress of all connections. */
+const MAX_CHECK_MS = 1_000;
 
 export class ConnectionPool implements ConnectionOwner {
+  exchangesCompleted = 0;
   readonly #origin: Origin;
   readonly #limit: number;
   readonly #deadlines: Deadlines;
@@ -19,14 +24,19 @@ export class ConnectionPool implements ConnectionOwner {
   /** In the order in which they became free. */
   readonly #free: Connection[] = [];
   readonly #queue: Exchange[] = [];
+  /** Connections whose last reply has ended; nothing may follow it before they take the next request. */
+  readonly #quieting = new Set<Connection>();
   #idleTimer: NodeJS.Timeout | undefined;
 
-  /** @param limit most connections at a time */
-  constructor(origin: Origin, limit: number, deadlines: Deadlines) {
+  /**
+   * @param limit most connections at a time
+   * @param secureContext of TLS connections
+   */
+  constructor(origin: Origin, limit: number, deadlines: Deadlines, secureContext: () => SecureContext) {
     this.#origin = origin;
     this.#limit = limit;
     this.#deadlines = deadlines;
-    this.#tls = origin.secure ? { context: tlsContext(), session: undefined } : undefined;
+    this.#tls = origin.secure ? { context: secureContext(), session: undefined } : undefined;
   }
 
   /**
@@ -37,13 +47,23 @@ export class ConnectionPool implements ConnectionOwner {
     return new Promise((resolve, reject) => this.#start(new Exchange(options, resolve, reject)));
   }
 
-  /** Closes the free connections only. */
+  /** Closes the connections that carry no request. */
   close(): void {
-    for (const connection of [...this.#free]) connection.destroy();
+    for (const connection of [...this.#free, ...this.#quieting]) connection.destroy();
   }
 
-  free(connection: Connection): void {
-    if (performance.now() - connection.openedAt > MAX_AGE_MS) {
+  completed(connection: Connection): void {
+    this.exchangesCompleted++;
+    this.#quieting.add(connection);
+    // By then everything that had arrived has been read; a connection that got more than its reply is lost.
+    setImmediate(() => {
+      if (this.#quieting.delete(connection)) this.#reuse(connection);
+    });
+  }
+
+  #reuse(connection: Connection): void {
+    const now = performance.now();
+    if (now - connection.openedAt > MAX_AGE_MS || now - connection.freeSince > MAX_FREE_MS) {
       connection.destroy();
       return;
     }
@@ -58,6 +78,7 @@ export class ConnectionPool implements ConnectionOwner {
 
   lost(connection: Connection, exchange: Exchange | undefined, error: Error): void {
     this.#open.delete(connection);
+    this.#quieting.delete(connection);
     const at = this.#free.indexOf(connection);
     if (at >= 0) this.#free.splice(at, 1);
     if (exchange !== undefined) {
@@ -76,7 +97,7 @@ export class ConnectionPool implements ConnectionOwner {
   }
 
   #start(exchange: Exchange): void {
-    const connection = this.#takeFree() ?? this.#connect();
+    const connection = this.#takeFree() ?? (this.#soonFree() ? undefined : this.#connect());
     if (connection !== undefined) {
       connection.start(exchange);
     } else {
@@ -85,6 +106,11 @@ export class ConnectionPool implements ConnectionOwner {
         this.#queue.splice(this.#queue.indexOf(exchange), 1);
       };
     }
+  }
+
+  /** Whether one of the connections that become free in a moment is not wanted by another request. */
+  #soonFree(): boolean {
+    return this.#quieting.size > this.#queue.length;
   }
 
   #takeFree(): Connection | undefined {
@@ -110,10 +136,13 @@ export class ConnectionPool implements ConnectionOwner {
   /** One timer for all connections: timers of single sockets would be reset by every chunk. */
   #startIdleChecks(): void {
     const { idleMs } = this.#deadlines;
-    this.#idleTimer ??= setInterval(() => {
-      const now = performance.now();
-      for (const connection of this.#open) connection.checkIdle(now, idleMs);
-    }, idleMs / 8).unref();
+    this.#idleTimer ??= setInterval(
+      () => {
+        const now = runningTime();
+        for (const connection of this.#open) connection.checkProgress(now, idleMs, this.exchangesCompleted);
+      },
+      Math.min(idleMs / 8, MAX_CHECK_MS),
+    ).unref();
   }
 
   #stopIdleChecks(): void {

@@ -3,10 +3,12 @@
  * memory that `onread` names, so a block's body reaches the caller's buffer without streams or copies.
  */
 import type { OnReadOpts, Socket } from 'node:net';
+import { afterRunning, runningTime } from '../../clock.ts';
 import type { Deadlines } from '../connect.ts';
 import { isError } from './error-reply.ts';
 import type { Exchange } from './exchange.ts';
 import type { Origin } from './origin.ts';
+import { Progress } from './progress.ts';
 import { MAX_HEAD_BYTES, parseReplyHead, UnsupportedReply } from './reply-head.ts';
 import { openSocket, type TlsSettings } from './socket.ts';
 
@@ -20,12 +22,23 @@ const SLOW_PIECE_BYTES = 32 * 1024;
 /** A request that takes longer means a slow network. With the default deadline, 0.5 KiB/s is still enough. */
 const SLOW_MS = 5_000;
 
+/** Slower than this is no slow network but a stalled connection. */
+const MIN_BYTES_PER_SECOND = 64;
+/** The same, while other connections complete blocks. */
+const MIN_BYTES_PER_SECOND_BESIDE_OTHERS = 512;
+/** Time after which a connection is closed that has stopped while others complete blocks. */
+const STALL_MS = 10_000;
+/** Shorter request IDs may not be unique. */
+const UNIQUE_ID_LENGTH = 16;
+
 const END_OF_HEAD = Buffer.from('\r\n\r\n');
 
 /** Receives a connection's events. */
 export interface ConnectionOwner {
-  /** A reply is complete, and the connection can take the next request. */
-  free(connection: Connection): void;
+  /** By all connections so far. */
+  readonly exchangesCompleted: number;
+  /** A reply is complete; the connection can take the next request once it has been quiet. */
+  completed(connection: Connection): void;
   /** The connection was destroyed while it carried `exchange`, if any. */
   lost(connection: Connection, exchange: Exchange | undefined, error: Error): void;
 }
@@ -36,7 +49,7 @@ export class Connection {
   freeSince = 0;
   readonly #owner: ConnectionOwner;
   readonly #socket: Socket;
-  readonly #connectTimer: NodeJS.Timeout;
+  readonly #stopConnectTimer: () => void;
   /** Receives heads of replies and unexpected data. */
   readonly #head = Buffer.allocUnsafeSlow(MAX_HEAD_BYTES);
   #headLength = 0;
@@ -54,10 +67,12 @@ export class Connection {
   #keepAlive = true;
   /** Complete replies received. */
   #replies = 0;
-  /** Reads and writes so far, and what the last idle check saw. */
-  #transfers = 0;
-  #transfersSeen = 0;
-  #progressAt = 0;
+  #lastRequestId: string | undefined;
+  /** Bytes read and written so far. */
+  #moved = 0;
+  /** Finds out that the exchange has stopped, and that it has stopped while others complete. */
+  readonly #idle = new Progress(MIN_BYTES_PER_SECOND);
+  readonly #behind = new Progress(MIN_BYTES_PER_SECOND_BESIDE_OTHERS);
 
   constructor(origin: Origin, tls: TlsSettings | undefined, deadlines: Deadlines, owner: ConnectionOwner) {
     this.#owner = owner;
@@ -73,9 +88,8 @@ export class Connection {
     this.#socket.on('end', () => this.#fail(new Error('the service closed the connection')));
     this.#socket.on('close', () => this.#fail(new Error('the connection was closed')));
     const { connectMs } = deadlines;
-    this.#connectTimer = setTimeout(
-      () => this.#fail(timeoutError(`no connection within ${connectMs / 1000} s`)),
-      connectMs,
+    this.#stopConnectTimer = afterRunning(connectMs, () =>
+      this.#fail(timeoutError(`no connection within ${connectMs / 1000} s`)),
     );
   }
 
@@ -94,20 +108,24 @@ export class Connection {
     return this.#replies > 0 && this.#headLength === 0 && this.#body === undefined;
   }
 
-  /** Destroys the connection if its exchange has made no progress for `idleMs`. */
-  checkIdle(now: number, idleMs: number): void {
+  /**
+   * Destroys the connection if its exchange has made no progress for `idleMs`, or for 10 s in which others completed.
+   * @param now {@link runningTime}
+   * @param completed exchanges that all connections have completed so far
+   */
+  checkProgress(now: number, idleMs: number, completed: number): void {
     if (this.#exchange === undefined || !this.#connected) return;
-    if (this.#transfers !== this.#transfersSeen) {
-      this.#transfersSeen = this.#transfers;
-      this.#progressAt = now;
-    } else if (now - this.#progressAt >= idleMs) {
+    if (this.#idle.stoppedFor(now, this.#moved, idleMs)) {
       this.#fail(timeoutError(`no data sent or received for ${idleMs / 1000} s`));
+    } else if (this.#behind.stoppedBeside(now, this.#moved, STALL_MS, completed)) {
+      this.#fail(
+        timeoutError(`no data sent or received for ${STALL_MS / 1000} s, unlike on other connections`),
+      );
     }
   }
 
   /** Marks the connection as free; it does not keep the process alive. */
   release(): void {
-    this.freeSince = performance.now();
     this.#socket.unref();
   }
 
@@ -121,15 +139,16 @@ export class Connection {
   }
 
   #ready(): void {
-    clearTimeout(this.#connectTimer);
+    this.#stopConnectTimer();
     this.#connected = true;
     if (this.#exchange !== undefined) this.#send(this.#exchange);
   }
 
   #send(exchange: Exchange): void {
     this.#sentAt = performance.now();
-    this.#progressAt = this.#sentAt;
-    this.#transfersSeen = this.#transfers;
+    const now = runningTime();
+    this.#idle.restart(now, this.#moved, 0);
+    this.#behind.restart(now, this.#moved, this.#owner.exchangesCompleted);
     this.#socket.write(exchange.head, 'latin1');
     if (exchange.payload === undefined) return;
     // Not corked: with TLS, Node would first copy head and payload together.
@@ -145,7 +164,7 @@ export class Connection {
     this.#socket.write(payload.subarray(start, end), () => {
       // The callback also comes after a failure.
       if (this.#destroyed) return;
-      this.#transfers++;
+      this.#moved += end - start;
       if (end < payload.length) {
         this.#sendPiece(payload);
       } else {
@@ -172,7 +191,7 @@ export class Connection {
   }
 
   #receive(length: number): void {
-    this.#transfers++;
+    this.#moved += length;
     const body = this.#body;
     if (this.#exchange === undefined || this.#bodyLength === body?.length) {
       this.#fail(new Error('the service sent unexpected data'));
@@ -190,6 +209,7 @@ export class Connection {
   #startBody(exchange: Exchange, endOfHead: number): void {
     try {
       const head = parseReplyHead(this.#head.toString('latin1', 0, endOfHead));
+      this.#checkRequestId(head.requestId);
       const body = exchange.accept(head);
       const early = this.#head.subarray(endOfHead + END_OF_HEAD.length, this.#headLength);
       if (early.length > body.length) throw new UnsupportedReply('the body is too long');
@@ -204,6 +224,13 @@ export class Connection {
     this.#finishIfComplete();
   }
 
+  /** A second copy of the last reply would be taken for the answer to this request. */
+  #checkRequestId(requestId: string | undefined): void {
+    const repeated = requestId !== undefined && requestId === this.#lastRequestId;
+    if (repeated && requestId.length >= UNIQUE_ID_LENGTH) throw new Error('the service sent a reply twice');
+    this.#lastRequestId = requestId;
+  }
+
   #finishIfComplete(): void {
     if (this.#bodyLength !== this.#body?.length) return;
     if (this.#payloadWritten || this.#isError) this.#finish();
@@ -216,8 +243,9 @@ export class Connection {
     this.#body = undefined;
     this.#headLength = 0;
     this.#replies++;
-    this.#pieceBytes = performance.now() - this.#sentAt < SLOW_MS ? PIECE_BYTES : SLOW_PIECE_BYTES;
-    if (this.#keepAlive && this.#payloadWritten) this.#owner.free(this);
+    this.freeSince = performance.now();
+    this.#pieceBytes = this.freeSince - this.#sentAt < SLOW_MS ? PIECE_BYTES : SLOW_PIECE_BYTES;
+    if (this.#keepAlive && this.#payloadWritten) this.#owner.completed(this);
     else this.destroy();
     exchange.succeed();
   }
@@ -225,7 +253,7 @@ export class Connection {
   #fail(error: Error): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
-    clearTimeout(this.#connectTimer);
+    this.#stopConnectTimer();
     this.#socket.destroy();
     const exchange = this.#exchange;
     this.#exchange = undefined;

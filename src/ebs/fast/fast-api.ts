@@ -6,9 +6,12 @@
  * A failure without a reply (no connection, lost, stalled) is not repeated through the SDK: a second client would wait
  * again and learn nothing more.
  */
+import type { SecureContext } from 'node:tls';
 import type { EBSClient } from '@aws-sdk/client-ebs';
 import { abortedError } from '../../cancel.ts';
 import type { CallOptions, EbsDirectApi, GetBlockRequest, PutBlockRequest, ReceivedBlock } from '../api.ts';
+import { BoundedHandler } from '../bounded-handler.ts';
+import { tlsContext } from '../connect/certificates.ts';
 import type { Deadlines } from '../connect.ts';
 import { ApiDecorator } from '../decorator.ts';
 import { classify } from '../errors.ts';
@@ -60,7 +63,7 @@ export class FastBlockApi extends ApiDecorator {
     try {
       const route = await this.#findRoute();
       if (route !== undefined) {
-        const head = await route.requests.get(request);
+        const head = await route.requests.get(request, signal);
         if (signal?.aborted) throw abortedError(signal);
         let received: ReceivedBlock | undefined;
         const accept = (reply: ReplyHead) => {
@@ -92,7 +95,7 @@ export class FastBlockApi extends ApiDecorator {
       if (route !== undefined) {
         const { digest, data } = request;
         const checksum = Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString('base64');
-        const head = await route.requests.put(request, checksum);
+        const head = await route.requests.put(request, checksum, signal);
         if (signal?.aborted) throw abortedError(signal);
         const accept = ({ status, contentLength, checksum: stored, requestId }: ReplyHead) => {
           if (status !== 201 || contentLength > ignoredBody.length) {
@@ -144,8 +147,15 @@ export class FastBlockApi extends ApiDecorator {
     const { connections, deadlines } = this.#options;
     return {
       requests: new BlockRequests(this.#client, await this.#client.config.region(), origin),
-      pool: new ConnectionPool(origin, connections, deadlines),
+      pool: new ConnectionPool(origin, connections, deadlines, () => this.#secureContext()),
     };
+  }
+
+  /** That of the client, unless the caller made it. */
+  #secureContext(): SecureContext {
+    const { requestHandler } = this.#client.config;
+    const ours = requestHandler instanceof BoundedHandler ? requestHandler.secureContext : undefined;
+    return ours ?? tlsContext();
   }
 }
 

@@ -1,7 +1,7 @@
 /** The endpoint of block requests, as the SDK resolves it, if it can be reached without the SDK. */
 import { type EBSClient, GetSnapshotBlockCommand } from '@aws-sdk/client-ebs';
 import { getEndpointFromInstructions } from '@smithy/core/endpoints';
-import { behindProxy } from '../connect.ts';
+import { proxyFor } from '../connect/proxy.ts';
 
 export interface Origin {
   readonly secure: boolean;
@@ -17,6 +17,15 @@ export interface Origin {
 /** Paths that escaping, and therefore signing, does not change. */
 const PLAIN_PATH = /^\/$|^(\/[\w.~-]+)+$/;
 
+function endpointOf(client: EBSClient) {
+  return getEndpointFromInstructions({}, GetSnapshotBlockCommand, { ...client.config });
+}
+
+/** The URL that requests go to. */
+export async function serviceEndpoint(client: EBSClient): Promise<URL> {
+  return (await endpointOf(client)).url;
+}
+
 /**
  * Resolves the endpoint with the client's own region, FIPS, dual-stack and endpoint settings.
  *
@@ -24,14 +33,14 @@ const PLAIN_PATH = /^\/$|^(\/[\w.~-]+)+$/;
  *   own, or under a path that needs escaping
  */
 export async function directOrigin(client: EBSClient): Promise<Origin | undefined> {
-  const endpoint = await getEndpointFromInstructions({}, GetSnapshotBlockCommand, { ...client.config });
+  const endpoint = await endpointOf(client);
   const { url } = endpoint;
   if (Object.keys(endpoint.headers ?? {}).length > 0 || endpoint.properties?.authSchemes !== undefined) {
     return undefined;
   }
   if (!PLAIN_PATH.test(url.pathname) || url.search !== '' || url.username !== '') return undefined;
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return undefined;
-  if (await behindProxy(url)) return undefined;
+  if (proxyFor(url) !== undefined) return undefined;
   const secure = url.protocol === 'https:';
   return {
     secure,

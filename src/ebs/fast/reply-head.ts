@@ -22,8 +22,8 @@ export interface ReplyHead {
 export class UnsupportedReply extends Error {}
 
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** No control characters, so that no other parser can see the end of a line in a value. */
-const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+/** No control characters, so that no other parser can see the end of a line; no NBSP, which trim() removes. */
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\x9f\xa1-\xff]*$/;
 const DECIMAL = /^\d{1,15}$/;
 
 /**
@@ -42,7 +42,7 @@ export function parseReplyHead(text: string): ReplyHead {
   let checksum: string | undefined;
   let algorithm: string | undefined;
   let requestId: string | undefined;
-  const errorFields: Record<string, string> | undefined = status >= 400 ? {} : undefined;
+  const errorFields = status >= 400 ? (Object.create(null) as Record<string, string>) : undefined;
   while (end < text.length) {
     const start = end + 2;
     end = text.indexOf('\r\n', start);
@@ -50,14 +50,17 @@ export function parseReplyHead(text: string): ReplyHead {
     const colon = text.indexOf(':', start);
     if (colon < 0 || colon > end) throw new UnsupportedReply('a header line has no colon');
     const name = text.slice(start, colon);
-    const value = text.slice(colon + 1, end).trim();
-    if (!FIELD_NAME.test(name) || !FIELD_VALUE.test(value))
+    const line = text.slice(colon + 1, end);
+    if (!FIELD_NAME.test(name) || !FIELD_VALUE.test(line))
       throw new UnsupportedReply('a header is malformed');
+    // Blanks and tabs: FIELD_VALUE has no other white space.
+    const value = line.trim();
     const key = name.toLowerCase();
     if (errorFields !== undefined) errorFields[key] = value;
     switch (key) {
       case 'content-length':
-        length = once(length, value);
+        // Node's parser takes no tabs here.
+        length = once(length, line.includes('\t') ? line : value);
         break;
       case 'connection':
         connection = once(connection, value);
@@ -96,7 +99,8 @@ export function parseReplyHead(text: string): ReplyHead {
 
 function parseStatusLine(text: string, end: number): number {
   const line = text.slice(0, end);
-  if (!/^HTTP\/1\.1 [2-5]\d\d(?: |$)/.test(line)) throw new UnsupportedReply('the status line is malformed');
+  if (!/^HTTP\/1\.1 [2-5]\d\d(?: |$)/.test(line) || !FIELD_VALUE.test(line))
+    throw new UnsupportedReply('the status line is malformed');
   return Number(line.slice(9, 12));
 }
 

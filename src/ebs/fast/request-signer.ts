@@ -7,6 +7,7 @@ import { createHmac, hash } from 'node:crypto';
 import type { EBSClient } from '@aws-sdk/client-ebs';
 import { Sha256 } from '@smithy/core/checksum';
 import { createScope, getSigningKey } from '@smithy/signature-v4';
+import { currentCredentials } from '../sdk-call.ts';
 import { UnsupportedReply } from './reply-head.ts';
 
 const SERVICE = 'ebs';
@@ -57,10 +58,10 @@ export class RequestSigner {
    * Signs with the client's current credentials and its clock, which the SDK may have corrected.
    *
    * @returns all header fields, each line ending in CR LF
-   * @throws UnsupportedReply for credentials that cannot be sent in a header; and what the credential provider throws
+   * @throws UnsupportedReply for credentials that cannot be sent in a header; and what {@link currentCredentials} throws
    */
-  async sign(request: CanonicalRequest): Promise<string> {
-    const credentials = await this.#client.config.credentials();
+  async sign(request: CanonicalRequest, signal: AbortSignal | undefined): Promise<string> {
+    const credentials = await currentCredentials(this.#client, signal);
     const timestamp = this.#now();
     const { scope, key } = await this.#keyFor(credentials, timestamp.slice(0, 8));
     let fields = `${request.fields}x-amz-date:${timestamp}\n`;

@@ -3,6 +3,7 @@ import { ColdsnapError } from '../../errors.ts';
 import { type Geometry, GIB, MAX_VOLUME_GIB } from '../../geometry.ts';
 import type { CallOptions, ListPage, ListPosition } from '../api.ts';
 import { checkBlockSize } from '../reply-checks.ts';
+import { fetchInOrder } from './unordered.ts';
 
 /** A page whose entries are ascending, unique and inside the volume. */
 export interface CheckedPage<E> extends Geometry {
@@ -22,6 +23,8 @@ export interface ListRange extends CallOptions {
   readonly from?: number;
   /** List only blocks below this index. Default: to the end of the volume. */
   readonly below?: number;
+  /** Called when the list is not in order, so that all of it has to be in memory. */
+  readonly onUnordered?: () => void;
 }
 
 interface RawPage<E> extends ListPage {
@@ -41,9 +44,11 @@ export async function* checkedPages<E extends ListEntry>(
   operation: string,
   snapshotId: string,
   range: ListRange,
-  fetchPage: (position: ListPosition) => Promise<RawPage<E>>,
+  fetchAnyPage: (position: ListPosition) => Promise<RawPage<E>>,
 ): AsyncGenerator<CheckedPage<E>, void, undefined> {
   const check = new PageChecker(operation, snapshotId, range);
+  const { onUnordered } = range;
+  const fetchPage = fetchInOrder(fetchAnyPage, { bad: (problem) => check.bad(problem), onUnordered });
   let ahead = fetchPage(check.startPosition());
   // A failure of the page read ahead is thrown when that page is awaited, not before.
   ahead.catch(() => {});
@@ -99,22 +104,19 @@ class PageChecker {
   page<E extends ListEntry>(page: RawPage<E>): CheckedPage<E> {
     this.#checkGeometry(page);
     const blockCount = this.#volumeSize / this.#blockSize;
-    let entries = page.entries;
-    for (const [at, entry] of page.entries.entries()) {
-      if (entry.blockIndex >= this.#below) {
-        entries = page.entries.slice(0, at);
-        this.finished = true;
-        break;
-      }
+    // All of the page is checked before any entry decides that the list has ended.
+    for (const entry of page.entries) {
       if (!Number.isInteger(entry.blockIndex) || entry.blockIndex < 0 || entry.blockIndex >= blockCount) {
-        throw this.#bad(`lists block ${entry.blockIndex}, but the volume has ${blockCount} blocks`);
+        throw this.bad(`lists block ${describe(entry.blockIndex)}, but the volume has ${blockCount} blocks`);
       }
-      if (entry.blockIndex < this.#next) throw this.#bad(`lists block ${entry.blockIndex} out of order`);
-      if (!hasTokens(entry)) throw this.#bad(`has no usable token for block ${entry.blockIndex}`);
+      if (entry.blockIndex < this.#next) throw this.bad(`lists block ${entry.blockIndex} out of order`);
+      if (!hasTokens(entry)) throw this.bad(`has no usable token for block ${entry.blockIndex}`);
       this.#next = entry.blockIndex + 1;
     }
-    if (this.#next >= Math.min(blockCount, this.#below)) this.finished = true;
     this.#checkToken(page);
+    const end = page.entries.findIndex((entry) => entry.blockIndex >= this.#below);
+    const entries = end < 0 ? page.entries : page.entries.slice(0, end);
+    this.finished ||= end >= 0 || this.#next >= Math.min(blockCount, this.#below);
     return { entries, volumeSize: this.#volumeSize, blockSize: this.#blockSize };
   }
 
@@ -123,14 +125,14 @@ class PageChecker {
     const blockSize = checkBlockSize(context, page.blockSize);
     const gib = page.volumeSizeGiB;
     if (!Number.isInteger(gib) || gib < 1 || gib > MAX_VOLUME_GIB) {
-      throw this.#bad(`reports a volume size of ${gib} GiB`);
+      throw this.bad(`reports a volume size of ${describe(gib)} GiB`);
     }
     if ((gib * GIB) % blockSize !== 0) {
-      throw this.#bad(`reports a volume size that is not a multiple of its block size, ${blockSize} bytes`);
+      throw this.bad(`reports a volume size that is not a multiple of its block size, ${blockSize} bytes`);
     }
     const changed =
       this.#volumeSize !== 0 && (this.#volumeSize !== gib * GIB || this.#blockSize !== blockSize);
-    if (changed) throw this.#bad('changes the volume size or block size between pages');
+    if (changed) throw this.bad('changes the volume size or block size between pages');
     this.#volumeSize = gib * GIB;
     this.#blockSize = blockSize;
   }
@@ -138,17 +140,19 @@ class PageChecker {
   #checkToken(page: RawPage<ListEntry>): void {
     this.#emptyPages = page.entries.length === 0 ? this.#emptyPages + 1 : 0;
     if (page.nextToken === undefined) return;
-    if (page.nextToken.length > MAX_TOKEN_LENGTH) throw this.#bad('has an overlong page token');
+    if (!isTokenOrAbsent(page.nextToken))
+      throw this.bad('has an overlong page token, or one that is no text');
     if (this.#emptyPages > MAX_EMPTY_PAGES) {
-      throw this.#bad(`has more than ${MAX_EMPTY_PAGES} empty pages in a row`);
+      throw this.bad(`has more than ${MAX_EMPTY_PAGES} empty pages in a row`);
     }
     if (this.#emptyPages > 1 && page.nextToken === this.#lastToken) {
-      throw this.#bad('repeats the same page token');
+      throw this.bad('repeats the same page token');
     }
     this.#lastToken = page.nextToken;
   }
 
-  #bad(problem: string): ColdsnapError {
+  /** The error for a list that cannot be true. */
+  bad(problem: string): ColdsnapError {
     return new ColdsnapError(
       'permanent',
       'BAD_LIST',
@@ -170,6 +174,13 @@ function hasTokens({ blockToken, firstBlockToken, secondBlockToken }: ListEntry)
   return any !== undefined && valid;
 }
 
-function isTokenOrAbsent(token: string | undefined): boolean {
-  return token === undefined || (token !== '' && token.length <= MAX_TOKEN_LENGTH);
+/** @param token the service's, of any type */
+function isTokenOrAbsent(token: unknown): boolean {
+  if (token === undefined) return true;
+  return typeof token === 'string' && token !== '' && token.length <= MAX_TOKEN_LENGTH;
+}
+
+/** Whatever the service sent in place of a number. */
+function describe(value: unknown): string {
+  return typeof value === 'number' ? String(value) : `that is no number (${typeof value})`;
 }

@@ -31,7 +31,7 @@ export interface Probe {
   readonly length: number;
 }
 
-/** The ranges to read of a device of this size: ascending, without overlaps, whole sectors of 4 KiB except at the end. */
+/** The ranges to read of a device of this size, ascending, without overlaps, in sectors of 4 KiB except at the end. */
 export function blankProbes(sizeBytes: number): Probe[] {
   const wanted: Probe[] = [
     { offset: 0, length: ends },

@@ -62,7 +62,7 @@ export class StagedEnds {
 
   /**
    * The staged blocks in groups, in the order in which they are to be written, each safe before the next: the tail, the
-   * head, and block 0 alone. Skips empty groups.
+   * head, and block 0 alone. Empty groups are omitted.
    */
   groups(): BlockWrite[][] {
     const staged = [...this.#blocks.values()].sort((a, b) => b.offset - a.offset);

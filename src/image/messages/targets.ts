@@ -51,6 +51,14 @@ export const targetDangling = (path: string, to: string) =>
     'Remove the link, or name the file itself.',
   );
 
+export const targetDeviceMissing = (path: string, disks: readonly string[]) =>
+  usage(
+    'TARGET_DEVICE_MISSING',
+    `the device ${path} does not exist`,
+    path,
+    disks.length === 0 ? 'There are no disks.' : `There are ${disks.join('; ')}.`,
+  );
+
 export const targetNotSupported = (path: string, what: string) =>
   usage(
     'TARGET_NOT_SUPPORTED',

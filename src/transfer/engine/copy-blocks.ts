@@ -59,7 +59,8 @@ export async function copyBlocks(
       const outcome = await transfer(step, worker);
       if (outcome === 'written') meter.transferred(blockSize);
       else if (outcome === 'zero') meter.transferredZeros(blockSize);
-      else if (outcome === 'skipped') meter.skipped(blockSize);
+      else meter.plan(-blockSize);
+      if (outcome === 'skipped') meter.skipped(blockSize);
     }
     watchdog.done(worker);
   };

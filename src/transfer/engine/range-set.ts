@@ -31,6 +31,16 @@ export class RangeSet {
     this.#size += mergedEnd - mergedStart - covered;
   }
 
+  /** Removes the indexes `start` … `end - 1`. */
+  remove(start: number, end: number): void {
+    const kept = this.#ranges.flatMap(([from, to]): [number, number][] => [
+      [from, Math.min(to, start)],
+      [Math.max(from, end), to],
+    ]);
+    this.#ranges = kept.filter(([from, to]) => from < to);
+    this.#size = this.#ranges.reduce((size, [from, to]) => size + to - from, 0);
+  }
+
   has(index: number): boolean {
     const range = this.#ranges[this.#firstEndingAtOrAfter(index + 1)];
     return range !== undefined && range[0] <= index;

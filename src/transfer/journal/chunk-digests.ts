@@ -46,6 +46,12 @@ export class ChunkDigests {
     for (let byte = 0; byte < LENGTH; byte++) this.#digests[at + byte]! ^= hash[byte]!;
   }
 
+  /** Takes back what {@link add} did. */
+  remove(block: number, digest: Uint8Array): void {
+    // XOR is its own inverse.
+    this.add(block, digest);
+  }
+
   /** Whether the chunk holds nothing but zeros, as far as it is done. */
   isEmpty(chunk: number): boolean {
     return this.#of(chunk).every((byte) => byte === 0);

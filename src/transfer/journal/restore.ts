@@ -1,15 +1,14 @@
-/** The journal of a download: which blocks are safe on the target, and samples that prove it to a later run. */
+/** The journal of a download: which blocks are safe on the target, and digests that prove it to a later run. */
+import type { ServiceIdentity } from '../../ebs/service.ts';
 import type { BlockRange } from '../engine/range-set.ts';
 import type { Journal } from './journal.ts';
-import { type LegacyCheckpoint, legacyCheckpoint } from './legacy.ts';
-import { isCount, isOptional, isRanges } from './schema.ts';
-
-/** The digest, in base64, of a block that is done. */
-export type Sample = readonly [block: number, digest: string];
+import { isLegacyCheckpoint } from './legacy.ts';
+import { isCount, isEarlierVersion, isOptional, isRanges, isService, provesTooLittle } from './schema.ts';
 
 export interface RestoreJournal {
-  readonly version: 1;
+  readonly version: 2;
   readonly kind: 'download';
+  readonly service: ServiceIdentity;
   readonly snapshotId: string;
   readonly target: string;
   /** The inode of the partial file, where there is one. */
@@ -17,7 +16,8 @@ export interface RestoreJournal {
   readonly volumeSize: number;
   readonly blockSize: number;
   readonly done: readonly BlockRange[];
-  readonly samples: readonly Sample[];
+  /** Digests of the blocks that are done, as {@link ChunkDigests.save} gives them. */
+  readonly digests: string;
   /**
    * There once all blocks were safe and the commit began: the target's stamp, empty where it has none. A device's block 0
    * may then be there, or a part of it.
@@ -29,8 +29,7 @@ export interface RestoreJournal {
 export type RestoreLookup =
   | { readonly kind: 'none' }
   | { readonly kind: 'rejected'; readonly reason: string }
-  | { readonly kind: 'usable'; readonly journal: RestoreJournal }
-  | ({ readonly kind: 'legacy' } & LegacyCheckpoint);
+  | { readonly kind: 'usable'; readonly journal: RestoreJournal };
 
 /** Looks for the journal of this snapshot on this target. Files that are none are moved aside. */
 export async function findRestoreJournal(
@@ -40,11 +39,9 @@ export async function findRestoreJournal(
   const reading = await journal.read();
   if (reading.kind !== 'found') return reading;
   const { content } = reading;
-  const legacy = legacyCheckpoint(content);
-  if (legacy !== undefined) {
-    if (legacy.snapshotId === snapshotId) return { kind: 'legacy', ...legacy };
-    return { kind: 'rejected', reason: `it belongs to ${legacy.snapshotId}` };
-  }
+  if (isLegacyCheckpoint(content))
+    return { kind: 'rejected', reason: 'it is a checkpoint of coldsnap 0.12, which has no checksums' };
+  if (reading.sealed && isEarlierVersion(content)) return { kind: 'rejected', reason: provesTooLittle };
   if (!reading.sealed || !isRestoreJournal(content)) {
     const reason = await journal.setAside('it is not a download journal of this version');
     return { kind: 'rejected', reason };
@@ -61,8 +58,9 @@ function isRestoreJournal(content: unknown): content is RestoreJournal {
   return (
     typeof journal === 'object' &&
     journal !== null &&
-    journal.version === 1 &&
+    journal.version === 2 &&
     journal.kind === 'download' &&
+    isService(journal.service) &&
     typeof journal.snapshotId === 'string' &&
     typeof journal.target === 'string' &&
     isOptional(journal.instance, 'string') &&
@@ -70,9 +68,6 @@ function isRestoreJournal(content: unknown): content is RestoreJournal {
     isCount(journal.blockSize) &&
     isRanges(journal.done) &&
     isOptional(journal.committing, 'string') &&
-    Array.isArray(journal.samples) &&
-    journal.samples.every(
-      (sample) => Array.isArray(sample) && isCount(sample[0]) && typeof sample[1] === 'string',
-    )
+    typeof journal.digests === 'string'
   );
 }

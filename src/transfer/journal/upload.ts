@@ -1,8 +1,9 @@
 /** The journal of an upload: its snapshot, what has been put, and the state of the LINEAR checksum. */
+import type { ServiceIdentity } from '../../ebs/service.ts';
 import type { BlockRange } from '../engine/range-set.ts';
 import type { LinearPrefix } from '../snapshot/linear-digest.ts';
 import type { Journal } from './journal.ts';
-import { isCount, isOptional, isRanges } from './schema.ts';
+import { isCount, isEarlierVersion, isOptional, isRanges, isService, provesTooLittle } from './schema.ts';
 
 /** With the same token and parameters, StartSnapshot returns the same snapshot again. */
 export interface UploadToken {
@@ -12,17 +13,22 @@ export interface UploadToken {
 }
 
 export interface UploadJournal extends UploadToken {
-  readonly version: 1;
+  readonly version: 2;
   readonly kind: 'upload';
+  readonly service: ServiceIdentity;
   /** Empty until StartSnapshot has answered. */
   readonly snapshotId: string;
   /** Everything that decides which blocks are put, and with which parameters the snapshot was started. */
   readonly parameters: string;
   readonly source: string;
+  /** The source's stamp; while it is the same, nobody has written to the source. */
+  readonly stamp?: string;
   readonly blockSize: number;
   /** There once everything was put and the completion was about to be requested. */
   readonly completing?: boolean;
   readonly done: readonly BlockRange[];
+  /** Digests of the blocks that are done, as {@link ChunkDigests.save} gives them. */
+  readonly digests: string;
   readonly linear: { readonly block: number; readonly count: number; readonly state: string };
 }
 
@@ -40,13 +46,18 @@ export async function findUploadJournal(
   const reading = await journal.read();
   if (reading.kind !== 'found') return reading;
   const { content } = reading;
+  if (reading.sealed && isEarlierVersion(content)) {
+    const { snapshotId } = content as { snapshotId?: unknown };
+    const earlier = typeof snapshotId === 'string' && snapshotId !== '' ? { snapshotId } : {};
+    return { kind: 'rejected', reason: provesTooLittle, ...earlier };
+  }
   if (!reading.sealed || !isUploadJournal(content)) {
     const reason = await journal.setAside('it is not an upload journal of this version');
     return { kind: 'rejected', reason };
   }
   const earlier = content.snapshotId === '' ? {} : { snapshotId: content.snapshotId };
   if (content.source !== journal.location.identity)
-    return { kind: 'rejected', reason: 'the source has changed', ...earlier };
+    return { kind: 'rejected', reason: 'it belongs to another source', ...earlier };
   if (content.parameters !== parameters)
     return { kind: 'rejected', reason: 'the upload had other options', ...earlier };
   return { kind: 'usable', journal: content };
@@ -66,11 +77,14 @@ function isUploadJournal(content: unknown): content is UploadJournal {
   return (
     typeof journal === 'object' &&
     journal !== null &&
-    journal.version === 1 &&
+    journal.version === 2 &&
     journal.kind === 'upload' &&
     [journal.snapshotId, journal.clientToken, journal.parameters, journal.source].every(
       (text) => typeof text === 'string',
     ) &&
+    isService(journal.service) &&
+    isOptional(journal.stamp, 'string') &&
+    typeof journal.digests === 'string' &&
     typeof journal.marked === 'boolean' &&
     isCount(journal.blockSize) &&
     isOptional(journal.completing, 'boolean') &&

@@ -1,6 +1,6 @@
 /** Arguments that every transfer checks before it does anything. */
-import { SNAPSHOT_ID } from '../../ebs/api.ts';
 import { snapshotStatuses } from '../../ebs/ec2.ts';
+import { DEFAULT_RETRY_FOR_MS } from '../../ebs/retry.ts';
 import {
   badCheckpointInterval,
   badRate,
@@ -19,9 +19,6 @@ export function checkWorkers(workers: number = DEFAULT_WORKERS): number {
   if (Number.isInteger(workers) && workers >= 1 && workers <= MAX_WORKERS) return workers;
   throw badWorkers(workers, MAX_WORKERS);
 }
-
-/** Long enough for an outage that somebody has to mend, short enough to hear of it the same hour. */
-const DEFAULT_RETRY_FOR_MS = 600_000;
 
 /** @throws ColdsnapError class `usage` unless it is a finite number of milliseconds, 0 or more */
 export function checkRetryFor(retryForMs: number = DEFAULT_RETRY_FOR_MS): number {
@@ -44,12 +41,15 @@ export function checkRate(bytesPerSecond: number | undefined): void {
   throw badRate(bytesPerSecond);
 }
 
+/** AWS uses 8 or 17 hexadecimal digits and asks to expect other lengths; emulators have shorter IDs. */
+const GIVEN_SNAPSHOT_ID = /^snap-[0-9a-f]{1,59}$/;
+
 /**
- * Lenient, as AWS asks readers of IDs to be: `snap-`, then up to 59 letters or digits.
+ * Checks a snapshot ID of the caller's before any request: a mistyped one is an error.
  * @throws ColdsnapError class `usage`
  */
 export function readableSnapshotId(snapshotId: string): string {
-  if (SNAPSHOT_ID.test(snapshotId)) return snapshotId;
+  if (GIVEN_SNAPSHOT_ID.test(snapshotId)) return snapshotId;
   throw badSnapshotId(snapshotId);
 }
 

@@ -9,8 +9,11 @@ const PROGRESS_INTERVAL_MS = 200;
 export class Meter {
   bytesDone = 0;
   bytesTotal = 0;
+  bytesToMove = 0;
+  bytesToMoveKnown = false;
   bytesTransferred = 0;
   blocksTransferred = 0;
+  bytesSkipped = 0;
   bytesZero = 0;
   bytesResumed = 0;
   retries = 0;
@@ -19,26 +22,59 @@ export class Meter {
   pacer: Pacer | undefined;
   readonly #started = performance.now();
   readonly #listener: TransferListener;
+  readonly #onListenerError: (error: unknown) => void;
+  #listenerError: { readonly error: unknown } | undefined;
+  #beganAt = 0;
+  #movedAt = 0;
   #lastEvent = Number.NEGATIVE_INFINITY;
 
-  constructor(listener: TransferListener | undefined) {
+  /** @param onListenerError is called with what the listener throws; it is not called again after that */
+  constructor(listener: TransferListener | undefined, onListenerError: (error: unknown) => void = () => {}) {
     this.#listener = listener ?? (() => {});
+    this.#onListenerError = onListenerError;
   }
 
-  emit: TransferListener = (event) => this.#listener(event);
+  /** Events come from inside requests and from timers, where an error of the listener would be taken for another. */
+  emit: TransferListener = (event) => {
+    if (this.#listenerError !== undefined) return;
+    try {
+      this.#listener(event);
+    } catch (error) {
+      this.#listenerError = { error };
+      this.#onListenerError(error);
+    }
+  };
+
+  throwListenerError(): void {
+    if (this.#listenerError !== undefined) throw this.#listenerError.error;
+  }
 
   /** The size of the volume, and what an earlier run has done. */
   begin(bytesTotal: number, bytesResumed: number): void {
     this.bytesTotal = bytesTotal;
     this.bytesDone = bytesResumed;
     this.bytesResumed = bytesResumed;
+    this.#beganAt = performance.now();
+    this.#movedAt = this.#beganAt;
+  }
+
+  /** More bytes are to be moved than known so far; fewer if negative. */
+  plan(bytes: number): void {
+    this.bytesToMove = Math.max(this.bytesToMove + bytes, this.bytesTransferred);
+  }
+
+  /** Everything to be moved is known. */
+  planComplete(): void {
+    this.bytesToMoveKnown = true;
   }
 
   /** A block was transferred. */
   transferred(bytes: number): void {
     this.blocksTransferred++;
     this.bytesTransferred += bytes;
+    this.bytesToMove = Math.max(this.bytesToMove, this.bytesTransferred);
     this.bytesDone += bytes;
+    this.#movedAt = performance.now();
     this.#tick();
   }
 
@@ -57,6 +93,7 @@ export class Meter {
   /** A range was right already. */
   kept(bytes: number): void {
     if (bytes === 0) return;
+    this.bytesSkipped += bytes;
     this.bytesDone += bytes;
     this.#tick();
   }
@@ -65,7 +102,12 @@ export class Meter {
   #tick(): void {
     const now = performance.now();
     if (now - this.#lastEvent < PROGRESS_INTERVAL_MS) return;
-    this.#lastEvent = now;
+    this.report();
+  }
+
+  /** Emits a progress event now. */
+  report(): void {
+    this.#lastEvent = performance.now();
     this.emit({ type: 'progress', ...this.progress() });
   }
 
@@ -73,14 +115,18 @@ export class Meter {
     return {
       bytesDone: this.bytesDone,
       bytesTotal: this.bytesTotal,
+      bytesToMove: this.bytesToMove,
+      bytesToMoveKnown: this.bytesToMoveKnown,
       bytesTransferred: this.bytesTransferred,
       blocksTransferred: this.blocksTransferred,
+      bytesSkipped: this.bytesSkipped,
       bytesZero: this.bytesZero,
       bytesResumed: this.bytesResumed,
       retries: this.retries,
       throttles: this.throttles,
       requestsPerSecond: Math.round(this.pacer?.requestsPerSecond ?? 0),
       requestsInFlight: this.pacer?.inFlightAllowed ?? 0,
+      transferMs: this.#movedAt - this.#beganAt,
       elapsedMs: performance.now() - this.#started,
     };
   }

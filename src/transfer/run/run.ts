@@ -1,6 +1,7 @@
 /** One call of the library: who may stop it, what it counts, what it warns of. */
 import { setMaxListeners } from 'node:events';
 import { abortable, abortedError } from '../../cancel.ts';
+import { watchClock } from '../../clock.ts';
 import type { EbsConnection, Service } from '../../ebs/service.ts';
 import type { WarningCode } from '../../error-codes.ts';
 import type { WaitingFor } from '../engine/block.ts';
@@ -9,6 +10,9 @@ import type { ClientOptions } from '../options.ts';
 import { checkCheckpointInterval, checkRate, checkRetryFor, checkWorkers } from './checks.ts';
 import { Meter } from './meter.ts';
 import { Watchdog } from './watchdog.ts';
+
+/** Time between reports of a run without progress. */
+const TELL_WAITING_MS = 1_000;
 
 export interface RunOptions extends ClientOptions {
   readonly workers?: number | undefined;
@@ -24,6 +28,8 @@ export class Run {
   readonly workers: number;
   readonly checkpointIntervalMs: number;
   readonly #failure = new AbortController();
+  readonly #stopClock: () => void;
+  readonly #ticker: NodeJS.Timeout;
 
   /** @throws ColdsnapError class `usage` for numbers out of range, `aborted` when the caller's signal has fired */
   constructor(options: RunOptions) {
@@ -36,8 +42,11 @@ export class Run {
     this.signal = signal ? AbortSignal.any([signal, this.#failure.signal]) : this.#failure.signal;
     // Every request in flight listens to it; their number is bounded by the workers.
     setMaxListeners(0, this.signal);
-    this.meter = new Meter(options.onEvent);
+    this.meter = new Meter(options.onEvent, this.stop);
+    this.#stopClock = watchClock();
     this.watchdog = new Watchdog(this.meter, retryForMs, this.stop);
+    this.#ticker = setInterval(this.#tellWaiting, TELL_WAITING_MS);
+    this.#ticker.unref();
   }
 
   /** Stops everything that is under way. */
@@ -46,8 +55,10 @@ export class Run {
   readonly warn = (code: WarningCode, message: string): void =>
     this.meter.emit({ type: 'warning', code, message });
 
-  phase(phase: TransferPhase): void {
-    this.meter.emit({ type: 'phase', phase });
+  /** @param amount for phases that have progress of their own, in bytes */
+  phase(phase: TransferPhase, amount: { bytesDone?: number; bytesTotal?: number } = {}): void {
+    if (amount.bytesTotal === undefined) this.meter.report();
+    this.meter.emit({ type: 'phase', phase, ...amount });
   }
 
   /** Connects to the EBS direct APIs. The providers of region and credentials may hang, and take no signal. */
@@ -86,7 +97,22 @@ export class Run {
     return this.watch(what, on, () => abortable(work(), this.signal));
   }
 
-  close(): void {
-    this.watchdog.close();
+  readonly #tellWaiting = (): void => {
+    const { waiting } = this.watchdog;
+    if (waiting !== undefined && waiting.silentMs >= TELL_WAITING_MS) {
+      this.meter.emit({ type: 'waiting', ...waiting });
+    }
+  };
+
+  /** Carries out the call and ends the run. A listener that throws ends it, with its own error. */
+  async carryOut<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } finally {
+      clearInterval(this.#ticker);
+      this.watchdog.close();
+      this.#stopClock();
+      this.meter.throwListenerError();
+    }
   }
 }

@@ -3,6 +3,7 @@
  * has been silent for longer than any retry lasts, it ends the run. A slow disk or a paused reader of a pipe is waited
  * for, with a warning.
  */
+import { runningTime } from '../../clock.ts';
 import type { ColdsnapError } from '../../errors.ts';
 import type { WaitingFor } from '../engine/block.ts';
 import { stalled } from '../messages.ts';
@@ -38,7 +39,7 @@ export class Watchdog {
     meter: Meter,
     retryForMs: number,
     stop: (failure: ColdsnapError) => void,
-    now: () => number = () => performance.now(),
+    now: () => number = runningTime,
   ) {
     this.#meter = meter;
     this.#limitMs = retryForMs + GRACE_MS;
@@ -60,12 +61,20 @@ export class Watchdog {
     this.#lastProgress = this.#now();
   }
 
+  /** The oldest thing that is waited for, and the time without progress; undefined when nothing is. */
+  get waiting(): { readonly what: string; readonly on: WaitingFor; readonly silentMs: number } | undefined {
+    const [first, ...others] = this.#activities.values();
+    if (first === undefined) return undefined;
+    const { what, on } = others.reduce((a, b) => (b.startedAt < a.startedAt ? b : a), first);
+    return { what, on, silentMs: this.#now() - this.#lastProgress };
+  }
+
   /** Looks for progress. Called by its own timer. */
   check(): void {
     const now = this.#now();
-    const silentMs = now - this.#lastProgress;
-    if (silentMs < WARN_AFTER_MS || this.#activities.size === 0) return;
-    const oldest = [...this.#activities.values()].reduce((a, b) => (b.startedAt < a.startedAt ? b : a));
+    const oldest = this.waiting;
+    if (oldest === undefined || oldest.silentMs < WARN_AFTER_MS) return;
+    const { silentMs } = oldest;
     const seconds = Math.round(silentMs / 1000);
     if (silentMs >= this.#limitMs && oldest.on === 'service') {
       this.#stop(stalled(seconds, oldest.what));

@@ -1,23 +1,29 @@
 /** A file, block device or stream as a sink: each block is checked and written in one thread-pool call. */
 import { abortedError } from '../../cancel.ts';
+import { isSameService, type ServiceIdentity } from '../../ebs/service.ts';
 import { ColdsnapError } from '../../errors.ts';
 import type { Geometry } from '../../geometry.ts';
 import { isErrno } from '../../image/errno.ts';
 import type { BlockOutcome as ImageOutcome, ImageTarget, UnverifiedBlock } from '../../image/target.ts';
+import { formatBytes } from '../../text.ts';
 import { Batcher } from '../engine/batch.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
-import { RangeSet } from '../engine/range-set.ts';
+import type { RangeSet } from '../engine/range-set.ts';
 import { invalidateJournal } from '../journal/file.ts';
-import { Journal } from '../journal/journal.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { Claim } from '../journal/prove.ts';
 import { findRestoreJournal, type RestoreJournal, type RestoreLookup } from '../journal/restore.ts';
 import type { DownloadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
-import { keepLegacyBlocks, readBlock, Samples } from './proof.ts';
+import { warnOfOverwriting } from './overwriting.ts';
 import { RecentBlocks } from './recent-blocks.ts';
+import { claimOf, isIntact, journalFor, nothingDone, prove, restoreJournal } from './resume.ts';
 
 /** Most zeros in one step, in bytes: few enough that an abort is noticed while a device is being zeroed. */
 const MAX_ZERO_BYTES = 2 ** 30;
+/** The same for a stream, whose reader may be slow: few enough that each step shows as progress. */
+const MAX_STREAM_ZERO_BYTES = 2 ** 24;
 
 export type ImageSinkOptions = Pick<
   DownloadOptions,
@@ -27,7 +33,6 @@ export type ImageSinkOptions = Pick<
 export class ImageSink implements BlockSink {
   readonly label: string;
   readonly waitsFor = 'disk';
-  done = new RangeSet();
   readonly #run: Run;
   readonly #target: ImageTarget;
   readonly #options: ImageSinkOptions;
@@ -35,8 +40,13 @@ export class ImageSink implements BlockSink {
   readonly #batcher: Batcher<UnverifiedBlock, ImageOutcome>;
   #found: RestoreLookup = { kind: 'none' };
   #geometry: Geometry = { volumeSize: 0, blockSize: 0 };
-  #samples = new Samples(0);
+  #claim: Claim = nothingDone({ volumeSize: 0, blockSize: 1 });
+  #service: ServiceIdentity = { endpoint: '', region: '' };
+  /** A file with the target's name may be the image of an earlier run, killed before it removed its journal. */
+  #mayBeFinished = false;
   readonly #recent = new RecentBlocks();
+  /** The journal as of the last sync. */
+  #synced: RestoreJournal | undefined;
   /** The stamp of a commit that began, kept even when that commit fails: it may have written a part of block 0. */
   #committing: string | undefined;
   /** Whether this run prepared the target: what it saves is true of it. */
@@ -48,47 +58,70 @@ export class ImageSink implements BlockSink {
     this.#run = run;
     this.#target = target;
     this.#options = options;
-    const usual = target.resumable?.journal;
-    if (usual !== undefined && options.checkpoint !== false) {
-      const location = { ...usual, path: options.checkpointFile ?? usual.path };
-      this.#journal = new Journal(run, 'download', location);
-    }
+    this.#journal = journalFor(run, target, options);
     this.#batcher = new Batcher(run.workers, async (blocks) => {
       if (run.signal.aborted) throw abortedError(run.signal);
       return target.writeBlocks(blocks);
     });
   }
 
+  get done(): RangeSet {
+    return this.#claim.done;
+  }
+
   get zerosPerStep(): number {
-    return Math.max(1, Math.floor(MAX_ZERO_BYTES / this.#geometry.blockSize));
+    const most = this.#target.resumable === undefined ? MAX_STREAM_ZERO_BYTES : MAX_ZERO_BYTES;
+    return Math.max(1, Math.floor(most / this.#geometry.blockSize));
   }
 
   /**
-   * Finds what an earlier run left, and refuses a target that must not be overwritten. Asks the service nothing.
-   * @returns the volume's geometry when an earlier run was killed after the image was whole, so that nothing is to be done
+   * Finds what an earlier run left, and refuses a target that must not be overwritten. Makes no request.
    * @throws ColdsnapError class `refused`
    */
-  async claim(): Promise<Geometry | undefined> {
-    const { snapshotId, force = false, fresh = false } = this.#options;
+  async claim(): Promise<void> {
+    const { snapshotId, fresh = false } = this.#options;
     if (this.#journal !== undefined && !fresh) {
       this.#found = await findRestoreJournal(this.#journal, snapshotId);
       if (this.#found.kind === 'rejected') this.#discard(this.#found.reason);
     }
-    const finished = await this.#finishEarlierCommit();
-    if (finished !== undefined) return finished;
-    const resuming = this.#found.kind === 'usable' || this.#found.kind === 'legacy';
+    const committing = this.#found.kind === 'usable' ? this.#found.journal.committing : undefined;
+    this.#mayBeFinished =
+      committing !== undefined && (await this.#target.resumable?.finishCommit(committing)) === true;
+    if (!this.#mayBeFinished) await this.#checkOverwrite(this.#found.kind === 'usable');
+  }
+
+  async #checkOverwrite(resuming: boolean): Promise<void> {
+    const { force = false } = this.#options;
+    if (force && !resuming) await warnOfOverwriting(this.#run, this.#target);
     await this.#target.checkOverwrite({ force, resuming });
+  }
+
+  /**
+   * Compares the service with that of the journal, once it is known.
+   * @returns the volume's geometry when an earlier run was killed after the image was whole, and it still is
+   */
+  async finishEarlier(service: ServiceIdentity): Promise<Geometry | undefined> {
+    this.#service = service;
+    if (this.#found.kind !== 'usable') return undefined;
+    const { journal } = this.#found;
+    if (!isSameService(service, journal.service)) {
+      await this.#startAgain('it belongs to another service');
+    } else if (this.#mayBeFinished) {
+      if (await isIntact(this.#run, claimOf(journal), this.#target.path)) {
+        if (this.#options.keepCheckpoint !== true) await this.#journal?.remove();
+        await this.#target.close();
+        return { volumeSize: journal.volumeSize, blockSize: journal.blockSize };
+      }
+      await this.#startAgain('the image has been modified');
+    }
     return undefined;
   }
 
-  async #finishEarlierCommit(): Promise<Geometry | undefined> {
-    if (this.#found.kind !== 'usable') return undefined;
-    const { committing, volumeSize, blockSize } = this.#found.journal;
-    if (committing === undefined || !(await this.#target.resumable?.finishCommit(committing)))
-      return undefined;
-    if (this.#options.keepCheckpoint !== true) await this.#journal?.remove();
-    await this.#target.close();
-    return { volumeSize, blockSize };
+  /** Does without the journal, and so without the permission to overwrite that it gave. */
+  async #startAgain(reason: string): Promise<void> {
+    this.#discard(reason);
+    this.#found = { kind: 'none' };
+    await this.#checkOverwrite(false);
   }
 
   /** Makes the target ready: resumes what an earlier run has done, if that proves to be there, or starts over. */
@@ -101,53 +134,40 @@ export class ImageSink implements BlockSink {
   }
 
   async #startOver(geometry: Geometry): Promise<void> {
-    const { force = false } = this.#options;
-    if (this.#found.kind !== 'none') await this.#target.checkOverwrite({ force, resuming: false });
+    if (this.#found.kind !== 'none') await this.#checkOverwrite(false);
     // A journal of what is about to be overwritten must not outlive it, whether or not this run keeps one.
     const journals = [this.#journal?.location.path, this.#target.resumable?.journal.path];
     for (const path of new Set(journals)) if (path !== undefined) await invalidateJournal(path);
     await this.#target.prepare(geometry, { resume: false });
-    this.done = new RangeSet();
+    this.#claim = nothingDone(geometry);
     this.#committing = undefined;
-    this.#samples = new Samples(geometry.blockSize);
   }
 
   async #resume(geometry: Geometry): Promise<boolean> {
     const { resumable } = this.#target;
-    const found = this.#found;
-    if (resumable === undefined || (found.kind !== 'usable' && found.kind !== 'legacy')) return false;
-    const journal = found.kind === 'usable' ? found.journal : undefined;
+    if (resumable === undefined || this.#found.kind !== 'usable') return false;
+    const { journal } = this.#found;
     const { volumeSize, blockSize } = geometry;
-    if (journal !== undefined && (journal.volumeSize !== volumeSize || journal.blockSize !== blockSize))
+    if (journal.volumeSize !== volumeSize || journal.blockSize !== blockSize)
       return this.#discard('it belongs to a volume of other sizes');
     try {
-      await this.#target.prepare(geometry, { resume: true, committing: journal?.committing });
+      await this.#target.prepare(geometry, { resume: true, committing: journal.committing });
     } catch (error) {
       if (!(error instanceof ColdsnapError) || error.code !== 'RESUME_MISMATCH') throw error;
       return this.#discard(error.message);
     }
-    if (found.kind === 'legacy') {
-      await keepLegacyBlocks(resumable, found.blocks, geometry, this.done);
-      this.#samples = new Samples(blockSize, [], this.done.size);
-      return true;
-    }
-    if (found.journal.instance !== (await resumable.inode()))
+    if (journal.instance !== (await resumable.inode()))
       return this.#discard('it belongs to another partial file');
-    this.done = new RangeSet(found.journal.done);
-    this.#committing = found.journal.committing;
-    this.#samples = new Samples(blockSize, found.journal.samples, this.done.size);
-    this.#recent.synced(found.journal.done);
-    if (await this.#unchanged(blockSize)) return true;
-    return this.#discard('the target has been modified');
-  }
-
-  /** Whether the samples have their digests, and a block 0 that is not done reads as zeros, as it must before a commit. */
-  async #unchanged(blockSize: number): Promise<boolean> {
-    const { resumable } = this.#target;
-    if (resumable === undefined || !(await this.#samples.match(resumable, blockSize))) return false;
-    // On a file, blocks that were written after the last save may be there already.
-    if (!resumable.stagesHead || this.done.has(0) || this.#committing !== undefined) return true;
-    return (await readBlock(resumable, 0, new Uint8Array(blockSize)))?.zero === true;
+    const claim = claimOf(journal);
+    const proof = await prove(this.#run, claim, resumable);
+    if (proof.kind === 'unknown') return this.#discard('the target has been modified');
+    if (proof.changedBlocks > 0) {
+      const size = formatBytes(proof.changedBlocks * blockSize);
+      this.#run.warn(...warnings.targetModified(this.label, size));
+    }
+    this.#claim = claim;
+    this.#committing = journal.committing;
+    return true;
   }
 
   #discard(reason: string): false {
@@ -156,7 +176,6 @@ export class ImageSink implements BlockSink {
   }
 
   async admit(): Promise<void> {}
-
   async write({ index, data, digest }: Block): Promise<BlockOutcome> {
     const offset = index * this.#geometry.blockSize;
     const outcome = await this.#batcher.submit({ data, offset, digest });
@@ -164,8 +183,8 @@ export class ImageSink implements BlockSink {
     if (outcome === 'held') return 'written';
     if (outcome === 'mismatch') return outcome;
     this.done.add(index);
-    this.#samples.add(index, digest);
-    this.#recent.add(index);
+    if (outcome === 'written') this.#claim.digests.add(index, digest);
+    this.#recent.add(index, outcome === 'written' ? Uint8Array.from(digest) : undefined);
     return outcome;
   }
 
@@ -173,7 +192,6 @@ export class ImageSink implements BlockSink {
     const { blockSize } = this.#geometry;
     await this.#target.zero(start * blockSize, (end - start) * blockSize);
     this.done.add(start, end);
-    this.#samples.addZeros(start, end);
     return { transferred: 0, skipped: end - start };
   }
 
@@ -184,24 +202,18 @@ export class ImageSink implements BlockSink {
   /** The target first, then the journal: a journal must never speak of what a crash could lose. */
   async checkpoint(): Promise<void> {
     if (this.#journal === undefined) return;
-    const content = this.#content(this.done.ranges());
+    const content = this.#content(this.#claim);
     await this.#target.sync();
-    this.#recent.synced(content.done);
+    this.#synced = content;
     const inode = await this.#target.resumable?.inode();
     await this.#journal.save({ ...content, ...(inode === undefined ? {} : { instance: inode }) });
   }
 
-  #content(done: RestoreJournal['done']): RestoreJournal {
-    return {
-      version: 1,
-      kind: 'download',
-      snapshotId: this.#options.snapshotId,
-      target: this.#journal?.location.identity ?? '',
-      ...this.#geometry,
-      done,
-      samples: this.#samples.list(),
-      ...(this.#committing === undefined ? {} : { committing: this.#committing }),
-    };
+  #content(claim: Claim): RestoreJournal {
+    const { snapshotId } = this.#options;
+    const target = this.#journal?.location.identity ?? '';
+    const header = { service: this.#service, snapshotId, target, ...this.#geometry };
+    return restoreJournal(header, claim, this.#committing);
   }
 
   async commit(): Promise<void> {
@@ -230,9 +242,9 @@ export class ImageSink implements BlockSink {
   async #saveAfter(error: unknown): Promise<void> {
     const lostWrites = this.#target.resumable?.losesLastWrites === true && isErrno(error, 'EIO', 'ENOSPC');
     if (!lostWrites) return this.checkpoint();
-    const done = this.#recent.trusted(4 * this.#run.workers);
-    const content = this.#content(done.ranges());
-    const samples = content.samples.filter(([block]) => done.has(block));
-    await this.#journal?.save({ ...content, samples });
+    if (this.#synced === undefined) return;
+    const synced = claimOf(this.#synced);
+    this.#recent.takeBack(synced, 4 * this.#run.workers);
+    await this.#journal?.save(this.#content(synced));
   }
 }

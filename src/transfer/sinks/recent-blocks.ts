@@ -3,29 +3,33 @@
  * backing file system is full reports success for a write that it stored in part (Linux, lo_complete_rq), and only later
  * ones fail.
  */
-import { type BlockRange, RangeSet } from '../engine/range-set.ts';
+import type { Claim } from '../journal/prove.ts';
 
 /** Blocks that are remembered. */
 const LATEST = 4_096;
 
+interface Recent {
+  readonly block: number;
+  /** Undefined for zeros. */
+  readonly digest: Uint8Array | undefined;
+}
+
 export class RecentBlocks {
   /** The oldest first. */
-  #latest: number[] = [];
-  #synced: readonly BlockRange[] = [];
+  #latest: Recent[] = [];
 
-  add(block: number): void {
-    this.#latest.push(block);
+  /** @param digest undefined for zeros */
+  add(block: number, digest: Uint8Array | undefined): void {
+    this.#latest.push({ block, digest });
     if (this.#latest.length > 2 * LATEST) this.#latest = this.#latest.slice(-LATEST);
   }
 
-  /** These blocks were done before a sync that succeeded. */
-  synced(done: readonly BlockRange[]): void {
-    this.#synced = done;
-  }
-
-  /** The synced blocks without the `count` that were written last. */
-  trusted(count: number): RangeSet {
-    const latest = new RangeSet(this.#latest.slice(-count).map((block) => [block, block + 1]));
-    return new RangeSet(this.#synced.flatMap(([start, end]) => [...latest.missing(start, end)]));
+  /** Takes the `count` blocks that were written last back from what was synced. */
+  takeBack(synced: Claim, count: number): void {
+    for (const { block, digest } of this.#latest.slice(-count)) {
+      if (!synced.done.has(block)) continue;
+      synced.done.remove(block, block + 1);
+      if (digest !== undefined) synced.digests.remove(block, digest);
+    }
   }
 }

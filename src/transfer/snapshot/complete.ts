@@ -2,11 +2,15 @@
 import type { CompleteRequest } from '../../ebs/api.ts';
 import type { Service } from '../../ebs/service.ts';
 import { ColdsnapError } from '../../errors.ts';
+import type { UploadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
 import { waitServices, waitUntil } from '../wait.ts';
+import { warnings } from '../warnings.ts';
 
 /** How long EC2 may call a completed snapshot pending before a refused completion counts as a failure. */
 const CONFIRM_MS = 300_000;
+/** How long to wait for the service to accept a resumed upload. */
+const ACCEPT_MS = 60_000;
 /** How long the deletion after a failure may take, which nothing else can interrupt. */
 const DELETE_MS = 10_000;
 
@@ -41,6 +45,27 @@ export async function completeSnapshot(
 }
 
 /**
+ * Waits, after a resumed upload, until the service has verified the checksum over what both runs have put. Gives up with a
+ * warning where EC2 may not be asked, or takes longer.
+ * @returns the snapshot's state
+ */
+async function confirmAccepted(
+  run: Run,
+  service: Service,
+  snapshotId: string,
+  status: string,
+): Promise<string> {
+  const conditions = { successesRequired: 1, timeoutMs: ACCEPT_MS, signal: run.signal };
+  try {
+    return (await waitUntil(snapshotId, conditions, run.meter.emit, waitServices(service))).status;
+  } catch (error) {
+    if (!(error instanceof ColdsnapError) || !['config', 'gave-up'].includes(error.class)) throw error;
+    run.warn(...warnings.notConfirmed(snapshotId, error));
+    return status;
+  }
+}
+
+/**
  * Deletes an unfinished snapshot. Runs after a failure, perhaps an abort, so it does not listen to the run's signal.
  * @returns why it could not be deleted, if so
  */
@@ -55,4 +80,17 @@ export async function deleteSnapshot(service: Service, snapshotId: string): Prom
   } finally {
     last.close();
   }
+}
+
+/** Waits as requested, and after a resumed upload in any case. Returns the snapshot's state. */
+export async function waitUntilUsable(
+  run: Run,
+  service: Service,
+  { wait = false, signal }: UploadOptions,
+  { snapshotId, status, resumed }: { snapshotId: string; status: string; resumed: boolean },
+): Promise<string> {
+  if (wait === false) return resumed ? confirmAccepted(run, service, snapshotId, status) : status;
+  run.phase('waiting');
+  const conditions = { ...(wait === true ? {} : wait), signal };
+  return (await waitUntil(snapshotId, conditions, run.meter.emit, waitServices(service))).status;
 }

@@ -105,6 +105,10 @@ const KEEPALIVE_BLOCKS = 16_384;
 export interface NewSnapshot {
   /** The same token gives the same request, and so the same snapshot. */
   readonly request: (token: UploadToken) => StartRequest;
+  /** Bytes. */
+  readonly volumeSize: number;
+  /** The source's stamp, for the journal. */
+  readonly stamp: string | undefined;
   /** Must be the same for a later run to resume: everything that decides what is put. */
   readonly parameters: string;
   /** Whether the user gave tags. */
@@ -118,23 +122,25 @@ export interface NewSnapshot {
 }
 
 /**
- * @param holeMapDigest what the map of holes says, if there is one
+ * @param source what tells whether the source and its map of holes have changed
  * @param resumable whether a later run can resume the upload
  */
 export function newSnapshot(
   options: UploadOptions & { volumeSizeGiB: number },
-  holeMapDigest: string | undefined,
+  source: { readonly holeMapDigest?: string | undefined; readonly stamp: string | undefined },
   resumable: boolean,
 ): NewSnapshot {
   const request = (token: UploadToken) => startRequest(options, { ...token, resumable });
   const { omitZeroBlocks = false, detectHoles = false } = options;
   return {
     request,
+    volumeSize: options.volumeSizeGiB * GIB,
+    stamp: source.stamp,
     parameters: JSON.stringify({
       ...request({ clientToken: '', marked: false }),
       omitZeroBlocks,
       detectHoles,
-      holeMap: holeMapDigest ?? '',
+      holeMap: source.holeMapDigest ?? '',
     }),
     tagged: (options.tags ?? []).length > 0,
     hasParent: options.parentSnapshotId !== undefined,

@@ -3,18 +3,19 @@ import { createHash } from 'node:crypto';
 import { abortable, abortedError } from '../../cancel.ts';
 import type { StartedSnapshot } from '../../ebs/api.ts';
 import type { RetryNotice } from '../../ebs/retry.ts';
-import type { EbsConnection, Service } from '../../ebs/service.ts';
+import type { EbsConnection, Service, ServiceIdentity } from '../../ebs/service.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
 import { RangeSet } from '../engine/range-set.ts';
 import type { Journal } from '../journal/journal.ts';
-import { findUploadJournal, savedPrefix, type UploadJournal, type UploadLookup } from '../journal/upload.ts';
+import { findUploadJournal, type UploadJournal, type UploadLookup } from '../journal/upload.ts';
 import { snapshotFailed, withSnapshot } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
 import { completeSnapshot } from './complete.ts';
 import { abandonSnapshot, abandonStart } from './failed-upload.ts';
 import type { NewSnapshot } from './request.ts';
-import { emptySnapshot, type OpenSnapshot, startSnapshot } from './start.ts';
+import { chooseJournal } from './resume.ts';
+import { emptySnapshot, type OpenSnapshot, startSnapshot, uploadJournal } from './start.ts';
 
 export class SnapshotSink implements BlockSink {
   readonly label = 'the service';
@@ -34,6 +35,8 @@ export class SnapshotSink implements BlockSink {
   #completing = false;
   #completionRepeated = false;
   #completed = false;
+  /** Whether an earlier run put blocks into the snapshot. */
+  resumed = false;
 
   constructor(run: Run, service: Service, spec: NewSnapshot, journal: Journal<UploadJournal> | undefined) {
     this.#run = run;
@@ -50,17 +53,18 @@ export class SnapshotSink implements BlockSink {
     if (operation === 'StartSnapshot' && error.class === 'transient') this.#startReplyLost = true;
   };
 
-  /** Looks for the unfinished snapshot of an earlier run. Asks the service nothing. */
-  async claim(fresh: boolean): Promise<void> {
+  /**
+   * Looks for the unfinished snapshot of an earlier run, and proves that the source still is what was put. Makes no request.
+   * @param prove whether the source holds what the journal claims
+   */
+  async claim(
+    service: ServiceIdentity,
+    fresh: boolean,
+    prove: (journal: UploadJournal) => Promise<boolean>,
+  ): Promise<void> {
     if (this.#journal === undefined) return;
     const found = await findUploadJournal(this.#journal, this.#spec.parameters);
-    if (fresh) {
-      const earlier = found.kind === 'usable' ? found.journal.snapshotId : '';
-      if (earlier !== '') this.#discard('a fresh start was requested', earlier);
-      return;
-    }
-    if (found.kind === 'rejected') this.#discard(found.reason, found.snapshotId);
-    this.#found = found;
+    this.#found = await chooseJournal(found, { service, fresh, prove, onDiscarded: this.#discard });
   }
 
   readonly #discard = (reason: string, earlier?: string): void =>
@@ -79,21 +83,24 @@ export class SnapshotSink implements BlockSink {
       startSnapshot(api, {
         found: this.#found,
         request: spec.request,
+        volumeSize: spec.volumeSize,
         tagged: spec.tagged,
         signal: run.signal,
         before: async (token) => {
           this.#starting = true;
           if (this.#startReplyLost) run.warn(...warnings.snapshotMayExist(false));
           this.#startReplyLost = false;
-          await this.#save(emptySnapshot({ snapshotId: '', blockSize: 0 }, token));
+          await this.#save(emptySnapshot({ snapshotId: '', blockSize: 0 }, token, spec.volumeSize));
         },
         onDiscarded: this.#discard,
       }),
     );
     this.#open = open;
     this.#completionRepeated = open.completing;
+    this.resumed = open.resumed;
     const { snapshot } = open;
-    run.meter.emit({ type: 'snapshot', snapshotId: snapshot.snapshotId });
+    const resumed = open.resumed ? { resumed: true as const } : {};
+    run.meter.emit({ type: 'snapshot', snapshotId: snapshot.snapshotId, ...resumed });
     if (snapshot.status === 'error') throw snapshotFailed(snapshot.snapshotId);
     return snapshot;
   }
@@ -125,21 +132,22 @@ export class SnapshotSink implements BlockSink {
     const { done, linear } = this.#opened;
     if (zero && this.#spec.omitsZeros(index)) return this.#skip(index, index + 1) > 0 ? 'skipped' : 'kept';
     if (!done.has(index)) {
-      await this.#put(index, data, digest);
+      await this.#put(index, data, digest, zero === true);
       return 'written';
     }
     linear.put(index, digest);
     return 'kept';
   }
 
-  async #put(index: number, data: Uint8Array, digest: Uint8Array): Promise<void> {
-    const { snapshot, done, linear } = this.#opened;
+  async #put(index: number, data: Uint8Array, digest: Uint8Array, zero: boolean): Promise<void> {
+    const { snapshot, done, digests, linear } = this.#opened;
     const { signal } = this.#run;
     if (signal.aborted) throw abortedError(signal);
     const request = { snapshotId: snapshot.snapshotId, blockIndex: index, data, digest };
     await this.#ebs?.api.putSnapshotBlock(request, { signal });
     linear.put(index, digest);
     done.add(index);
+    if (!zero) digests.add(index, digest);
   }
 
   #skip(start: number, end: number): number {
@@ -159,7 +167,7 @@ export class SnapshotSink implements BlockSink {
       if (done.has(index)) {
         linear.put(index, digest);
       } else {
-        await this.#put(index, data, digest);
+        await this.#put(index, data, digest, true);
         transferred++;
       }
     }
@@ -182,19 +190,15 @@ export class SnapshotSink implements BlockSink {
     await this.#save(this.#opened);
   }
 
-  async #save({ snapshot, token, done, linear }: OpenSnapshot): Promise<void> {
-    await this.#journal?.save({
-      version: 1,
-      kind: 'upload',
-      source: this.#journal.location.identity,
-      snapshotId: snapshot.snapshotId,
-      blockSize: snapshot.blockSize,
-      ...token,
-      parameters: this.#spec.parameters,
-      ...(this.#completing ? { completing: true } : {}),
-      done: done.ranges(),
-      linear: savedPrefix(linear.prefix()),
-    });
+  async #save(open: OpenSnapshot): Promise<void> {
+    const journal = this.#journal;
+    if (journal === undefined) return;
+    const { parameters, stamp } = this.#spec;
+    const service = this.#ebs?.identity ?? { endpoint: '', region: '' };
+    const completing = this.#completing;
+    await journal.save(
+      uploadJournal(open, { service, source: journal.location.identity, stamp, parameters, completing }),
+    );
   }
 
   /** Completes the snapshot and removes the journal. */
@@ -222,7 +226,6 @@ export class SnapshotSink implements BlockSink {
     if (!this.#spec.keepJournal) await this.#journal?.remove();
   }
 
-  /** The snapshot's state as the service gave it last. */
   get status(): string {
     return this.#opened.status;
   }

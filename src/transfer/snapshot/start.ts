@@ -3,8 +3,10 @@ import { randomUUID } from 'node:crypto';
 import type { EbsDirectApi, StartedSnapshot, StartRequest } from '../../ebs/api.ts';
 import { ColdsnapError } from '../../errors.ts';
 import { RangeSet } from '../engine/range-set.ts';
+import { ChunkDigests } from '../journal/chunk-digests.ts';
 import {
   restoredPrefix,
+  savedPrefix,
   type UploadJournal,
   type UploadLookup,
   type UploadToken,
@@ -17,6 +19,8 @@ export interface StartOptions {
   readonly request: (token: UploadToken) => StartRequest;
   /** Whether the user gave tags, which need the permission to tag anyway. */
   readonly tagged: boolean;
+  /** Bytes. */
+  readonly volumeSize: number;
   readonly signal: AbortSignal;
   /** Called with a new token before it is sent: if the reply never arrives, a later run finds the snapshot by it. */
   readonly before: (token: UploadToken) => Promise<void>;
@@ -30,7 +34,10 @@ export interface OpenSnapshot {
   readonly token: UploadToken;
   /** Blocks that are put, or skipped. */
   readonly done: RangeSet;
+  /** Digests of the blocks that are put and not zeros. */
+  readonly digests: ChunkDigests;
   readonly linear: LinearDigest;
+  readonly resumed: boolean;
   /** An earlier run has put everything, and may have completed it. */
   readonly completing: boolean;
   /** As the service gave it last. */
@@ -46,11 +53,12 @@ export async function startSnapshot(
     const earlier = await resumeSnapshot(api, options.found.journal, options);
     if (earlier !== undefined) return earlier;
   }
+  const { volumeSize } = options;
   const start = async (marked: boolean) => {
     const token = { clientToken: randomUUID(), marked };
     await options.before(token);
     const snapshot = await api.startSnapshot(options.request(token), { signal: options.signal });
-    return emptySnapshot(snapshot, token);
+    return emptySnapshot(snapshot, token, volumeSize);
   };
   try {
     return await start(true);
@@ -64,7 +72,7 @@ export async function startSnapshot(
 async function resumeSnapshot(
   api: EbsDirectApi,
   journal: UploadJournal,
-  { request, signal, onDiscarded }: StartOptions,
+  { request, signal, volumeSize, onDiscarded }: StartOptions,
 ): Promise<(OpenSnapshot & { snapshot: StartedSnapshot }) | undefined> {
   const token = { clientToken: journal.clientToken, marked: journal.marked };
   let snapshot: StartedSnapshot;
@@ -86,21 +94,63 @@ async function resumeSnapshot(
     return undefined;
   }
   // The earlier run ended before the reply to its start; whichever snapshot it is, it is this one.
-  if (journal.snapshotId === '') return emptySnapshot(snapshot, token);
+  if (journal.snapshotId === '') return emptySnapshot(snapshot, token, volumeSize);
   if (snapshotId !== journal.snapshotId || blockSize !== journal.blockSize) {
     // The service has forgotten the token: this is a new and empty snapshot, good to be used from the beginning.
     onDiscarded(`its snapshot ${journal.snapshotId} no longer exists`);
-    return emptySnapshot(snapshot, token);
+    return emptySnapshot(snapshot, token, volumeSize);
   }
   const linear = new LinearDigest(restoredPrefix(journal.linear));
   const done = new RangeSet(journal.done);
-  return { snapshot, token, done, linear, completing: journal.completing === true, status };
+  const digests = new ChunkDigests(volumeSize / blockSize, journal.digests);
+  const completing = journal.completing === true;
+  return { snapshot, token, done, digests, linear, completing, resumed: true, status };
 }
 
+/** @param volumeSize in bytes */
 export function emptySnapshot<Snapshot extends { snapshotId: string; blockSize: number; status?: string }>(
   snapshot: Snapshot,
   token: UploadToken,
+  volumeSize: number,
 ) {
-  const { status = 'pending' } = snapshot;
-  return { snapshot, token, done: new RangeSet(), linear: new LinearDigest(), completing: false, status };
+  const { status = 'pending', blockSize } = snapshot;
+  // Before StartSnapshot has answered there are no blocks.
+  const digests = new ChunkDigests(blockSize === 0 ? 0 : volumeSize / blockSize);
+  const linear = new LinearDigest();
+  return {
+    snapshot,
+    token,
+    done: new RangeSet(),
+    digests,
+    linear,
+    completing: false,
+    resumed: false,
+    status,
+  };
+}
+
+type JournalHeader = Pick<UploadJournal, 'service' | 'source' | 'parameters'> & {
+  readonly stamp: string | undefined;
+  readonly completing: boolean;
+};
+
+/** The journal of a snapshot as it is now. */
+export function uploadJournal(
+  { snapshot, token, done, digests, linear }: OpenSnapshot,
+  { stamp, completing, ...header }: JournalHeader,
+): UploadJournal {
+  const { snapshotId, blockSize } = snapshot;
+  return {
+    version: 2,
+    kind: 'upload',
+    ...header,
+    ...(stamp === undefined ? {} : { stamp }),
+    snapshotId,
+    blockSize,
+    ...token,
+    ...(completing ? { completing } : {}),
+    done: done.ranges(),
+    digests: digests.save(),
+    linear: savedPrefix(linear.prefix()),
+  };
 }

@@ -1,12 +1,16 @@
 /** A file, block device or stream as a source: its data are read and hashed, its holes read as zeros. */
 import { abortedError } from '../../cancel.ts';
 import type { Geometry } from '../../geometry.ts';
-import type { ImageSource, SourceBlock } from '../../image/source.ts';
+import type { ImageSource, SourceBlock, SourceExtent } from '../../image/source.ts';
 import type { BlockRead } from '../../native/index.ts';
 import { Batcher } from '../engine/batch.ts';
 import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
 import type { RangeSet } from '../engine/range-set.ts';
+import { readAhead } from '../engine/read-ahead.ts';
 import type { Run } from '../run/run.ts';
+
+/** Runs of data and holes in memory. */
+const MAX_EXTENTS_AHEAD = 65_536;
 
 export class ImageBlocks implements BlockSource {
   readonly label: string;
@@ -16,11 +20,21 @@ export class ImageBlocks implements BlockSource {
   readonly #geometry: Geometry;
   readonly #batcher: Batcher<BlockRead, SourceBlock>;
   readonly #putHoles: boolean;
+  readonly #putZeros: boolean;
   #ended = false;
 
-  /** @param options.putHoles whether holes are read and put like data */
-  constructor(run: Run, image: ImageSource, geometry: Geometry, options: { putHoles: boolean }) {
+  /**
+   * @param options.putHoles whether holes are read and put like data
+   * @param options.putZeros whether the sink transfers ranges of zeros
+   */
+  constructor(
+    run: Run,
+    image: ImageSource,
+    geometry: Geometry,
+    options: { putHoles: boolean; putZeros: boolean },
+  ) {
     this.#putHoles = options.putHoles;
+    this.#putZeros = options.putZeros;
     this.#run = run;
     this.label = image.label;
     this.#image = image;
@@ -38,7 +52,7 @@ export class ImageBlocks implements BlockSource {
       for (const [from, to] of done.missing(start, end)) yield { kind: 'zeros', start: from, end: to };
     };
     let next = 0;
-    for await (const extent of this.#image.extents(blockSize)) {
+    for await (const extent of this.#extents(done)) {
       const start = extent.offset / blockSize;
       next = Math.ceil((extent.offset + extent.length) / blockSize);
       if (extent.kind === 'hole' && !this.#putHoles) {
@@ -56,6 +70,26 @@ export class ImageBlocks implements BlockSource {
       }
     }
     yield* zeros(next, blockCount);
+  }
+
+  /** The extents, read ahead to find how much is to be moved. A stream may end before its declared size, so it is unknown. */
+  #extents(done: RangeSet): AsyncIterable<SourceExtent> {
+    const { volumeSize, blockSize } = this.#geometry;
+    const extents = this.#image.extents(blockSize);
+    const { meter } = this.#run;
+    if (this.#image.journal === undefined) return extents;
+    const plan = (start: number, end: number) => {
+      for (const [from, to] of done.missing(start, end)) meter.plan((to - from) * blockSize);
+    };
+    if (this.#putZeros) plan(0, volumeSize / blockSize);
+    return readAhead(extents, {
+      limit: MAX_EXTENTS_AHEAD,
+      onItem: ({ offset, length, kind }) => {
+        if ((kind === 'data' || this.#putHoles) && !this.#putZeros)
+          plan(offset / blockSize, Math.ceil((offset + length) / blockSize));
+      },
+      onEnd: () => meter.planComplete(),
+    });
   }
 
   async read(

@@ -7,9 +7,14 @@ import type { EbsConnection } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
 import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
 import type { RangeSet } from '../engine/range-set.ts';
+import { readAhead } from '../engine/read-ahead.ts';
 import { listedBlocks } from '../engine/steps.ts';
 import { noList } from '../messages.ts';
 import type { Run } from '../run/run.ts';
+import { warnings } from '../warnings.ts';
+
+/** Pages of the list in memory, each of 10,000 blocks with their tokens in about 1.5 MiB. */
+const MAX_PAGES_AHEAD = 16;
 
 type Pages = AsyncGenerator<CheckedPage<BlockReference>, void, undefined>;
 
@@ -43,7 +48,10 @@ export class SnapshotBlocks implements BlockSource {
    * @throws ColdsnapError when it cannot be listed
    */
   static async open(run: Run, ebs: EbsConnection, snapshotId: string): Promise<SnapshotBlocks> {
-    const pages = listBlocks(ebs.api, snapshotId, { signal: run.signal });
+    const pages = listBlocks(ebs.api, snapshotId, {
+      signal: run.signal,
+      onUnordered: () => run.warn(...warnings.listUnordered(snapshotId)),
+    });
     const first = await nextPage(run, snapshotId, pages);
     if (first === undefined) throw noList(snapshotId);
     return new SnapshotBlocks(run, snapshotId, ebs.reader(snapshotId, run.signal), pages, first);
@@ -51,16 +59,25 @@ export class SnapshotBlocks implements BlockSource {
 
   steps(done: RangeSet): AsyncGenerator<Step, void, undefined> {
     const { volumeSize, blockSize } = this.geometry;
-    return listedBlocks(this.#listed(), () => volumeSize / blockSize, done);
+    return listedBlocks(this.#listed(done), () => volumeSize / blockSize, done);
   }
 
-  async *#listed(): AsyncGenerator<BlockStep, void, undefined> {
+  async *#listed(done: RangeSet): AsyncGenerator<BlockStep, void, undefined> {
+    const { meter } = this.#run;
+    const plan = ({ entries, blockSize }: CheckedPage<BlockReference>) =>
+      meter.plan(entries.filter(({ blockIndex }) => !done.has(blockIndex)).length * blockSize);
+    plan(this.#first);
+    const pages = readAhead(this.#pages, {
+      limit: MAX_PAGES_AHEAD,
+      onItem: plan,
+      onEnd: () => meter.planComplete(),
+    });
     let page: CheckedPage<BlockReference> | undefined = this.#first;
     while (page !== undefined) {
       for (const { blockIndex, blockToken } of page.entries) {
         yield { kind: 'block', index: blockIndex, token: blockToken };
       }
-      page = await nextPage(this.#run, this.#snapshotId, this.#pages);
+      page = await nextPage(this.#run, this.#snapshotId, pages);
     }
   }
 

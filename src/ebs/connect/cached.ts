@@ -1,0 +1,68 @@
+/** Keeps credentials until they must be renewed. */
+import type { ColdsnapError } from '../../errors.ts';
+import { renewalFailed } from './messages.ts';
+
+export interface Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+  /** Absent for keys that do not expire. */
+  readonly expiration?: Date;
+}
+
+/** A provider in the form of the SDK's. */
+export interface CredentialProvider {
+  (options?: { forceRefresh?: boolean }): Promise<Credentials>;
+  /** Tells the SDK not to cache again: it would renew credentials that live for less than 5 minutes every time. */
+  memoized?: boolean;
+}
+
+/** Credentials are renewed this long before they expire, but not before three quarters of their time. */
+const MAX_EARLY_MS = 300_000;
+/** Between failed renewals of credentials that are still valid. */
+const RETRY_MS = 10_000;
+
+/**
+ * Wraps a provider. Requests that need credentials at the same time share one call. A failed renewal does not matter while
+ * the old credentials are valid.
+ *
+ * @param load gets new credentials; rejects with a ColdsnapError
+ */
+export function cached(load: () => Promise<Credentials>): CredentialProvider {
+  let current: Credentials | undefined;
+  let renewAt = 0;
+  let pending: Promise<Credentials> | undefined;
+
+  const renew = (): Promise<Credentials> => {
+    pending ??= load()
+      .then((credentials) => {
+        const left = (credentials.expiration?.getTime() ?? Number.POSITIVE_INFINITY) - Date.now();
+        current = credentials;
+        renewAt = Date.now() + left - Math.min(MAX_EARLY_MS, left / 4);
+        return credentials;
+      })
+      .finally(() => {
+        pending = undefined;
+      });
+    return pending;
+  };
+  const isValid = (credentials: Credentials) =>
+    (credentials.expiration?.getTime() ?? Number.POSITIVE_INFINITY) > Date.now();
+
+  const provider: CredentialProvider = async (options) => {
+    if (current === undefined) return renew();
+    if (options?.forceRefresh !== true) {
+      if (Date.now() < renewAt) return current;
+      if (isValid(current)) {
+        renewAt = Date.now() + RETRY_MS;
+        renew().catch(() => {});
+        return current;
+      }
+    }
+    return renew().catch((error: ColdsnapError) => {
+      throw renewalFailed(error);
+    });
+  };
+  provider.memoized = true;
+  return provider;
+}

@@ -1,0 +1,189 @@
+/** The errors of region, credentials, endpoint, proxy and certificates. */
+import type { ErrorCode } from '../../error-codes.ts';
+import { ColdsnapError, type ErrorClass, type ErrorDetails } from '../../errors.ts';
+import { sanitize } from '../../text.ts';
+import { describeNetworkCode } from '../network-words.ts';
+import type { ProxySettings } from './proxy.ts';
+
+/** Profiles that a message lists at most. */
+const MAX_NAMES = 20;
+
+function config(code: ErrorCode, message: string, details: ErrorDetails = {}): ColdsnapError {
+  return new ColdsnapError('config', code, message, details);
+}
+
+export function profileNotFound(
+  name: string,
+  existing: readonly string[],
+  files: readonly string[],
+): ColdsnapError {
+  const names = existing.slice(0, MAX_NAMES).map((existingName) => sanitize(existingName, 64));
+  const more = existing.length > MAX_NAMES ? ', …' : '';
+  const hint =
+    names.length === 0
+      ? 'The AWS configuration files are missing or have no profile.'
+      : `Profiles that exist: ${names.join(', ')}${more}.`;
+  return config(
+    'PROFILE_NOT_FOUND',
+    `the profile "${sanitize(name, 64)}" does not exist in ${files.join(' or ')}`,
+    { profile: name, hint },
+  );
+}
+
+export function profileInvalid(profile: string, problem: string): ColdsnapError {
+  return config('PROFILE_INVALID', `the profile "${profile}" ${problem}`, { profile });
+}
+
+export function servicesMissing(services: string, profile: string): ColdsnapError {
+  return profileInvalid(profile, `names the services section "${services}", which does not exist`);
+}
+
+export function fileUnreadable(what: string, path: string, cause: unknown): ColdsnapError {
+  const { code = '' } = cause as NodeJS.ErrnoException;
+  const problem = code === 'ENOENT' ? 'does not exist' : `cannot be read (${describeNetworkCode(code)})`;
+  return config('CREDENTIALS_FAILED', `the ${what} ${path} ${problem}`, { path, cause });
+}
+
+export function badSetting(origin: string, value: string): ColdsnapError {
+  return config('BAD_SETTING', `${origin} must be true or false, not "${sanitize(value, 64)}"`);
+}
+
+export function noRegion(profile: string): ColdsnapError {
+  const problem = 'no region is set: not in AWS_REGION, AWS_DEFAULT_REGION or the profile';
+  return config('NO_REGION', `${problem} "${profile}"`, { hint: 'Set it in AWS_REGION or in the profile.' });
+}
+
+export function badRegion(origin: string, region: string, ofZone: string | undefined): ColdsnapError {
+  const hint =
+    ofZone === undefined
+      ? 'A region has lower-case letters, digits and hyphens, for example eu-west-1.'
+      : `That is an availability zone; its region is ${ofZone}.`;
+  return new ColdsnapError('usage', 'BAD_REGION', `${origin} is not a region: "${sanitize(region, 64)}"`, {
+    hint,
+  });
+}
+
+const endpointHint = 'Write it in full, for example https://ebs.eu-west-1.amazonaws.com.';
+
+export function badEndpoint(endpoint: string): ColdsnapError {
+  const message = `"${sanitize(endpoint)}" is not an endpoint URL`;
+  return new ColdsnapError('usage', 'BAD_ENDPOINT', message, { hint: endpointHint });
+}
+
+export function badConfiguredEndpoint(origin: string, endpoint: string): ColdsnapError {
+  const text = sanitize(endpoint);
+  const hint = /^[\w.-]+(:\d+)?(\/|$)/.test(text)
+    ? `Add the scheme: http://${text} or https://${text}.`
+    : endpointHint;
+  return config('BAD_ENDPOINT', `${origin} is not a URL with http:// or https://: "${text}"`, { hint });
+}
+
+export function caBundleUnreadable(
+  origin: string,
+  path: string,
+  problem: string,
+  cause?: unknown,
+): ColdsnapError {
+  return config('CA_BUNDLE_UNREADABLE', `${origin} names ${path}, which ${problem}`, { path, cause });
+}
+
+/** The value is not shown because it may have a password. */
+export function badProxy(variable: string, problem: string): ColdsnapError {
+  return config('BAD_PROXY', `the proxy in ${variable} ${problem}`, {
+    hint: 'Write it as http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT.',
+  });
+}
+
+export function proxyUnreachable({ name, variable }: ProxySettings, cause: unknown): ColdsnapError {
+  const { code = '' } = cause as NodeJS.ErrnoException;
+  return new ColdsnapError(
+    'transient',
+    'PROXY_UNREACHABLE',
+    `could not connect through the proxy ${name} (${variable}): ${describeNetworkCode(code)}`,
+    { hint: `Check ${variable}, or list the host in NO_PROXY.`, cause },
+  );
+}
+
+export function proxyRefused({ name, variable }: ProxySettings, httpStatus: number): ColdsnapError {
+  const proxy = `the proxy ${name} (${variable})`;
+  if (httpStatus === 407) {
+    return config('PROXY_REFUSED', `${proxy} asks for a user and password (HTTP 407)`, {
+      hint: `Add them: ${variable}=http://USER:PASSWORD@HOST:PORT`,
+      httpStatus,
+    });
+  }
+  if (httpStatus < 500) {
+    return config('PROXY_REFUSED', `${proxy} refused the connection (HTTP ${httpStatus})`, {
+      hint: 'Allow the endpoint in the proxy, or list the host in NO_PROXY.',
+      httpStatus,
+    });
+  }
+  const message = `${proxy} could not reach the endpoint (HTTP ${httpStatus})`;
+  return new ColdsnapError('transient', 'PROXY_UNREACHABLE', message, {
+    hint: 'Check the region, the endpoint and the proxy.',
+    httpStatus,
+  });
+}
+
+/** @param reasons what each provider found, in their order */
+export function noCredentials(reasons: readonly string[]): ColdsnapError {
+  return config('NO_CREDENTIALS', `found no credentials: ${reasons.join('; ')}`, {
+    hint: 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile, or attach an instance role.',
+  });
+}
+
+/** A provider that is configured but failed. */
+export function providerFailed(provider: string, reason: string, details: ErrorDetails = {}): ColdsnapError {
+  return config('CREDENTIALS_FAILED', `${provider} failed: ${sanitize(reason)}`, details);
+}
+
+/** As {@link providerFailed}, for a failure that may not occur the next time. */
+export function providerUnreachable(provider: string, reason: string, cause: unknown): ColdsnapError {
+  return providerFailed(provider, reason, {
+    cause,
+    hint: 'Check the network, then run the same command again.',
+  });
+}
+
+export function ssoLoginNeeded(profile: string, reason: string, cause: unknown): ColdsnapError {
+  return config('SSO_LOGIN_NEEDED', `the SSO session of profile "${profile}" ${reason}`, {
+    hint: `Sign in with "aws sso login" for profile ${profile}.`,
+    profile,
+    cause,
+  });
+}
+
+export function mfaNeeded(profile: string, serial: string): ColdsnapError {
+  return config(
+    'MFA_NEEDED',
+    `the profile "${profile}" needs a code of the MFA device ${sanitize(serial)}, and there is no terminal to ask on`,
+    {
+      hint: 'Run it on a terminal, or get a session first with "aws sts get-session-token" and put its keys in the environment.',
+      profile,
+    },
+  );
+}
+
+export function roleRefused(
+  role: string,
+  origin: string,
+  reason: string,
+  details: ErrorDetails,
+): ColdsnapError {
+  return config(
+    'ROLE_REFUSED',
+    `AWS STS refused the role ${sanitize(role)} (${origin}): ${sanitize(reason)}`,
+    details,
+  );
+}
+
+export function credentialsExpired(provider: string, when: Date): ColdsnapError {
+  const message = `${provider} returned credentials that expired at ${when.toISOString()}`;
+  return config('CREDENTIALS_EXPIRED', message, { hint: 'Renew them, and check the clock of this machine.' });
+}
+
+/** A failed renewal while the transfer runs: it may succeed later. */
+export function renewalFailed(error: ColdsnapError): ColdsnapError {
+  const errorClass: ErrorClass = error.cause === undefined ? error.class : 'transient';
+  return error.reclassified(errorClass, `could not renew the credentials: ${error.message}`);
+}

@@ -1,0 +1,33 @@
+/** Words for the codes of failed connections, instead of the texts of Node and OpenSSL. */
+import { getSystemErrorMap } from 'node:util';
+
+const words: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: 'the certificate has expired',
+  CERT_NOT_YET_VALID: 'the certificate is not valid yet; check the clock',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'the certificate is self-signed',
+  EAI_AGAIN: 'the name servers do not answer',
+  ECONNABORTED: 'the connection was closed',
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'the connection was closed by the other side',
+  EADDRNOTAVAIL: 'no local address for the connection',
+  EHOSTUNREACH: 'no route to the host',
+  ENETUNREACH: 'no route to the network',
+  ENOTFOUND: 'unknown host name',
+  EPIPE: 'the connection was closed by the other side',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'the certificate is for another host',
+  ETIMEDOUT: 'no answer in time',
+  SELF_SIGNED_CERT_IN_CHAIN: 'the certificate chain ends in an unknown authority',
+  UNABLE_TO_GET_ISSUER_CERT: 'the certificate is from an unknown authority',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'the certificate is from an unknown authority',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'the certificate is from an unknown authority',
+};
+
+/** A description of a code of Node, OpenSSL or the system, without a full stop. */
+export function describeNetworkCode(code: string): string {
+  const known = words[code];
+  if (known !== undefined) return known;
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL_'))
+    return 'the other side does not speak TLS as expected';
+  for (const [name, description] of getSystemErrorMap().values()) if (name === code) return description;
+  return code === '' ? 'no reason given' : code;
+}

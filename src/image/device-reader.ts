@@ -1,0 +1,66 @@
+/** Reads a device past the page cache, which does not see what is written by other paths to it, such as its partitions. */
+import {
+  type BlockRead,
+  type BlockReadResult,
+  dropCache,
+  isZero,
+  readBlocks,
+  sha256,
+} from '../native/index.ts';
+import { type Descriptor, directAlignment } from './descriptor.ts';
+
+export interface OpenDevice {
+  readonly descriptor: Descriptor;
+  /** For direct I/O, where that is supported. */
+  readonly direct: Descriptor | undefined;
+  /** Bytes. */
+  readonly sizeBytes: number;
+  /** Bytes; direct I/O needs multiples of it. */
+  readonly logicalBlockSize: number;
+}
+
+/** As {@link readBlocks}, which it is where direct I/O can serve all: not at the end of an odd-sized device. */
+export async function readDevice(
+  device: OpenDevice,
+  reads: readonly BlockRead[],
+): Promise<BlockReadResult[]> {
+  const { direct, sizeBytes } = device;
+  const aligned = reads.every(
+    (read) => alignedLength(device, read) === read.data.length && read.offset + read.data.length <= sizeBytes,
+  );
+  if (direct !== undefined && aligned)
+    return direct.use(`read ${direct.path}`, (fd) => readBlocks(fd, [...reads], { hash: true }));
+  const counts: number[] = [];
+  for (const read of reads) counts.push(await readInParts(device, read));
+  const digests = await sha256(reads.map(({ data }) => data));
+  return reads.map(({ data }, i) => ({ digest: digests[i]!, zero: isZero(data), bytesRead: counts[i]! }));
+}
+
+/** How much of a block direct I/O can read, in bytes from its beginning. */
+function alignedLength(
+  { direct, sizeBytes, logicalBlockSize }: OpenDevice,
+  { data, offset }: BlockRead,
+): number {
+  if (direct === undefined || offset % logicalBlockSize !== 0) return 0;
+  const there = Math.max(0, Math.min(data.length, sizeBytes - offset));
+  return there - (there % logicalBlockSize);
+}
+
+/** @returns the bytes that the device had */
+async function readInParts(device: OpenDevice, read: BlockRead): Promise<number> {
+  const { descriptor, direct } = device;
+  const length = alignedLength(device, read);
+  const part = async (from: Descriptor, data: Uint8Array, offset: number) => {
+    const [result] = await from.use(`read ${from.path}`, (fd) =>
+      readBlocks(fd, [{ data, offset }], { hash: false }),
+    );
+    return result!.bytesRead;
+  };
+  const first =
+    direct === undefined || length === 0 ? 0 : await part(direct, read.data.subarray(0, length), read.offset);
+  if (length === read.data.length) return first;
+  const rest = read.offset + length;
+  const page = rest - (rest % directAlignment);
+  await descriptor.use(`read ${descriptor.path}`, (fd) => dropCache(fd, page, 0));
+  return first + (await part(descriptor, read.data.subarray(length), rest));
+}

@@ -1,0 +1,73 @@
+/** Proves that an image still holds what a journal claims: all of it is read back and compared, chunk by chunk. */
+import { abortedError } from '../../cancel.ts';
+import { allocateSlab, type BlockRead } from '../../native/index.ts';
+import { type BlockRange, RangeSet } from '../engine/range-set.ts';
+import { ChunkDigests } from './chunk-digests.ts';
+
+/** Blocks in one read. */
+const BATCH = 16;
+
+export interface Claim {
+  readonly done: RangeSet;
+  readonly digests: ChunkDigests;
+  /** Bytes. */
+  readonly blockSize: number;
+  /** Blocks of the volume. */
+  readonly blockCount: number;
+}
+
+export interface Reader {
+  /** Reads blocks past the cache, with their digests. */
+  readonly read: (reads: readonly BlockRead[]) => Promise<readonly { zero: boolean; digest: Uint8Array }[]>;
+  readonly signal: AbortSignal;
+  /** Called with the number of blocks that were read. */
+  readonly onRead: (blocks: number) => void;
+}
+
+/**
+ * Reads back every block that counts as done.
+ * @returns the chunks that differ from the claim
+ * @throws ColdsnapError class `aborted` when the signal fires, or the error of a read
+ */
+export async function findChangedChunks(claim: Claim, reader: Reader): Promise<number[]> {
+  const { digests, blockSize, blockCount } = claim;
+  const found = new ChunkDigests(blockCount);
+  const slab = allocateSlab(BATCH * blockSize);
+  for (const [start, end] of claim.done.ranges()) {
+    for (let first = start; first < end; first += BATCH) {
+      if (reader.signal.aborted) throw abortedError(reader.signal);
+      const count = Math.min(BATCH, end - first);
+      const reads = Array.from({ length: count }, (_, at) => ({
+        data: new Uint8Array(slab, at * blockSize, blockSize),
+        offset: (first + at) * blockSize,
+      }));
+      const results = await reader.read(reads);
+      for (const [at, { zero, digest }] of results.entries()) if (!zero) found.add(first + at, digest);
+      reader.onRead(count);
+    }
+  }
+  return chunksOf(claim).filter((chunk) => !found.equal(chunk, digests));
+}
+
+/** Takes chunks back: their blocks do not count as done any more. */
+export function forget({ done, digests }: Claim, chunks: readonly number[]): void {
+  for (const chunk of chunks) {
+    done.remove(chunk * digests.chunkBlocks, (chunk + 1) * digests.chunkBlocks);
+    digests.clear(chunk);
+  }
+}
+
+/** Whether a chunk that is done holds data, so that the image can be recognized by it. */
+export function hasData(claim: Claim, except: readonly number[] = []): boolean {
+  return chunksOf(claim).some((chunk) => !claim.digests.isEmpty(chunk) && !except.includes(chunk));
+}
+
+/** The chunks with a block that is done. */
+function chunksOf({ done, digests }: Claim): number[] {
+  const chunks = new RangeSet(
+    done.ranges().map(([start, end]): BlockRange => [digests.chunkOf(start), digests.chunkOf(end - 1) + 1]),
+  );
+  return chunks
+    .ranges()
+    .flatMap(([start, end]) => Array.from({ length: end - start }, (_, at) => start + at));
+}

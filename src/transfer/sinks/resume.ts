@@ -1,0 +1,85 @@
+/** Decides which part of an interrupted restore a later run keeps: every byte is read back before it is trusted. */
+import type { Geometry } from '../../geometry.ts';
+import { openSource } from '../../image/open-source.ts';
+import type { ImageTarget, ResumableTarget } from '../../image/target.ts';
+import { RangeSet } from '../engine/range-set.ts';
+import { ChunkDigests } from '../journal/chunk-digests.ts';
+import { Journal } from '../journal/journal.ts';
+import { type Claim, findChangedChunks, forget, hasData, type Reader } from '../journal/prove.ts';
+import type { RestoreJournal } from '../journal/restore.ts';
+import type { CheckpointOptions } from '../options.ts';
+import type { Run } from '../run/run.ts';
+import { verifying } from '../run/verifying.ts';
+
+/** The journal of a restore; undefined where none is kept. */
+export function journalFor(
+  run: Run,
+  { resumable }: ImageTarget,
+  { checkpoint, checkpointFile }: CheckpointOptions,
+): Journal<RestoreJournal> | undefined {
+  if (resumable === undefined || checkpoint === false) return undefined;
+  const { path, identity } = resumable.journal;
+  return new Journal(run, 'download', { identity, path: checkpointFile ?? path });
+}
+
+/** The blocks that a journal claims are on its target. */
+export function claimOf({ volumeSize, blockSize, done, digests }: RestoreJournal): Claim {
+  const blockCount = volumeSize / blockSize;
+  return {
+    done: new RangeSet(done),
+    digests: new ChunkDigests(blockCount, digests),
+    blockSize,
+    blockCount,
+  };
+}
+
+/** The journal of what is done. */
+export function restoreJournal(
+  header: Pick<RestoreJournal, 'service' | 'snapshotId' | 'target' | 'volumeSize' | 'blockSize'>,
+  { done, digests }: Claim,
+  committing: string | undefined,
+): RestoreJournal {
+  return {
+    version: 2,
+    kind: 'download',
+    ...header,
+    done: done.ranges(),
+    digests: digests.save(),
+    ...(committing === undefined ? {} : { committing }),
+  };
+}
+
+export function nothingDone({ volumeSize, blockSize }: Geometry): Claim {
+  const blockCount = volumeSize / blockSize;
+  return { done: new RangeSet(), digests: new ChunkDigests(blockCount), blockSize, blockCount };
+}
+
+/** The result of reading back. `unknown`: nothing shows that this is the target of the earlier run. */
+export type Proof =
+  | { readonly kind: 'proved'; readonly changedBlocks: number }
+  | { readonly kind: 'unknown' };
+
+/** Reads back what counts as done, and takes back what differs. */
+export async function prove(run: Run, claim: Claim, target: ResumableTarget): Promise<Proof> {
+  const read: Reader['read'] = (reads) => target.readBlocks(reads, { pastCache: true });
+  const changed = await findChangedChunks(claim, { read, ...verifying(run, claim) });
+  // A disk without a single right block is another disk, whose data are not ours to overwrite.
+  if (changed.length > 0 && hasData(claim) && !hasData(claim, changed)) return { kind: 'unknown' };
+  const before = claim.done.size;
+  forget(claim, changed);
+  return { kind: 'proved', changedBlocks: before - claim.done.size };
+}
+
+/** Whether a finished image, under its own name, still is what the journal claims. */
+export async function isIntact(run: Run, claim: Claim, path: string): Promise<boolean> {
+  const image = await openSource(path, { format: 'raw' });
+  try {
+    const changed = await findChangedChunks(claim, {
+      read: (reads) => image.readBlocks(reads),
+      ...verifying(run, claim),
+    });
+    return changed.length === 0 && claim.done.size === claim.blockCount;
+  } finally {
+    await image.close();
+  }
+}
