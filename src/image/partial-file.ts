@@ -7,7 +7,7 @@ import { link, lstat, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { getAttribute, setAttribute, syncAll, tryLock } from '../native/index.ts';
+import { getAttribute, preload, setAttribute, syncAll, tryLock } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import { partialNotOurs, partialReplaced, targetAppeared, targetBusy } from './messages/targets.ts';
@@ -57,9 +57,11 @@ export class PartialFile {
    * @throws ColdsnapError `TARGET_BUSY` when another run has one
    */
   static async create(target: string, path: string): Promise<PartialFile> {
+    // A kill between creation and mark leaves a file that no later run may remove, so nothing slow happens there.
+    preload();
     let descriptor: Descriptor;
     try {
-      // Marked in the same turn, so that hardly any kill leaves a file without its mark, and before the lock: a run that takes
+      // Marked in the same turn, and before the lock: a run that takes
       // the lock in between must see whose file it is.
       const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
       descriptor = new Descriptor(fd, path);

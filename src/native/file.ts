@@ -95,3 +95,8 @@ export function getAttribute(fd: number, name: AttributeName): string {
   if (value instanceof Error) throw toSystemCallError(value);
   return value;
 }
+
+/** Loads the addon now, which takes a few milliseconds, and not at the first call of another function. */
+export function preload(): void {
+  addon();
+}

@@ -25,6 +25,7 @@ export {
   getAttribute,
   isZero,
   nextExtent,
+  preload,
   setAttribute,
   syncAll,
   syncData,

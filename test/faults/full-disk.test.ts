@@ -86,7 +86,7 @@ test('a download to a device on a full file system fails in the same way', needs
   const directory = await ext4(scratch, 1.25 * GIB);
   const { device, backing } = await scratch.loop({ bytes: GIB, directory });
   const state = { stateDirectory: scratch.path('state') };
-  // Zeros written to the device take space too: 3 MiB are staged at its ends first.
+  // Zeros written to the device take space too; the ends of the volume, which come first, take 3 MiB.
   const free = await fill(directory, 6 * MIB);
   const { end, stderr } = await downloadWithJournal(
     () => stage.download(device, [], state),

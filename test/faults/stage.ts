@@ -9,8 +9,11 @@ import { until } from '../support/until.ts';
 import { Command, type CommandOptions, type Ended, journalledBlocks, type Running } from './command.ts';
 
 export const BLOCK = 16_384;
-/** 60 blocks from block 0 on, and the last of the volume. */
-export const indexes: readonly number[] = [...Array.from({ length: 60 }, (_, at) => at * 4), GIB / BLOCK - 1];
+/** 60 blocks from block 0 on, and the last of the volume: 12 of them are staged on a device. */
+export const indexes: readonly number[] = [
+  ...Array.from({ length: 60 }, (_, at) => at * 12),
+  GIB / BLOCK - 1,
+];
 
 const HALF = 30;
 

@@ -97,7 +97,7 @@ test(
     assertRefused(
       refused,
       new RegExp(
-        `coldsnap: \\S+ is in use: open in ${program}.*\\n  Unmount or release it first; --force does not`,
+        `coldsnap: \\S+ is in use: open for writing in ${program}.*\\n  Unmount or release it first; --force does not`,
       ),
     );
     assert.equal(first.end, 0, first.stderr);
