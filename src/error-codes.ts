@@ -41,6 +41,7 @@ export const errorCodes = {
     BAD_VOLUME_SIZE: 'the volume size is out of range',
     BAD_WAIT_OPTION: 'an option of waiting is out of range, or the status does not exist',
     BAD_WORKERS: 'the number of workers is out of range',
+    CHECKPOINT_NOT_OURS: 'the file for the journal exists and is something else',
     CONFLICTING_OPTIONS: 'two options exclude each other, or one requires another',
     EXCESS_ARGUMENTS: 'the command line has too many arguments',
     HOLES_NEED_FILE: 'holes were requested from a stream, which has none',

@@ -3,6 +3,7 @@ import { Service } from '../ebs/service.ts';
 import type { Geometry } from '../geometry.ts';
 import { openTarget } from '../image/open-target.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
+import { checkNamedJournal } from './journal/named.ts';
 import type { DownloadOptions, DownloadResult } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
@@ -22,6 +23,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
   const snapshotId = readableSnapshotId(options.snapshotId);
   const run = new Run(options);
   return run.carryOut(async () => {
+    await checkNamedJournal(options.checkpointFile);
     const target = await openTarget(options.target, { signal: run.signal });
     const sink = new ImageSink(run, target, { ...options, snapshotId });
     try {

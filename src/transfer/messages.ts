@@ -35,6 +35,12 @@ export const badSnapshotId = (snapshotId: string) =>
 export const badWaitCondition = (name: string, expected: string, value: unknown) =>
   usage('BAD_WAIT_OPTION', `${name} must be ${expected}, not ${value}`);
 
+export const checkpointNotOurs = (path: string) =>
+  new ColdsnapError('usage', 'CHECKPOINT_NOT_OURS', `${path} exists and is not a journal of coldsnap`, {
+    path,
+    hint: 'Name a file that does not exist, or the journal of an earlier run.',
+  });
+
 // Uploads: what is asked for
 
 export const parentWithEncryption = () =>

@@ -6,6 +6,7 @@ import { openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { Journal } from './journal/journal.ts';
+import { checkNamedJournal } from './journal/named.ts';
 import type { UploadJournal } from './journal/upload.ts';
 import { sourceBusy } from './messages.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
@@ -39,6 +40,7 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   if (typeof options.wait === 'object') checkWaitConditions(options.wait);
   const run = new Run(options);
   return run.carryOut(async () => {
+    await checkNamedJournal(options.checkpointFile);
     const image = await openSource(options.source, {
       signal: run.signal,
       ...(options.volumeSizeGiB === undefined ? {} : { streamSize: options.volumeSizeGiB * GIB }),

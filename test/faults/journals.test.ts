@@ -193,3 +193,22 @@ test('ranges that a journal lists as zeros are verified like all others', async 
   assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
   assert.ok(events.some((event) => event.type === 'warning' && event.code === 'TARGET_MODIFIED'));
 });
+
+for (const fresh of [false, true]) {
+  test(`a file named as the journal that is something else stays as it is${fresh ? ', also with fresh' : ''}`, async (t) => {
+    const { emulator, service } = await startService(t, { blockSize: BLOCK });
+    const directory = scratch(t);
+    const image = join(directory, 'other.img');
+    writeFileSync(image, 'an image');
+    for (const checkpointFile of [image, directory]) {
+      const options = { checkpointFile, fresh, ...service };
+      const download = { snapshotId: 'snap-1', target: join(directory, 'disk.img'), ...options };
+      const refusal = { class: 'usage', code: 'CHECKPOINT_NOT_OURS' };
+      await assert.rejects(downloadSnapshot(download), refusal);
+      await assert.rejects(uploadSnapshot({ source: image, ...options }), refusal);
+    }
+    assert.deepEqual(readdirSync(directory), ['other.img']);
+    assert.equal(readFileSync(image, 'utf8'), 'an image');
+    assert.deepEqual(emulator.log, []);
+  });
+}
