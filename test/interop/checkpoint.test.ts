@@ -36,8 +36,8 @@ test(
     emulator.setFaults([]);
     emulator.clearLog();
     // Its partial file is not ours to remove.
-  rmSync(place.path('disk.img.partial'));
-  await place.succeed(ours, 'download', id, 'disk.img');
+    rmSync(place.path('disk.img.partial'));
+    await place.succeed(ours, 'download', id, 'disk.img');
     assert.equal(await firstWrongBlock(place.path('disk.img'), blocks, GIB), undefined);
     const fetched = emulator.requests('GetSnapshotBlock').map(({ blockIndex }) => blockIndex!);
     assert.deepEqual(
