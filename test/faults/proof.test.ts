@@ -59,8 +59,8 @@ async function interrupted(t: TestContext, target: string) {
 }
 
 const places: readonly [what: string, offset: number, length: number][] = [
-  ['one byte of a block', 24 * BLOCK + 77, 1],
-  ['a sector of a gap', 30 * BLOCK, 512],
+  ['one byte of a block', 56 * BLOCK + 77, 1],
+  ['a sector of a gap', 62 * BLOCK, 512],
   ['many chunks', 100 * BLOCK, 300 * BLOCK],
 ];
 
