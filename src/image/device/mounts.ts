@@ -1,8 +1,8 @@
 /** Mounted file systems and swap, as the kernel lists them. */
-import { readlink, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { deviceNumber, type KernelFiles } from './identity.ts';
 import { processIds } from './processes.ts';
-import { textOf } from './storage.ts';
+import { linkIn, textOf } from './storage.ts';
 
 export interface Mount {
   /** The number of the mounted device; btrfs and similar file systems have one of their own. */
@@ -44,16 +44,15 @@ export function parseMountinfo(text: string): Mount[] {
 }
 
 /** The mounts of this mount namespace, then those of others. */
-export async function readMounts(files: KernelFiles): Promise<Mount[]> {
-  const mounts = parseMountinfo(await textOf(`${files.proc}/self/mountinfo`));
-  const namespaceOf = (pid: string | number) =>
-    readlink(`${files.proc}/${pid}/ns/mnt`).catch(() => undefined);
-  const seen = new Set([await namespaceOf('self'), undefined]);
-  for (const pid of await processIds(files)) {
-    const namespace = await namespaceOf(pid);
+export function readMounts(files: KernelFiles): Mount[] {
+  const mounts = parseMountinfo(textOf(`${files.proc}/self/mountinfo`));
+  const namespaceOf = (pid: string | number) => linkIn(`${files.proc}/${pid}/ns/mnt`);
+  const seen = new Set([namespaceOf('self'), '']);
+  for (const pid of processIds(files)) {
+    const namespace = namespaceOf(pid);
     if (seen.has(namespace)) continue;
     seen.add(namespace);
-    const others = parseMountinfo(await textOf(`${files.proc}/${pid}/mountinfo`));
+    const others = parseMountinfo(textOf(`${files.proc}/${pid}/mountinfo`));
     mounts.push(...others.map((mount) => ({ ...mount, elsewhere: pid })));
   }
   return mounts;
@@ -67,8 +66,8 @@ export async function numberOfNode(path: string): Promise<string | undefined> {
 }
 
 /** The partitions and files in use as swap. */
-export async function readSwaps(files: KernelFiles): Promise<string[]> {
-  const lines = (await textOf(`${files.proc}/swaps`)).split('\n').slice(1);
+export function readSwaps(files: KernelFiles): string[] {
+  const lines = textOf(`${files.proc}/swaps`).split('\n').slice(1);
   return lines
     .map((line) => unescapeOctal(line.split(/\s/, 1)[0] ?? ''))
     .filter((path) => path.startsWith('/'));

@@ -10,11 +10,11 @@ const patienceMs = 5_000;
 const pauseMs = 50;
 
 /** Names of the partitions that the kernel has for a disk, for example `sdb1`. */
-export async function partitionsOf(rdev: bigint, files: KernelFiles = kernelFiles): Promise<string[]> {
+export function partitionsOf(rdev: bigint, files: KernelFiles = kernelFiles): string[] {
   const directory = `${files.sys}/dev/block/${deviceNumber(rdev)}`;
   const names: string[] = [];
-  for (const name of await namesIn(directory)) {
-    if ((await textOf(`${directory}/${name}/partition`)) !== '') names.push(name);
+  for (const name of namesIn(directory)) {
+    if (textOf(`${directory}/${name}/partition`) !== '') names.push(name);
   }
   return names;
 }
@@ -28,7 +28,7 @@ export async function rereadPartitions(fd: number, rdev: bigint): Promise<string
   for (;;) {
     if (await reread(fd)) return [];
     // Without old partitions the refusal only means that the device has none at all.
-    const old = await partitionsOf(rdev);
+    const old = partitionsOf(rdev);
     if (old.length === 0 || performance.now() >= until) return old;
     await delay(pauseMs);
   }

@@ -1,9 +1,9 @@
 /** Files that other programs have open or locked. Needs root for the programs of other users. */
 
-import { readlink, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { deviceNumber, type KernelFiles } from './identity.ts';
-import { namesIn, textOf } from './storage.ts';
+import { linkIn, namesIn, textOf } from './storage.ts';
 
 /** stat() on these can hang for as long as the server is away. */
 const networkFileSystem = /^(nfs|cifs|smb|fuse|9p|ceph|afs|lustre|gfs|ocfs)/;
@@ -26,19 +26,21 @@ export interface OpenersOptions {
   readonly except: ReadonlySet<number>;
 }
 
-export async function processIds(files: KernelFiles): Promise<number[]> {
-  return (await namesIn(files.proc)).filter((name) => /^\d+$/.test(name)).map(Number);
+export function processIds(files: KernelFiles): number[] {
+  return namesIn(files.proc)
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
 }
 
 /** Block devices and regular files that programs have open: of each program, every file once. */
 export async function findOpeners(files: KernelFiles, options: OpenersOptions): Promise<Opener[]> {
   const openers: Opener[] = [];
-  for (const pid of await processIds(files)) {
+  for (const pid of processIds(files)) {
     if (options.except.has(pid)) continue;
     const found = await openFiles(pid, files, options.writable);
     if (found.size === 0) continue;
     // Not comm, which names a thread: Node.js 22 calls its first one MainThread.
-    const command = (await textOf(`${files.proc}/${pid}/cmdline`)).split('\0', 1)[0] ?? '';
+    const command = textOf(`${files.proc}/${pid}/cmdline`).split('\0', 1)[0] ?? '';
     const program = basename(command) || 'a program';
     for (const file of found.values()) openers.push({ pid, program, ...file });
   }
@@ -51,14 +53,14 @@ async function openFiles(pid: number, files: KernelFiles, writable: boolean): Pr
   const directory = `${files.proc}/${pid}`;
   const found = new Map<string, OpenFile>();
   let remote: ReadonlySet<string> | undefined;
-  for (const fd of await namesIn(`${directory}/fd`)) {
-    const info = await textOf(`${directory}/fdinfo/${fd}`);
+  for (const fd of namesIn(`${directory}/fd`)) {
+    // Sockets and pipes have no path: most of what programs have open.
+    if (!linkIn(`${directory}/fd/${fd}`).startsWith('/')) continue;
+    const info = textOf(`${directory}/fdinfo/${fd}`);
     const flags = Number.parseInt(/^flags:\s*([0-7]+)/m.exec(info)?.[1] ?? '0', 8);
     if (writable && (flags & accessMode) === 0) continue;
-    const path = await readlink(`${directory}/fd/${fd}`).catch(() => '');
-    if (!path.startsWith('/')) continue;
     const mount = /^mnt_id:\s*(\d+)/m.exec(info)?.[1];
-    remote ??= await remoteMounts(pid, files);
+    remote ??= remoteMounts(pid, files);
     if (mount !== undefined && remote.has(mount)) continue;
     const opened = await stat(`${directory}/fd/${fd}`, { bigint: true }).catch(() => undefined);
     if (opened?.isBlockDevice()) {
@@ -72,8 +74,8 @@ async function openFiles(pid: number, files: KernelFiles, writable: boolean): Pr
   return found;
 }
 
-async function remoteMounts(pid: number, files: KernelFiles): Promise<Set<string>> {
-  const lines = (await textOf(`${files.proc}/${pid}/mountinfo`)).split('\n');
+function remoteMounts(pid: number, files: KernelFiles): Set<string> {
+  const lines = textOf(`${files.proc}/${pid}/mountinfo`).split('\n');
   return new Set(
     lines
       .filter((line) => networkFileSystem.test(line.split(' - ', 2)[1] ?? ''))
@@ -82,11 +84,11 @@ async function remoteMounts(pid: number, files: KernelFiles): Promise<Set<string
 }
 
 /** Processes that hold a lock on a file, of any kind. */
-export async function findLockers(file: { dev: bigint; ino: bigint }, files: KernelFiles): Promise<number[]> {
+export function findLockers(file: { dev: bigint; ino: bigint }, files: KernelFiles): number[] {
   // "1: OFDLCK ADVISORY  WRITE -1 fe:00:262150 0 EOF", device numbers in hexadecimal
   const [major, minor] = deviceNumber(file.dev).split(':').map(Number) as [number, number];
   const pids = new Set<number>();
-  for (const line of (await textOf(`${files.proc}/locks`)).split('\n')) {
+  for (const line of textOf(`${files.proc}/locks`).split('\n')) {
     const match = /(-?\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) \S+ \S+$/.exec(line);
     if (match === null || BigInt(match[4]!) !== file.ino) continue;
     if (Number.parseInt(match[2]!, 16) === major && Number.parseInt(match[3]!, 16) === minor)
@@ -96,11 +98,11 @@ export async function findLockers(file: { dev: bigint; ino: bigint }, files: Ker
 }
 
 /** This process and the programs that started it, such as sudo or a shell: they share its stdout. */
-export async function ancestors(files: KernelFiles): Promise<Set<number>> {
+export function ancestors(files: KernelFiles): Set<number> {
   const found = new Set([process.pid]);
   for (let pid = process.ppid; pid > 1 && !found.has(pid); ) {
     found.add(pid);
-    pid = Number(/^PPid:\s*(\d+)/m.exec(await textOf(`${files.proc}/${pid}/status`))?.[1] ?? 0);
+    pid = Number(/^PPid:\s*(\d+)/m.exec(textOf(`${files.proc}/${pid}/status`))?.[1] ?? 0);
   }
   return found;
 }

@@ -2,7 +2,8 @@
  * Which block devices share storage with a device or a file: its disk and partitions, loop devices above and below it, what
  * device mapper and md make of it, and other paths to the same disk. Reads sysfs; what cannot be read is not found.
  */
-import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { deviceNumber, type KernelFiles } from './identity.ts';
 
@@ -32,16 +33,33 @@ interface Location {
   readonly end: number;
 }
 
-export async function namesIn(directory: string): Promise<string[]> {
-  return readdir(directory).catch(() => []);
+/** Synchronous, like {@link textOf}: the kernel's files wait for no disk, and a scan reads thousands of them. */
+export function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
 }
 
-export async function textOf(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch(() => '');
+export function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
-async function numberIn(path: string): Promise<number> {
-  const text = (await textOf(path)).trim();
+export function linkIn(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
+
+function numberIn(path: string): number {
+  const text = textOf(path).trim();
   return text === '' ? Number.NaN : Number(text);
 }
 
@@ -59,9 +77,8 @@ export class Storage {
   }
 
   /** Looks at every block device of the machine. */
-  static async read(files: KernelFiles): Promise<Storage> {
-    const numbers = await namesIn(`${files.sys}/dev/block`);
-    const devices = await Promise.all(numbers.map((number) => readDevice(number, files)));
+  static read(files: KernelFiles): Storage {
+    const devices = namesIn(`${files.sys}/dev/block`).map((number) => readDevice(number, files));
     return new Storage(new Map(devices.flatMap((device) => (device ? [[device.number, device]] : []))));
   }
 
@@ -81,8 +98,8 @@ export class Storage {
     const add = async (device: BlockDevice): Promise<void> => {
       if (found.has(device.number)) return;
       found.set(device.number, device);
-      for (const holder of await namesIn(`${device.directory}/holders`)) {
-        const number = (await textOf(`${device.directory}/holders/${holder}/dev`)).trim();
+      for (const holder of namesIn(`${device.directory}/holders`)) {
+        const number = textOf(`${device.directory}/holders/${holder}/dev`).trim();
         const above = this.#devices.get(number);
         if (above !== undefined) queue.push(await this.#locate(above));
       }
@@ -125,7 +142,7 @@ export class Storage {
     const known = this.#locations.get(device.number);
     if (known !== undefined) return known;
     const { disk, backing, size } = device;
-    const own = { medium: await ownMedium(device), start: 0, end: size };
+    const own = { medium: ownMedium(device), start: 0, end: size };
     let location: Location = own;
     if (depth < maxDepth) {
       const lower = disk === undefined ? await this.#deviceBehind(device) : this.#devices.get(disk.number);
@@ -151,26 +168,30 @@ async function backingMedium(path: string): Promise<string> {
 }
 
 /** Disks with several paths have the same WWID on each. */
-async function ownMedium({ number, directory }: BlockDevice): Promise<string> {
-  const multipath = (await textOf(`${directory}/dm/uuid`)).startsWith('mpath-');
-  const [path] = multipath ? await namesIn(`${directory}/slaves`) : [];
+function ownMedium({ number, directory }: BlockDevice): string {
+  const multipath = textOf(`${directory}/dm/uuid`).startsWith('mpath-');
+  const [path] = multipath ? namesIn(`${directory}/slaves`) : [];
   const disk = path === undefined ? directory : `${directory}/slaves/${path}`;
-  const wwid = ((await textOf(`${disk}/wwid`)) || (await textOf(`${disk}/device/wwid`))).trim();
+  const wwid = (textOf(`${disk}/wwid`) || textOf(`${disk}/device/wwid`)).trim();
   return wwid === '' ? `device:${number}` : `wwid:${wwid}`;
 }
 
-async function readDevice(number: string, files: KernelFiles): Promise<BlockDevice | undefined> {
-  const directory = await realpath(`${files.sys}/dev/block/${number}`).catch(() => undefined);
-  if (directory === undefined) return undefined;
+function readDevice(number: string, files: KernelFiles): BlockDevice | undefined {
+  let directory: string;
+  try {
+    directory = realpathSync.native(`${files.sys}/dev/block/${number}`);
+  } catch {
+    return undefined;
+  }
   const name = basename(directory);
-  const sectors = await numberIn(`${directory}/size`);
+  const sectors = numberIn(`${directory}/size`);
   const size = Number.isNaN(sectors) ? Infinity : sectors * SECTOR;
   const common = { number, name, directory, size };
-  if ((await textOf(`${directory}/partition`)) !== '') {
-    const start = ((await numberIn(`${directory}/start`)) || 0) * SECTOR;
-    return { ...common, disk: { number: (await textOf(`${dirname(directory)}/dev`)).trim(), start } };
+  if (textOf(`${directory}/partition`) !== '') {
+    const start = (numberIn(`${directory}/start`) || 0) * SECTOR;
+    return { ...common, disk: { number: textOf(`${dirname(directory)}/dev`).trim(), start } };
   }
-  const path = (await textOf(`${directory}/loop/backing_file`)).replace(/\n$/, '');
+  const path = textOf(`${directory}/loop/backing_file`).replace(/\n$/, '');
   if (path === '') return common;
-  return { ...common, backing: { path, start: (await numberIn(`${directory}/loop/offset`)) || 0 } };
+  return { ...common, backing: { path, start: numberIn(`${directory}/loop/offset`) || 0 } };
 }

@@ -112,7 +112,7 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
 
   /** Zeroes what is staged, and lets the kernel forget the old partitions before anything is written to where they were. */
   async #startOver(ends: StagedEnds): Promise<void> {
-    const hasPartitions = (await partitionsOf(this.#rdev)).length > 0;
+    const hasPartitions = partitionsOf(this.#rdev).length > 0;
     if (hasPartitions) await this.#replacePartitions();
     for (const { offset, length } of ends.ranges) {
       throwIfAborted(this.#signal);

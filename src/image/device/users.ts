@@ -30,7 +30,7 @@ export interface UsersOptions {
 export async function describeUsers(rdev: bigint, options: UsersOptions = {}): Promise<string[]> {
   const { files = kernelFiles } = options;
   const number = deviceNumber(rdev);
-  const storage = await Storage.read(files);
+  const storage = Storage.read(files);
   const self = storage.device(number) ?? { number, name: number, directory: '', size: Infinity };
   return shorten(await usersOf({ self, storage, options, files }));
 }
@@ -42,16 +42,16 @@ export async function describeFileUsers(
   options: UsersOptions = {},
 ): Promise<string[]> {
   const { files = kernelFiles } = options;
-  const storage = await Storage.read(files);
+  const storage = Storage.read(files);
   const uses = await usersOf({ file, storage, options, files });
-  for (const swap of await readSwaps(files)) {
+  for (const swap of readSwaps(files)) {
     const info = await stat(swap, { bigint: true }).catch(() => undefined);
     if (info?.isFile() && info.dev === file.dev && info.ino === file.ino) uses.push('used as swap');
   }
-  const lockers = (await findLockers(file, files)).filter((pid) => pid !== process.pid);
+  const lockers = findLockers(file, files).filter((pid) => pid !== process.pid);
   for (const pid of lockers) uses.push(pid > 0 ? `locked by process ${pid}` : 'locked by a program');
   if (options.writers !== true) {
-    const mounted = (await readMounts(files)).some(({ directory }) => directory === path);
+    const mounted = readMounts(files).some(({ directory }) => directory === path);
     if (mounted) uses.push('a mount point');
   }
   return shorten(uses);
@@ -79,7 +79,7 @@ async function usersOf(question: Question): Promise<string[]> {
       mount.elsewhere === undefined ? '' : ` in the mount namespace of process ${mount.elsewhere}`;
     uses.push(`${prefix(member)}mounted at ${mount.directory} (${mount.fileSystem})${where}`);
   }
-  for (const path of await readSwaps(files)) {
+  for (const path of readSwaps(files)) {
     const member = members.get((await numberOfNode(path)) ?? '');
     if (member !== undefined) uses.push(`${prefix(member)}used as swap`);
   }
@@ -101,7 +101,7 @@ async function mountsOf(
 ): Promise<[BlockDevice, Mount][]> {
   const found: [BlockDevice, Mount][] = [];
   const here = new Set<string>();
-  for (const mount of await readMounts(files)) {
+  for (const mount of readMounts(files)) {
     // btrfs and similar file systems have a number of their own, but name the device.
     const member = members.get(mount.number) ?? members.get((await numberOfNode(mount.source)) ?? '');
     // Another namespace usually has copies of this one's mounts.
@@ -120,8 +120,8 @@ async function claimsOn(
   const uses: string[] = [];
   const below = self === undefined ? new Set<string>() : await storage.below(self.number);
   for (const member of members.values()) {
-    for (const holder of await namesIn(`${member.directory}/holders`)) {
-      const name = (await textOf(`${member.directory}/holders/${holder}/dm/name`)).trim();
+    for (const holder of namesIn(`${member.directory}/holders`)) {
+      const name = textOf(`${member.directory}/holders/${holder}/dm/name`).trim();
       uses.push(`${prefixFor(member, self)}held by ${holder}${name === '' ? '' : ` (${name})`}`);
     }
     const above = member.number !== self?.number && !below.has(member.number);
@@ -135,7 +135,7 @@ async function openersOf(
   media: readonly string[],
   { self, options, files }: Question,
 ): Promise<string[]> {
-  const except = options.stdout === true ? await ancestors(files) : new Set([process.pid]);
+  const except = options.stdout === true ? ancestors(files) : new Set([process.pid]);
   const readers = options.readers === true;
   const openers = await findOpeners(files, { writable: !readers, except: readers ? new Set() : except });
   const mode = readers ? 'open' : 'open for writing';
