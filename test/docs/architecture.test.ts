@@ -12,6 +12,7 @@ const common = [
   'cancel.ts',
   'clock.ts',
   'error-codes.ts',
+  'errno.ts',
   'errors.ts',
   'geometry.ts',
   'package-root.ts',
