@@ -26,6 +26,7 @@ const mayUse: Readonly<Record<string, readonly string[]>> = {
   'error-codes.ts': ['errors.ts'],
   'cancel.ts': ['clock.ts', 'errors.ts'],
   'clock.ts': [],
+  'errno.ts': ['error-codes.ts'],
   'geometry.ts': [],
   'text.ts': [],
   'package-root.ts': [],
