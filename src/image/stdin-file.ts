@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { describeUsers } from './device/users.ts';
 import { sourceChanged, sourceInUse, sourceWritten, usedSource } from './messages/sources.ts';
 import type { SourceWarning } from './source.ts';
-import { deviceStamp } from './source-stamp.ts';
+import { deviceStamp, wasWritten } from './source-stamp.ts';
 
 const fstatFd = promisify(fstat);
 
@@ -40,7 +40,7 @@ async function watchDevice(label: string, { rdev }: BigIntStats, force: boolean)
   return {
     warnings: users.length > 0 ? [usedSource(label, users)] : [],
     async check() {
-      if ((await deviceStamp(rdev))?.own === before?.own) return undefined;
+      if (!wasWritten(before, await deviceStamp(rdev))) return undefined;
       if (users.length > 0) return sourceWritten(label);
       throw sourceChanged(label, 'it was written to');
     },
