@@ -4,8 +4,8 @@ import { allocateSlab, type BlockRead } from '../../native/index.ts';
 import { type BlockRange, RangeSet } from '../engine/range-set.ts';
 import { ChunkDigests } from './chunk-digests.ts';
 
-/** Bytes in one read; a block may be larger. */
-const READ_BYTES = 8 * 2 ** 20;
+/** Bytes in one read, at most 1,024 blocks; a block may be larger. */
+const READ_BYTES = 4 * 2 ** 20;
 
 export interface Claim {
   readonly done: RangeSet;
