@@ -42,7 +42,7 @@ export interface TransferProgress {
 export type TransferEvent =
   | {
       type: 'start';
-      operation: 'download' | 'upload';
+      operation: 'download' | 'upload' | 'verify';
       snapshotId?: string;
       path: string;
       volumeSize: number;

@@ -41,6 +41,17 @@ export const checkpointNotOurs = (path: string) =>
     hint: 'Name a file that does not exist, or the journal of an earlier run.',
   });
 
+export const badSample = (percent: unknown) =>
+  usage('BAD_SAMPLE', `a sample is above 0 and at most 100 percent, not ${percent}`);
+
+export const imageTooShort = (label: string, sizeBytes: number, volumeSize: number) =>
+  new ColdsnapError(
+    'integrity',
+    'IMAGE_TOO_SHORT',
+    `${label} has ${sizeBytes} bytes, the snapshot's volume ${volumeSize}`,
+    { path: label, hint: 'It cannot hold the whole volume.' },
+  );
+
 // Uploads: what is asked for
 
 export const parentWithEncryption = () =>

@@ -264,6 +264,69 @@ const downloads: Refusal[] = [
   },
 ];
 
+const comparisons: Refusal[] = [
+  {
+    title: 'comparing with a malformed snapshot ID',
+    args: 'verify vol-0123 x.img',
+    exit: 2,
+    message: /"vol-0123" is not a snapshot ID/,
+  },
+  {
+    title: 'comparing with snapshot and target swapped',
+    args: 'verify x.img SNAP',
+    exit: 2,
+    message: /the snapshot ID must come before the target/,
+    hint: /coldsnap verify snap-\S+ x\.img/,
+  },
+  {
+    title: 'comparing a missing file',
+    args: 'verify SNAP missing.img',
+    exit: 2,
+    message: /missing\.img does not exist/,
+  },
+  {
+    title: 'comparing a directory',
+    args: 'verify SNAP folder',
+    exit: 2,
+    message: /folder is a directory/,
+    given: (place) => mkdirSync(place.path('folder')),
+  },
+  {
+    title: 'comparing a file without read permission',
+    args: 'verify SNAP disk.img',
+    exit: 1,
+    message: /could not open disk\.img: .*permi/i,
+    through: unprivileged,
+    given: (place) => {
+      image(place);
+      chmodSync(place.path('disk.img'), 0);
+    },
+  },
+  {
+    title: 'comparing a file smaller than the volume, before a block is fetched',
+    args: 'verify SNAP disk.img',
+    exit: 6,
+    message: /disk\.img has 8 bytes, the snapshot's volume 1073741824/,
+    requests: ['ListSnapshotBlocks'],
+    given: image,
+  },
+  {
+    title: 'comparing an unknown snapshot',
+    args: 'verify snap-0ff disk.img',
+    exit: 1,
+    message: /snap-0ff/,
+    requests: ['ListSnapshotBlocks'],
+    given: image,
+  },
+  ...['0', '101', '-1', 'all', '1e1'].map((percent) => ({
+    title: `a sample of ${percent} percent`,
+    args: `verify --sample=${percent} SNAP disk.img`,
+    exit: 2,
+    message: /^--sample: \S+ is not a number above 0 and at most 100/,
+    given: image,
+  })),
+];
+
 const uploads: Refusal[] = [
   { title: 'a missing source', args: 'upload missing.img', exit: 2, message: /missing\.img does not exist/ },
   {
@@ -584,7 +647,14 @@ const others: Refusal[] = [
   { title: 'an unknown shell', args: 'completion tcsh', exit: 2, message: /tcsh.*bash, zsh, fish/ },
 ];
 
-for (const [subject, refusals] of Object.entries({ commandLine, service, downloads, uploads, others })) {
+for (const [subject, refusals] of Object.entries({
+  commandLine,
+  service,
+  downloads,
+  comparisons,
+  uploads,
+  others,
+})) {
   describe(`refused: ${subject}`, { ...needsBuild, concurrency: 3 }, () => {
     for (const refusal of refusals) test(refusal.title, (t) => refuse(t, refusal));
   });

@@ -53,7 +53,7 @@ function downloadOptions(
   settings: Settings,
 ): DownloadOptions & { target: string } {
   if (!snapshotId.startsWith('snap-') && target.startsWith('snap-')) {
-    throw argumentsSwapped(target, snapshotId);
+    throw argumentsSwapped('download', target, snapshotId);
   }
   return {
     ...settings.service,

@@ -1,6 +1,6 @@
 /** Plans: lists of blocks turned into steps that cover the volume. */
 import type { BlockStep, Step } from './block.ts';
-import type { RangeSet } from './range-set.ts';
+import type { BlockSet } from './range-set.ts';
 
 /**
  * Plans the transfer of listed blocks: what lies between them must read as zeros.
@@ -12,7 +12,7 @@ import type { RangeSet } from './range-set.ts';
 export async function* listedBlocks(
   blocks: AsyncIterable<BlockStep>,
   end: () => number,
-  done: RangeSet,
+  done: BlockSet,
 ): AsyncGenerator<Step, void, undefined> {
   let next = 0;
   for await (const block of blocks) {
@@ -23,7 +23,7 @@ export async function* listedBlocks(
   yield* gap(next, end(), done);
 }
 
-function* gap(start: number, end: number, done: RangeSet): Generator<Step, void, undefined> {
+function* gap(start: number, end: number, done: BlockSet): Generator<Step, void, undefined> {
   for (const [from, to] of done.missing(start, end)) yield { kind: 'zeros', start: from, end: to };
 }
 
