@@ -65,6 +65,7 @@ export const errorCodes = {
     TARGET_IS_DIRECTORY: 'the target is a directory',
     TARGET_IS_TERMINAL: 'the target is a terminal',
     TARGET_NAME_EMPTY: 'the name of the target is empty',
+    TARGET_NOT_READ_BACK: 'the target is a stream, which cannot be read back',
     TARGET_NOT_SUPPORTED: 'the target is not a file, block device, pipe or stream',
     TARGET_PARENT_MISSING: 'the directory of the target does not exist',
     UNKNOWN_COMMAND: 'the command does not exist',
@@ -150,6 +151,7 @@ export const errorCodes = {
     CHECKSUM_MISMATCH: 'a block does not match its checksum',
     IMAGE_DIFFERS: 'the image differs from the snapshot',
     IMAGE_TOO_SHORT: "the image is smaller than the snapshot's volume",
+    TARGET_DAMAGED: 'what was written does not read back, even when it is written again',
   },
   permanent: {
     BAD_GEOMETRY: 'the volume size and block size do not fit together',

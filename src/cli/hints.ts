@@ -28,6 +28,7 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
       .replace('as they are, as a raw image', 'as they are with --source-format raw'),
   SOURCE_SIZE_UNKNOWN: 'Set the size of the volume with --volume-size, in GiB.',
   SOURCE_TOO_LONG: 'Set a larger --volume-size.',
+  TARGET_NOT_READ_BACK: 'Name a file or a block device, or drop --verify.',
   TARGET_EXISTS: 'Choose another name, or add --force to overwrite it.',
   TARGET_NOT_BLANK: 'Check that it is the right device; add --force to overwrite it.',
 };

@@ -15,6 +15,7 @@ import {
 import { type Descriptor, directAlignment } from './descriptor.ts';
 import { describeFileUsers } from './device/users.ts';
 import { isErrno, localError } from './errno.ts';
+import { type ByteRange, dataRanges } from './extents.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
 import { PartialFile } from './partial-file.ts';
@@ -171,15 +172,22 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     );
   }
 
-  async readBlocks(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]> {
+  async readBlocks(
+    reads: readonly BlockRead[],
+    options: { pastCache: boolean; synced?: boolean },
+  ): Promise<BlockReadResult[]> {
     const { partial } = this.#ready();
-    if (options.pastCache) await partial.descriptor.sync('data');
+    if (options.pastCache && options.synced !== true) await partial.descriptor.sync('data');
     return partial.descriptor.use(`read ${partial.path}`, async (fd) => {
       if (options.pastCache) {
         for (const read of reads) await dropCache(fd, read.offset, read.data.length);
       }
       return readBlocks(fd, [...reads], { hash: true });
     });
+  }
+
+  dataRanges(start: number, end: number): AsyncGenerator<ByteRange> {
+    return dataRanges(this.#ready().partial.descriptor, start, end);
   }
 
   async sync(): Promise<void> {

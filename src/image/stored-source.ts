@@ -2,13 +2,13 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type BlockRead, deviceInfo, nextExtent, readBlocks } from '../native/index.ts';
+import { type BlockRead, deviceInfo, readBlocks } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { deviceIdentity } from './device/identity.ts';
 import { describeUsers } from './device/users.ts';
 import { type OpenDevice, readDevice } from './device-reader.ts';
 import { isErrno, localError } from './errno.ts';
-import { type ByteRange, blockRuns, mergeRanges } from './extents.ts';
+import { type ByteRange, blockRuns, dataRanges, mergeRanges } from './extents.ts';
 import { deviceNoMedium } from './messages/devices.ts';
 import {
   badMap,
@@ -175,16 +175,8 @@ class StoredSource implements ImageSource {
     yield* blockRuns(map === undefined ? found : mergeRanges(found, map.ranges), this.sizeBytes, blockSize);
   }
 
-  async *dataRanges(start: number, end: number): AsyncGenerator<ByteRange> {
-    const { descriptor } = this.#opened;
-    let position = start;
-    while (position < end) {
-      const range = await descriptor.use(`look for holes in ${this.path}`, (fd) => nextExtent(fd, position));
-      if (range === null || range.start >= end) return;
-      if (range.end <= position) throw sourceChanged(this.path, 'its holes moved');
-      yield { start: range.start, end: Math.min(range.end, end) };
-      position = range.end;
-    }
+  dataRanges(start: number, end: number): AsyncGenerator<ByteRange> {
+    return dataRanges(this.#opened.descriptor, start, end);
   }
 
   async readBlocks(reads: readonly BlockRead[], options = { hash: true }): Promise<SourceBlock[]> {

@@ -1,6 +1,7 @@
 /** Where a snapshot's bytes go. Code outside src/image knows only these interfaces, never which kind of target it has. */
 import type { WarningCode } from '../error-codes.ts';
 import type { BlockRead, BlockReadResult } from '../native/index.ts';
+import type { ByteRange } from './extents.ts';
 
 /** Something that the user should know about a target that was restored all the same. */
 export interface Notice {
@@ -97,12 +98,14 @@ export interface ResumableTarget {
   readonly losesLastWrites: boolean;
   /**
    * Reads back the target with the SHA-256 of each block. With `pastCache` it drops the cached pages first, so that the
-   * data come from the medium.
+   * data come from the medium; only clean pages can be dropped, so it syncs before, unless what is read was `synced`.
    */
   readBlocks(
     reads: readonly BlockRead[],
-    options: { readonly pastCache: boolean },
+    options: { readonly pastCache: boolean; readonly synced?: boolean },
   ): Promise<BlockReadResult[]>;
+  /** The parts of a range of bytes, ascending, that may hold anything but zeros: all but the holes of a file. */
+  dataRanges(start: number, end: number): AsyncGenerator<ByteRange, void, undefined>;
   /** Distinguishes the partial file from a copy put in its place between two runs; undefined for devices. */
   inode(): Promise<string | undefined>;
   /**

@@ -1,8 +1,11 @@
 /** The events of a running transfer. Sizes in bytes, times in milliseconds. */
 import type { ErrorCode, SystemErrorCode, WarningCode } from '../error-codes.ts';
 
-/** Before the blocks: verify what an earlier run has done. After them: sync and rename the target, complete the snapshot, wait for it. */
-export type TransferPhase = 'verifying' | 'committing' | 'completing' | 'waiting';
+/**
+ * Before the blocks: verify what an earlier run has done. After them: read the target back, sync and rename it, complete the
+ * snapshot, wait for it.
+ */
+export type TransferPhase = 'verifying' | 'reading-back' | 'committing' | 'completing' | 'waiting';
 
 export interface TransferProgress {
   /** Bytes of the volume that are done: transferred, zero or known to be unchanged. */

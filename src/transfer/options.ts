@@ -56,6 +56,11 @@ export interface DownloadOptions extends TransferOptions, CheckpointOptions {
   target: string | Writable;
   /** Overwrite an existing file or a device that is not blank (never one in use). */
   force?: boolean | undefined;
+  /**
+   * Read everything back past the page cache after it was synced, and compare it with the digests that arrived. A range that differs
+   * is written once more; then the download fails (class `integrity`, code `TARGET_DAMAGED`). Not for streams. Default false.
+   */
+  verify?: boolean | undefined;
 }
 
 export interface DownloadResult extends TransferProgress {

@@ -266,6 +266,20 @@ const downloads: Refusal[] = [
 
 const comparisons: Refusal[] = [
   {
+    title: 'reading back what is written to a pipe',
+    args: 'download --verify SNAP -',
+    exit: 2,
+    message: /what is written to stdout cannot be read back/,
+    hint: /--verify/,
+  },
+  {
+    title: 'reading back what is written to /dev/null',
+    args: 'download --verify SNAP /dev/null',
+    exit: 2,
+    message: /what is written to \/dev\/null cannot be read back/,
+    hint: /--verify/,
+  },
+  {
     title: 'comparing with a malformed snapshot ID',
     args: 'verify vol-0123 x.img',
     exit: 2,

@@ -126,6 +126,7 @@ async function inTime(work: (signal: AbortSignal) => Promise<unknown>): Promise<
 const downloads = fc.record({
   ...common(['ListSnapshotBlocks', 'GetSnapshotBlock', 'GetSnapshotBlock']),
   blocks: someBlocks,
+  verify: fc.boolean(),
   pageSize: fc.integer({ min: 1, max: 12 }),
   emptyPages: fc.nat(2),
 });
@@ -134,13 +135,13 @@ type Download = typeof downloads extends fc.Arbitrary<infer Value> ? Value : nev
 
 /** @param image the file with the target's bytes and holes */
 async function checkDownload(schedule: Download, target: string, image: string): Promise<void> {
-  const { blockSize, pageSize, emptyPages, workers, transport, checkpointIntervalMs } = schedule;
+  const { blockSize, pageSize, emptyPages, workers, transport, checkpointIntervalMs, verify } = schedule;
   const emulator = await startEmulator({ blockSize, pageSize, emptyPages });
   try {
     const blocks = contents(schedule.blocks, blockSize);
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
     const service = { endpoint: emulator.url, region: 'us-east-1' };
-    const base = { snapshotId, target, workers, transport, checkpointIntervalMs, ...service };
+    const base = { snapshotId, target, workers, transport, checkpointIntervalMs, verify, ...service };
     const failure = await underFaults(emulator, schedule, (options) =>
       downloadSnapshot({ ...base, ...options }),
     );

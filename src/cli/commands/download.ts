@@ -15,6 +15,7 @@ import {
 
 interface DownloadFlags extends TransferFlags {
   force?: boolean;
+  verify?: boolean;
 }
 
 export function addDownload(program: Command, runCommand: RunCommand): Command {
@@ -27,7 +28,8 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
     )
     .argument('<snapshot>', 'ID of the snapshot')
     .argument('<target>', 'file or block device to write, or - for stdout')
-    .option('-f, --force', 'overwrite an existing file, or a device that is not blank (never one in use)');
+    .option('-f, --force', 'overwrite an existing file, or a device that is not blank (never one in use)')
+    .option('--verify', 'read everything back past the page cache, and fail if it differs; not to a pipe');
   addPaceOptions(command);
   addCheckpointOptions(command);
   command.action((snapshotId: string, target: string, flags: DownloadFlags) =>
@@ -59,6 +61,7 @@ function downloadOptions(
     ...settings.service,
     ...transferOptions(flags),
     ...(flags.force === true && { force: true }),
+    ...(flags.verify === true && { verify: true }),
     snapshotId,
     target,
   };

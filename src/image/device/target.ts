@@ -12,6 +12,7 @@ import {
   zeroRange,
 } from '../../native/index.ts';
 import { type Descriptor, directAlignment } from '../descriptor.ts';
+import type { ByteRange } from '../extents.ts';
 import { checkGeometry, checkRange, notPrepared } from '../geometry.ts';
 import {
   deviceInUse,
@@ -204,14 +205,21 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     );
   }
 
-  async readBlocks(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]> {
-    if (options.pastCache) await this.#device.sync('data');
+  async readBlocks(
+    reads: readonly BlockRead[],
+    options: { pastCache: boolean; synced?: boolean },
+  ): Promise<BlockReadResult[]> {
+    if (options.pastCache && options.synced !== true) await this.#device.sync('data');
     return this.#device.use(`read ${this.path}`, async (fd) => {
       if (options.pastCache) {
         for (const read of reads) await dropCache(fd, read.offset, read.data.length);
       }
       return readBlocks(fd, [...reads], { hash: true });
     });
+  }
+
+  async *dataRanges(start: number, end: number): AsyncGenerator<ByteRange> {
+    yield { start, end };
   }
 
   async sync(): Promise<void> {

@@ -59,6 +59,22 @@ export const targetDeviceMissing = (path: string, disks: readonly string[]) =>
     disks.length === 0 ? 'There are no disks.' : `There are ${disks.join('; ')}.`,
   );
 
+export const targetNotReadBack = ({ path, label }: Named) =>
+  usage(
+    'TARGET_NOT_READ_BACK',
+    `what is written to ${label} cannot be read back`,
+    path,
+    'Name a file or a block device, or drop the option.',
+  );
+
+export const targetDamaged = ({ path, label }: Named, start: number, end: number) =>
+  new ColdsnapError(
+    'integrity',
+    'TARGET_DAMAGED',
+    `${label} does not hold what was written: bytes ${start}-${end} differ, also after they were written again`,
+    { path, hint: 'Its storage is faulty; use another.' },
+  );
+
 export const targetNotSupported = (path: string, what: string) =>
   usage(
     'TARGET_NOT_SUPPORTED',

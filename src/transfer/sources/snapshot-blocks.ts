@@ -82,7 +82,7 @@ export class SnapshotBlocks implements BlockSource {
   }
 
   read(
-    { index, token = '' }: BlockStep,
+    { index, token }: BlockStep,
     buffer: Uint8Array,
     use: (block: Block) => Promise<BlockOutcome>,
   ): Promise<BlockOutcome> {
