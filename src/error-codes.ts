@@ -23,6 +23,7 @@ export const serviceReasons = {
 export const errorCodes = {
   usage: {
     ARGUMENTS_SWAPPED: 'the snapshot ID and the target are in the wrong order',
+    BASE_NEEDS_JOURNAL: 'an incremental download without a journal was requested',
     BAD_CHECKPOINT_INTERVAL: 'the checkpoint interval is out of range',
     BAD_CREDENTIALS: 'the credentials of the emulator are malformed',
     BAD_CREDENTIALS_FILE: "the emulator's credentials file is missing or is not JSON",
@@ -86,9 +87,12 @@ export const errorCodes = {
     SOURCE_IN_USE: 'the source device is mounted read-write or open for writing',
     SOURCE_IS_CONTAINER: 'the source is compressed, an archive, or a disk image in another format than raw',
     SOURCE_NO_MEDIUM: 'the source device has no medium',
+    TARGET_BETWEEN: 'the target holds an interrupted download, which must be finished or overwritten',
     TARGET_BUSY: 'another run is writing the target',
     TARGET_DANGLING_SYMLINK: 'the target is a symbolic link to nothing',
     TARGET_EXISTS: 'the target file exists',
+    TARGET_HOLDS_NO_BASE:
+      'the target of an incremental download is missing, a stream, or has another size than its base',
     TARGET_IN_USE:
       'the target file is a loop device, swap or a mount point, or another program writes or locks it; or the device to compare may be written',
     TARGET_NOT_BLANK: 'the target device holds data',
@@ -148,6 +152,7 @@ export const errorCodes = {
   },
   integrity: {
     BLOCK_INVALID: 'a block has the wrong length or no valid checksum',
+    BASE_DIFFERS: 'the target does not hold the base of the incremental download',
     CHECKSUM_MISMATCH: 'a block does not match its checksum',
     IMAGE_DIFFERS: 'the image differs from the snapshot',
     IMAGE_TOO_SHORT: "the image is smaller than the snapshot's volume",
@@ -169,6 +174,7 @@ export const errorCodes = {
     ...serviceReasons,
   },
   local: {
+    JOURNAL_REQUIRED: 'the journal of an incremental download could not be written',
     DEVICE_REPLACED: 'the path no longer refers to the device that was written',
     PARTIAL_REPLACED: 'the partial file was moved, removed or replaced while it was written',
     SOURCE_CHANGED: 'the source changed while it was read',

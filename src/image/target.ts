@@ -88,12 +88,23 @@ export interface ImageTarget {
   abandon(options: { keepForResume: boolean }): Promise<void>;
 }
 
+/** A target that holds one snapshot and is made into another. */
+export interface InPlaceTarget extends ImageTarget {
+  readonly resumable: ResumableTarget;
+  /** Where its bytes are until {@link prepare}, and after an interruption. */
+  readonly contents: string;
+  /** @throws ColdsnapError `TARGET_HOLDS_NO_BASE`, `TARGET_TOO_SMALL`, unless it can hold both volumes, and a file just the first */
+  checkSizes(baseVolumeSize: number, volumeSize: number): Promise<void>;
+}
+
 /** Lets a later run resume an interrupted restore. */
 export interface ResumableTarget {
   /** Where the journal belongs, and the identity that it must name to be trusted. */
   readonly journal: { readonly path: string; readonly identity: string };
   /** Block 0, with others at the start and the end, reads as zeros until commit, because its data are staged until then. */
   readonly stagesHead: boolean;
+  /** The ranges of a volume that are staged until commit, in bytes, ascending. */
+  stagedRanges(geometry: Geometry): ByteRange[];
   /** After `EIO` or `ENOSPC` the blocks written last may be there only in part, although their writes succeeded. */
   readonly losesLastWrites: boolean;
   /**

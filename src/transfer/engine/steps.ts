@@ -8,13 +8,15 @@ import type { BlockSet } from './range-set.ts';
  * @param blocks ascending
  * @param end block at which the volume ends; asked for after the last block
  * @param done blocks that are right already
+ * @param start block at which the plan begins
  */
 export async function* listedBlocks(
   blocks: AsyncIterable<BlockStep>,
   end: () => number,
   done: BlockSet,
+  start = 0,
 ): AsyncGenerator<Step, void, undefined> {
-  let next = 0;
+  let next = start;
   for await (const block of blocks) {
     if (block.index > next) yield* gap(next, block.index, done);
     if (!done.has(block.index)) yield block;
