@@ -79,6 +79,7 @@ export const exitAfterTimeout = (signal: string, ms: number) =>
 
 export const phases: Readonly<Record<TransferPhase, string>> = {
   verifying: 'verifying what an earlier run has done',
+  proving: 'comparing the target with the base',
   'reading-back': 'reading back what was written',
   committing: 'flushing the target',
   completing: 'completing the snapshot',

@@ -10,6 +10,7 @@ import type { DownloadOptions, DownloadResult } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { ReadBack } from './run/read-back.ts';
 import { Run } from './run/run.ts';
+import { checkSinceOptions, downloadSince } from './since.ts';
 import { ImageSink } from './sinks/image-sink.ts';
 import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
 
@@ -24,9 +25,15 @@ import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
  */
 export async function downloadSnapshot(options: DownloadOptions): Promise<DownloadResult> {
   const snapshotId = readableSnapshotId(options.snapshotId);
+  const { since } = options;
+  if (since !== undefined) checkSinceOptions({ ...options, since });
   const run = new Run(options);
   return run.carryOut(async () => {
     await checkNamedJournal(options.checkpointFile);
+    if (since !== undefined) {
+      const geometry = await downloadSince(run, { ...options, snapshotId, since });
+      return { snapshotId, ...geometry, ...run.done(snapshotId) };
+    }
     const target = await openTarget(options.target, { signal: run.signal });
     const readBack = options.verify === true ? await readBackOf(run, target) : undefined;
     const sink = new ImageSink(run, readBack?.target ?? target, { ...options, snapshotId });

@@ -2,10 +2,16 @@
 import type { ErrorCode, SystemErrorCode, WarningCode } from '../error-codes.ts';
 
 /**
- * Before the blocks: verify what an earlier run has done. After them: read the target back, sync and rename it, complete the
+ * Before the blocks: verify what an earlier run has done, prove that the target holds the base. After them: read the target back, sync and rename it, complete the
  * snapshot, wait for it.
  */
-export type TransferPhase = 'verifying' | 'reading-back' | 'committing' | 'completing' | 'waiting';
+export type TransferPhase =
+  | 'verifying'
+  | 'proving'
+  | 'reading-back'
+  | 'committing'
+  | 'completing'
+  | 'waiting';
 
 export interface TransferProgress {
   /** Bytes of the volume that are done: transferred, zero or known to be unchanged. */

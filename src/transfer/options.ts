@@ -61,6 +61,15 @@ export interface DownloadOptions extends TransferOptions, CheckpointOptions {
    * is written once more; then the download fails (class `integrity`, code `TARGET_DAMAGED`). Not for streams. Default false.
    */
   verify?: boolean | undefined;
+  /**
+   * The target, a file or device, holds this snapshot: fetch only what has changed since, and make zeros of what is gone. It
+   * is compared first: its first 32 MiB, the last block of the volume, and 64 random others.
+   */
+  since?: string | undefined;
+  /** With `since`: do not compare the target with the base. Default false. */
+  trustBase?: boolean | undefined;
+  /** With `since`: compare all of the target with the base. Default false. */
+  verifyBase?: boolean | undefined;
 }
 
 export interface DownloadResult extends TransferProgress {

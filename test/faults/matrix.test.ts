@@ -13,6 +13,7 @@ import { listChangedBlocks } from '../../src/ebs/list/block-list.ts';
 import { Service } from '../../src/ebs/service.ts';
 import type { Emulator, FaultAction, FaultRule } from '../../src/emulator/index.ts';
 import {
+  type DownloadOptions,
   deletePendingSnapshots,
   downloadSnapshot,
   listPendingSnapshots,
@@ -166,11 +167,12 @@ const operations: Record<string, Partial<Record<Fault, Expected>>> = {
 
 /** Other transfers that use an operation, beside the download, upload or call that {@link scene} gives it. */
 const others: Record<string, readonly Transfer[]> = {
-  ListSnapshotBlocks: ['a comparison'],
-  GetSnapshotBlock: ['a comparison'],
+  ListSnapshotBlocks: ['a comparison', 'an incremental download'],
+  ListChangedBlocks: ['an incremental download'],
+  GetSnapshotBlock: ['a comparison', 'an incremental download'],
 };
 
-type Transfer = 'a comparison' | undefined;
+type Transfer = 'a comparison' | 'an incremental download' | undefined;
 
 interface Scene {
   readonly emulator: Emulator;
@@ -218,6 +220,8 @@ async function scene(
     };
     return { emulator, run };
   }
+  if (transfer === 'an incremental download')
+    return incremental(emulator, join(scratch(t), 'disk.img'), options);
   if (operation === 'ListChangedBlocks') {
     const first = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 1], [], BLOCK) });
     const blocks = randomBlocks([1, 2, 5, 7, 100, GIB / BLOCK - 1], [], BLOCK);
@@ -254,6 +258,34 @@ async function scene(
     assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
     assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
     assert.deepEqual(await listPendingSnapshots({ ...service }), [], 'no pending snapshot remains');
+  };
+  return { emulator, run };
+}
+
+/** Makes an image of a base into that of its child. The target is found as it was, or between two states, or whole. */
+async function incremental(
+  emulator: Emulator,
+  target: string,
+  options: (retryForMs?: number) => Omit<DownloadOptions, 'snapshotId' | 'target'>,
+): Promise<Scene> {
+  const baseBlocks = randomBlocks([0, 1, 2, 5, 100, GIB / BLOCK - 1], [3], BLOCK);
+  const since = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: baseBlocks });
+  const changed = randomBlocks([1, 2, 50], [], BLOCK);
+  const snapshotId = await emulator.putSnapshot({
+    volumeSizeGiB: 1,
+    blocks: changed,
+    parent: since,
+    gone: [100],
+  });
+  const blocks = new Map([...baseBlocks, ...changed]);
+  blocks.delete(100);
+  const image = openSync(target, 'w');
+  ftruncateSync(image, GIB);
+  for (const [block, data] of baseBlocks) writeSync(image, data, 0, BLOCK, block * BLOCK);
+  closeSync(image);
+  const run = async (retryForMs?: number) => {
+    await downloadSnapshot({ since, snapshotId, target, ...options(retryForMs) });
+    assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
   };
   return { emulator, run };
 }
