@@ -3,13 +3,13 @@ import { type BlockRead, type BlockReadResult, dropCache, readBlocks } from '../
 import type { Descriptor } from './descriptor.ts';
 import type { ByteRange } from './extents.ts';
 
-/** Reads blocks and their hashes; with `pastCache` from the storage, after a sync. */
+/** Reads blocks and their hashes; with `pastCache` from the storage, after a sync unless they are `synced`. */
 export async function readBack(
   descriptor: Descriptor,
   reads: readonly BlockRead[],
-  { pastCache }: { readonly pastCache: boolean },
+  { pastCache, synced = false }: { readonly pastCache: boolean; readonly synced?: boolean },
 ): Promise<BlockReadResult[]> {
-  if (pastCache) await descriptor.sync('data');
+  if (pastCache && !synced) await descriptor.sync('data');
   return descriptor.use(`read ${descriptor.path}`, async (fd) => {
     if (pastCache) for (const { start, end } of runsOf(reads)) await dropCache(fd, start, end - start);
     return readBlocks(fd, [...reads], { hash: true });

@@ -6,7 +6,7 @@ import { ColdsnapError } from '../errors.ts';
 import { type BlockRead, type BlockReadResult, isZero, sha256 } from '../native/index.ts';
 import { findContainer, headLength } from './container.ts';
 import { localError } from './errno.ts';
-import { blockRuns } from './extents.ts';
+import { type ByteRange, blockRuns } from './extents.ts';
 import { closed, streamFailed } from './messages/common.ts';
 import {
   alreadyRead,
@@ -87,12 +87,20 @@ export class StreamSource implements ImageSource {
     yield* blockRuns([{ start: 0, end: this.sizeBytes }], this.sizeBytes, blockSize);
   }
 
-  async readBlocks(reads: readonly BlockRead[]): Promise<BlockReadResult[]> {
+  async *dataRanges(start: number, end: number): AsyncGenerator<ByteRange> {
+    yield { start, end };
+  }
+
+  async readBlocks(reads: readonly BlockRead[], { hash } = { hash: true }): Promise<BlockReadResult[]> {
     const counts = await Promise.all(
       reads.map(({ data, offset }) => this.#turns.take(offset, data.length, () => this.#fill(data))),
     );
-    const digests = await sha256(reads.map(({ data }) => data));
-    return reads.map(({ data }, i) => ({ digest: digests[i]!, zero: isZero(data), bytesRead: counts[i]! }));
+    const digests = hash ? await sha256(reads.map(({ data }) => data)) : [];
+    return reads.map(({ data }, i) => ({
+      digest: digests[i] ?? new Uint8Array(0),
+      zero: isZero(data),
+      bytesRead: counts[i]!,
+    }));
   }
 
   async #fill(data: Uint8Array): Promise<number> {
