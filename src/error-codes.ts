@@ -48,6 +48,7 @@ export const errorCodes = {
     INVALID_ARGUMENT: 'the value of an option or argument is not accepted',
     MISSING_ARGUMENT: 'a required argument is missing',
     MISSING_COMMAND: 'the command line has no command',
+    NAME_NOT_UTF8: 'a name is not UTF-8 and cannot be passed on exactly',
     OPTION_MISSING_ARGUMENT: 'an option is missing its value',
     PARENT_WITH_ENCRYPTION: 'a parent and encryption were requested together',
     SOURCE_EMPTY: 'the source has no bytes',

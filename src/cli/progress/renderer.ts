@@ -42,7 +42,10 @@ export async function createRenderer(io: CommandIo, status: TransferStatus): Pro
 function isCapableTerminal(io: CommandIo): boolean {
   // Serial consoles and some containers report a size of 0; redrawing needs the real one.
   const { isTTY, rows = 24, columns = 80 } = io.stderr;
-  return isTTY === true && rows > 0 && columns > 0 && io.env.TERM !== 'dumb';
+  const { TERM, CI = '' } = io.env;
+  // Logs of continuous integration may be terminals, but nobody looks while they are written.
+  const inCi = !['', '0', 'false'].includes(CI.toLowerCase());
+  return isTTY === true && rows > 0 && columns > 0 && TERM !== 'dumb' && !inCi;
 }
 
 /** The permanent line for an event, if it has one. */

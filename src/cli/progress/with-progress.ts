@@ -42,6 +42,12 @@ export async function withProgress<Result>(
     onStatus() {
       renderer.showStatus();
     },
+    onSuspend() {
+      if (renderer.open !== undefined) renderer.close();
+    },
+    onResume() {
+      renderer.open?.().catch(() => {});
+    },
   });
   const { abortSignal } = interruption;
   const { ask } = io;
