@@ -1,4 +1,4 @@
-/** What a process inherits that Node changes before any JavaScript runs: ignored signals, and names that are not UTF-8. */
+/** Names that are not UTF-8, and signals that the parent ignored: Node changes both before any JavaScript runs. */
 import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';

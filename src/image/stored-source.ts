@@ -103,13 +103,17 @@ async function deviceJournal(stats: BigIntStats, sizeBytes: number) {
 /** Beside the source, if files can be created there; else in the state directory. */
 async function fileJournal(path: string, stats: BigIntStats) {
   const identity = `file:${stats.dev}:${stats.ino}`;
-  try {
-    const file = await exactRealpath(path);
-    await access(dirname(file), constants.W_OK | constants.X_OK);
-    return { path: `${file}.coldsnap-upload`, identity };
-  } catch {
-    return { path: stateFile(identity, 'coldsnap-upload'), identity };
-  }
+  const file = await exactRealpath(path).catch(() => undefined);
+  const writable =
+    file !== undefined &&
+    (await access(dirname(file), constants.W_OK | constants.X_OK).then(
+      () => true,
+      () => false,
+    ));
+  return {
+    path: writable ? `${file}.coldsnap-upload` : stateFile(`file:${file ?? identity}`, 'coldsnap-upload'),
+    identity,
+  };
 }
 
 interface Opened {
