@@ -15,7 +15,9 @@ export async function main(io: Io = processIo()): Promise<number> {
   process.stdout.on('error', () => {});
   process.stderr.on('error', () => {});
   // Warnings from Node and the SDK, such as deprecations, are for developers.
-  if (!argv.includes('--verbose') && !argv.includes('-v')) process.removeAllListeners('warning');
+  const words = new Set(argv);
+  if (words.has('--json') || !(words.has('--verbose') || words.has('-v')))
+    process.removeAllListeners('warning');
   process.on('uncaughtException', (error) => {
     void fail(argv, io, error).then((exitCode) => process.exit(exitCode));
   });

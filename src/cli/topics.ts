@@ -65,7 +65,7 @@ export const topics: readonly Topic[] = [
         ],
       ],
       'Sizes are in bytes, names ending in Ms are milliseconds. bytesDone is the sum of bytesTransferred, bytesSkipped and ' +
-        'bytesResumed; it equals bytesTotal at the end.',
+        'bytesResumed; it equals bytesTotal at the end. docs/json.md has every field.',
     ],
   },
   {

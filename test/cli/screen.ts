@@ -3,7 +3,7 @@ export class Screen {
   readonly columns: number;
   /** Each line that did not fit while the cursor was hidden, as far as it fitted: lines that stay may wrap. */
   readonly wrapped: string[] = [];
-  /** What was on the screen when it was drawn over. */
+  /** The screen each time it was drawn over. */
   readonly frames: string[] = [];
   cursorShown = true;
   cursorWasHidden = false;

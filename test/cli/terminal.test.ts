@@ -103,7 +103,7 @@ describe('the display', options, () => {
         await terminal.shows(/code 130/);
         await terminal.ended;
         assertTidy(terminal);
-        // What was drawn is gone.
+        // Nothing of it remains.
         assert.doesNotMatch(terminal.screen.text, /\[=+ +\]/);
       });
     }

@@ -35,9 +35,14 @@ export function transferSummary(
   };
 }
 
+/** The result of waiting as one object, for `--json`. */
+export function waitObject(result: WaitResult): object {
+  return { ...result, elapsedMs: Math.round(result.elapsedMs) };
+}
+
 export function waitSummary(result: WaitResult): Summary {
   return {
     line: describeWait(result),
-    object: { type: 'done', operation: 'wait', ...result },
+    object: { type: 'done', operation: 'wait', ...waitObject(result) },
   };
 }

@@ -60,7 +60,7 @@ export async function withProgress<Result>(
   try {
     const result = await work({
       signal: abortSignal,
-      ...(ask === undefined ? {} : { mfaCode }),
+      ...(ask === undefined || io.settings.json ? {} : { mfaCode }),
       onEvent(event) {
         status.apply(event);
         renderer.handle(event);
