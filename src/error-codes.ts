@@ -204,6 +204,7 @@ export const warningCodes = {
   SOURCE_IN_USE: 'the source device is mounted read-write or open for writing',
   SOURCE_WRITTEN: 'the source device was written during the upload, which was allowed',
   STALLED: 'nothing made progress for a while; the message says what the run waits for',
+  DOWNLOAD_UNFINISHED: 'a download failed or was stopped; the message says where it is kept for a later run',
   ZEROS_OMITTED: 'blocks of zeros were not uploaded; the message says what that means',
 } as const;
 

@@ -257,3 +257,48 @@ test(
     assert.deepEqual(readdirSync(east.directory), ['source.img']);
   },
 );
+
+test(
+  'a failed download says where it is kept, how to resume it, and how to give the space back',
+  needsBuild,
+  async (t) => {
+    const { place, snapshotId } = await prepare(t);
+    place.emulator.setFaults([
+      {
+        operation: 'GetSnapshotBlock',
+        nth: 3,
+        action: { type: 'error', status: 403, code: 'AccessDeniedException' },
+      },
+    ]);
+    const line = ['--endpoint', place.emulator.url, 'download', '--workers', '1', snapshotId, 'disk.img'];
+    const { exit, stderr } = await place.run(ours, line);
+    assert.equal(exit, 4);
+    const [, partial, journal] =
+      /The incomplete image is kept as (\S+)\. Run the same command again to resume; to give the space back instead, delete that file and (\S+)\.\n/.exec(
+        stderr,
+      ) ?? [];
+    assert.deepEqual(readdirSync(place.directory).sort(), [
+      'disk.img.coldsnap-progress',
+      'disk.img.partial',
+      'source.img',
+    ]);
+    assert.ok(
+      partial?.endsWith('/disk.img.partial') && journal?.endsWith('/disk.img.coldsnap-progress'),
+      stderr,
+    );
+  },
+);
+
+test(
+  'an error states the fact first, and the operation and the request ID on the next line',
+  needsBuild,
+  async (t) => {
+    const { place } = await prepare(t);
+    const line = ['--endpoint', place.emulator.url, 'download', 'snap-0123456789abcdef0', 'disk.img'];
+    const { stderr } = await place.run(ours, line);
+    assert.match(
+      stderr,
+      /^coldsnap: snapshot snap-0123456789abcdef0 does not exist\n {2}ListSnapshotBlocks, request ID [\w-]+\n {2}Check the snapshot ID, the region and the account\.\n$/,
+    );
+  },
+);

@@ -19,6 +19,7 @@ import { warnings } from '../warnings.ts';
 import { warnOfOverwriting } from './overwriting.ts';
 import { RecentBlocks } from './recent-blocks.ts';
 import { claimOf, isIntact, journalFor, nothingDone, prove, restoreJournal } from './resume.ts';
+import { warnUnfinished } from './unfinished.ts';
 
 /** Most zeros in one step, in bytes: few enough that an abort is noticed while a device is being zeroed. */
 const MAX_ZERO_BYTES = 2 ** 30;
@@ -147,8 +148,7 @@ export class ImageSink implements BlockSink {
     const { resumable } = this.#target;
     if (resumable === undefined || this.#found.kind !== 'usable') return false;
     const { journal } = this.#found;
-    const { volumeSize, blockSize } = geometry;
-    if (journal.volumeSize !== volumeSize || journal.blockSize !== blockSize)
+    if (journal.volumeSize !== geometry.volumeSize || journal.blockSize !== geometry.blockSize)
       return this.#discard('it belongs to a volume of other sizes');
     try {
       await this.#target.prepare(geometry, { resume: true, committing: journal.committing });
@@ -162,7 +162,7 @@ export class ImageSink implements BlockSink {
     const proof = await prove(this.#run, claim, resumable);
     if (proof.kind === 'unknown') return this.#discard('the target has been modified');
     if (proof.changedBlocks > 0) {
-      const size = formatBytes(proof.changedBlocks * blockSize);
+      const size = formatBytes(proof.changedBlocks * geometry.blockSize);
       this.#run.warn(...warnings.targetModified(this.label, size));
     }
     this.#claim = claim;
@@ -177,8 +177,7 @@ export class ImageSink implements BlockSink {
 
   async admit(): Promise<void> {}
   async write({ index, data, digest }: Block): Promise<BlockOutcome> {
-    const offset = index * this.#geometry.blockSize;
-    const outcome = await this.#batcher.submit({ data, offset, digest });
+    const outcome = await this.#batcher.submit({ data, digest, offset: index * this.#geometry.blockSize });
     // A block that is held back until the commit is not on the target yet, so a later run has to fetch it again.
     if (outcome === 'held') return 'written';
     if (outcome === 'mismatch') return outcome;
@@ -210,8 +209,8 @@ export class ImageSink implements BlockSink {
   }
 
   #content(claim: Claim): RestoreJournal {
-    const { snapshotId } = this.#options;
     const target = this.#journal?.location.identity ?? '';
+    const { snapshotId } = this.#options;
     const header = { service: this.#service, snapshotId, target, ...this.#geometry };
     return restoreJournal(header, claim, this.#committing);
   }
@@ -236,6 +235,7 @@ export class ImageSink implements BlockSink {
     const resumable = this.#prepared && this.#journal !== undefined;
     if (resumable && !this.#committed) await this.#saveAfter(error).catch(() => {});
     await this.#target.abandon({ keepForResume: resumable });
+    if (resumable && !this.#committed) warnUnfinished(this.#run, this.#target, this.#journal);
     return error;
   }
 
