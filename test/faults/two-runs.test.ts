@@ -56,7 +56,7 @@ test('a second download to a file is refused under any path, and the first compl
   ]);
   assertRefused(
     refused,
-    /coldsnap: another run is writing \S+disk\.img \(it holds a lock on \S+disk\.img\.partial\)\n {2}Wait for it to end/,
+    /coldsnap: another run is writing \S+disk\.img \(it holds a lock on \S+disk\.img\.partial\)\n {2}Wait until it ends/,
   );
   assert.equal(first.end, 0, first.stderr);
   await stage.assertImage(target);

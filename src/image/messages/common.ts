@@ -39,6 +39,12 @@ export const pathNotUtf8 = (path: string, real: string) =>
     'Rename it, or mount or link its directory under a name in UTF-8.',
   );
 
+export const holesMoved = (path: string) =>
+  new ColdsnapError('local', 'SOURCE_CHANGED', `${path} changed while it was read: its holes moved`, {
+    path,
+    sourceFault: true,
+  });
+
 export const closed = (path: string) =>
   new ColdsnapError('aborted', 'CLOSED', `${path} was closed`, { path });
 

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ColdsnapError } from '../../errors.ts';
+import { journalRequired } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
 import { makeJournalDirectory, readJournal, removeJournal, setJournalAside, writeJournal } from './file.ts';
@@ -92,6 +93,15 @@ export class Journal<Content extends object> {
       this.#failing = true;
       this.#run.warn(...warnings.journalNotWritten(this.#operation, path, error));
     }
+  }
+
+  /**
+   * The same before the target is touched, where a later run could not do without it.
+   * @throws ColdsnapError `JOURNAL_REQUIRED`
+   */
+  async saveFirst(content: Content): Promise<void> {
+    await this.save(content);
+    if (this.#failing) throw journalRequired(this.location.path);
   }
 
   /** Removes the journal after success; never throws. */
