@@ -162,7 +162,7 @@ class Commands {
 test('each example in docs/json.md is as its section says', () => {
   for (const [heading, { schema, examples }] of page) {
     assert.ok(schema.size > 0, heading);
-    if (!/^[SP]\w* ?\w*napshot$/.test(heading)) assert.ok(examples.length > 0, heading);
+    if (!/^[SP]\w* ?\w*napshot$|verify$/.test(heading)) assert.ok(examples.length > 0, heading);
     for (const example of examples) {
       assert.deepEqual(faultsOf(example, schema), [], heading);
       if (example.type !== undefined) check(JSON.stringify(example));
@@ -213,6 +213,8 @@ describe('what --json --verbose prints is as docs/json.md says', needsBuild, () 
     const download = await commands.run('download', id, 'disk.img');
     assert.equal(download.exit, 0);
     assert.ok(download.events.some(({ phase }) => phase === 'verifying'));
+    const verify = await commands.run('verify', id, 'disk.img');
+    assert.deepEqual([verify.exit, verify.result?.equal], [0, true]);
     const omitting = await commands.run('upload', '--omit-zero-blocks', 'source.img');
     assert.ok(omitting.events.some(({ code }) => code === 'ZEROS_OMITTED'));
     const waited = await commands.run('wait', id);
@@ -229,7 +231,7 @@ describe('what --json --verbose prints is as docs/json.md says', needsBuild, () 
       'status',
       'warning',
     ];
-    assert.deepEqual([...commands.seen].sort(), ['done', 'done of wait', ...shown].sort());
+    assert.deepEqual([...commands.seen].sort(), ['done', 'done of verify', 'done of wait', ...shown].sort());
   });
 
   test('of lists', async (t) => {
