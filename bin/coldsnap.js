@@ -5,6 +5,9 @@
 
 const { availableParallelism } = require('node:os');
 
+// Asks for the status; until a command answers it must not end the process.
+process.on('SIGUSR2', () => {});
+
 /** Prints what is wrong and what to do, and ends the process. */
 function giveUp(message, hint) {
   process.stderr.write(`coldsnap: ${message}\n  ${hint}\n`);

@@ -50,6 +50,7 @@ export const errorCodes = {
     INVALID_ARGUMENT: 'the value of an option or argument is not accepted',
     MISSING_ARGUMENT: 'a required argument is missing',
     MISSING_COMMAND: 'the command line has no command',
+    NAME_NOT_UTF8: 'a name is not UTF-8 and cannot be passed on exactly',
     OPTION_MISSING_ARGUMENT: 'an option is missing its value',
     PARENT_WITH_ENCRYPTION: 'a parent and encryption were requested together',
     SOURCE_EMPTY: 'the source has no bytes',
@@ -215,6 +216,7 @@ export const warningCodes = {
   SOURCE_IN_USE: 'the source device is mounted read-write or open for writing',
   SOURCE_WRITTEN: 'the source device was written during the upload, which was allowed',
   STALLED: 'nothing made progress for a while; the message says what the run waits for',
+  DOWNLOAD_UNFINISHED: 'a download failed or was stopped; the message says where it is kept for a later run',
   ZEROS_OMITTED: 'blocks of zeros were not uploaded; the message says what that means',
 } as const;
 

@@ -40,6 +40,8 @@ export interface Io {
   readonly signals: SignalSource;
   /** Ends the process by this signal without waiting for anything. */
   endBy(signal: NodeJS.Signals): void;
+  /** Raises SIGTSTP, as Ctrl-Z does. Returns when the process continues. */
+  suspend(): void;
   /** Loads the library and with it the SDK; called only when a command runs. */
   library(): Promise<Library>;
   /**

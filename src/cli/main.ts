@@ -1,7 +1,10 @@
 /** The entry point: arguments, streams and exit code of the process. */
+
+import { homeDirectory } from '../home.ts';
 import { version } from '../version.ts';
 import type { Io } from './io.ts';
 import { processIo } from './process-io.ts';
+import { checkNames } from './surroundings.ts';
 
 /** Runs the command line of this process and returns the exit code. Tests pass another `io`. */
 export async function main(io: Io = processIo()): Promise<number> {
@@ -12,9 +15,11 @@ export async function main(io: Io = processIo()): Promise<number> {
   process.stdout.on('error', () => {});
   process.stderr.on('error', () => {});
   // Warnings from Node and the SDK, such as deprecations, are for developers.
-  if (!argv.includes('--verbose') && !argv.includes('-v')) process.removeAllListeners('warning');
+  const words = new Set(argv);
+  if (words.has('--json') || !(words.has('--verbose') || words.has('-v')))
+    process.removeAllListeners('warning');
   process.on('uncaughtException', (error) => {
-    void failUnexpectedly(argv, io, error).then((exitCode) => process.exit(exitCode));
+    void fail(argv, io, error).then((exitCode) => process.exit(exitCode));
   });
 
   // Scripts call this often: answer without loading anything.
@@ -22,12 +27,19 @@ export async function main(io: Io = processIo()): Promise<number> {
     process.stdout.write(`${version}\n`);
     return 0;
   }
+  // The AWS SDK fails without one.
+  if (!process.env.HOME) process.env.HOME = homeDirectory();
+  try {
+    checkNames(argv);
+  } catch (error) {
+    return fail(argv, io, error);
+  }
   const { run } = await import('./run.ts');
   return run(argv, io);
 }
 
-/** Reports an uncaught error. Never rejects. */
-async function failUnexpectedly(argv: readonly string[], io: Io, error: unknown): Promise<number> {
+/** Reports an error that no command caught. Never rejects. */
+async function fail(argv: readonly string[], io: Io, error: unknown): Promise<number> {
   try {
     const [{ guessSettings }, { reportError }] = await Promise.all([
       import('./run.ts'),

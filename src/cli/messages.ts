@@ -22,6 +22,18 @@ export const argumentsSwapped = (command: string, snapshotId: string, target: st
 export const usageHint = (command: string | undefined) =>
   `Run 'coldsnap ${command === undefined ? '' : `${command} `}--help' for usage.`;
 
+const notUtf8 = 'is not UTF-8 and cannot be passed on exactly';
+
+export const argumentNotUtf8 = (word: string) =>
+  new ColdsnapError('usage', 'NAME_NOT_UTF8', `the argument ${word} ${notUtf8}`, {
+    hint: 'Rename the file, or link it under a name in UTF-8.',
+  });
+
+export const variableNotUtf8 = (name: string) =>
+  new ColdsnapError('usage', 'NAME_NOT_UTF8', `the value of the variable ${name} ${notUtf8}`, {
+    hint: `Set ${name} to a name in UTF-8.`,
+  });
+
 // Values of options: completes "--option: "
 
 /** `0 is not a whole number from 1 to 1024`. */

@@ -1,6 +1,7 @@
 /** All output goes through here: results to stdout; everything else, redacted, to stderr. */
 import type { Io } from './io.ts';
 import { redact } from './redact.ts';
+import { showsUnicode } from './terminal.ts';
 
 type Streams = Pick<Io, 'stdout' | 'stderr' | 'env'>;
 
@@ -13,7 +14,10 @@ export async function printResult(io: Streams, text: string): Promise<void> {
 
 /** Prints one line on stderr. A closed stderr does not stop the command, so write errors are ignored. */
 export function printLine(io: Streams, line: string): void {
-  io.stderr.write(`${redact(line, io.env)}\n`);
+  const text = redact(line, io.env);
+  // Names keep their bytes, so that a command line can be pasted.
+  const ellipsis = io.stderr.isTTY === true && !showsUnicode(io.env) ? '...' : '\u2026';
+  io.stderr.write(`${text.replaceAll('\u2026', ellipsis)}\n`);
 }
 
 /** Prints a JSON object as a line on stderr. Redacts each string by itself, so that the line stays valid JSON. */

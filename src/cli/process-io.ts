@@ -1,6 +1,7 @@
 /** The environment of a command in a real process. */
 import { exitCodeOfSignal } from './exit-codes.ts';
-import type { Clock, Io } from './io.ts';
+import type { Clock, Io, SignalSource } from './io.ts';
+import { isHangupIgnored } from './surroundings.ts';
 
 const clock: Clock = {
   now: () => performance.now(),
@@ -28,13 +29,22 @@ async function ask(question: string, signal?: AbortSignal): Promise<string> {
   }
 }
 
+/** The signals of a process that ignores SIGHUP. */
+function ignoringHangup(): SignalSource {
+  process.on('SIGHUP', () => {});
+  return {
+    on: (signal, listener) => signal !== 'SIGHUP' && process.on(signal, listener),
+    off: (signal, listener) => process.off(signal, listener),
+  };
+}
+
 export function processIo(): Io {
   return {
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,
     clock,
-    signals: process,
+    signals: isHangupIgnored() ? ignoringHangup() : process,
     endBy(signal) {
       // process.exit() waits for queued work of the addon's threads, on a slow disk for minutes. A shell reports the
       // same exit code for a signal.
@@ -42,6 +52,9 @@ export function processIo(): Io {
       process.kill(process.pid, signal);
       // The first process of a container ignores the signal.
       process.exit(exitCodeOfSignal(signal));
+    },
+    suspend() {
+      process.kill(process.pid, 'SIGTSTP');
     },
     async library() {
       const [library, { setFlagsFromString }] = await Promise.all([import('../index.ts'), import('node:v8')]);

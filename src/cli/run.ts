@@ -48,6 +48,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
       const swallowed = swallowedCommand(argv, program);
       if (error.code === 'commander.help') {
         if (swallowed !== undefined) throw commandMissing(swallowed.option, swallowed.name);
+        if (commandIo.settings.json) throw commandMissing();
         io.stderr.write(helpText);
         return 2;
       }

@@ -6,6 +6,9 @@ import { exitAfterTimeout, exitOnSecondSignal, stoppedBy } from './messages.ts';
 const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 type StopSignal = (typeof stopSignals)[number];
 
+/** A signal that is repeated sooner is the same one: `timeout` sends it to the process and to its group. */
+const repeatedMs = 500;
+
 /** Time to cancel requests and save the journal; the documentation promises it. */
 const hardExitMs = 5000;
 
@@ -23,25 +26,32 @@ interface Reactions {
   onExit(signal: StopSignal, reason: string): void;
   /** Called on SIGUSR2. */
   onStatus(): void;
+  /** Called on SIGTSTP before the process stops, to restore the terminal. */
+  onSuspend?(): void;
+  /** Called when it continues. */
+  onResume?(): void;
 }
 
 /** Listens for signals until `dispose` is called. */
 export function listenForSignals(
-  io: Pick<Io, 'signals' | 'clock' | 'endBy'>,
+  io: Pick<Io, 'signals' | 'clock' | 'endBy' | 'suspend'>,
   reactions: Reactions,
 ): Interruption {
   const controller = new AbortController();
   let cancelHardExit = () => {};
+  let first: { signal: StopSignal; at: number } | undefined;
 
   const exit = (signal: StopSignal, reason: string) => {
     reactions.onExit(signal, reason);
     io.endBy(signal);
   };
   const stop = (signal: StopSignal) => {
-    if (controller.signal.aborted) {
+    if (first !== undefined) {
+      if (first.signal === signal && io.clock.now() - first.at < repeatedMs) return;
       exit(signal, exitOnSecondSignal(signal));
       return;
     }
+    first = { signal, at: io.clock.now() };
     controller.abort(new ColdsnapError('aborted', signal, stoppedBy(signal)));
     cancelHardExit = io.clock.after(hardExitMs, () => {
       exit(signal, exitAfterTimeout(signal, hardExitMs));
@@ -49,9 +59,19 @@ export function listenForSignals(
     reactions.onStop(signal);
   };
 
+  const suspend = () => {
+    reactions.onSuspend?.();
+    // With the default action, which the kernel discards where nobody could resume the process.
+    io.signals.off('SIGTSTP', suspend);
+    io.suspend();
+    io.signals.on('SIGTSTP', suspend);
+    reactions.onResume?.();
+  };
+
   const listeners: [NodeJS.Signals, () => void][] = [
     ...stopSignals.map((signal): [NodeJS.Signals, () => void] => [signal, () => stop(signal)]),
     ['SIGUSR2', () => reactions.onStatus()],
+    ['SIGTSTP', suspend],
   ];
   for (const [signal, listener] of listeners) io.signals.on(signal, listener);
   return {

@@ -28,11 +28,12 @@ export const environment: readonly Row[] = [
 export const files: readonly Row[] = [
   ['TARGET.partial', 'the image of a download to a file, until it is complete'],
   ['TARGET.coldsnap-progress', 'the journal of a download to a file'],
-  ['SOURCE.coldsnap-upload', 'the journal of an upload, if its directory is writable'],
+  ['SOURCE.REGION.coldsnap-upload', 'the journal of an upload, if its directory is writable'],
   [
     '/var/lib/coldsnap, ~/.local/state/coldsnap',
-    'the state directory of root and of other users: journals of devices, and of uploads whose directory is read-only; ' +
-      'STATE_DIRECTORY and XDG_STATE_HOME/coldsnap take precedence',
+    'the state directory of root and of other users: journals of devices, and of uploads whose directory is read-only. ' +
+      'STATE_DIRECTORY and XDG_STATE_HOME/coldsnap take precedence. Where it cannot be written, a warning says so and the ' +
+      'transfer cannot be resumed',
   ],
 ];
 
@@ -64,7 +65,7 @@ export const topics: readonly Topic[] = [
         ],
       ],
       'Sizes are in bytes, names ending in Ms are milliseconds. bytesDone is the sum of bytesTransferred, bytesSkipped and ' +
-        'bytesResumed; it equals bytesTotal at the end.',
+        'bytesResumed; it equals bytesTotal at the end. docs/json.md has every field.',
     ],
   },
   {

@@ -10,11 +10,14 @@ import { classifyNetwork, isBrokenOff } from './network-errors.ts';
 import type { RequestContext } from './request-context.ts';
 import { classifyException, classifyStatus } from './service-errors.ts';
 
+/** Completes a sentence about the request, or is one about what the user asked for. */
+export type Problem = string | { readonly fact: string };
+
 /** Makes an error about the request. `problem` continues the sentence "GetSnapshotBlock of block 7 (snap-1) …". */
 export type MakeError = (
   errorClass: ErrorClass,
   code: ErrorCode,
-  problem: string,
+  problem: Problem,
   hint?: string,
 ) => ColdsnapError;
 
@@ -30,7 +33,7 @@ export function classify(thrown: unknown, context: RequestContext, signal?: Abor
   const failure = readFailure(thrown);
   const { requestId, httpStatus } = failure;
   const make: MakeError = (errorClass, code, problem, hint) =>
-    new ColdsnapError(errorClass, code, `${describe(context)} ${problem}`, {
+    new ColdsnapError(errorClass, code, describeProblem(problem, context), {
       ...context,
       requestId,
       httpStatus,
@@ -38,13 +41,17 @@ export function classify(thrown: unknown, context: RequestContext, signal?: Abor
       cause: thrown,
     });
   if (failure.name === 'AbortError') return make('aborted', 'ABORTED', 'was interrupted');
-  const known = classifyException(failure, context.operation, make);
+  const known = classifyException(failure, context, make);
   if (known !== undefined) return known;
   // An error reply that broke off may have been a throttle.
   if (httpStatus === undefined || (httpStatus >= 400 && isBrokenOff(failure))) {
     return classifyNetwork(failure, make);
   }
   return classifyStatus(failure, httpStatus, make);
+}
+
+function describeProblem(problem: Problem, context: RequestContext): string {
+  return typeof problem === 'string' ? `${describe(context)} ${problem}` : problem.fact;
 }
 
 function describe({ operation, snapshotId, block }: RequestContext): string {

@@ -3,6 +3,7 @@ import { isServiceReason } from '../error-codes.ts';
 import type { ColdsnapError } from '../errors.ts';
 import type { MakeError } from './errors.ts';
 import { type Failure, throttleNames } from './failure.ts';
+import type { RequestContext } from './request-context.ts';
 
 /** Refused for its time or the age of the credentials: new credentials or a corrected clock may help, once. */
 const expiredNames = new Set([
@@ -42,7 +43,7 @@ const hintsByReason: Readonly<Record<string, string>> = {
 /** The class of an exception that is known by name; undefined for any other. */
 export function classifyException(
   failure: Failure,
-  operation: string,
+  { operation, snapshotId }: RequestContext,
   make: MakeError,
 ): ColdsnapError | undefined {
   const { name, message, reason } = failure;
@@ -70,7 +71,7 @@ export function classifyException(
       reason === 'DEPENDENCY_ACCESS_DENIED'
         ? 'Allow this identity to use the KMS key that encrypts the snapshot (kms:Decrypt, kms:GenerateDataKeyWithoutPlaintext, kms:DescribeKey).'
         : deniedHint(operation);
-    return make('config', 'ACCESS_DENIED', `was denied: ${message || name}`, hint);
+    return make('config', 'ACCESS_DENIED', { fact: `access denied: ${message || name}` }, hint);
   }
   if (name === 'ServiceQuotaExceededException') {
     return make(
@@ -85,7 +86,9 @@ export function classifyException(
     return make(
       'permanent',
       'SNAPSHOT_NOT_FOUND',
-      `was refused: ${message || 'the snapshot does not exist'}`,
+      snapshotId === undefined
+        ? `was refused: ${message || 'the snapshot does not exist'}`
+        : { fact: `snapshot ${snapshotId} does not exist` },
       'Check the snapshot ID, the region and the account.',
     );
   }
@@ -133,11 +136,9 @@ export function classifyStatus(
   }
   if (httpStatus === 429) return make('throttle', 'THROTTLED', 'was throttled (HTTP 429)');
   if (httpStatus === 403 || httpStatus === 401) {
-    return make(
-      'config',
-      'ACCESS_DENIED',
-      `was denied: ${name === 'SyntaxError' ? 'the reply is not from the service' : message || name}`,
-    );
+    return make('config', 'ACCESS_DENIED', {
+      fact: `access denied: ${name === 'SyntaxError' ? 'the reply is not from the service' : message || name}`,
+    });
   }
   // A success or redirect that could not be parsed: a proxy answered, or the reply was damaged.
   if (httpStatus < 400) {

@@ -82,12 +82,12 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     }
     this.#replaceable = existing;
     // Locked from now on, so that a second run is refused before it makes a request.
-    this.#partial ??= await PartialFile.adopt(this.path, this.#partialPath);
+    this.#partial ??= await PartialFile.adopt(this.path, this.partialPath);
     // The file of a journal is checked when it is resumed.
     if (!this.#started && !options.resuming) await this.#partial?.checkOurs(options);
   }
 
-  get #partialPath(): string {
+  get partialPath(): string {
     return `${this.#file}.partial`;
   }
 
@@ -111,7 +111,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   }
 
   async #resume(geometry: Geometry): Promise<void> {
-    if (this.#partial === undefined) throw resumeMismatch(this.path, `${this.#partialPath} is missing`);
+    if (this.#partial === undefined) throw resumeMismatch(this.path, `${this.partialPath} is missing`);
     const { size, nlink, uid } = await this.#partial.stat();
     const why =
       size !== geometry.volumeSize
@@ -121,7 +121,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
           : uid !== process.geteuid?.() && !this.#inPlace
             ? 'belongs to another user'
             : undefined;
-    if (why !== undefined) throw resumeMismatch(this.path, `${this.#partialPath} ${why}`);
+    if (why !== undefined) throw resumeMismatch(this.path, `${this.partialPath} ${why}`);
     this.#fresh = false;
     this.#started = true;
   }
@@ -131,11 +131,11 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     await this.#direct?.close();
     await this.#partial?.remove();
     this.#direct = undefined;
-    this.#partial = await PartialFile.create(this.path, this.#partialPath);
+    this.#partial = await PartialFile.create(this.path, this.partialPath);
     this.#started = true;
     this.#fresh = true;
     await this.#partial.descriptor.use(
-      `give ${this.#partialPath} a size of ${geometry.volumeSize} bytes`,
+      `give ${this.partialPath} a size of ${geometry.volumeSize} bytes`,
       (fd) => ftruncateFd(fd, geometry.volumeSize),
     );
   }
@@ -204,7 +204,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   async finishCommit(stamp: string): Promise<boolean> {
     const existing = await stat(this.#file).catch(() => undefined);
     if (existing === undefined || inodeStamp(existing) !== stamp) return false;
-    await PartialFile.finishPublishing(this.path, this.#partialPath, this.#file);
+    await PartialFile.finishPublishing(this.path, this.partialPath, this.#file);
     return true;
   }
 

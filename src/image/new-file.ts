@@ -1,6 +1,8 @@
 /** Refuses to make a new file among devices or the kernel's own files: it would be in memory, and gone after a reboot. */
-import { readdir, readFile, realpath, stat, statfs } from 'node:fs/promises';
+import { readdir, readFile, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { ColdsnapError } from '../errors.ts';
+import { exactRealpath } from './exact-path.ts';
 import { formatSize } from './messages/common.ts';
 import { targetDeviceMissing, targetNotSupported } from './messages/targets.ts';
 
@@ -26,7 +28,9 @@ export async function checkNewFile(path: string): Promise<void> {
 /** The nearest directory above the path that exists, with symbolic links followed. */
 async function existingDirectory(path: string): Promise<string> {
   for (let directory = dirname(path); ; directory = dirname(directory)) {
-    const real = await realpath(directory).catch(() => undefined);
+    const real = await exactRealpath(directory).catch((error) => {
+      if (error instanceof ColdsnapError) throw error;
+    });
     if (real !== undefined) return real;
     if (directory === dirname(directory)) return '/';
   }

@@ -8,6 +8,7 @@ import type { SystemErrorCode } from '../error-codes.ts';
 import { deviceNumber } from './device/identity.ts';
 import { openDeviceTarget } from './device/open.ts';
 import { isErrno, localError } from './errno.ts';
+import { exactRealpath } from './exact-path.ts';
 import { FileTarget } from './file-target.ts';
 import {
   targetDangling,
@@ -70,14 +71,14 @@ async function openByKind(target: string | Writable, options: OpenTargetOptions)
   if (info === undefined) return openNewFile(target, options.signal);
   if (info.isDirectory()) throw targetIsDirectory(target);
   if (info.isBlockDevice())
-    return openDeviceTarget(target, await realpath(target), info, {
+    return openDeviceTarget(target, await exactRealpath(target), info, {
       ...options,
       stdout: isSameDevice(info, fstatSync(1, { bigint: true })),
     });
   if (info.isFIFO()) return openFifo(target, options.signal);
   if (info.isCharacterDevice()) return openCharacter(target, info);
   if (!info.isFile()) throw targetNotSupported(target, 'a socket');
-  const file = await realpath(target);
+  const file = await exactRealpath(target);
   await checkParent(target, dirname(file));
   return new FileTarget(target, file, options.signal);
 }
@@ -127,8 +128,8 @@ async function openNewFile(path: string, signal: AbortSignal | undefined): Promi
   const link = await lstat(path).catch(() => undefined);
   // As cp, does not write through a dangling link: the user may not expect the file there.
   if (link?.isSymbolicLink()) throw targetDangling(path, await readlink(path));
-  await checkNewFile(path);
   const parent = dirname(path);
+  await checkNewFile(path);
   if (path.endsWith('/')) throw targetParentMissing(path, path);
   const directory = await checkParent(path, parent);
   return new FileTarget(path, join(directory, basename(path)), signal);
@@ -138,7 +139,7 @@ async function openNewFile(path: string, signal: AbortSignal | undefined): Promi
 async function checkParent(path: string, parent: string): Promise<string> {
   try {
     await access(`${parent}/.`, constants.W_OK | constants.X_OK);
-    return await realpath(parent);
+    return await exactRealpath(parent);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) throw targetParentMissing(path, parent);
     if (isErrno(error, 'ENOTDIR')) throw targetParentNotDirectory(path, parent);

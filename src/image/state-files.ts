@@ -1,7 +1,7 @@
 /** The directory for journals that cannot be beside the disk image. */
 import { createHash } from 'node:crypto';
-import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
+import { homeDirectory } from '../home.ts';
 
 /**
  * The directory for journals of devices; it may not exist yet. systemd's `$STATE_DIRECTORY` (the first, if it names
@@ -16,7 +16,7 @@ export function stateDirectory(
   if (uid === 0) return '/var/lib/coldsnap';
   const home = env.XDG_STATE_HOME;
   if (home !== undefined && isAbsolute(home)) return join(home, 'coldsnap');
-  return join(env.HOME ?? homedir(), '.local/state/coldsnap');
+  return join(homeDirectory(env), '.local/state/coldsnap');
 }
 
 /** A path in the state directory for this identity; `suffix` names the kind of file. */

@@ -1,6 +1,6 @@
 /** Uploading from a regular file or a block device, opened for reading only. */
 import { type BigIntStats, constants } from 'node:fs';
-import { access, realpath, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type BlockRead, deviceInfo, readBlocks } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
@@ -8,6 +8,7 @@ import { deviceIdentity } from './device/identity.ts';
 import { describeUsers } from './device/users.ts';
 import { type OpenDevice, readDevice } from './device-reader.ts';
 import { isErrno, localError } from './errno.ts';
+import { exactRealpath } from './exact-path.ts';
 import { type ByteRange, blockRuns, dataRanges, mergeRanges } from './extents.ts';
 import { deviceNoMedium } from './messages/devices.ts';
 import {
@@ -108,13 +109,15 @@ async function deviceJournal(stats: BigIntStats, sizeBytes: number) {
 /** Beside the source, if files can be created there; else in the state directory. */
 async function fileJournal(path: string, stats: BigIntStats) {
   const identity = `file:${stats.dev}:${stats.ino}`;
-  const file = await realpath(path).catch(() => path);
-  const writable = await access(dirname(file), constants.W_OK | constants.X_OK).then(
-    () => true,
-    () => false,
-  );
+  const file = await exactRealpath(path).catch(() => undefined);
+  const writable =
+    file !== undefined &&
+    (await access(dirname(file), constants.W_OK | constants.X_OK).then(
+      () => true,
+      () => false,
+    ));
   return {
-    path: writable ? `${file}.coldsnap-upload` : stateFile(`file:${file}`, 'coldsnap-upload'),
+    path: writable ? `${file}.coldsnap-upload` : stateFile(`file:${file ?? identity}`, 'coldsnap-upload'),
     identity,
   };
 }

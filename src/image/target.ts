@@ -99,6 +99,8 @@ export interface InPlaceTarget extends ImageTarget {
 
 /** Lets a later run resume an interrupted restore. */
 export interface ResumableTarget {
+  /** The file that holds what is done until the image is whole; undefined for a device. */
+  readonly partialPath: string | undefined;
   /** Where the journal belongs, and the identity that it must name to be trusted. */
   readonly journal: { readonly path: string; readonly identity: string };
   /** Block 0, with others at the start and the end, reads as zeros until commit, because its data are staged until then. */

@@ -1,12 +1,12 @@
 /** Uploads an image as a snapshot. */
-import { Service } from '../ebs/service.ts';
+import { Service, type ServiceIdentity } from '../ebs/service.ts';
 import { GIB } from '../geometry.ts';
 import { openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { Journal } from './journal/journal.ts';
 import { checkNamedJournal } from './journal/named.ts';
-import type { UploadJournal } from './journal/upload.ts';
+import { journalPathFor, type UploadJournal } from './journal/upload.ts';
 import { sourceBusy } from './messages.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
 import { checkWaitConditions, readableSnapshotId } from './run/checks.ts';
@@ -59,19 +59,22 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
 async function uploadImage(run: Run, image: ImageSource, options: UploadOptions): Promise<UploadResult> {
   const volumeSizeGiB = volumeSizeFor(options, image.sizeBytes);
   for (const warning of image.warnings) run.warn(...warning);
-  const journal = journalOf(run, image, options);
   const { holeMapDigest } = image;
   const stamp = await image.stamp();
-  const spec = newSnapshot({ ...options, volumeSizeGiB }, { holeMapDigest, stamp }, journal !== undefined);
+  const resumable = options.checkpoint !== false && image.journal !== undefined;
+  const spec = newSnapshot({ ...options, volumeSizeGiB }, { holeMapDigest, stamp }, resumable);
+  let sink: SnapshotSink | undefined;
+  let journal: Journal<UploadJournal> | undefined;
   const service: Service = new Service(options, run.workers, (notice) => {
-    sink.noteRetry(notice);
+    sink?.noteRetry(notice);
     run.meter.retry(notice);
   });
-  const sink = new SnapshotSink(run, service, spec, journal);
   try {
+    const { identity } = await run.connect(service);
+    if (resumable) journal = journalOf(run, image, identity, options.checkpointFile);
+    sink = new SnapshotSink(run, service, spec, journal);
     // Two runs with one journal would put into one snapshot, and each complete it with its own count.
     await journal?.lock((lock) => sourceBusy(image.path, lock));
-    const { identity } = await run.connect(service);
     await sink.claim(identity, options.fresh === true, (earlier) => isUnchanged(run, image, stamp, earlier));
     await run.waitFor(`the first bytes of ${image.label}`, 'disk', () => image.ready());
     const snapshot = await sink.open();
@@ -100,7 +103,7 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
     });
     return { snapshotId, status, ...geometry, ...run.done(snapshotId) };
   } catch (error) {
-    throw await sink.abandon(error);
+    throw (await sink?.abandon(error)) ?? error;
   } finally {
     service.close();
     await journal?.release();
@@ -110,8 +113,10 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
 function journalOf(
   run: Run,
   { journal }: ImageSource,
-  { checkpoint, checkpointFile }: UploadOptions,
+  destination: ServiceIdentity,
+  checkpointFile: string | undefined,
 ): Journal<UploadJournal> | undefined {
-  if (checkpoint === false || journal === undefined) return undefined;
-  return new Journal(run, 'upload', { ...journal, path: checkpointFile ?? journal.path });
+  if (journal === undefined) return undefined;
+  const path = checkpointFile ?? journalPathFor(journal.path, destination);
+  return new Journal(run, 'upload', { ...journal, path });
 }

@@ -57,6 +57,15 @@ export const warnings = {
 
   overwriting: (found: string): Warning => ['OVERWRITING', `Overwriting the target: ${found}.`],
 
+  /** @param partial undefined for a device */
+  downloadUnfinished: (target: string, partial: string | undefined, journal: string): Warning => [
+    'DOWNLOAD_UNFINISHED',
+    partial === undefined
+      ? `The restore of ${target} is incomplete. Run the same command again to resume.`
+      : `The incomplete image is kept as ${partial}. Run the same command again to resume; to give the space back ` +
+        `instead, delete that file and ${journal}.`,
+  ],
+
   zerosOmitted: (): Warning => [
     'ZEROS_OMITTED',
     'Blocks of zeros are omitted. They read as zeros only while neither the snapshot nor a copy or volume of it is ' +

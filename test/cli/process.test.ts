@@ -14,6 +14,7 @@ import {
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { build } from 'esbuild';
@@ -104,8 +105,11 @@ describe('a process', { concurrency: 4 }, () => {
     await running.until(/downloading/);
     running.process.kill('SIGINT');
     await running.until(/stopping/);
+    // Sooner it could be the same signal, sent twice.
+    await pause(600);
     running.process.kill('SIGINT');
     assert.equal(await running.end(), 'SIGINT', 'for a shell that is 130');
+    assert.match(running.stderr, /second signal/);
   });
 
   test('that does not stop exits after five seconds', async () => {

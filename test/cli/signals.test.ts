@@ -146,3 +146,35 @@ test('no signal listeners remain after a run', async () => {
   await world.run('download snap-1 disk.img');
   assert.deepEqual(world.signals.eventNames(), []);
 });
+
+test('the same signal, repeated at once as timeout does, does not end the process', async () => {
+  const world: World = makeWorld({
+    async downloadSnapshot() {
+      world.signals.emit('SIGTERM');
+      world.clock.advance(499);
+      world.signals.emit('SIGTERM');
+      assert.deepEqual(world.exits, []);
+      world.clock.advance(1);
+      world.signals.emit('SIGTERM');
+      assert.deepEqual(world.exits, [143]);
+      return downloadResult;
+    },
+  });
+  await world.run('download snap-1 disk.img');
+});
+
+test('Ctrl-Z stops the process, and it listens again when it continues', async () => {
+  const world: World = makeWorld({
+    async downloadSnapshot() {
+      world.signals.emit('SIGTSTP');
+      world.signals.emit('SIGTSTP');
+      return downloadResult;
+    },
+  });
+  const listeners: number[] = [];
+  const io = { ...world.io, suspend: () => listeners.push(world.signals.listenerCount('SIGTSTP')) };
+  const { run } = await import('../../src/cli/run.ts');
+  assert.equal(await run(['download', 'snap-1', 'disk.img'], io), 0);
+  assert.deepEqual(listeners, [0, 0], 'it stops by the default action');
+  assert.equal(world.signals.listenerCount('SIGTSTP'), 0);
+});

@@ -177,6 +177,7 @@ export function makeWorld(library: Partial<Library> = {}): World {
     endBy: (signal) => {
       exits.push(exitCodeOfSignal(signal));
     },
+    suspend: () => {},
     library: async () => ({
       async downloadSnapshot(options) {
         downloads.push(options);

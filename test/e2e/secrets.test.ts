@@ -157,7 +157,10 @@ test('output and journals of all commands contain no secret and no token', needs
 
   assert.ok(secrets.size > 40, `${secrets.size} secrets were recorded`);
   const journals = readdirSync(place.directory).filter((name) => /coldsnap-(progress|upload)$/.test(name));
-  assert.ok(journals.includes('source.img.coldsnap-upload') && journals.length >= 6, journals.join());
+  assert.ok(
+    journals.some((name) => name.startsWith('source.img.us-east-1-')) && journals.length >= 6,
+    journals.join(),
+  );
   for (const name of journals) {
     assertNoSecrets(readFileSync(place.path(name), 'utf8'), secrets, name);
     assert.equal(statSync(place.path(name)).mode & 0o777, 0o600, name);

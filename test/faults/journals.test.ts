@@ -25,6 +25,7 @@ import {
   recorder,
   scratch,
   startService,
+  uploadJournal,
 } from '../support/service.ts';
 
 const BLOCK = 65_536;
@@ -122,7 +123,7 @@ test('an upload journal that is damaged is renamed, and a new snapshot is starte
   const upload = () => uploadSnapshot({ source, workers: 1, ...service });
   await assert.rejects(upload(), { code: 'ACCESS_DENIED' });
   emulator.setFaults([]);
-  const journal = `${source}.coldsnap-upload`;
+  const journal = uploadJournal(source, emulator);
   const text = readFileSync(journal, 'utf8');
   // Claim that all blocks were put.
   writeFileSync(journal, text.replace(/"done":\[\[0,\d+\]\]/, '"done":[[0,8]]'));

@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { type Emulator, startEmulator } from '../../src/emulator/index.ts';
 import { listPendingSnapshots } from '../../src/index.ts';
 import type { Scratch } from '../support/loop.ts';
-import { bytesAt, firstWrongBlock, GIB, randomBlocks } from '../support/service.ts';
+import { bytesAt, firstWrongBlock, GIB, randomBlocks, uploadJournal } from '../support/service.ts';
 import { type Command, type Ended, journalledBlocks } from './command.ts';
 
 const BLOCK = 65_536;
@@ -106,7 +106,7 @@ export class Victim {
         command,
         ['upload', path],
         indexesOfImage,
-        () => `${path}.coldsnap-upload`,
+        () => uploadJournal(path, emulator),
         async (stdout) => {
           const snapshotId = stdout.trim();
           assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');

@@ -349,7 +349,12 @@ async function check(
     );
     if (error instanceof assert.AssertionError) throw error;
     assert.equal(exitCodeOf(error), expected, String(error));
-    assert.match(String(error), new RegExp(`${operation}|block 1 of snap-|^ColdsnapError: snap-`));
+    assert.match(
+      String(error),
+      new RegExp(
+        `${operation}|block 1 of snap-|^ColdsnapError: (?:snap-|snapshot snap-\\S+ does not exist|access denied: )`,
+      ),
+    );
   }
   assert.ok(emulator.requests(operation).some((request) => request.fault !== undefined));
   if (expected === 'recovers') return;

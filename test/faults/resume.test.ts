@@ -18,6 +18,7 @@ import {
   recorder,
   scratch,
   startService,
+  uploadJournal,
 } from '../support/service.ts';
 
 const BLOCK = 65_536;
@@ -172,10 +173,11 @@ for (const [what, change, message] of changes) {
     deny(emulator, 'PutSnapshotBlock', 4);
     await assert.rejects(upload(), { code: 'ACCESS_DENIED' });
     emulator.setFaults([]);
-    const { snapshotId } = JSON.parse(readFileSync(`${source}.coldsnap-upload`, 'utf8')) as {
+    const journal = uploadJournal(source, emulator);
+    const { snapshotId } = JSON.parse(readFileSync(journal, 'utf8')) as {
       snapshotId: string;
     };
-    assert.equal(statSync(`${source}.coldsnap-upload`).mode & 0o777, 0o600);
+    assert.equal(statSync(journal).mode & 0o777, 0o600);
     const advanceClock = (ms: number) => {
       now += ms;
     };
@@ -185,7 +187,7 @@ for (const [what, change, message] of changes) {
     assert.match(warningOf(events), message);
     assert.notEqual(result.snapshotId, snapshotId);
     assert.ok(bytesAt(await emulator.readImage(result.snapshotId), 0, image.length).equals(image));
-    assert.ok(!existsSync(`${source}.coldsnap-upload`));
+    assert.ok(!existsSync(journal));
   });
 }
 

@@ -5,7 +5,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { firstWrongBlock, GIB, randomBlocks, scratch, startService } from '../support/service.ts';
+import {
+  firstWrongBlock,
+  GIB,
+  randomBlocks,
+  scratch,
+  startService,
+  uploadJournal,
+} from '../support/service.ts';
 import { Command, journalledBlocks, needsStrace } from './command.ts';
 
 const BLOCK = 4096;
@@ -59,7 +66,7 @@ describe('when the service hangs', { concurrency: 3 }, () => {
       const done = operation === 'GetSnapshotBlock' || operation === 'PutSnapshotBlock';
       const journal = operation.startsWith('Get')
         ? `${names.IMAGE}.coldsnap-progress`
-        : `${names.SOURCE}.coldsnap-upload`;
+        : uploadJournal(names.SOURCE, emulator);
       if (done) assert.ok(journalledBlocks(journal).size >= nth - 1 - 2, readFileSync(journal, 'utf8'));
 
       if (!done) return;

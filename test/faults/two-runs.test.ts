@@ -120,7 +120,7 @@ test('a second upload of a source is refused, and the first completes', async (t
   ]);
   assertRefused(
     refused,
-    /coldsnap: another run is uploading \S+ \(it holds \S+disk\.img\.coldsnap-upload\.lock\)\n {2}Wait until it ends/,
+    /coldsnap: another run is uploading \S+ \(it holds \S+disk\.img\.us-east-1-[0-9a-f]{8}\.coldsnap-upload\.lock\)\n {2}Wait until it ends/,
   );
   assert.equal(first.end, 0, first.stderr);
   assert.equal(stage.emulator.requests('StartSnapshot').length, 1);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { exitCodeOf } from '../../src/cli/exit-codes.ts';
 import type { EmulatorOptions, FaultAction, FaultRule } from '../../src/emulator/index.ts';
@@ -12,7 +12,7 @@ import {
   type UploadOptions,
   uploadSnapshot,
 } from '../../src/index.ts';
-import { bytesAt, recorder, scratch, startService } from '../support/service.ts';
+import { bytesAt, recorder, scratch, startService, uploadJournal } from '../support/service.ts';
 
 const BLOCK = 65_536;
 
@@ -55,13 +55,14 @@ test('a second upload of a source that is being uploaded is refused before any r
 });
 
 test('the lock of a killed upload is free, and a symbolic link in place of the lock is not followed', async (t) => {
-  const { directory, source, upload, assertComplete } = await setUp(t);
-  writeFileSync(`${source}.coldsnap-upload.lock`, '');
+  const { directory, emulator, source, upload, assertComplete } = await setUp(t);
+  const lock = `${uploadJournal(source, emulator)}.lock`;
+  writeFileSync(lock, '');
   await assertComplete((await upload()).snapshotId);
   assert.deepEqual(readdirSync(directory), ['disk.img']);
-  symlinkSync(join(directory, 'elsewhere'), `${source}.coldsnap-upload.lock`);
+  symlinkSync(join(directory, 'elsewhere'), lock);
   await assertComplete((await upload()).snapshotId);
-  assert.deepEqual(readdirSync(directory).sort(), ['disk.img', 'disk.img.coldsnap-upload.lock']);
+  assert.deepEqual(readdirSync(directory).sort(), ['disk.img', basename(lock)]);
 });
 
 test('an upload that cannot create its lock continues without it and warns', async (t) => {

@@ -14,7 +14,7 @@ import { pipeline } from 'node:stream/promises';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { EBSClient, PutSnapshotBlockCommand, StartSnapshotCommand } from '@aws-sdk/client-ebs';
-import { bytesAt, firstWrongBlock, GIB } from '../support/service.ts';
+import { bytesAt, firstWrongBlock, GIB, uploadJournal } from '../support/service.ts';
 import { ours } from '../support/workplace.ts';
 
 const server = process.env.MOTO_SERVER ?? '';
@@ -140,13 +140,13 @@ describe('with moto_server', needsMoto, () => {
     const image = writeImage('killed.img');
     const child = start('upload', '--workers', '1', 'killed.img');
     const ended = once(child, 'exit');
-    const journal = path('killed.img.coldsnap-upload');
+    const journal = uploadJournal(path('killed.img'), { url: endpoint });
     while (!existsSync(journal) || !readFileSync(journal, 'utf8').includes('snap-')) await pause(5);
     child.kill('SIGKILL');
     await ended;
     const { exit, stdout: id, stderr } = await coldsnap('upload', 'killed.img');
     assert.equal(exit, 0, stderr);
-    assert.match(stderr, /journal of an earlier upload is not used: its snapshot snap-\w+ is gone/);
+    assert.match(stderr, /Ignoring the journal of an earlier upload \(its snapshot snap-\w+ is gone/);
     await succeed('download', '--force', id, 'copy.img');
     await assertVolume('copy.img', image);
   });

@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulator/index.ts';
 import type { TransferEvent } from '../../src/index.ts';
 import { nextExtent } from '../../src/native/index.ts';
+import { journalPathFor } from '../../src/transfer/journal/upload.ts';
 
 export const GIB = 2 ** 30;
 export const BLOCK = 524_288;
@@ -24,6 +25,11 @@ export async function startService(
   const emulator = await startEmulator(options);
   t.after(() => emulator.close());
   return { emulator, service: { endpoint: emulator.url, region: 'us-east-1' } };
+}
+
+/** The journal beside `source` of an upload to an emulator. */
+export function uploadJournal(source: string, { url }: Pick<Emulator, 'url'>, region = 'us-east-1'): string {
+  return journalPathFor(`${source}.coldsnap-upload`, { endpoint: new URL(url).href, region });
 }
 
 /** Makes a directory that is removed after the test. */

@@ -87,7 +87,8 @@ export async function runPending(request: PendingRequest, io: CommandIo): Promis
     }),
   );
   await printResult(io, json ? `${JSON.stringify(result)}\n` : table(result.deleted));
-  if (result.kept.length === 0 || io.settings.verbosity === 'quiet') return;
+  // With --json the result has them.
+  if (json || result.kept.length === 0 || io.settings.verbosity === 'quiet') return;
   printLine(io, pendingKept);
   for (const { snapshotId } of result.kept) printLine(io, `  ${snapshotId}`);
 }

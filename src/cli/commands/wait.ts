@@ -79,12 +79,12 @@ export function addWait(program: Command, runCommand: RunCommand): Command {
 }
 
 export async function runWait(options: WaitOptions, io: CommandIo): Promise<void> {
-  const { waitSummary, withProgress } = await import('../progress/index.ts');
+  const { waitObject, waitSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,
     waitTitle(options.snapshotId),
     async (hooks) => (await io.library()).waitForSnapshot({ ...options, ...hooks }),
     waitSummary,
   );
-  if (io.settings.json) await printResult(io, `${JSON.stringify(result)}\n`);
+  if (io.settings.json) await printResult(io, `${JSON.stringify(waitObject(result))}\n`);
 }

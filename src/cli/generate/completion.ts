@@ -1,5 +1,6 @@
 /** Generates completion scripts from the definitions of the commands. */
 import type { Command } from 'commander';
+import { bashScript } from './bash.ts';
 import {
   type CommandModel,
   describeProgram,
@@ -7,65 +8,11 @@ import {
   type ProgramModel,
   type ValueKind,
 } from './model.ts';
+import { listProfiles, serviceOptions } from './values.ts';
 
 export function completionScript(program: Command, shell: 'bash' | 'zsh' | 'fish'): string {
   const model = describeProgram(program);
   return { bash: bashScript, zsh: zshScript, fish: fishScript }[shell](model);
-}
-
-/** The options of all commands, without duplicates. */
-function allOptions(model: ProgramModel): OptionModel[] {
-  const options = [...model.globalOptions, ...model.commands.flatMap((command) => command.options)];
-  return [...new Map(options.map((option) => [option.names.join(' '), option])).values()];
-}
-
-const namesOf = (options: readonly OptionModel[]) => options.flatMap((option) => option.names);
-
-// bash
-
-/** The words to suggest, `<file>` or `<directory>` for paths, or nothing; the end of the script expands them. */
-function quoted(value: ValueKind): string {
-  if (value === 'text') return "''";
-  return typeof value === 'string' ? `'<${value}>'` : `'${value.join(' ')}'`;
-}
-
-function bashScript(model: ProgramModel): string {
-  const withValue = allOptions(model).filter((option) => option.value !== undefined);
-  const values = withValue.map(({ names, value }) => `    ${names.join('|')}) words=${quoted(value!)} ;;`);
-  const commands = model.commands.map((command) => {
-    const value = command.arguments.find((argument) => argument.value !== 'text')?.value ?? 'text';
-    return `    ${command.name}) options='${namesOf(command.options).join(' ')}' words=${quoted(value)} ;;`;
-  });
-  return `# bash completion for coldsnap
-_coldsnap() {
-  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]}
-  local command= options= words= word index
-  COMPREPLY=()
-  for ((index = 1; index < COMP_CWORD; index++)); do
-    word=\${COMP_WORDS[index]}
-    case $word in
-    ${namesOf(withValue).join('|')}) ((index++)) ;;
-    -*) ;;
-    *) command=$word; break ;;
-    esac
-  done
-  case $command in
-    '') options='${namesOf(model.globalOptions).join(' ')}' words='${model.commands.map(({ name }) => name).join(' ')}' ;;
-${commands.join('\n')}
-    *) return ;;
-  esac
-  [[ $current == -?* ]] && words=$options
-  case $previous in
-${values.join('\n')}
-  esac
-  case $words in
-    '<file>') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-    '<directory>') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
-    *) mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
-  esac
-}
-complete -F _coldsnap coldsnap
-`;
 }
 
 // zsh
@@ -77,15 +24,19 @@ function zshAction(value: ValueKind): string {
   if (value === 'text') return ' ';
   if (value === 'file') return '_files';
   if (value === 'directory') return '_files -/';
+  if (value === 'profile') return '_coldsnap_profiles';
+  if (value === 'snapshot') return '{_coldsnap_snapshots list}';
+  if (value === 'upload') return '{_coldsnap_snapshots pending}';
   return `(${value.join(' ')})`;
 }
 
 function zshOption(option: OptionModel): string {
   const value = option.value === undefined ? '' : `:value:${zshAction(option.value)}`;
   const rest = `[${zshText(option.description)}]${value}'`;
-  const names = option.names;
+  // With an equals sign after the name, the value may follow one.
+  const names = option.names.map((name) => (value !== '' && name.startsWith('--') ? `${name}=` : name));
   if (names.length === 1) return `'*${names[0]}${rest}`;
-  return `'(${names.join(' ')})'{${names.join(',')}}'${rest}`;
+  return `'(${option.names.join(' ')})'{${names.join(',')}}'${rest}`;
 }
 
 function zshCommand(command: CommandModel): string {
@@ -102,6 +53,23 @@ function zshCommand(command: CommandModel): string {
 function zshScript(model: ProgramModel): string {
   const names = model.commands.map(({ name, summary }) => `        '${name}:${zshText(summary)}'`);
   return `#compdef coldsnap
+_coldsnap_profiles() {
+  local config=\${AWS_CONFIG_FILE:-~/.aws/config} credentials=\${AWS_SHARED_CREDENTIALS_FILE:-~/.aws/credentials}
+  compadd "$@" -- \${(f)"$(${listProfiles})"}
+}
+
+# Asks EC2 if credentials are at hand, for at most 2 s.
+_coldsnap_snapshots() {
+  local -a service
+  local option
+  for option in ${serviceOptions.join(' ')}; do
+    [[ -n \${opt_args[$option]} ]] && service+=($option "\${(Q)opt_args[$option]}")
+  done
+  [[ -n $AWS_ACCESS_KEY_ID$AWS_PROFILE\${opt_args[--profile]} || -r \${AWS_SHARED_CREDENTIALS_FILE:-~/.aws/credentials} ]] || return
+  local -a found=(\${(f)"$(AWS_EC2_METADATA_DISABLED=true timeout 2 coldsnap --quiet $service $1 </dev/null 2>/dev/null | cut -d ' ' -f 1)"})
+  compadd -a found
+}
+
 _coldsnap() {
   local context state state_descr line
   typeset -A opt_args
@@ -136,6 +104,9 @@ function fishValue(value: ValueKind | undefined): string {
   if (value === 'text') return ' -x';
   if (value === 'file') return ' -r -F';
   if (value === 'directory') return " -x -a '(__fish_complete_directories)'";
+  if (value === 'profile') return " -x -a '(__coldsnap_profiles)'";
+  if (value === 'snapshot') return " -x -a '(__coldsnap_snapshots list)'";
+  if (value === 'upload') return " -x -a '(__coldsnap_snapshots pending)'";
   return ` -x -a ${fishText(value.join(' '))}`;
 }
 
@@ -147,8 +118,31 @@ function fishOption(condition: string, option: OptionModel): string {
   return `complete -c coldsnap${condition} ${words}`;
 }
 
+const fishFunctions = `function __coldsnap_profiles
+  set -l config (set -q AWS_CONFIG_FILE; and echo $AWS_CONFIG_FILE; or echo ~/.aws/config)
+  set -l credentials (set -q AWS_SHARED_CREDENTIALS_FILE; and echo $AWS_SHARED_CREDENTIALS_FILE; or echo ~/.aws/credentials)
+  ${listProfiles}
+end
+
+# Asks EC2 if credentials are at hand, for at most 2 s.
+function __coldsnap_snapshots
+  set -l words (commandline -opc)
+  set -l service
+  for at in (seq (count $words))
+    if contains -- $words[$at] ${serviceOptions.join(' ')}; and test $at -lt (count $words)
+      set -a service $words[$at] $words[(math $at + 1)]
+    else if string match -qr -- '^(${serviceOptions.join('|')})=' $words[$at]
+      set -a service $words[$at]
+    end
+  end
+  set -l credentials (set -q AWS_SHARED_CREDENTIALS_FILE; and echo $AWS_SHARED_CREDENTIALS_FILE; or echo ~/.aws/credentials)
+  test -n "$AWS_ACCESS_KEY_ID$AWS_PROFILE"; or string match -q -- '*--profile*' "$service"; or test -r $credentials; or return
+  AWS_EC2_METADATA_DISABLED=true timeout 2 coldsnap --quiet $service $argv </dev/null 2>/dev/null | cut -d ' ' -f 1
+end
+`;
+
 function fishScript(model: ProgramModel): string {
-  const lines = ['# fish completion for coldsnap', 'complete -c coldsnap -f'];
+  const lines = ['# fish completion for coldsnap', fishFunctions, 'complete -c coldsnap -f'];
   lines.push(...model.globalOptions.map((option) => fishOption('', option)));
   for (const { name, summary, options, arguments: args } of model.commands) {
     const seen = ` -n '__fish_seen_subcommand_from ${name}'`;
@@ -156,6 +150,8 @@ function fishScript(model: ProgramModel): string {
     lines.push(...options.filter((option) => !option.isGlobal).map((option) => fishOption(seen, option)));
     for (const { value } of args) {
       if (value === 'file') lines.push(`complete -c coldsnap${seen} -F`);
+      else if (value === 'snapshot' || value === 'upload')
+        lines.push(`complete -c coldsnap${seen}${fishValue(value).replace(' -x', '')}`);
       else if (typeof value !== 'string')
         lines.push(`complete -c coldsnap${seen} -a ${fishText(value.join(' '))}`);
     }

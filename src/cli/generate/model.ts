@@ -3,9 +3,10 @@ import { type Argument, type Command, Help, type Option } from 'commander';
 import type { Example } from '../commands/command.ts';
 import { argumentTerm, examplesOf } from '../commands/command.ts';
 import { globalHeading } from '../global-options.ts';
+import { regions, snapshotStates } from './values.ts';
 
-/** The kind of a value: one of several words, a path, or any text. */
-export type ValueKind = readonly string[] | 'file' | 'directory' | 'text';
+/** The kind of a value: one of several words, a path, a name that a script looks up, or any text. */
+export type ValueKind = readonly string[] | 'file' | 'directory' | 'profile' | 'snapshot' | 'upload' | 'text';
 
 export interface OptionModel {
   /** `-h, --help`, `--workers <n>`. */
@@ -61,6 +62,14 @@ export function describeProgram(program: Command): ProgramModel {
   };
 }
 
+/** The options of all commands, without duplicates. */
+export function optionsOfAll(model: ProgramModel): OptionModel[] {
+  const options = [...model.globalOptions, ...model.commands.flatMap((command) => command.options)];
+  return [...new Map(options.map((option) => [option.names.join(' '), option])).values()];
+}
+
+export const namesOf = (options: readonly OptionModel[]) => options.flatMap((option) => option.names);
+
 export function optionsOf(command: Command): OptionModel[] {
   // Not createHelp(), which omits the global options.
   return new Help().visibleOptions(command).map(optionModel);
@@ -75,24 +84,35 @@ function optionModel(option: Option): OptionModel {
       option.argChoices === undefined
         ? option.description
         : `${option.description}: ${option.argChoices.join(', ')}`,
-    value: option.required ? (option.argChoices ?? pathKind(option.flags)) : undefined,
+    value: option.required ? (option.argChoices ?? kindOfPlaceholder(option.flags)) : undefined,
     isGlobal: option.helpGroupHeading === globalHeading,
   };
 }
 
-/** The kind of path that the placeholder names. */
-function pathKind(flags: string): ValueKind {
-  return flags.includes('<file>') ? 'file' : flags.includes('<dir>') ? 'directory' : 'text';
+const kinds: Readonly<Record<string, ValueKind>> = {
+  file: 'file',
+  source: 'file',
+  target: 'file',
+  dir: 'directory',
+  profile: 'profile',
+  region: regions,
+  snapshot: 'snapshot',
+  snapshots: 'upload',
+  status: snapshotStates,
+};
+
+/** The kind of value that the placeholder of an option names. */
+function kindOfPlaceholder(flags: string): ValueKind {
+  return kinds[/<(\w+)>/.exec(flags)?.[1] ?? ''] ?? 'text';
 }
 
 function argumentModel(argument: Argument): ArgumentModel {
-  const isPath = ['source', 'target'].includes(argument.name());
   return {
     name: argument.name(),
     term: argumentTerm(argument),
     required: argument.required,
     variadic: argument.variadic,
     description: argument.description,
-    value: argument.argChoices ?? (isPath ? 'file' : 'text'),
+    value: argument.argChoices ?? kinds[argument.name()] ?? 'text',
   };
 }

@@ -3,6 +3,7 @@ import type { TransferEvent } from '../../transfer/events.ts';
 import type { CommandIo } from '../io.ts';
 import { describeRetry, snapshotCreated, snapshotResumed, warning } from '../messages.ts';
 import { printLine } from '../output.ts';
+import type { ShownEvents } from './json.ts';
 import type { TransferStatus } from './status.ts';
 import type { Summary } from './summary.ts';
 
@@ -25,11 +26,14 @@ export interface Renderer {
 /** Chooses by the global options and the kind of stderr. Loads only the display that is used. */
 export async function createRenderer(io: CommandIo, status: TransferStatus): Promise<Renderer> {
   const { progress, verbosity, json } = io.settings;
+  if (json && (verbosity === 'quiet' || progress === 'none')) {
+    return openJsonRenderer(io, status, verbosity === 'quiet' ? 'none' : 'events');
+  }
   if (verbosity === 'quiet') return new SilentRenderer(io, status, true);
   const mode = progress !== 'auto' ? progress : json ? 'json' : isCapableTerminal(io) ? 'tty' : 'plain';
   switch (mode) {
     case 'json':
-      return new (await import('./json.ts')).JsonRenderer(io, status);
+      return openJsonRenderer(io, status, 'all');
     case 'tty':
       return (await import('./tty.ts')).openTtyRenderer(io, status);
     case 'plain':
@@ -39,10 +43,21 @@ export async function createRenderer(io: CommandIo, status: TransferStatus): Pro
   }
 }
 
+async function openJsonRenderer(
+  io: CommandIo,
+  status: TransferStatus,
+  shown: ShownEvents,
+): Promise<Renderer> {
+  return new (await import('./json.ts')).JsonRenderer(io, status, shown);
+}
+
 function isCapableTerminal(io: CommandIo): boolean {
   // Serial consoles and some containers report a size of 0; redrawing needs the real one.
   const { isTTY, rows = 24, columns = 80 } = io.stderr;
-  return isTTY === true && rows > 0 && columns > 0 && io.env.TERM !== 'dumb';
+  const { TERM, CI = '' } = io.env;
+  // Logs of continuous integration may be terminals, but nobody looks while they are written.
+  const inCi = !['', '0', 'false'].includes(CI.toLowerCase());
+  return isTTY === true && rows > 0 && columns > 0 && TERM !== 'dumb' && !inCi;
 }
 
 /** The permanent line for an event, if it has one. */

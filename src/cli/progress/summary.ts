@@ -40,6 +40,11 @@ export function transferSummary(
   };
 }
 
+/** The result of waiting as one object, for `--json`. */
+export function waitObject(result: WaitResult): object {
+  return { ...result, elapsedMs: Math.round(result.elapsedMs) };
+}
+
 export function verifySummary(path: string, result: VerifyResult): Summary {
   return {
     line: describeVerified(path, result, bytesPerSecond(result)),
@@ -50,6 +55,6 @@ export function verifySummary(path: string, result: VerifyResult): Summary {
 export function waitSummary(result: WaitResult): Summary {
   return {
     line: describeWait(result),
-    object: { type: 'done', operation: 'wait', ...result },
+    object: { type: 'done', operation: 'wait', ...waitObject(result) },
   };
 }

@@ -8,10 +8,12 @@ import {
   ProcessOutput,
   Spinner,
 } from 'listr2';
+import stringWidth from 'string-width';
 import type { TransferEvent } from '../../transfer/events.ts';
 import type { Clock, CommandIo } from '../io.ts';
 import { printLine } from '../output.ts';
 import { redact } from '../redact.ts';
+import { showsUnicode, toAscii } from '../terminal.ts';
 import { announcement, type Renderer } from './renderer.ts';
 import type { TransferStatus } from './status.ts';
 import type { Summary } from './summary.ts';
@@ -22,17 +24,18 @@ const barWidth = 40;
 /** The lines of the display: at most six, each shorter than `columns`. */
 export function displayLines(
   status: TransferStatus,
-  options: { columns: number; spinner: string; color: boolean },
+  options: { columns: number; spinner: string; color: boolean; unicode: boolean },
 ): string[] {
   const { latest, troubles, activity } = status;
   const width = Math.max(options.columns - 1, 10);
-  const cut = (text: string, limit = width) => (text.length > limit ? `${text.slice(0, limit - 1)}…` : text);
+  const cut = (text: string, limit = width) =>
+    options.unicode ? cutToWidth(text, limit, '…') : cutToWidth(toAscii(text), limit, '...');
   const paint = (color: 'cyan' | 'yellow', text: string) =>
     options.color ? styleText(color, text, { validateStream: false }) : text;
 
   const lines = [`${paint('cyan', options.spinner)} ${cut(status.title, width - 2)}`];
   if (latest) {
-    const cells = Math.min(barWidth, width - 9);
+    const cells = Math.min(barWidth, width - 10);
     const { percent } = status;
     if (cells >= 10 && percent !== undefined && status.showsBar) {
       const full = Math.floor((cells * percent) / 100);
@@ -45,14 +48,39 @@ export function displayLines(
   return lines;
 }
 
+/** Cuts text to the columns of a terminal: some characters take two. */
+function cutToWidth(text: string, columns: number, ellipsis: string): string {
+  if (stringWidth(text) <= columns) return text;
+  let kept = '';
+  let free = columns - ellipsis.length;
+  for (const character of text) {
+    free -= stringWidth(character);
+    if (free < 0) break;
+    kept += character;
+  }
+  return kept + ellipsis;
+}
+
 /** A spinner whose timer does not keep the process alive. */
 class ClockSpinner extends Spinner {
   #clock: Clock;
+  readonly #unicode: boolean;
+  #turns = 0;
   #stop: (() => void) | undefined;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, unicode: boolean) {
     super();
     this.#clock = clock;
+    this.#unicode = unicode;
+  }
+
+  override spin(): void {
+    super.spin();
+    this.#turns++;
+  }
+
+  override fetch(): string {
+    return this.#unicode ? super.fetch() : '-\\|/'.charAt(this.#turns % 4);
   }
 
   override isRunning(): boolean {
@@ -112,9 +140,11 @@ class TtyRenderer implements Renderer {
   /** Draws the display below the last line printed. */
   async open(): Promise<void> {
     const { stderr, clock, settings, env } = this.#io;
-    const spinner = new ClockSpinner(clock);
+    const unicode = showsUnicode(env);
+    const spinner = new ClockSpinner(clock, unicode);
     const lines = () => {
-      const options = { columns: stderr.columns || 80, spinner: spinner.fetch(), color: settings.color };
+      const { columns } = stderr;
+      const options = { columns: columns || 80, spinner: spinner.fetch(), color: settings.color, unicode };
       return redact(displayLines(this.#status, options).join('\n'), env);
     };
     const display = new StderrDisplay(stderr as unknown as NodeJS.WriteStream, spinner, lines);

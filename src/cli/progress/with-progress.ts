@@ -42,6 +42,12 @@ export async function withProgress<Result>(
     onStatus() {
       renderer.showStatus();
     },
+    onSuspend() {
+      if (renderer.open !== undefined) renderer.close();
+    },
+    onResume() {
+      renderer.open?.().catch(() => {});
+    },
   });
   const { abortSignal } = interruption;
   const { ask } = io;
@@ -54,7 +60,7 @@ export async function withProgress<Result>(
   try {
     const result = await work({
       signal: abortSignal,
-      ...(ask === undefined ? {} : { mfaCode }),
+      ...(ask === undefined || io.settings.json ? {} : { mfaCode }),
       onEvent(event) {
         status.apply(event);
         renderer.handle(event);

@@ -1,8 +1,8 @@
 /** The AWS configuration files and the selected profile. */
 import { accessSync, constants, existsSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { loadSharedConfigFiles } from '@smithy/core/config';
+import { homeDirectory } from '../../home.ts';
 import { badSetting, fileUnreadable, profileNotFound } from './messages.ts';
 import { readVariable, type Variable } from './variables.ts';
 
@@ -129,7 +129,7 @@ export function readSwitch(settings: Settings, variable: Variable, key?: Profile
 
 /** `~` at the start stands for the home directory, as in botocore. */
 export function expandHome(path: string): string {
-  return path === '~' || path.startsWith('~/') ? join(process.env.HOME || homedir(), path.slice(1)) : path;
+  return path === '~' || path.startsWith('~/') ? join(homeDirectory(), path.slice(1)) : path;
 }
 
 /** The SDK reads a file that it may not open as an empty one. */

@@ -43,6 +43,7 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
   readonly path: string;
   readonly label: string;
   readonly resumable: ResumableTarget = this;
+  readonly partialPath = undefined;
   readonly stagesHead = true;
   readonly stagedRanges = stagedRanges;
   /** A loop device reports success for a write that its full storage took only in part (lo_complete_rq). */

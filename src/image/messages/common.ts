@@ -31,6 +31,14 @@ export function refused(code: ErrorCode, message: string, path: string, hint: st
   return new ColdsnapError('refused', code, message, { path, hint });
 }
 
+export const pathNotUtf8 = (path: string, real: string) =>
+  usage(
+    'NAME_NOT_UTF8',
+    `${path} is ${real}, whose name is not UTF-8 and cannot be passed on exactly`,
+    path,
+    'Rename it, or mount or link its directory under a name in UTF-8.',
+  );
+
 export const holesMoved = (path: string) =>
   new ColdsnapError('local', 'SOURCE_CHANGED', `${path} changed while it was read: its holes moved`, {
     path,

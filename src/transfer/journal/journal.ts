@@ -1,4 +1,7 @@
 /** The journal of one run: locked against other runs, replaced as the run goes on, removed after success. */
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { ColdsnapError } from '../../errors.ts';
 import { journalRequired } from '../messages.ts';
 import type { Run } from '../run/run.ts';
@@ -50,7 +53,13 @@ export class Journal<Content extends object> {
     } catch (error) {
       // Without the addon nothing else would work either.
       if (error instanceof ColdsnapError && error.class === 'config') throw error;
-      this.#run.warn(...warnings.journalNotLocked(this.#operation, error));
+      // Then no journal can be written either, and one warning is enough.
+      this.#failing = !(await isWritable(dirname(path)));
+      const { journalNotWritten, journalNotLocked } = warnings;
+      const operation = this.#operation;
+      this.#run.warn(
+        ...(this.#failing ? journalNotWritten(operation, path, error) : journalNotLocked(operation, error)),
+      );
       return;
     }
     if (this.#lock === undefined) throw busy(lockOf(path));
@@ -103,4 +112,11 @@ export class Journal<Content extends object> {
   async release(): Promise<void> {
     await this.#lock?.release();
   }
+}
+
+function isWritable(directory: string): Promise<boolean> {
+  return access(directory, constants.W_OK | constants.X_OK).then(
+    () => true,
+    () => false,
+  );
 }

@@ -1,4 +1,6 @@
 /** The journal of an upload: its snapshot, what has been put, and the state of the LINEAR checksum. */
+import { createHash } from 'node:crypto';
+import { extname } from 'node:path';
 import type { ServiceIdentity } from '../../ebs/service.ts';
 import type { BlockRange } from '../engine/range-set.ts';
 import type { LinearPrefix } from '../snapshot/linear-digest.ts';
@@ -30,6 +32,15 @@ export interface UploadJournal extends UploadToken {
   /** Digests of the blocks that are done, as {@link ChunkDigests.save} gives them. */
   readonly digests: string;
   readonly linear: { readonly block: number; readonly count: number; readonly state: string };
+}
+
+/** The source's journal for this destination: an image can be uploaded to several regions at the same time. */
+export function journalPathFor(path: string, { endpoint, region }: ServiceIdentity): string {
+  const extension = extname(path);
+  const other = createHash('sha256').update(endpoint).digest('hex').slice(0, 8);
+  // A region is in one partition, so it names AWS's own endpoints.
+  const destination = endpoint.startsWith('aws') ? region : `${region}-${other}`;
+  return `${path.slice(0, -extension.length)}.${destination}${extension}`;
 }
 
 /** The journal of an earlier run. `rejected` gives the reason why it cannot be used, and its snapshot. */

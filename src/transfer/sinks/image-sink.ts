@@ -26,6 +26,7 @@ import {
   prove,
   restoreJournal,
 } from './resume.ts';
+import { warnUnfinished } from './unfinished.ts';
 
 /** Most zeros in one step, in bytes: few enough that an abort is noticed while a device is being zeroed. */
 const MAX_ZERO_BYTES = 2 ** 30;
@@ -149,8 +150,7 @@ export class ImageSink implements BlockSink {
     const { resumable } = this.#target;
     if (resumable === undefined || this.#found.kind !== 'usable') return false;
     const { journal } = this.#found;
-    const { volumeSize, blockSize } = geometry;
-    if (journal.volumeSize !== volumeSize || journal.blockSize !== blockSize)
+    if (journal.volumeSize !== geometry.volumeSize || journal.blockSize !== geometry.blockSize)
       return this.#discard('it belongs to a volume of other sizes');
     try {
       await this.#target.prepare(geometry, { resume: true, committing: journal.committing });
@@ -164,7 +164,7 @@ export class ImageSink implements BlockSink {
     const proof = await prove(this.#run, claim, this.#target, resumable);
     if (proof.kind === 'unknown') return this.#discard('the target has been modified');
     if (proof.changedBlocks > 0) {
-      const size = formatBytes(proof.changedBlocks * blockSize);
+      const size = formatBytes(proof.changedBlocks * geometry.blockSize);
       this.#run.warn(...warnings.targetModified(this.label, size));
     }
     this.#claim = claim;
@@ -178,8 +178,7 @@ export class ImageSink implements BlockSink {
   }
   async admit(): Promise<void> {}
   async write({ index, data, digest }: Block): Promise<BlockOutcome> {
-    const offset = index * this.#geometry.blockSize;
-    const outcome = await this.#batcher.submit({ data, offset, digest });
+    const outcome = await this.#batcher.submit({ data, digest, offset: index * this.#geometry.blockSize });
     // A block that is held back until the commit is not on the target yet, so a later run has to fetch it again.
     if (outcome === 'held') return 'written';
     if (outcome === 'mismatch') return outcome;
@@ -236,6 +235,7 @@ export class ImageSink implements BlockSink {
     const resumable = this.#prepared && this.#journal !== undefined;
     if (resumable && !this.#committed) await this.#saveAfter(error).catch(() => {});
     await this.#target.abandon({ keepForResume: resumable });
+    if (resumable && !this.#committed) warnUnfinished(this.#run, this.#target, this.#journal);
     return error;
   }
 

@@ -1,0 +1,16 @@
+/** Says where an interrupted restore is kept. */
+import type { ImageTarget } from '../../image/target.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { RestoreJournal } from '../journal/restore.ts';
+import type { Run } from '../run/run.ts';
+import { warnings } from '../warnings.ts';
+
+/** Warns only if a later run can find what this one has done. */
+export function warnUnfinished(
+  run: Run,
+  { label, resumable }: ImageTarget,
+  journal: Journal<RestoreJournal> | undefined,
+): void {
+  if (journal?.written !== true) return;
+  run.warn(...warnings.downloadUnfinished(label, resumable?.partialPath, journal.location.path));
+}
