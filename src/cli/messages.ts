@@ -77,6 +77,7 @@ export const exitAfterTimeout = (signal: string, ms: number) =>
 // Progress
 
 export const phases: Readonly<Record<TransferPhase, string>> = {
+  listing: 'listing the blocks',
   verifying: 'verifying what an earlier run has done',
   committing: 'flushing the target',
   completing: 'completing the snapshot',
@@ -189,6 +190,11 @@ export const howFar = ({ bytesDone, bytesTotal }: TransferProgress) =>
 export const listTitle = 'listing snapshots';
 
 export const snapshotCount = (count: number) => formatCount(count, 'snapshot', 'snapshots');
+
+export const infoTitle = (snapshotId: string) => `listing the blocks of ${snapshotId}`;
+
+export const listed = (what: string, blocks: number) =>
+  `listed ${formatCount(blocks, 'block', 'blocks')} of ${what}`;
 
 export const pendingTitle = 'looking for incomplete uploads';
 

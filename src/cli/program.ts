@@ -5,6 +5,7 @@ import { addCompletion } from './commands/completion.ts';
 import { addDownload } from './commands/download.ts';
 import { addEmulator } from './commands/emulator.ts';
 import { addHelp } from './commands/help.ts';
+import { addInfo } from './commands/info.ts';
 import { addList } from './commands/list.ts';
 import { addPending } from './commands/pending.ts';
 import { addUpload } from './commands/upload.ts';
@@ -38,8 +39,8 @@ export function buildProgram(runCommand: RunCommand): Command {
     // Each command parses its own words, so that the value in `--description --quiet` is not taken for an option.
     .enablePositionalOptions();
   addGlobalOptions(program);
-  const commands = [addDownload, addUpload, addWait, addList, addPending, addEmulator, addCompletion];
-  for (const add of [...commands, addVersion, addHelp]) {
+  const commands = [addDownload, addUpload, addWait, addList, addInfo, addPending, addEmulator];
+  for (const add of [...commands, addCompletion, addVersion, addHelp]) {
     addGlobalOptions(add(program, runCommand)).addHelpText('after', '\nGlobal options: coldsnap help global');
   }
   program.configureHelp(helpSettings);

@@ -1,8 +1,11 @@
 /** The events of a running transfer. Sizes in bytes, times in milliseconds. */
 import type { ErrorCode, SystemErrorCode, WarningCode } from '../error-codes.ts';
 
-/** Before the blocks: verify what an earlier run has done. After them: sync and rename the target, complete the snapshot, wait for it. */
-export type TransferPhase = 'verifying' | 'committing' | 'completing' | 'waiting';
+/**
+ * Before the blocks: read a list that nothing is transferred from, verify what an earlier run has done. After them: sync and
+ * rename the target, complete the snapshot, wait for it.
+ */
+export type TransferPhase = 'listing' | 'verifying' | 'committing' | 'completing' | 'waiting';
 
 export interface TransferProgress {
   /** Bytes of the volume that are done: transferred, zero or known to be unchanged. */

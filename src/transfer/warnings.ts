@@ -73,6 +73,16 @@ export const warnings = {
     `The list of ${snapshotId} is not in order; all of it is read and sorted before the transfer continues.`,
   ],
 
+  notDescribed: (snapshotId: string, error: Error): Warning => [
+    'NOT_DESCRIBED',
+    `Could not describe ${snapshotId} in EC2, which knows its state, encryption and tags: ${error.message}.`,
+  ],
+
+  layoutNotRead: (snapshotId: string, error: unknown): Warning => [
+    'LAYOUT_NOT_READ',
+    `Could not read what is on ${snapshotId}: ${describeFailure(error)}.`,
+  ],
+
   snapshotDeleted: (snapshotId: string): Warning => [
     'SNAPSHOT_DELETED',
     `Snapshot ${snapshotId} was deleted.`,

@@ -15,6 +15,7 @@ import type {
   WaitOptions,
   WaitResult,
 } from '../../src/transfer/options.ts';
+import type { InfoResult } from '../../src/transfer/reports.ts';
 
 export class MemoryStream extends Writable {
   text = '';
@@ -137,6 +138,16 @@ export const waitResult: WaitResult = {
   elapsedMs: 6000,
 };
 
+export const infoResult: InfoResult = {
+  snapshotId: 'snap-1',
+  volumeSize: 2 ** 30,
+  blockSize: 2 ** 19,
+  blocks: 2,
+  bytes: 2 ** 20,
+  ranges: 1,
+  cost: { requests: 3, dollars: 0.0000066, seconds: 0.002 },
+};
+
 export const startEvent: TransferEvent = {
   type: 'start',
   operation: 'download',
@@ -185,6 +196,7 @@ export function makeWorld(library: Partial<Library> = {}): World {
       listPendingSnapshots: async (options) => library.listPendingSnapshots?.(options) ?? [],
       deletePendingSnapshots: async (options) =>
         library.deletePendingSnapshots?.(options) ?? { deleted: [], kept: [] },
+      snapshotInfo: async (options) => library.snapshotInfo?.(options) ?? infoResult,
     }),
     ask: undefined,
     hashKernel: async () => 'sha-ni',

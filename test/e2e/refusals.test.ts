@@ -584,7 +584,45 @@ const others: Refusal[] = [
   { title: 'an unknown shell', args: 'completion tcsh', exit: 2, message: /tcsh.*bash, zsh, fish/ },
 ];
 
-for (const [subject, refusals] of Object.entries({ commandLine, service, downloads, uploads, others })) {
+const reports: Refusal[] = [
+  {
+    title: 'info of an ID that is not one',
+    args: 'info vol-1',
+    exit: 2,
+    message: /"vol-1" is not a snapshot ID/,
+  },
+  {
+    title: 'info of a snapshot that does not exist',
+    args: 'info snap-0123456789abcdef1',
+    exit: 1,
+    message: /does not exist/,
+    requests: ['ListSnapshotBlocks'],
+  },
+  {
+    title: 'info without a snapshot',
+    args: 'info --ranges',
+    exit: 2,
+    message: /missing required argument 'snapshot'/,
+  },
+  {
+    title: 'info of a snapshot that may not be listed',
+    args: 'info SNAP',
+    exit: 4,
+    message: /ListSnapshotBlocks.*was denied/,
+    hint: /ebs:ListSnapshotBlocks/,
+    given: ({ emulator }) =>
+      emulator.setFaults([
+        {
+          operation: 'ListSnapshotBlocks',
+          action: { type: 'error', status: 403, code: 'AccessDeniedException', message: 'no' },
+        },
+      ]),
+    requests: ['ListSnapshotBlocks'],
+  },
+];
+
+const all = { commandLine, service, downloads, uploads, others, reports };
+for (const [subject, refusals] of Object.entries(all)) {
   describe(`refused: ${subject}`, { ...needsBuild, concurrency: 3 }, () => {
     for (const refusal of refusals) test(refusal.title, (t) => refuse(t, refusal));
   });

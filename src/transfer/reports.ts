@@ -1,0 +1,66 @@
+/** The options and results of the functions that only report: nothing is written, at the service or here. */
+import type { DiskLayout } from '../image/layout/layout.ts';
+import type { TransferCost } from './cost.ts';
+import type { ClientOptions } from './options.ts';
+
+export type { Contents, DescribedPartition, DiskLayout } from '../image/layout/layout.ts';
+export type { TransferCost };
+
+/** A range of bytes: whole blocks, cut at the end of the volume. */
+export interface ByteRange {
+  /** Offset of the first byte. */
+  readonly start: number;
+  /** Offset after the last byte. */
+  readonly end: number;
+}
+
+export interface BlockCount {
+  readonly blocks: number;
+  /** `blocks` times the block size. */
+  readonly bytes: number;
+}
+
+/** Options of the functions that read a list of blocks. */
+export interface ListingOptions extends ClientOptions {
+  /**
+   * Divides the volume into at most this many equal parts for `map`, from 1. Default: no map.
+   */
+  mapCells?: number | undefined;
+}
+
+export interface InfoOptions extends ListingOptions {
+  snapshotId: string;
+  /** Gets each contiguous range of blocks that the snapshot holds, ascending. The list waits for what it returns. */
+  onRange?: ((range: ByteRange) => void | Promise<void>) | undefined;
+  /**
+   * Also reads the partition table and what is in each partition: one to 16 blocks, each of which costs a request and
+   * needs the permission ebs:GetSnapshotBlock. Where that fails, a warning says so. Default false.
+   */
+  readLayout?: boolean | undefined;
+}
+
+export interface InfoResult {
+  snapshotId: string;
+  /** Bytes. */
+  volumeSize: number;
+  /** Bytes. */
+  blockSize: number;
+  /** Blocks that the snapshot holds; the rest of the volume reads as zeros. */
+  blocks: number;
+  /** Bytes in these blocks. */
+  bytes: number;
+  /** Contiguous ranges of blocks. */
+  ranges: number;
+  /** What a full download costs. */
+  cost: TransferCost;
+  /** EC2's state of the snapshot. This and the following are absent where EC2 cannot be asked. */
+  state?: string;
+  encrypted?: boolean;
+  description?: string;
+  tags?: Readonly<Record<string, string>>;
+  startTime?: Date;
+  /** How much of each part of the volume the snapshot holds, 0 … 1; with `mapCells`. */
+  map?: number[];
+  /** With `readLayout`, if it could be read. */
+  layout?: DiskLayout;
+}
