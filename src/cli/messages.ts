@@ -193,6 +193,11 @@ export const snapshotCount = (count: number) => formatCount(count, 'snapshot', '
 
 export const infoTitle = (snapshotId: string) => `listing the blocks of ${snapshotId}`;
 
+export const diffTitle = (first: string, second: string) => `comparing ${first} with ${second}`;
+
+export const compared = (first: string, second: string, blocks: number) =>
+  `${formatCount(blocks, 'block differs', 'blocks differ')} between ${first} and ${second}`;
+
 export const listed = (what: string, blocks: number) =>
   `listed ${formatCount(blocks, 'block', 'blocks')} of ${what}`;
 

@@ -1,5 +1,5 @@
 /** The reports of the commands that only report, for people. */
-import type { DiskLayout, InfoResult, TransferCost } from '../transfer/reports.ts';
+import type { DiffResult, DiskLayout, InfoResult, TransferCost } from '../transfer/reports.ts';
 import { alignColumns } from './columns.ts';
 import type { NextStep } from './next-steps.ts';
 import { formatBytes, formatCount, formatDuration } from './progress/format.ts';
@@ -48,6 +48,18 @@ export function describeInfo(info: InfoResult): string {
     ['download', describeCost(cost)],
   );
   return alignColumns(rows) + (info.layout === undefined ? '' : describePartitions(info.layout));
+}
+
+export function describeDiff(diff: DiffResult): string {
+  const { first, second, volumeSize, blockSize, changed, added, gone, cost } = diff;
+  return alignColumns([
+    ['snapshots', `${first} and ${second}`],
+    ['volume', `${exactBytes(volumeSize)} in blocks of ${formatBytes(blockSize)}`],
+    ['changed', describeBlocks(changed.blocks, changed.bytes)],
+    ['added', describeBlocks(added.blocks, added.bytes)],
+    ['gone', describeBlocks(gone.blocks, gone.bytes)],
+    ['download', `${describeCost(cost)}, and at most 129 blocks to prove the target`],
+  ]);
 }
 
 /** The partition table and what is in each partition; empty where nothing is recognized. */

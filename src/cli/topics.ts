@@ -97,6 +97,7 @@ export const topics: readonly Topic[] = [
           'info',
           'ebs:ListSnapshotBlocks; ebs:GetSnapshotBlock for the partitions, ec2:DescribeSnapshots for state and tags',
         ],
+        ['diff', 'ebs:ListChangedBlocks on the first snapshot and the second'],
         ['list, pending', 'ec2:DescribeSnapshots'],
         ['pending --delete, --on-failure delete', 'also ec2:DeleteSnapshot'],
       ],

@@ -8,7 +8,7 @@ import { ColdsnapError } from '../errors.ts';
 import type { Geometry } from '../geometry.ts';
 import { readLayout } from '../image/layout/layout.ts';
 import { costOfReading } from './cost.ts';
-import { BlockMap, blockRuns, byteRange, checkMapCells } from './inspect.ts';
+import { BlockMap, blockRuns, byteRange, checkMapCells, watchedPages } from './inspect.ts';
 import { noList } from './messages.ts';
 import type { InfoOptions, InfoResult } from './reports.ts';
 import { readableSnapshotId } from './run/checks.ts';
@@ -55,28 +55,18 @@ async function list(
 ): Promise<Omit<InfoResult, 'snapshotId'>> {
   let first: CheckedPage<BlockReference> | undefined;
   let map: BlockMap | undefined;
-  const pages = async function* () {
-    const options = {
-      signal: run.signal,
-      onUnordered: () => run.warn(...warnings.listUnordered(snapshotId)),
-    };
-    const all = listBlocks(ebs.api, snapshotId, options);
-    try {
-      for (;;) {
-        const { value: page } = await run.watch(`the list of ${snapshotId}`, 'service', () => all.next());
-        if (page === undefined) return;
-        if (first === undefined) onFirst();
-        first ??= page;
-        if (mapCells !== undefined) map ??= new BlockMap(mapCells, page);
-        yield page;
-      }
-    } finally {
-      await all.return();
-    }
-  };
+  const all = listBlocks(ebs.api, snapshotId, {
+    signal: run.signal,
+    onUnordered: () => run.warn(...warnings.listUnordered(snapshotId)),
+  });
+  const pages = watchedPages(run, snapshotId, all, (page) => {
+    first = page;
+    if (mapCells !== undefined) map = new BlockMap(mapCells, page);
+    onFirst();
+  });
   let blocks = 0;
   let ranges = 0;
-  for await (const found of blockRuns(run, pages(), () => 'present')) {
+  for await (const found of blockRuns(run, pages, () => 'present')) {
     blocks += found.end - found.start;
     ranges++;
     map?.add(found);

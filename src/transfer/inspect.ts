@@ -16,6 +16,30 @@ export interface BlockRun<Kind> {
 /** Time between reports of how far a list was read. */
 const REPORT_INTERVAL_MS = 200;
 
+/**
+ * Waits for each page of a list under the watchdog's eyes.
+ * @param onFirst gets the first page before anything of it is used
+ */
+export async function* watchedPages<E extends ListEntry>(
+  run: Run,
+  snapshotId: string,
+  pages: AsyncGenerator<CheckedPage<E>, void, undefined>,
+  onFirst: (page: CheckedPage<E>) => void,
+): AsyncGenerator<CheckedPage<E>, void, undefined> {
+  let isFirst = true;
+  try {
+    for (;;) {
+      const { value: page } = await run.watch(`the list of ${snapshotId}`, 'service', () => pages.next());
+      if (page === undefined) return;
+      if (isFirst) onFirst(page);
+      isFirst = false;
+      yield page;
+    }
+  } finally {
+    await pages.return();
+  }
+}
+
 /** Merges adjacent blocks of one kind, and reports how far the list is. */
 export async function* blockRuns<E extends ListEntry, Kind>(
   run: Run,

@@ -64,3 +64,40 @@ export interface InfoResult {
   /** With `readLayout`, if it could be read. */
   layout?: DiskLayout;
 }
+
+/** How the blocks of two snapshots differ. */
+export type BlockChange = 'changed' | 'gone';
+
+export interface DiffOptions extends ListingOptions {
+  /** The snapshot to start from. */
+  first: string;
+  /** A later or an earlier snapshot of the same volume. */
+  second: string;
+  /**
+   * Gets each contiguous range of blocks that differ, ascending: `gone` where only the first snapshot has them, which
+   * become zeros, else `changed`. The list waits for what it returns.
+   */
+  onRange?: ((change: BlockChange, range: ByteRange) => void | Promise<void>) | undefined;
+}
+
+export interface DiffResult {
+  first: string;
+  second: string;
+  /** Bytes of the second snapshot's volume. */
+  volumeSize: number;
+  /** Bytes. */
+  blockSize: number;
+  /** Blocks that both have. The service compares writes: their contents may be the same. */
+  changed: BlockCount;
+  /** Blocks that only the second has. */
+  added: BlockCount;
+  /** Blocks that only the first has, and that lie in the second's volume. */
+  gone: BlockCount;
+  /**
+   * What an incremental download costs that turns the first into the second, without the blocks that prove its target, at
+   * most 129.
+   */
+  cost: TransferCost;
+  /** How much of each part of the volume differs, 0 … 1; with `mapCells`. */
+  map?: number[];
+}

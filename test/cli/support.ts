@@ -15,7 +15,7 @@ import type {
   WaitOptions,
   WaitResult,
 } from '../../src/transfer/options.ts';
-import type { InfoResult } from '../../src/transfer/reports.ts';
+import type { DiffResult, InfoResult } from '../../src/transfer/reports.ts';
 
 export class MemoryStream extends Writable {
   text = '';
@@ -148,6 +148,17 @@ export const infoResult: InfoResult = {
   cost: { requests: 3, dollars: 0.0000066, seconds: 0.002 },
 };
 
+export const diffResult: DiffResult = {
+  first: 'snap-1',
+  second: 'snap-2',
+  volumeSize: 2 ** 30,
+  blockSize: 2 ** 19,
+  changed: { blocks: 4, bytes: 2 ** 21 },
+  added: { blocks: 2, bytes: 2 ** 20 },
+  gone: { blocks: 1, bytes: 2 ** 19 },
+  cost: { requests: 7, dollars: 0.0000186, seconds: 0.006 },
+};
+
 export const startEvent: TransferEvent = {
   type: 'start',
   operation: 'download',
@@ -197,6 +208,7 @@ export function makeWorld(library: Partial<Library> = {}): World {
       deletePendingSnapshots: async (options) =>
         library.deletePendingSnapshots?.(options) ?? { deleted: [], kept: [] },
       snapshotInfo: async (options) => library.snapshotInfo?.(options) ?? infoResult,
+      diffSnapshots: async (options) => library.diffSnapshots?.(options) ?? diffResult,
     }),
     ask: undefined,
     hashKernel: async () => 'sha-ni',

@@ -621,6 +621,32 @@ const reports: Refusal[] = [
   },
 ];
 
+const other = 'snap-0fedcba9876543210';
+reports.push(
+  {
+    title: 'diff of one snapshot',
+    args: 'diff SNAP',
+    exit: 2,
+    message: /missing required argument 'second'/,
+  },
+  {
+    title: 'diff with an ID that is not one',
+    args: 'diff SNAP disk.img',
+    exit: 2,
+    message: /"disk.img" is not a snapshot ID/,
+  },
+  {
+    title: 'diff of unrelated snapshots',
+    args: `diff SNAP ${other}`,
+    exit: 1,
+    message: /not of the same lineage.*UNRELATED_SNAPSHOTS/,
+    hint: /one volume/,
+    given: async ({ emulator }) =>
+      void (await emulator.putSnapshot({ id: other, volumeSizeGiB: 1, blocks: {} })),
+    requests: ['ListChangedBlocks'],
+  },
+);
+
 const all = { commandLine, service, downloads, uploads, others, reports };
 for (const [subject, refusals] of Object.entries(all)) {
   describe(`refused: ${subject}`, { ...needsBuild, concurrency: 3 }, () => {
