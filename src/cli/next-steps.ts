@@ -1,4 +1,4 @@
-/** The commands to go on with after a restore: mount a partition, look into an image, grow to a larger disk. */
+/** The commands that follow a restore: mount a partition, look into an image, grow to a larger disk. */
 import type { DescribedPartition, DiskLayout, InfoResult } from '../transfer/reports.ts';
 import { shellQuote } from './command-line.ts';
 import { formatBytes } from './progress/format.ts';

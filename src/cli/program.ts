@@ -2,6 +2,7 @@
 import { Command, Help, type HelpConfiguration } from 'commander';
 import { argumentTerm, type RunCommand } from './commands/command.ts';
 import { addCompletion } from './commands/completion.ts';
+import { addDevices } from './commands/devices.ts';
 import { addDiff } from './commands/diff.ts';
 import { addDownload } from './commands/download.ts';
 import { addEmulator } from './commands/emulator.ts';
@@ -40,7 +41,17 @@ export function buildProgram(runCommand: RunCommand): Command {
     // Each command parses its own words, so that the value in `--description --quiet` is not taken for an option.
     .enablePositionalOptions();
   addGlobalOptions(program);
-  const commands = [addDownload, addUpload, addWait, addList, addInfo, addDiff, addPending, addEmulator];
+  const commands = [
+    addDownload,
+    addUpload,
+    addWait,
+    addList,
+    addInfo,
+    addDiff,
+    addDevices,
+    addPending,
+    addEmulator,
+  ];
   for (const add of [...commands, addCompletion, addVersion, addHelp]) {
     addGlobalOptions(add(program, runCommand)).addHelpText('after', '\nGlobal options: coldsnap help global');
   }

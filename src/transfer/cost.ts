@@ -1,4 +1,4 @@
-/** What transfers cost, and how fast the service allows them to be. */
+/** Prices and quotas of the service, and the cost of transfers. */
 
 /** Requests and dollars of a transfer, and its shortest time. */
 export interface TransferCost {

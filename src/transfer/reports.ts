@@ -3,6 +3,7 @@ import type { DiskLayout } from '../image/layout/layout.ts';
 import type { TransferCost } from './cost.ts';
 import type { ClientOptions } from './options.ts';
 
+export type { DeviceDescription, ListDevicesOptions } from '../image/device/list.ts';
 export type { Contents, DescribedPartition, DiskLayout } from '../image/layout/layout.ts';
 export type { TransferCost };
 
@@ -51,7 +52,7 @@ export interface InfoResult {
   bytes: number;
   /** Contiguous ranges of blocks. */
   ranges: number;
-  /** What a full download costs. */
+  /** The cost of a full download. */
   cost: TransferCost;
   /** EC2's state of the snapshot. This and the following are absent where EC2 cannot be asked. */
   state?: string;
@@ -94,7 +95,7 @@ export interface DiffResult {
   /** Blocks that only the first has, and that lie in the second's volume. */
   gone: BlockCount;
   /**
-   * What an incremental download costs that turns the first into the second, without the blocks that prove its target, at
+   * The cost of an incremental download that turns the first into the second, without the blocks that prove its target, at
    * most 129.
    */
   cost: TransferCost;

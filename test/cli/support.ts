@@ -209,6 +209,7 @@ export function makeWorld(library: Partial<Library> = {}): World {
         library.deletePendingSnapshots?.(options) ?? { deleted: [], kept: [] },
       snapshotInfo: async (options) => library.snapshotInfo?.(options) ?? infoResult,
       diffSnapshots: async (options) => library.diffSnapshots?.(options) ?? diffResult,
+      listDevices: async (options) => library.listDevices?.(options) ?? [],
     }),
     ask: undefined,
     hashKernel: async () => 'sha-ni',

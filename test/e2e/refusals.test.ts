@@ -624,6 +624,12 @@ const reports: Refusal[] = [
 const other = 'snap-0fedcba9876543210';
 reports.push(
   {
+    title: 'devices with an argument',
+    args: 'devices /dev/sda',
+    exit: 2,
+    message: /too many arguments/,
+  },
+  {
     title: 'diff of one snapshot',
     args: 'diff SNAP',
     exit: 2,

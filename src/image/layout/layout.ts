@@ -1,4 +1,4 @@
-/** What is on a disk, a partition or an image: partitions and formats, from its bytes alone. */
+/** The layout of a disk, a partition or an image: partitions and formats, from its bytes alone. */
 import { type Partition, readPartitionTable } from './partition-table.ts';
 import { type Contents, type ReadBytes, recognize } from './signatures.ts';
 

@@ -8,7 +8,7 @@ export interface Partition {
   readonly start: number;
   /** Bytes. */
   readonly size: number;
-  /** What the table says it is for, such as `Linux filesystem`; the table's own code where it is not a common one. */
+  /** Its purpose according to the table, such as `Linux filesystem`; the table's own code where it is not a common one. */
   readonly type: string;
 }
 
