@@ -35,21 +35,23 @@ async function table(devices: readonly DeviceDescription[], io: CommandIo): Prom
     import('../columns.ts'),
     import('../progress/format.ts'),
   ]);
-  const heading = ['DEVICE', 'SIZE', 'TYPE', 'CONTENTS', 'USED', 'VOLUME', 'MODEL', 'SERIAL', 'TRANSPORT'];
+  const heading = ['DEVICE', 'SIZE', 'VOLUME', 'TYPE', 'CONTENTS', 'USED', 'MODEL', 'SERIAL', 'TRANSPORT'];
   const rows = devices.map((device) => [
     device.path,
     formatBytes(device.size),
+    device.volumeId ?? '',
     device.readOnly ? `${device.type} (read-only)` : device.type,
     device.contents ?? 'unknown',
     device.uses.join(', '),
-    device.volumeId ?? '',
     device.model ?? '',
-    device.serial ?? '',
+    // The serial number of an EBS volume is its ID.
+    device.volumeId === undefined ? (device.serial ?? '') : '',
     device.transport ?? '',
   ]);
   // Columns without any value only take space.
   const used = heading.map((_, column) => rows.some((row) => row[column] !== ''));
   const shown = [heading, ...rows].map((row) => row.filter((_, column) => used[column]));
   // Whole values for a program that reads them.
-  return fitColumns(shown, io.stdout.isTTY === true ? io.stdout.columns || 80 : Number.POSITIVE_INFINITY);
+  const columns = io.stdout.isTTY === true ? io.stdout.columns || 80 : Number.POSITIVE_INFINITY;
+  return fitColumns(shown, columns, used[2] ? 3 : 2);
 }
