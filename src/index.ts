@@ -8,6 +8,7 @@ export { ColdsnapError, type ErrorClass, type ErrorDetails } from './errors.ts';
 export { listDevices } from './image/device/list.ts';
 export { diffSnapshots } from './transfer/diff.ts';
 export { downloadSnapshot } from './transfer/download.ts';
+export { estimateDownload, estimateUpload } from './transfer/estimate.ts';
 export type { TransferEvent, TransferListener, TransferPhase, TransferProgress } from './transfer/events.ts';
 export { snapshotInfo } from './transfer/info.ts';
 export { listSnapshots } from './transfer/list.ts';

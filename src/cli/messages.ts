@@ -187,6 +187,8 @@ export const waitTitle = (snapshotId: string) => `waiting for ${snapshotId}`;
 export const howFar = ({ bytesDone, bytesTotal }: TransferProgress) =>
   `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)} of the volume were done.`;
 
+export const dryRunDone = 'dry run: nothing was changed';
+
 export const listTitle = 'listing snapshots';
 
 export const snapshotCount = (count: number) => formatCount(count, 'snapshot', 'snapshots');
@@ -247,7 +249,8 @@ export const notPending = (snapshotIds: readonly string[]) =>
     },
   );
 
-export const pendingDeleted = (deleted: number, kept: number) => `deleted: ${deleted}, kept: ${kept}`;
+export const pendingDeleted = (deleted: number, kept: number, dryRun = false) =>
+  `${dryRun ? 'dry run: to delete' : 'deleted'}: ${deleted}, kept: ${kept}`;
 
 export const pendingKept =
   'kept, because an upload may be running (to delete one anyway, name it or add --force):';

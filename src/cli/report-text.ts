@@ -1,6 +1,7 @@
 /** The reports of the commands that only report, for people. */
-import type { DiffResult, DiskLayout, InfoResult, TransferCost } from '../transfer/reports.ts';
+import type { DiffResult, DiskLayout, DryRun, InfoResult, TransferCost } from '../transfer/reports.ts';
 import { alignColumns } from './columns.ts';
+import { sourceName, targetName } from './messages.ts';
 import type { NextStep } from './next-steps.ts';
 import { formatBytes, formatCount, formatDuration } from './progress/format.ts';
 
@@ -60,6 +61,22 @@ export function describeDiff(diff: DiffResult): string {
     ['gone', describeBlocks(gone.blocks, gone.bytes)],
     ['download', `${describeCost(cost)}, and at most 129 blocks to prove the target`],
   ]);
+}
+
+export function describeDryRun(plan: DryRun): string {
+  const { operation, snapshotId, path, volumeSize, blocks, bytes, bytesResumed, overwrites } = plan;
+  const download = operation === 'download';
+  const rows = download
+    ? [['download', `${snapshotId ?? ''} to ${targetName(path ?? '')}`]]
+    : [['upload', `${sourceName(path ?? '')} to ${snapshotId ?? 'a new snapshot'}`]];
+  rows.push(
+    ['volume', exactBytes(volumeSize)],
+    [download ? 'to fetch' : 'to send', describeBlocks(blocks, bytes)],
+    ['cost', describeCost(plan)],
+  );
+  if (bytesResumed > 0) rows.push(['resumed', `${exactBytes(bytesResumed)} already done`]);
+  if (overwrites !== undefined) rows.push(['overwrites', overwrites]);
+  return alignColumns(rows);
 }
 
 /** The partition table and what is in each partition; empty where nothing is recognized. */

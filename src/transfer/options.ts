@@ -198,6 +198,8 @@ export interface DeletePendingOptions extends ClientOptions {
   snapshotIds?: readonly string[] | undefined;
   /** Also delete snapshots that may still be uploading, here or elsewhere. Default false. */
   force?: boolean | undefined;
+  /** Delete nothing: `deleted` are those that would be. Default false. */
+  dryRun?: boolean | undefined;
 }
 
 export interface DeletePendingResult {

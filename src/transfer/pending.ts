@@ -64,7 +64,7 @@ export async function listPendingSnapshots(options: ListPendingOptions = {}): Pr
 export async function deletePendingSnapshots(
   options: DeletePendingOptions = {},
 ): Promise<DeletePendingResult> {
-  const { force = false } = options;
+  const { force = false, dryRun = false } = options;
   const snapshotIds = options.snapshotIds?.map(readableSnapshotId);
   return withStates(options, async (states, run) => {
     const found = await findPending(states, run);
@@ -80,9 +80,9 @@ export async function deletePendingSnapshots(
     for (const snapshot of wanted) {
       const chosen =
         snapshotIds !== undefined || snapshot.abandoned || (force && !running.has(snapshot.snapshotId));
-      const gone = chosen && (await deleteUnfinished(states, snapshot, run.signal));
+      const gone = chosen && (dryRun || (await deleteUnfinished(states, snapshot, run.signal)));
       (gone ? deleted : kept).push(snapshot);
-      if (gone && snapshot.journal !== undefined) await removeStaleJournal(snapshot.journal, run);
+      if (gone && !dryRun && snapshot.journal !== undefined) await removeStaleJournal(snapshot.journal, run);
     }
     return { deleted, kept };
   });

@@ -66,6 +66,26 @@ export interface InfoResult {
   layout?: DiskLayout;
 }
 
+/** The plan and the cost of a transfer. */
+export interface DryRun extends TransferCost {
+  readonly dryRun: true;
+  readonly operation: 'download' | 'upload';
+  /** The snapshot to download; that of an earlier upload, which would be resumed. */
+  readonly snapshotId?: string;
+  /** Absent for the caller's stream. */
+  readonly path?: string;
+  /** Bytes. */
+  readonly volumeSize: number;
+  /** Blocks that would be fetched or sent. An upper limit where only their contents decide. */
+  readonly blocks: number;
+  /** Bytes in these blocks. */
+  readonly bytes: number;
+  /** Bytes that an earlier run has done, if they prove to be unchanged. */
+  readonly bytesResumed: number;
+  /** A sentence that names what would be overwritten. */
+  readonly overwrites?: string;
+}
+
 /** How the blocks of two snapshots differ. */
 export type BlockChange = 'changed' | 'gone';
 

@@ -2,7 +2,7 @@
 import { Service } from '../ebs/service.ts';
 import { ColdsnapError } from '../errors.ts';
 import { GIB } from '../geometry.ts';
-import { openSource } from '../image/open-source.ts';
+import { type OpenSourceOptions, openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { Journal } from './journal/journal.ts';
@@ -41,20 +41,25 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   const run = new Run(options);
   return run.carryOut(async () => {
     await checkNamedJournal(options.checkpointFile);
-    const image = await openSource(options.source, {
-      signal: run.signal,
-      ...(options.volumeSizeGiB === undefined ? {} : { streamSize: options.volumeSizeGiB * GIB }),
-      ...(options.sourceFormat === undefined ? {} : { format: options.sourceFormat }),
-      ...(options.force === undefined ? {} : { force: options.force }),
-      ...(options.detectHoles === undefined ? {} : { detectHoles: options.detectHoles }),
-      ...(options.holesFromSidecar === undefined ? {} : { holesFromSidecar: options.holesFromSidecar }),
-    });
+    const image = await openSource(options.source, sourceOptions(run, options));
     try {
       return await uploadImage(run, image, options);
     } finally {
       await image.close();
     }
   });
+}
+
+/** How to open the source. */
+export function sourceOptions(run: Run, options: UploadOptions): OpenSourceOptions {
+  return {
+    signal: run.signal,
+    ...(options.volumeSizeGiB === undefined ? {} : { streamSize: options.volumeSizeGiB * GIB }),
+    ...(options.sourceFormat === undefined ? {} : { format: options.sourceFormat }),
+    ...(options.force === undefined ? {} : { force: options.force }),
+    ...(options.detectHoles === undefined ? {} : { detectHoles: options.detectHoles }),
+    ...(options.holesFromSidecar === undefined ? {} : { holesFromSidecar: options.holesFromSidecar }),
+  };
 }
 
 async function uploadImage(run: Run, image: ImageSource, options: UploadOptions): Promise<UploadResult> {

@@ -15,7 +15,7 @@ import type {
   WaitOptions,
   WaitResult,
 } from '../../src/transfer/options.ts';
-import type { DiffResult, InfoResult } from '../../src/transfer/reports.ts';
+import type { DiffResult, DryRun, InfoResult } from '../../src/transfer/reports.ts';
 
 export class MemoryStream extends Writable {
   text = '';
@@ -159,6 +159,20 @@ export const diffResult: DiffResult = {
   cost: { requests: 7, dollars: 0.0000186, seconds: 0.006 },
 };
 
+export const dryRun: DryRun = {
+  dryRun: true,
+  operation: 'download',
+  snapshotId: 'snap-1',
+  path: 'disk.img',
+  volumeSize: 2 ** 30,
+  blocks: 2,
+  bytes: 2 ** 20,
+  requests: 3,
+  dollars: 0.0000066,
+  seconds: 0.002,
+  bytesResumed: 0,
+};
+
 export const startEvent: TransferEvent = {
   type: 'start',
   operation: 'download',
@@ -209,6 +223,9 @@ export function makeWorld(library: Partial<Library> = {}): World {
         library.deletePendingSnapshots?.(options) ?? { deleted: [], kept: [] },
       snapshotInfo: async (options) => library.snapshotInfo?.(options) ?? infoResult,
       diffSnapshots: async (options) => library.diffSnapshots?.(options) ?? diffResult,
+      estimateDownload: async (options) => library.estimateDownload?.(options) ?? dryRun,
+      estimateUpload: async (options) =>
+        library.estimateUpload?.(options) ?? { ...dryRun, operation: 'upload' },
       listDevices: async (options) => library.listDevices?.(options) ?? [],
     }),
     ask: undefined,

@@ -660,6 +660,25 @@ for (const [subject, refusals] of Object.entries(all)) {
   });
 }
 
+/** A dry run refuses as the transfer would, with the same message and exit code, up to its first request that changes anything. */
+const changing = ['StartSnapshot', 'PutSnapshotBlock', 'GetSnapshotBlock', 'CompleteSnapshot'];
+const dry = (command: 'download' | 'upload', refusals: readonly Refusal[]) =>
+  refusals
+    .filter(({ requests = [] }) => !requests.some((operation) => changing.includes(operation)))
+    .flatMap((refusal) => {
+      const args = typeof refusal.args === 'string' ? refusal.args.split(' ') : refusal.args;
+      const at = args.indexOf(command);
+      return at === -1 ? [] : [{ ...refusal, args: args.toSpliced(at + 1, 0, '--dry-run') }];
+    });
+for (const [command, refusals] of [
+  ['download', downloads],
+  ['upload', uploads],
+] as const) {
+  describe(`refused by a dry run: ${command}`, { ...needsBuild, concurrency: 3 }, () => {
+    for (const refusal of dry(command, refusals)) test(refusal.title, (t) => refuse(t, refusal));
+  });
+}
+
 test('refused: a device without a medium', {
   skip: needsBuild.skip ?? needsLoop.skip ?? false,
 }, async (t) => {

@@ -2,12 +2,14 @@ import type { Command } from 'commander';
 import { ColdsnapError } from '../../errors.ts';
 import { sanitize } from '../../text.ts';
 import type { DownloadOptions } from '../../transfer/options.ts';
+import { runDryRun } from '../dry-run.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { argumentsSwapped, downloadTitle, overwriteQuestion } from '../messages.ts';
 import { printResult } from '../output.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
   addCheckpointOptions,
+  addDryRunOption,
   addPaceOptions,
   type TransferFlags,
   transferOptions,
@@ -15,6 +17,7 @@ import {
 
 interface DownloadFlags extends TransferFlags {
   force?: boolean;
+  dryRun?: boolean;
 }
 
 export function addDownload(program: Command, runCommand: RunCommand): Command {
@@ -30,13 +33,24 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
     .option('-f, --force', 'overwrite an existing file, or a device that is not blank (never one in use)');
   addPaceOptions(command);
   addCheckpointOptions(command);
+  addDryRunOption(command);
   command.action((snapshotId: string, target: string, flags: DownloadFlags) =>
-    runCommand(command, (io) => runDownload(downloadOptions(snapshotId, target, flags, io.settings), io)),
+    runCommand(command, async (io) => {
+      const options = downloadOptions(snapshotId, target, flags, io.settings);
+      if (flags.dryRun !== true) return runDownload(options, io);
+      return runDryRun(io, downloadTitle(snapshotId, target), async (hooks) =>
+        (await io.library()).estimateDownload({ ...options, ...hooks }),
+      );
+    }),
   );
   return addExamples(command, [
     {
       explanation: 'Restore a snapshot onto a blank disk',
       line: 'sudo coldsnap download snap-0123456789abcdef0 /dev/nvme1n1',
+    },
+    {
+      explanation: 'See what that would overwrite, and what it costs',
+      line: 'sudo coldsnap download --dry-run --force snap-0123456789abcdef0 /dev/nvme1n1',
     },
     { explanation: 'Download to a file', line: 'coldsnap download snap-0123456789abcdef0 disk.img' },
     {

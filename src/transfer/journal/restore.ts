@@ -1,7 +1,7 @@
 /** The journal of a download: which blocks are safe on the target, and digests that prove it to a later run. */
 import type { ServiceIdentity } from '../../ebs/service.ts';
 import type { BlockRange } from '../engine/range-set.ts';
-import type { Journal } from './journal.ts';
+import type { JournalReader } from './journal.ts';
 import { isLegacyCheckpoint } from './legacy.ts';
 import { isCount, isEarlierVersion, isOptional, isRanges, isService, provesTooLittle } from './schema.ts';
 
@@ -32,10 +32,7 @@ export type RestoreLookup =
   | { readonly kind: 'usable'; readonly journal: RestoreJournal };
 
 /** Looks for the journal of this snapshot on this target. Files that are none are moved aside. */
-export async function findRestoreJournal(
-  journal: Journal<RestoreJournal>,
-  snapshotId: string,
-): Promise<RestoreLookup> {
+export async function findRestoreJournal(journal: JournalReader, snapshotId: string): Promise<RestoreLookup> {
   const reading = await journal.read();
   if (reading.kind !== 'found') return reading;
   const { content } = reading;
