@@ -6,6 +6,7 @@ export type { SnapshotTag } from './ebs/api.ts';
 export type { ErrorCode, SystemErrorCode, WarningCode } from './error-codes.ts';
 export { ColdsnapError, type ErrorClass, type ErrorDetails } from './errors.ts';
 export { listDevices } from './image/device/list.ts';
+export { readImageLayout } from './image/layout/open-layout.ts';
 export { diffSnapshots } from './transfer/diff.ts';
 export { downloadSnapshot } from './transfer/download.ts';
 export { estimateDownload, estimateUpload } from './transfer/estimate.ts';

@@ -1,5 +1,5 @@
 /** The commands that follow a restore: mount a partition, look into an image, grow to a larger disk. */
-import type { DescribedPartition, DiskLayout, InfoResult } from '../transfer/reports.ts';
+import type { DescribedPartition, DiskLayout, ImageLayout, InfoResult } from '../transfer/reports.ts';
 import { shellQuote } from './command-line.ts';
 import { formatBytes } from './progress/format.ts';
 
@@ -78,6 +78,13 @@ export function stepsAfterInfo({
   ];
 }
 
+/** Steps after a restore to a file or disk. @param volumeSize bytes of the volume, which a disk may exceed */
+export function stepsAfterDownload(image: ImageLayout, volumeSize: number): NextStep[] {
+  const { path, sizeBytes, isDevice, partitionsKnown } = image;
+  if (!isDevice) return stepsWithFile(path, image);
+  return stepsWithDisk({ path, layout: image, partitionsKnown, larger: sizeBytes > volumeSize });
+}
+
 /** Steps for an image in a file. */
 export function stepsWithFile(path: string, layout: DiskLayout): NextStep[] {
   const file = shellQuote(path.startsWith('-') ? `./${path}` : path);
@@ -111,11 +118,12 @@ export function stepsWithDisk({ path, layout, larger, partitionsKnown }: Restore
     steps.push({ does: 'have the kernel find the partitions', lines: [`sudo partx --update ${disk}`] });
   if (larger) steps.push(...grow(disk, layout));
   const main = mainPartition(layout);
-  if (main !== undefined) {
-    steps.push({ does: 'mount it', lines: [`sudo mount ${partitionPath(disk, main.number)} /mnt`] });
-  } else if (mountable.has(layout.contents?.type ?? '')) {
-    steps.push({ does: 'mount it', lines: [`sudo mount ${disk} /mnt`] });
-  }
+  const whole = mountable.has(layout.contents?.type ?? '') ? disk : undefined;
+  const device = main === undefined ? whole : partitionPath(disk, main.number);
+  const mount = `sudo mount ${device} /mnt`;
+  // Some file systems grow only while they are mounted.
+  if (device !== undefined && !steps.some(({ lines }) => lines.includes(mount)))
+    steps.push({ does: 'mount it', lines: [mount] });
   return steps;
 }
 

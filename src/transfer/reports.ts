@@ -5,6 +5,7 @@ import type { ClientOptions } from './options.ts';
 
 export type { DeviceDescription, ListDevicesOptions } from '../image/device/list.ts';
 export type { Contents, DescribedPartition, DiskLayout } from '../image/layout/layout.ts';
+export type { ImageLayout } from '../image/layout/open-layout.ts';
 export type { TransferCost };
 
 /** A range of bytes: whole blocks, cut at the end of the volume. */

@@ -226,6 +226,14 @@ export function makeWorld(library: Partial<Library> = {}): World {
       estimateDownload: async (options) => library.estimateDownload?.(options) ?? dryRun,
       estimateUpload: async (options) =>
         library.estimateUpload?.(options) ?? { ...dryRun, operation: 'upload' },
+      readImageLayout: async (path) =>
+        library.readImageLayout?.(path) ?? {
+          path,
+          sizeBytes: 2 ** 30,
+          isDevice: false,
+          partitionsKnown: false,
+          partitions: [],
+        },
       listDevices: async (options) => library.listDevices?.(options) ?? [],
     }),
     ask: undefined,

@@ -5,7 +5,7 @@ import type { DownloadOptions } from '../../transfer/options.ts';
 import { runDryRun } from '../dry-run.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { argumentsSwapped, downloadTitle, overwriteQuestion } from '../messages.ts';
-import { printResult } from '../output.ts';
+import { printLine, printResult } from '../output.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
   addCheckpointOptions,
@@ -107,7 +107,24 @@ async function transfer(options: DownloadOptions & { target: string }, io: Comma
     async (hooks) => (await io.library()).downloadSnapshot({ ...options, ...hooks }),
     (downloaded) => transferSummary('download', options.target, downloaded),
   );
-  if (io.settings.json && !toStdout) {
+  if (toStdout) return;
+  if (io.settings.json) {
     await printResult(io, `${JSON.stringify(resultObject('download', options.target, result))}\n`);
+  } else if (io.settings.verbosity !== 'quiet' && io.settings.progress !== 'json') {
+    await printNextSteps(options.target, result.volumeSize, io);
   }
+}
+
+/** Prints which partitions the restored image has, and the commands that follow. */
+async function printNextSteps(target: string, volumeSize: number, io: CommandIo): Promise<void> {
+  const [{ describePartitions, describeSteps }, { stepsAfterDownload }] = await Promise.all([
+    import('../report-text.ts'),
+    import('../next-steps.ts'),
+  ]);
+  const library = await io.library();
+  // The restore is done: what cannot be read now is no failure of it.
+  const layout = await library.readImageLayout(target).catch(() => undefined);
+  if (layout === undefined) return;
+  const text = describePartitions(layout).split('\n').filter(Boolean);
+  for (const line of [...text, ...describeSteps(stepsAfterDownload(layout, volumeSize))]) printLine(io, line);
 }

@@ -1,6 +1,6 @@
 /** Reads the layout of a file or block device, opened for reading only. */
 import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, realpath } from 'node:fs/promises';
 import { deviceInfo } from '../../native/index.ts';
 import { partitionsOf } from '../device/partitions.ts';
 import { localError } from '../errno.ts';
@@ -9,6 +9,7 @@ import type { ReadBytes } from './signatures.ts';
 
 /** The layout of a file or device. */
 export interface ImageLayout extends DiskLayout {
+  /** As given; of a device with symbolic links followed. */
   readonly path: string;
   readonly sizeBytes: number;
   /** Whether it is a block device. */
@@ -36,9 +37,13 @@ export async function readImageLayout(path: string): Promise<ImageLayout> {
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = await file.stat({ bigint: true });
     const isDevice = stats.isBlockDevice();
+    if (!isDevice && !stats.isFile())
+      return { path, sizeBytes: 0, isDevice, partitionsKnown: false, partitions: [] };
     const sizeBytes = isDevice ? (await deviceInfo(file.fd)).sizeBytes : Number(stats.size);
     const partitionsKnown = isDevice && partitionsOf(stats.rdev).length > 0;
-    return { path, sizeBytes, isDevice, partitionsKnown, ...(await readLayout(bytesOf(file))) };
+    // A link has no partitions beside it.
+    const node = isDevice ? await realpath(path) : path;
+    return { path: node, sizeBytes, isDevice, partitionsKnown, ...(await readLayout(bytesOf(file))) };
   } catch (error) {
     throw localError(error, `read ${path}`, path);
   } finally {
