@@ -11,6 +11,7 @@ import { addInfo } from './commands/info.ts';
 import { addList } from './commands/list.ts';
 import { addPending } from './commands/pending.ts';
 import { addUpload } from './commands/upload.ts';
+import { addVerify } from './commands/verify.ts';
 import { addVersion } from './commands/version.ts';
 import { addWait } from './commands/wait.ts';
 import { addGlobalOptions, globalHeading } from './global-options.ts';
@@ -44,6 +45,7 @@ export function buildProgram(runCommand: RunCommand): Command {
   const commands = [
     addDownload,
     addUpload,
+    addVerify,
     addWait,
     addList,
     addInfo,
@@ -51,8 +53,9 @@ export function buildProgram(runCommand: RunCommand): Command {
     addDevices,
     addPending,
     addEmulator,
+    addCompletion,
   ];
-  for (const add of [...commands, addCompletion, addVersion, addHelp]) {
+  for (const add of [...commands, addVersion, addHelp]) {
     addGlobalOptions(add(program, runCommand)).addHelpText('after', '\nGlobal options: coldsnap help global');
   }
   program.configureHelp(helpSettings);

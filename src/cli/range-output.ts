@@ -1,5 +1,5 @@
 /** Prints ranges on stdout while they arrive, in pieces of some size, so that memory does not depend on their number. */
-import type { ByteRange } from '../transfer/reports.ts';
+import type { ByteRange } from '../transfer/options.ts';
 import type { CommandIo } from './io.ts';
 import { printResult } from './output.ts';
 

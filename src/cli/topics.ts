@@ -87,7 +87,7 @@ export const topics: readonly Topic[] = [
     summary: 'the IAM actions that each command needs',
     parts: [
       [
-        ['download', 'ebs:ListSnapshotBlocks, ebs:GetSnapshotBlock'],
+        ['download, verify', 'ebs:ListSnapshotBlocks, ebs:GetSnapshotBlock'],
         ['upload', 'ebs:StartSnapshot, ebs:PutSnapshotBlock, ebs:CompleteSnapshot; with tags ec2:CreateTags'],
         [
           'wait, upload --wait',

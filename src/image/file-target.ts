@@ -1,13 +1,11 @@
 /** Restoring to a regular file: a sparse partial file, renamed when whole. */
-import { type BigIntStats, fchmod, fchown, ftruncate, type Stats } from 'node:fs';
+import { type BigIntStats, ftruncate, type Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { throwIfAborted } from '../cancel.ts';
 import {
   type BlockRead,
   type BlockReadResult,
-  dropCache,
-  readBlocks,
   writeBlocks,
   type ZeroMethod,
   zeroRange,
@@ -15,9 +13,12 @@ import {
 import { type Descriptor, directAlignment } from './descriptor.ts';
 import { describeFileUsers } from './device/users.ts';
 import { isErrno, localError } from './errno.ts';
+import { type ByteRange, dataRanges } from './extents.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
+import { setOwnerAndMode } from './ownership.ts';
 import { PartialFile } from './partial-file.ts';
+import { readBack } from './read-back.ts';
 import type {
   BlockOutcome,
   Geometry,
@@ -27,8 +28,6 @@ import type {
   UnverifiedBlock,
 } from './target.ts';
 
-const fchmodFd = promisify(fchmod);
-const fchownFd = promisify(fchown);
 const ftruncateFd = promisify(ftruncate);
 
 function inodeStamp(stats: Stats): string {
@@ -40,11 +39,13 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   readonly label: string;
   readonly resumable: ResumableTarget = this;
   readonly stagesHead = false;
+  readonly stagedRanges = () => [];
   readonly losesLastWrites = false;
   readonly journal: { readonly path: string; readonly identity: string };
   /** Where the image ends up: the path, with symbolic links followed. */
   readonly #file: string;
   readonly #signal: AbortSignal | undefined;
+  readonly #inPlace: boolean;
   #partial: PartialFile | undefined;
   #direct: Descriptor | undefined;
   #geometry: Geometry | undefined;
@@ -61,8 +62,10 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   /**
    * @param file the path with symbolic links followed; a regular file or nothing
    * @param signal once it fires, no file is changed any more
+   * @param inPlace for a file that is changed in place: it keeps its owner and permissions, whoever owns it
    */
-  constructor(path: string, file: string, signal?: AbortSignal) {
+  constructor(path: string, file: string, signal?: AbortSignal, { inPlace = false } = {}) {
+    this.#inPlace = inPlace;
     this.path = path;
     this.label = path;
     this.#file = file;
@@ -81,7 +84,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     // Locked from now on, so that a second run is refused before it makes a request.
     this.#partial ??= await PartialFile.adopt(this.path, this.#partialPath);
     // The file of a journal is checked when it is resumed.
-    if (!this.#started && !options.resuming) await this.#partial?.checkOurs();
+    if (!this.#started && !options.resuming) await this.#partial?.checkOurs(options);
   }
 
   get #partialPath(): string {
@@ -115,7 +118,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
         ? `has ${size} bytes and not ${geometry.volumeSize}`
         : nlink !== 1
           ? 'has a second name'
-          : uid !== process.geteuid?.()
+          : uid !== process.geteuid?.() && !this.#inPlace
             ? 'belongs to another user'
             : undefined;
     if (why !== undefined) throw resumeMismatch(this.path, `${this.#partialPath} ${why}`);
@@ -171,15 +174,15 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     );
   }
 
-  async readBlocks(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]> {
-    const { partial } = this.#ready();
-    if (options.pastCache) await partial.descriptor.sync('data');
-    return partial.descriptor.use(`read ${partial.path}`, async (fd) => {
-      if (options.pastCache) {
-        for (const read of reads) await dropCache(fd, read.offset, read.data.length);
-      }
-      return readBlocks(fd, [...reads], { hash: true });
-    });
+  async readBlocks(
+    reads: readonly BlockRead[],
+    options: { pastCache: boolean; synced?: boolean },
+  ): Promise<BlockReadResult[]> {
+    return readBack(this.#ready().partial.descriptor, reads, options);
+  }
+
+  dataRanges(start: number, end: number): AsyncGenerator<ByteRange> {
+    return dataRanges(this.#ready().partial.descriptor, start, end);
   }
 
   async sync(): Promise<void> {
@@ -210,7 +213,8 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     await this.#direct?.close();
     throwIfAborted(this.#signal);
     await partial.removeMark();
-    await this.#setOwnerAndMode(partial);
+    // A file that appeared under the name since decides nothing.
+    if (!this.#inPlace) await setOwnerAndMode(partial.descriptor, this.#replaceable);
     await this.#withSpace(partial.descriptor.sync('all'));
     throwIfAborted(this.#signal);
     await partial.publish(this.#file, { replace: await this.#mayReplace() });
@@ -226,19 +230,6 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     const existing = await this.#existing();
     const allowed = this.#replaceable;
     return existing !== undefined && existing.ino === allowed?.ino && existing.dev === allowed.dev;
-  }
-
-  /**
-   * As cp and qemu-img do: a new file gets 0666 without the umask's bits; a replaced one keeps its permissions, and its
-   * owner where this process may set it. A file that appeared under the name since decides nothing.
-   */
-  async #setOwnerAndMode(partial: PartialFile): Promise<void> {
-    const replaced = this.#replaceable;
-    await partial.descriptor.use(`set the permissions of ${partial.path}`, async (fd) => {
-      if (replaced !== undefined && process.geteuid?.() === 0)
-        await fchownFd(fd, Number(replaced.uid), Number(replaced.gid));
-      await fchmodFd(fd, replaced === undefined ? 0o666 & ~process.umask() : Number(replaced.mode) & 0o777);
-    });
   }
 
   async abandon(options: { keepForResume: boolean }): Promise<void> {

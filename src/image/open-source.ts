@@ -16,6 +16,7 @@ import {
   sourceSizeUnknown,
 } from './messages/sources.ts';
 import type { ImageSource } from './source.ts';
+import { openStdin, type Watch, watchStdin } from './stdin-file.ts';
 import { openStoredSource, type StoredSourceOptions } from './stored-source.ts';
 import { StreamSource } from './stream-source.ts';
 
@@ -23,11 +24,9 @@ const stdinNames: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0',
 
 export interface OpenSourceOptions extends StoredSourceOptions {
   /** How many bytes a stream may give; needed for streams, of no effect otherwise. */
-  readonly streamSize?: number;
+  readonly streamSize?: number | undefined;
   /** Ends the wait for a stream that stands still. */
   readonly signal?: AbortSignal;
-  /** `raw`: read other formats as they are. Default: refuse them. */
-  readonly format?: 'raw';
 }
 
 /**
@@ -45,7 +44,8 @@ export async function openSource(
   if (stdinNames.has(source)) {
     const stdin = { path: source, label: 'stdin' };
     if (isatty(0)) throw sourceIsTerminal(stdin);
-    return openStream(stdin, () => process.stdin, options);
+    const watch = await watchStdin(stdin.label, options.force === true);
+    return openStream(stdin, openStdin, options, watch);
   }
   const info = await statPath(source);
   if (info.isDirectory()) throw sourceIsDirectory(source);
@@ -78,6 +78,7 @@ async function openStream(
   named: { path: string; label: string },
   open: () => Readable | Promise<Readable>,
   options: OpenSourceOptions,
+  watch?: Watch,
 ): Promise<ImageSource> {
   if (options.detectHoles || options.holesFromSidecar !== undefined) throw holesNeedFile(named);
   if (options.streamSize === undefined) throw sourceSizeUnknown(named);
@@ -85,5 +86,6 @@ async function openStream(
     sizeBytes: options.streamSize,
     signal: options.signal,
     raw: options.format === 'raw',
+    watch,
   });
 }

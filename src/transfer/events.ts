@@ -2,10 +2,17 @@
 import type { ErrorCode, SystemErrorCode, WarningCode } from '../error-codes.ts';
 
 /**
- * Before the blocks: read a list that nothing is transferred from, verify what an earlier run has done. After them: sync and
- * rename the target, complete the snapshot, wait for it.
+ * Before the blocks: read a list that nothing is transferred from, verify what an earlier run has done, prove that the target
+ * holds the base. After them: read the target back, sync and rename it, complete the snapshot, wait for it.
  */
-export type TransferPhase = 'listing' | 'verifying' | 'committing' | 'completing' | 'waiting';
+export type TransferPhase =
+  | 'listing'
+  | 'verifying'
+  | 'proving'
+  | 'reading-back'
+  | 'committing'
+  | 'completing'
+  | 'waiting';
 
 export interface TransferProgress {
   /** Bytes of the volume that are done: transferred, zero or known to be unchanged. */
@@ -45,7 +52,7 @@ export interface TransferProgress {
 export type TransferEvent =
   | {
       type: 'start';
-      operation: 'download' | 'upload';
+      operation: 'download' | 'upload' | 'verify';
       snapshotId?: string;
       path: string;
       volumeSize: number;

@@ -2,7 +2,7 @@
 import type { CheckedPage, ListEntry } from '../ebs/list/pages.ts';
 import type { Geometry } from '../geometry.ts';
 import { badMapCells } from './messages.ts';
-import type { ByteRange } from './reports.ts';
+import type { ByteRange } from './options.ts';
 import type { Run } from './run/run.ts';
 
 /** Adjacent blocks of one kind. */

@@ -1,20 +1,12 @@
 /** The options and results of the functions that only report: nothing is written, at the service or here. */
 import type { DiskLayout } from '../image/layout/layout.ts';
 import type { TransferCost } from './cost.ts';
-import type { ClientOptions } from './options.ts';
+import type { ByteRange, ClientOptions, DeletePendingOptions } from './options.ts';
 
 export type { DeviceDescription, ListDevicesOptions } from '../image/device/list.ts';
 export type { Contents, DescribedPartition, DiskLayout } from '../image/layout/layout.ts';
 export type { ImageLayout } from '../image/layout/open-layout.ts';
 export type { TransferCost };
-
-/** A range of bytes: whole blocks, cut at the end of the volume. */
-export interface ByteRange {
-  /** Offset of the first byte. */
-  readonly start: number;
-  /** Offset after the last byte. */
-  readonly end: number;
-}
 
 export interface BlockCount {
   readonly blocks: number;
@@ -122,4 +114,10 @@ export interface DiffResult {
   cost: TransferCost;
   /** How much of each part of the volume differs, 0 … 1; with `mapCells`. */
   map?: number[];
+}
+
+/** Options of a deletion that may be only a plan. */
+export interface PlannedDeletionOptions extends DeletePendingOptions {
+  /** Delete nothing: `deleted` are those that would be. Default false. */
+  dryRun?: boolean | undefined;
 }

@@ -83,6 +83,11 @@ export const warnings = {
     `Could not read what is on ${snapshotId}: ${describeFailure(error)}.`,
   ],
 
+  largerThanVolume: (label: string, volumeSize: number): Warning => [
+    'LARGER_THAN_VOLUME',
+    `${label} is larger than the volume; only its first ${volumeSize} bytes are compared.`,
+  ],
+
   snapshotDeleted: (snapshotId: string): Warning => [
     'SNAPSHOT_DELETED',
     `Snapshot ${snapshotId} was deleted.`,

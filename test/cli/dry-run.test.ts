@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DeletePendingOptions, PendingSnapshot } from '../../src/transfer/options.ts';
+import type { PendingSnapshot } from '../../src/transfer/options.ts';
+import type { PlannedDeletionOptions } from '../../src/transfer/reports.ts';
 import { dryRun, makeWorld, withoutHooks } from './support.ts';
 
 test('download --dry-run prints the plan and downloads nothing', async () => {
@@ -59,7 +60,7 @@ test('pending --delete --dry-run prints what would be deleted', async () => {
     startTime: new Date('2026-11-26T01:02:03Z'),
     abandoned: true,
   };
-  const calls: DeletePendingOptions[] = [];
+  const calls: PlannedDeletionOptions[] = [];
   const world = makeWorld({
     deletePendingSnapshots: async (options) => {
       calls.push(options ?? {});

@@ -210,3 +210,32 @@ describe('a dry run of an upload', () => {
     assert.deepEqual(emulator.log, []);
   });
 });
+
+test('a dry run of an incremental download lists only, and counts what it would fetch', async (t) => {
+  const { emulator, service } = await startService(t);
+  const since = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([1, 2, 3, 9]) });
+  const snapshotId = await emulator.putSnapshot({
+    volumeSizeGiB: 1,
+    parent: since,
+    blocks: randomBlocks([2, 50, 2047]),
+    gone: [3],
+  });
+  const directory = scratch(t);
+  const target = join(directory, 'disk.img');
+  await downloadSnapshot({ ...service, snapshotId: since, target });
+  const before = stateOf(directory);
+  emulator.clearLog();
+  const options = { ...service, snapshotId, since, target };
+  const { blocks, volumeSize } = await estimateDownload(options);
+  assert.equal(volumeSize, GIB);
+  assert.ok(emulator.log.every(({ operation }) => /^List/.test(operation)));
+  assert.deepEqual(stateOf(directory), before);
+  const same = await estimateDownload({ ...options, snapshotId: since });
+  assert.deepEqual([same.blocks, same.bytes], [0, 0]);
+  await assert.rejects(estimateDownload({ ...options, target: join(directory, 'none') }), {
+    class: 'refused',
+  });
+  assert.deepEqual(stateOf(directory), before);
+  const { blocksTransferred } = await downloadSnapshot({ ...options, trustBase: true });
+  assert.equal(blocksTransferred, blocks);
+});

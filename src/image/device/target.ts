@@ -6,12 +6,12 @@ import {
   type BlockReadResult,
   type DeviceInfo,
   dropCache,
-  readBlocks,
   writeBlocks,
   type ZeroMethod,
   zeroRange,
 } from '../../native/index.ts';
 import { type Descriptor, directAlignment } from '../descriptor.ts';
+import type { ByteRange } from '../extents.ts';
 import { checkGeometry, checkRange, notPrepared } from '../geometry.ts';
 import {
   deviceInUse,
@@ -22,6 +22,7 @@ import {
   targetTooSmall,
 } from '../messages/devices.ts';
 import { resumeMismatch } from '../messages/targets.ts';
+import { readBack } from '../read-back.ts';
 import { stateFile } from '../state-files.ts';
 import type {
   BlockOutcome,
@@ -34,9 +35,8 @@ import type {
 import { isBlank, isZeroRange } from './blank.ts';
 import { describeContents } from './contents.ts';
 import { findOldSignatures } from './old-signatures.ts';
-import { partitionsOf, rereadPartitions } from './partitions.ts';
-import { StagedEnds } from './staged-ends.ts';
-import { describeUsers } from './users.ts';
+import { describePartitions, partitionsOf, rereadPartitions } from './partitions.ts';
+import { StagedEnds, stagedRanges } from './staged-ends.ts';
 import { readWriteCount, writtenSince } from './write-count.ts';
 
 export class DeviceTarget implements ImageTarget, ResumableTarget {
@@ -44,6 +44,7 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
   readonly label: string;
   readonly resumable: ResumableTarget = this;
   readonly stagesHead = true;
+  readonly stagedRanges = stagedRanges;
   /** A loop device reports success for a write that its full storage took only in part (lo_complete_rq). */
   readonly losesLastWrites = true;
   readonly journal: { readonly path: string; readonly identity: string };
@@ -113,31 +114,24 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
   /** Zeroes what is staged, and lets the kernel forget the old partitions before anything is written to where they were. */
   async #startOver(ends: StagedEnds): Promise<void> {
     const hasPartitions = partitionsOf(this.#rdev).length > 0;
-    if (hasPartitions) await this.#replacePartitions();
+    if (hasPartitions) await this.#forgetPartitions();
     for (const { offset, length } of ends.ranges) {
       throwIfAborted(this.#signal);
-      await this.#device.use(`zero the ends of ${this.path}`, async (fd) => {
+      await this.#device.use(`zero the start and the end of ${this.path}`, async (fd) => {
         this.#zeroMethod = await zeroRange(fd, offset, length, this.#zeroMethod);
       });
     }
     await this.#device.sync('data');
-    if (hasPartitions) await this.#replacePartitions();
+    if (hasPartitions) await this.#forgetPartitions();
   }
 
   /** @throws ColdsnapError `DEVICE_IN_USE` when a partition that the kernel knows is in use */
-  async #replacePartitions(): Promise<void> {
+  async #forgetPartitions(): Promise<void> {
     throwIfAborted(this.#signal);
     const old = await this.#device.use(`read the partition table of ${this.path}`, (fd) =>
       rereadPartitions(fd, this.#rdev),
     );
-    if (old.length > 0) throw deviceInUse(this.path, await this.#describePartitions(old));
-  }
-
-  async #describePartitions(old: readonly string[]): Promise<string[]> {
-    const programs = (await describeUsers(this.#rdev, { readers: true })).filter((use) =>
-      use.startsWith('its partition'),
-    );
-    return programs.length > 0 ? programs : [`the kernel keeps its partition ${old.join(', ')}`];
+    if (old.length > 0) throw deviceInUse(this.path, await describePartitions(this.#rdev, old));
   }
 
   #areZero({ ranges }: StagedEnds): Promise<boolean> {
@@ -204,14 +198,15 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     );
   }
 
-  async readBlocks(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]> {
-    if (options.pastCache) await this.#device.sync('data');
-    return this.#device.use(`read ${this.path}`, async (fd) => {
-      if (options.pastCache) {
-        for (const read of reads) await dropCache(fd, read.offset, read.data.length);
-      }
-      return readBlocks(fd, [...reads], { hash: true });
-    });
+  readBlocks(
+    reads: readonly BlockRead[],
+    options: { pastCache: boolean; synced?: boolean },
+  ): Promise<BlockReadResult[]> {
+    return readBack(this.#device, reads, options);
+  }
+
+  async *dataRanges(start: number, end: number): AsyncGenerator<ByteRange> {
+    yield { start, end };
   }
 
   async sync(): Promise<void> {
@@ -235,7 +230,7 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
       const old = await rereadPartitions(fd, this.#rdev);
       const signatures = await findOldSignatures(fd, volumeSize, this.sizeBytes);
       return [
-        ...(old.length === 0 ? [] : [oldPartitions(this.path, await this.#describePartitions(old))]),
+        ...(old.length === 0 ? [] : [oldPartitions(this.path, await describePartitions(this.#rdev, old))]),
         ...signatures.map((signature) => oldSignature(this.path, signature)),
       ];
     });

@@ -1,7 +1,8 @@
 /** Messages about targets: what is refused, what failed, and what to do next. Each function returns the error to throw. */
+
+import { describeErrno, errnoHint } from '../../errno.ts';
 import type { SystemErrorCode } from '../../error-codes.ts';
 import { ColdsnapError } from '../../errors.ts';
-import { describeErrno, errnoHint } from '../../native/errno.ts';
 import { formatSize, type Named, refused, usage } from './common.ts';
 
 export const targetNameEmpty = () =>
@@ -59,6 +60,22 @@ export const targetDeviceMissing = (path: string, disks: readonly string[]) =>
     disks.length === 0 ? 'There are no disks.' : `There are ${disks.join('; ')}.`,
   );
 
+export const targetNotReadBack = ({ path, label }: Named) =>
+  usage(
+    'TARGET_NOT_READ_BACK',
+    `what is written to ${label} cannot be read back`,
+    path,
+    'Name a file or a block device, or drop the option.',
+  );
+
+export const targetDamaged = ({ path, label }: Named, start: number, end: number) =>
+  new ColdsnapError(
+    'integrity',
+    'TARGET_DAMAGED',
+    `${label} does not hold what was written: bytes ${start}-${end} differ, also after they were written again`,
+    { path, hint: 'Its storage is faulty; use another.' },
+  );
+
 export const targetNotSupported = (path: string, what: string) =>
   usage(
     'TARGET_NOT_SUPPORTED',
@@ -99,7 +116,7 @@ export const targetBusy = (path: string, partial: string) =>
     'TARGET_BUSY',
     `another run is writing ${path} (it holds a lock on ${partial})`,
     path,
-    'Wait for it to end, or choose another name.',
+    'Wait until it ends, or choose another name.',
   );
 
 export const partialReplaced = (path: string, partial: string) =>
@@ -108,6 +125,22 @@ export const partialReplaced = (path: string, partial: string) =>
     'PARTIAL_REPLACED',
     `${partial} was moved, removed or replaced while it was written`,
     { path, hint: 'Do not touch it while the download runs; the same command starts over.' },
+  );
+
+export const targetBetween = (path: string, partial: string) =>
+  refused(
+    'TARGET_BETWEEN',
+    `${path} is between two states: ${partial} is of an interrupted incremental download`,
+    path,
+    'Finish it with the same command, or allow overwriting it.',
+  );
+
+export const holdsNoBase = (path: string, why: string) =>
+  refused(
+    'TARGET_HOLDS_NO_BASE',
+    `${path} ${why}, so it does not hold the base`,
+    path,
+    'Name a file or device that holds the base, or do a full download.',
   );
 
 export const partialNotOurs = (path: string, partial: string, what: string) =>
