@@ -5,11 +5,18 @@
 export type { SnapshotTag } from './ebs/api.ts';
 export type { ErrorCode, SystemErrorCode, WarningCode } from './error-codes.ts';
 export { ColdsnapError, type ErrorClass, type ErrorDetails } from './errors.ts';
+export { listDevices } from './image/device/list.ts';
+export { readImageLayout } from './image/layout/open-layout.ts';
+export { diffSnapshots } from './transfer/diff.ts';
 export { downloadSnapshot } from './transfer/download.ts';
+export { estimateDownload } from './transfer/estimate.ts';
+export { estimateUpload } from './transfer/estimate-upload.ts';
 export type { TransferEvent, TransferListener, TransferPhase, TransferProgress } from './transfer/events.ts';
+export { snapshotInfo } from './transfer/info.ts';
 export { listSnapshots } from './transfer/list.ts';
 export type * from './transfer/options.ts';
 export { deletePendingSnapshots, listPendingSnapshots } from './transfer/pending.ts';
+export type * from './transfer/reports.ts';
 export { uploadSnapshot } from './transfer/upload.ts';
 export { verifySnapshot } from './transfer/verify.ts';
 export { waitForSnapshot } from './transfer/wait.ts';

@@ -35,7 +35,7 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
   JOURNAL_REQUIRED: 'Make its directory writable, or set another path with --checkpoint-file.',
   TARGET_BETWEEN: 'Run the interrupted command again to finish it, or add --force to overwrite it.',
   TARGET_HOLDS_NO_BASE: 'Name a file or device that holds the base, or drop --since for a full download.',
-  UNRELATED_SNAPSHOTS: 'A full download works: drop --since.',
+  UNRELATED_SNAPSHOTS: 'Only snapshots of one volume can be compared. A full download works: drop --since.',
   TARGET_EXISTS: 'Choose another name, or add --force to overwrite it.',
   TARGET_NOT_BLANK: 'Check that it is the right device; add --force to overwrite it.',
 };

@@ -90,6 +90,7 @@ export const exitAfterTimeout = (signal: string, ms: number) =>
 // Progress
 
 export const phases: Readonly<Record<TransferPhase, string>> = {
+  listing: 'listing the blocks',
   verifying: 'verifying what an earlier run has done',
   proving: 'comparing the target with the base',
   'reading-back': 'reading back what was written',
@@ -202,9 +203,21 @@ export const waitTitle = (snapshotId: string) => `waiting for ${snapshotId}`;
 export const howFar = ({ bytesDone, bytesTotal }: TransferProgress) =>
   `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)} of the volume were done.`;
 
+export const dryRunDone = 'dry run: nothing was changed';
+
 export const listTitle = 'listing snapshots';
 
 export const snapshotCount = (count: number) => formatCount(count, 'snapshot', 'snapshots');
+
+export const infoTitle = (snapshotId: string) => `listing the blocks of ${snapshotId}`;
+
+export const diffTitle = (first: string, second: string) => `comparing ${first} with ${second}`;
+
+export const compared = (first: string, second: string, blocks: number) =>
+  `${formatCount(blocks, 'block differs', 'blocks differ')} between ${first} and ${second}`;
+
+export const listed = (what: string, blocks: number) =>
+  `listed ${formatCount(blocks, 'block', 'blocks')} of ${what}`;
 
 export const pendingTitle = 'looking for incomplete uploads';
 
@@ -252,7 +265,8 @@ export const notPending = (snapshotIds: readonly string[]) =>
     },
   );
 
-export const pendingDeleted = (deleted: number, kept: number) => `deleted: ${deleted}, kept: ${kept}`;
+export const pendingDeleted = (deleted: number, kept: number, dryRun = false) =>
+  `${dryRun ? 'dry run: to delete' : 'deleted'}: ${deleted}, kept: ${kept}`;
 
 export const pendingKept =
   'kept, because an upload may be running (to delete one anyway, name it or add --force):';

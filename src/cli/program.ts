@@ -2,9 +2,12 @@
 import { Command, Help, type HelpConfiguration } from 'commander';
 import { argumentTerm, type RunCommand } from './commands/command.ts';
 import { addCompletion } from './commands/completion.ts';
+import { addDevices } from './commands/devices.ts';
+import { addDiff } from './commands/diff.ts';
 import { addDownload } from './commands/download.ts';
 import { addEmulator } from './commands/emulator.ts';
 import { addHelp } from './commands/help.ts';
+import { addInfo } from './commands/info.ts';
 import { addList } from './commands/list.ts';
 import { addPending } from './commands/pending.ts';
 import { addUpload } from './commands/upload.ts';
@@ -45,6 +48,9 @@ export function buildProgram(runCommand: RunCommand): Command {
     addVerify,
     addWait,
     addList,
+    addInfo,
+    addDiff,
+    addDevices,
     addPending,
     addEmulator,
     addCompletion,

@@ -50,13 +50,16 @@ export const topics: readonly Topic[] = [
     name: 'json',
     summary: 'output for programs',
     parts: [
-      'With --json, stdout has the result as one JSON document: of an upload, a wait, a list, a comparison, or a download to a file. ' +
+      'With --json, stdout has the result as one JSON document: of an upload, a wait, a report, or a download to a file. ' +
         'Every line on stderr is a JSON object with a type, also with --verbose:',
       [
         ['start', 'the transfer begins: operation, snapshotId, path, volumeSize, blockSize, bytesResumed'],
         ['progress', 'at most once a second, at least every 10 seconds'],
         ['snapshot', 'the snapshot of an upload exists'],
-        ['phase, status', 'what the run does after the last block; the state of the snapshot'],
+        [
+          'phase, status',
+          'what the run does before the first block and after the last; the state of the snapshot',
+        ],
         ['retry, warning, message', 'what the run copes with'],
         ['done', 'the result'],
         [
@@ -91,6 +94,11 @@ export const topics: readonly Topic[] = [
           'wait, upload --wait',
           'ec2:DescribeSnapshots; ebs:ListSnapshotBlocks to check that the snapshot is readable',
         ],
+        [
+          'info',
+          'ebs:ListSnapshotBlocks; ebs:GetSnapshotBlock for the partitions, ec2:DescribeSnapshots for state and tags',
+        ],
+        ['diff', 'ebs:ListChangedBlocks on the first snapshot and the second'],
         ['list, pending', 'ec2:DescribeSnapshots'],
         ['pending --delete, --on-failure delete', 'also ec2:DeleteSnapshot'],
       ],

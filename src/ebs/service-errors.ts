@@ -38,6 +38,8 @@ const hintsByReason: Readonly<Record<string, string>> = {
     'Check that the key exists in this region, is enabled and symmetric, and that this identity may use it.',
   INVALID_SNAPSHOT_ID:
     'Check the snapshot ID; only a completed snapshot can be read or used as parent ("coldsnap wait" waits for it).',
+  UNRELATED_SNAPSHOTS:
+    'Only snapshots of one volume, or of a chain of parents, can be compared; a full download works with any.',
 };
 
 /** The class of an exception that is known by name; undefined for any other. */

@@ -3,7 +3,7 @@ import type { BigIntStats } from 'node:fs';
 import { constants, fstatSync } from 'node:fs';
 import { access, lstat, readlink, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { Writable } from 'node:stream';
+import { PassThrough, type Writable } from 'node:stream';
 import type { SystemErrorCode } from '../error-codes.ts';
 import { deviceNumber } from './device/identity.ts';
 import { openDeviceTarget } from './device/open.ts';
@@ -39,6 +39,8 @@ const stdoutNames: ReadonlySet<string> = new Set(['-', '/dev/stdout', '/dev/fd/1
 export interface OpenTargetOptions {
   /** Ends the wait for a FIFO's reader, and for a stream that stands still. Once it fires, no file or device is changed. */
   signal?: AbortSignal;
+  /** Only for checks: a FIFO is not opened, whose reader would see an end. */
+  peek?: boolean;
 }
 
 /**
@@ -75,7 +77,10 @@ async function openByKind(target: string | Writable, options: OpenTargetOptions)
       ...options,
       stdout: isSameDevice(info, fstatSync(1, { bigint: true })),
     });
-  if (info.isFIFO()) return openFifo(target, options.signal);
+  if (info.isFIFO()) {
+    if (options.peek !== true) return openFifo(target, options.signal);
+    return new StreamTarget(target, new PassThrough(), { copies: false, end: true });
+  }
   if (info.isCharacterDevice()) return openCharacter(target, info);
   if (!info.isFile()) throw targetNotSupported(target, 'a socket');
   const file = await exactRealpath(target);

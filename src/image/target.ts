@@ -39,6 +39,8 @@ export interface ImageTarget {
   readonly path: string;
   /** The name for messages: the path, or `stdout`. */
   readonly label: string;
+  /** Bytes that fit, where that is limited. */
+  readonly sizeBytes?: number;
   /** Resuming, or undefined where no resume is possible (streams). */
   readonly resumable: ResumableTarget | undefined;
   /**

@@ -2,10 +2,11 @@
 import type { ErrorCode, SystemErrorCode, WarningCode } from '../error-codes.ts';
 
 /**
- * Before the blocks: verify what an earlier run has done, prove that the target holds the base. After them: read the target back, sync and rename it, complete the
- * snapshot, wait for it.
+ * Before the blocks: read a list that nothing is transferred from, verify what an earlier run has done, prove that the target
+ * holds the base. After them: read the target back, sync and rename it, complete the snapshot, wait for it.
  */
 export type TransferPhase =
+  | 'listing'
   | 'verifying'
   | 'proving'
   | 'reading-back'

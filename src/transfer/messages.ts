@@ -25,6 +25,9 @@ export const badCheckpointInterval = (ms: unknown) =>
 export const badRate = (bytesPerSecond: unknown) =>
   usage('BAD_RATE', `the rate must be above 0, not ${bytesPerSecond}`);
 
+export const badMapCells = (cells: unknown, most: number) =>
+  usage('BAD_MAP_CELLS', `a map has 1 to ${most} cells, not ${cells}`);
+
 export const badSnapshotId = (snapshotId: string) =>
   usage(
     'BAD_SNAPSHOT_ID',

@@ -13,13 +13,8 @@ import { stateDirectory } from '../image/state-files.ts';
 import { readJournal, removeJournal } from './journal/file.ts';
 import { isLocked } from './journal/lock.ts';
 import { notPendingUpload, uploadRunning } from './messages.ts';
-import type {
-  ClientOptions,
-  DeletePendingOptions,
-  DeletePendingResult,
-  ListPendingOptions,
-  PendingSnapshot,
-} from './options.ts';
+import type { ClientOptions, DeletePendingResult, ListPendingOptions, PendingSnapshot } from './options.ts';
+import type { PlannedDeletionOptions } from './reports.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
 import { UPLOAD_MARKER_TAG } from './snapshot/marker.ts';
@@ -62,9 +57,9 @@ export async function listPendingSnapshots(options: ListPendingOptions = {}): Pr
  *   service's error when one cannot be deleted
  */
 export async function deletePendingSnapshots(
-  options: DeletePendingOptions = {},
+  options: PlannedDeletionOptions = {},
 ): Promise<DeletePendingResult> {
-  const { force = false } = options;
+  const { force = false, dryRun = false } = options;
   const snapshotIds = options.snapshotIds?.map(readableSnapshotId);
   return withStates(options, async (states, run) => {
     const found = await findPending(states, run);
@@ -80,9 +75,9 @@ export async function deletePendingSnapshots(
     for (const snapshot of wanted) {
       const chosen =
         snapshotIds !== undefined || snapshot.abandoned || (force && !running.has(snapshot.snapshotId));
-      const gone = chosen && (await deleteUnfinished(states, snapshot, run.signal));
+      const gone = chosen && (dryRun || (await deleteUnfinished(states, snapshot, run.signal)));
       (gone ? deleted : kept).push(snapshot);
-      if (gone && snapshot.journal !== undefined) await removeStaleJournal(snapshot.journal, run);
+      if (gone && !dryRun && snapshot.journal !== undefined) await removeStaleJournal(snapshot.journal, run);
     }
     return { deleted, kept };
   });

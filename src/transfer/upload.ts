@@ -1,7 +1,7 @@
 /** Uploads an image as a snapshot. */
 import { Service, type ServiceIdentity } from '../ebs/service.ts';
 import { GIB } from '../geometry.ts';
-import { openSource } from '../image/open-source.ts';
+import { type OpenSourceOptions, openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { Journal } from './journal/journal.ts';
@@ -40,20 +40,25 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   const run = new Run(options);
   return run.carryOut(async () => {
     await checkNamedJournal(options.checkpointFile);
-    const image = await openSource(options.source, {
-      signal: run.signal,
-      streamSize: options.volumeSizeGiB === undefined ? undefined : options.volumeSizeGiB * GIB,
-      format: options.sourceFormat,
-      force: options.force,
-      detectHoles: options.detectHoles,
-      holesFromSidecar: options.holesFromSidecar,
-    });
+    const image = await openSource(options.source, sourceOptions(run, options));
     try {
       return await uploadImage(run, image, options);
     } finally {
       await image.close();
     }
   });
+}
+
+/** How to open the source. */
+export function sourceOptions(run: Run, options: UploadOptions): OpenSourceOptions {
+  return {
+    signal: run.signal,
+    ...(options.volumeSizeGiB === undefined ? {} : { streamSize: options.volumeSizeGiB * GIB }),
+    ...(options.sourceFormat === undefined ? {} : { format: options.sourceFormat }),
+    ...(options.force === undefined ? {} : { force: options.force }),
+    ...(options.detectHoles === undefined ? {} : { detectHoles: options.detectHoles }),
+    ...(options.holesFromSidecar === undefined ? {} : { holesFromSidecar: options.holesFromSidecar }),
+  };
 }
 
 async function uploadImage(run: Run, image: ImageSource, options: UploadOptions): Promise<UploadResult> {

@@ -82,6 +82,16 @@ export const warnings = {
     `The list of ${snapshotId} is not in order; all of it is read and sorted before the transfer continues.`,
   ],
 
+  notDescribed: (snapshotId: string, error: Error): Warning => [
+    'NOT_DESCRIBED',
+    `Could not describe ${snapshotId} in EC2, which knows its state, encryption and tags: ${error.message}.`,
+  ],
+
+  layoutNotRead: (snapshotId: string, error: unknown): Warning => [
+    'LAYOUT_NOT_READ',
+    `Could not read what is on ${snapshotId}: ${describeFailure(error)}.`,
+  ],
+
   largerThanVolume: (label: string, volumeSize: number): Warning => [
     'LARGER_THAN_VOLUME',
     `${label} is larger than the volume; only its first ${volumeSize} bytes are compared.`,

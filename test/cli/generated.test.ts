@@ -77,7 +77,7 @@ describe('bash completes', { skip: existsSync('/bin/bash') ? false : 'bash is no
   }
 
   const cases: [string[], string[]][] = [
-    [['d'], ['download']],
+    [['d'], ['devices', 'diff', 'download']],
     [['--region', 'download', 'up'], ['upload']],
     [
       ['download', '--f'],

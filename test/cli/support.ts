@@ -16,6 +16,7 @@ import type {
   WaitOptions,
   WaitResult,
 } from '../../src/transfer/options.ts';
+import type { DiffResult, DryRun, InfoResult } from '../../src/transfer/reports.ts';
 
 export class MemoryStream extends Writable {
   text = '';
@@ -146,6 +147,41 @@ export const waitResult: WaitResult = {
   elapsedMs: 6000,
 };
 
+export const infoResult: InfoResult = {
+  snapshotId: 'snap-1',
+  volumeSize: 2 ** 30,
+  blockSize: 2 ** 19,
+  blocks: 2,
+  bytes: 2 ** 20,
+  ranges: 1,
+  cost: { requests: 3, dollars: 0.0000066, seconds: 0.002 },
+};
+
+export const diffResult: DiffResult = {
+  first: 'snap-1',
+  second: 'snap-2',
+  volumeSize: 2 ** 30,
+  blockSize: 2 ** 19,
+  changed: { blocks: 4, bytes: 2 ** 21 },
+  added: { blocks: 2, bytes: 2 ** 20 },
+  gone: { blocks: 1, bytes: 2 ** 19 },
+  cost: { requests: 7, dollars: 0.0000186, seconds: 0.006 },
+};
+
+export const dryRun: DryRun = {
+  dryRun: true,
+  operation: 'download',
+  snapshotId: 'snap-1',
+  path: 'disk.img',
+  volumeSize: 2 ** 30,
+  blocks: 2,
+  bytes: 2 ** 20,
+  requests: 3,
+  dollars: 0.0000066,
+  seconds: 0.002,
+  bytesResumed: 0,
+};
+
 export const startEvent: TransferEvent = {
   type: 'start',
   operation: 'download',
@@ -196,6 +232,20 @@ export function makeWorld(library: Partial<Library> = {}): World {
       listPendingSnapshots: async (options) => library.listPendingSnapshots?.(options) ?? [],
       deletePendingSnapshots: async (options) =>
         library.deletePendingSnapshots?.(options) ?? { deleted: [], kept: [] },
+      snapshotInfo: async (options) => library.snapshotInfo?.(options) ?? infoResult,
+      diffSnapshots: async (options) => library.diffSnapshots?.(options) ?? diffResult,
+      estimateDownload: async (options) => library.estimateDownload?.(options) ?? dryRun,
+      estimateUpload: async (options) =>
+        library.estimateUpload?.(options) ?? { ...dryRun, operation: 'upload' },
+      readImageLayout: async (path) =>
+        library.readImageLayout?.(path) ?? {
+          path,
+          sizeBytes: 2 ** 30,
+          isDevice: false,
+          partitionsKnown: false,
+          partitions: [],
+        },
+      listDevices: async (options) => library.listDevices?.(options) ?? [],
     }),
     ask: undefined,
     hashKernel: async () => 'sha-ni',

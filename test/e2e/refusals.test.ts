@@ -774,17 +774,98 @@ const others: Refusal[] = [
   { title: 'an unknown shell', args: 'completion tcsh', exit: 2, message: /tcsh.*bash, zsh, fish/ },
 ];
 
-for (const [subject, refusals] of Object.entries({
-  commandLine,
-  service,
-  downloads,
-  incremental,
-  comparisons,
-  uploads,
-  others,
-})) {
+const reports: Refusal[] = [
+  {
+    title: 'info of an ID that is not one',
+    args: 'info vol-1',
+    exit: 2,
+    message: /"vol-1" is not a snapshot ID/,
+  },
+  {
+    title: 'info of a snapshot that does not exist',
+    args: 'info snap-0123456789abcdef1',
+    exit: 1,
+    message: /does not exist/,
+    requests: ['ListSnapshotBlocks'],
+  },
+  {
+    title: 'info without a snapshot',
+    args: 'info --ranges',
+    exit: 2,
+    message: /missing required argument 'snapshot'/,
+  },
+  {
+    title: 'info of a snapshot that may not be listed',
+    args: 'info SNAP',
+    exit: 4,
+    message: /ListSnapshotBlocks.*was denied/,
+    hint: /ebs:ListSnapshotBlocks/,
+    given: ({ emulator }) =>
+      emulator.setFaults([
+        {
+          operation: 'ListSnapshotBlocks',
+          action: { type: 'error', status: 403, code: 'AccessDeniedException', message: 'no' },
+        },
+      ]),
+    requests: ['ListSnapshotBlocks'],
+  },
+];
+
+const other = 'snap-0fedcba9876543210';
+reports.push(
+  {
+    title: 'devices with an argument',
+    args: 'devices /dev/sda',
+    exit: 2,
+    message: /too many arguments/,
+  },
+  {
+    title: 'diff of one snapshot',
+    args: 'diff SNAP',
+    exit: 2,
+    message: /missing required argument 'second'/,
+  },
+  {
+    title: 'diff with an ID that is not one',
+    args: 'diff SNAP disk.img',
+    exit: 2,
+    message: /"disk.img" is not a snapshot ID/,
+  },
+  {
+    title: 'diff of unrelated snapshots',
+    args: `diff SNAP ${other}`,
+    exit: 1,
+    message: /not of the same lineage.*UNRELATED_SNAPSHOTS/,
+    hint: /one volume/,
+    given: async ({ emulator }) =>
+      void (await emulator.putSnapshot({ id: other, volumeSizeGiB: 1, blocks: {} })),
+    requests: ['ListChangedBlocks'],
+  },
+);
+
+const all = { commandLine, service, downloads, incremental, comparisons, uploads, others, reports };
+for (const [subject, refusals] of Object.entries(all)) {
   describe(`refused: ${subject}`, { ...needsBuild, concurrency: 3 }, () => {
     for (const refusal of refusals) test(refusal.title, (t) => refuse(t, refusal));
+  });
+}
+
+/** A dry run refuses as the transfer would, with the same message and exit code, up to its first request that changes anything. */
+const changing = ['StartSnapshot', 'PutSnapshotBlock', 'GetSnapshotBlock', 'CompleteSnapshot'];
+const dry = (command: 'download' | 'upload', refusals: readonly Refusal[]) =>
+  refusals
+    .filter(({ requests = [] }) => !requests.some((operation) => changing.includes(operation)))
+    .flatMap((refusal) => {
+      const args = typeof refusal.args === 'string' ? refusal.args.split(' ') : refusal.args;
+      const at = args.indexOf(command);
+      return at === -1 ? [] : [{ ...refusal, args: args.toSpliced(at + 1, 0, '--dry-run') }];
+    });
+for (const [command, refusals] of [
+  ['download', downloads],
+  ['upload', uploads],
+] as const) {
+  describe(`refused by a dry run: ${command}`, { ...needsBuild, concurrency: 3 }, () => {
+    for (const refusal of dry(command, refusals)) test(refusal.title, (t) => refuse(t, refusal));
   });
 }
 

@@ -144,6 +144,25 @@ test('ListChangedBlocks returns pages', async (t) => {
   assert.equal(emulator.requests('ListChangedBlocks').length, 3 * 2);
 });
 
+test('ListChangedBlocks ends with the volume of the second snapshot', async (t) => {
+  const { emulator, ebs } = await run(t);
+  const small = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: { 1: block[1]! } });
+  const beyond = 2 ** 30 / SMALL + 5;
+  const large = await emulator.putSnapshot({
+    volumeSizeGiB: 2,
+    parent: small,
+    blocks: new Map([
+      [2, block[2]!],
+      [beyond, block[3]!],
+    ]),
+  });
+  assert.deepEqual(shape(await changed(ebs, small, large)), [
+    [2, false, true],
+    [beyond, false, true],
+  ]);
+  assert.deepEqual(shape(await changed(ebs, large, small)), [[2, true, false]]);
+});
+
 test('unrelated snapshots, or a snapshot and itself, are rejected', async (t) => {
   const { emulator, ebs } = await run(t);
   const first = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });

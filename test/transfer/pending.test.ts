@@ -252,3 +252,17 @@ test('a held lock means a running upload: it is deleted only when named and with
   writeFileSync(`${journal(killed, 600)}.lock`, '');
   assert.deepEqual(ids((await deletePendingSnapshots(service)).deleted), [killed]);
 });
+
+test('a dry run names what would be deleted, and keeps snapshots and journals', async (t) => {
+  const { emulator, service, put, journal } = await start(t);
+  const failed = await put({ tags: marked, status: 'error' });
+  const idle = await put({ tags: marked });
+  const running = await put({ tags: marked });
+  const path = journal(idle, 90);
+  const { deleted, kept } = await deletePendingSnapshots({ ...service, dryRun: true });
+  assert.deepEqual(ids(deleted).sort(), [failed, idle].sort());
+  assert.deepEqual(ids(kept), [running]);
+  assert.ok(existsSync(path));
+  for (const id of [failed, idle, running]) assert.notEqual(emulator.snapshot(id), undefined);
+  assert.deepEqual(emulator.requests('DeleteSnapshot'), []);
+});

@@ -2,14 +2,16 @@ import { type Command, Option } from 'commander';
 import { ColdsnapError } from '../../errors.ts';
 import { sanitize } from '../../text.ts';
 import type { DownloadOptions } from '../../transfer/options.ts';
+import { runDryRun } from '../dry-run.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { argumentsSwapped, downloadTitle, optionRequires, overwriteQuestion } from '../messages.ts';
-import { printResult } from '../output.ts';
+import { printLine, printResult } from '../output.ts';
 import { nonEmpty } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
   addCheckpointOptions,
+  addDryRunOption,
   addPaceOptions,
   type TransferFlags,
   transferOptions,
@@ -17,6 +19,7 @@ import {
 
 interface DownloadFlags extends TransferFlags {
   force?: boolean;
+  dryRun?: boolean;
   verify?: boolean;
   since?: string;
   trustBase?: boolean;
@@ -49,13 +52,24 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
     );
   addPaceOptions(command);
   addCheckpointOptions(command);
+  addDryRunOption(command);
   command.action((snapshotId: string, target: string, flags: DownloadFlags) =>
-    runCommand(command, (io) => runDownload(downloadOptions(snapshotId, target, flags, io.settings), io)),
+    runCommand(command, async (io) => {
+      const options = downloadOptions(snapshotId, target, flags, io.settings);
+      if (flags.dryRun !== true) return runDownload(options, io);
+      return runDryRun(io, downloadTitle(snapshotId, target), async (hooks) =>
+        (await io.library()).estimateDownload({ ...options, ...hooks }),
+      );
+    }),
   );
   return addExamples(command, [
     {
       explanation: 'Restore a snapshot onto a blank disk',
       line: 'sudo coldsnap download snap-0123456789abcdef0 /dev/nvme1n1',
+    },
+    {
+      explanation: 'See what that would overwrite, and what it costs',
+      line: 'sudo coldsnap download --dry-run --force snap-0123456789abcdef0 /dev/nvme1n1',
     },
     {
       explanation: 'Bring a disk that holds one snapshot to the next',
@@ -119,7 +133,24 @@ async function transfer(options: DownloadOptions & { target: string }, io: Comma
     async (hooks) => (await io.library()).downloadSnapshot({ ...options, ...hooks }),
     (downloaded) => transferSummary('download', options.target, downloaded),
   );
-  if (io.settings.json && !toStdout) {
+  if (toStdout) return;
+  if (io.settings.json) {
     await printResult(io, `${JSON.stringify(resultObject('download', options.target, result))}\n`);
+  } else if (io.settings.verbosity !== 'quiet' && io.settings.progress !== 'json') {
+    await printNextSteps(options.target, result.volumeSize, io);
   }
+}
+
+/** Prints which partitions the restored image has, and the commands that follow. */
+async function printNextSteps(target: string, volumeSize: number, io: CommandIo): Promise<void> {
+  const [{ describePartitions, describeSteps }, { stepsAfterDownload }] = await Promise.all([
+    import('../report-text.ts'),
+    import('../next-steps.ts'),
+  ]);
+  const library = await io.library();
+  // The restore is done: what cannot be read now is no failure of it.
+  const layout = await library.readImageLayout(target).catch(() => undefined);
+  if (layout === undefined) return;
+  const text = describePartitions(layout).split('\n').filter(Boolean);
+  for (const line of [...text, ...describeSteps(stepsAfterDownload(layout, volumeSize))]) printLine(io, line);
 }

@@ -16,6 +16,7 @@ import { addExamples, type RunCommand } from './command.ts';
 interface PendingFlags {
   delete?: boolean;
   force?: boolean;
+  dryRun?: boolean;
 }
 
 export interface PendingRequest {
@@ -23,6 +24,7 @@ export interface PendingRequest {
   snapshotIds: readonly string[];
   delete?: boolean;
   force?: boolean;
+  dryRun?: boolean;
 }
 
 export function addPending(program: Command, runCommand: RunCommand): Command {
@@ -35,7 +37,8 @@ export function addPending(program: Command, runCommand: RunCommand): Command {
     )
     .argument('[snapshots...]', 'IDs of the snapshots to list or delete (default: all)')
     .option('--delete', 'delete them, and the journals of their uploads')
-    .option('-f, --force', 'also delete snapshots that may still be uploading');
+    .option('-f, --force', 'also delete snapshots that may still be uploading')
+    .option('-n, --dry-run', 'with --delete: print what would be deleted, and delete nothing');
   command.action((snapshotIds: string[], flags: PendingFlags) =>
     runCommand(command, (io) => runPending({ snapshotIds, ...flags }, io)),
   );
@@ -57,6 +60,7 @@ export async function runPending(request: PendingRequest, io: CommandIo): Promis
     if (request.force === true) {
       throw optionRequires('--force', '--delete');
     }
+    if (request.dryRun === true) throw optionRequires('--dry-run', '--delete');
     const pending = await withProgress(
       io,
       pendingTitle,
@@ -78,15 +82,20 @@ export async function runPending(request: PendingRequest, io: CommandIo): Promis
     async (hooks) =>
       (await io.library()).deletePendingSnapshots({
         ...service,
-        ...definedOnly({ snapshotIds, force: request.force }),
+        ...definedOnly({ snapshotIds, force: request.force, dryRun: request.dryRun }),
         ...hooks,
       }),
     ({ deleted, kept }) => ({
-      line: pendingDeleted(deleted.length, kept.length),
+      line: pendingDeleted(deleted.length, kept.length, request.dryRun === true),
       object: { type: 'done', operation: 'pending', deleted, kept },
     }),
   );
-  await printResult(io, json ? `${JSON.stringify(result)}\n` : table(result.deleted));
+  await printResult(
+    io,
+    json
+      ? `${JSON.stringify({ ...(request.dryRun ? { dryRun: true } : {}), ...result })}\n`
+      : table(result.deleted),
+  );
   // With --json the result has them.
   if (json || result.kept.length === 0 || io.settings.verbosity === 'quiet') return;
   printLine(io, pendingKept);

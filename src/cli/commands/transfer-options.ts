@@ -31,6 +31,10 @@ export function addPaceOptions(command: Command): void {
     );
 }
 
+export function addDryRunOption(command: Command): void {
+  command.option('-n, --dry-run', 'print what would be done and what it costs, and change nothing');
+}
+
 export function addCheckpointOptions(command: Command): void {
   command
     .option('--checkpoint', 'keep a journal, so that an interrupted run can be resumed (default)')

@@ -3,6 +3,7 @@ import type { SnapshotTag } from '../../ebs/api.ts';
 import type { SystemErrorCode } from '../../error-codes.ts';
 import type { TransferEvent } from '../../transfer/events.ts';
 import type { UploadOptions } from '../../transfer/options.ts';
+import { runDryRun } from '../dry-run.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { optionRequires, resultNotPrinted, shardsUnused, uploadTitle } from '../messages.ts';
@@ -11,6 +12,7 @@ import { nonEmpty, tag, volumeSize, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
   addCheckpointOptions,
+  addDryRunOption,
   addPaceOptions,
   type TransferFlags,
   transferOptions,
@@ -19,6 +21,7 @@ import { addWaitOptions, type WaitFlags, waitCommandLine, waitConditions } from 
 
 interface UploadFlags extends TransferFlags, WaitFlags {
   force?: boolean;
+  dryRun?: boolean;
   sourceFormat?: 'raw';
   volumeSize?: number;
   description?: string;
@@ -89,12 +92,20 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
     wholeNumber(1, Number.MAX_SAFE_INTEGER),
   );
   addCheckpointOptions(command);
+  addDryRunOption(command);
   command.option('--wait', 'wait until the snapshot is completed and readable');
   addWaitOptions(command);
   command.action((source: string, flags: UploadFlags) =>
-    runCommand(command, (io) => runUpload(uploadOptions(source, flags, io.settings), io, flags.clientShards)),
+    runCommand(command, async (io) => {
+      const options = uploadOptions(source, flags, io.settings);
+      if (flags.dryRun !== true) return runUpload(options, io, flags.clientShards);
+      return runDryRun(io, uploadTitle(source), async (hooks) =>
+        (await io.library()).estimateUpload({ ...options, ...hooks }),
+      );
+    }),
   );
   return addExamples(command, [
+    { explanation: 'See what an upload costs', line: 'coldsnap upload --dry-run disk.img' },
     { explanation: 'Upload a disk image', line: 'coldsnap upload disk.img' },
     {
       explanation: 'Upload, tag and wait; store the ID in a variable',

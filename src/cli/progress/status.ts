@@ -145,9 +145,9 @@ export class TransferStatus {
     return percent === 100 && bytesDone < bytesTotal ? 99 : percent;
   }
 
-  /** Bytes moved, rate, time remaining; in a phase that moves none, what was moved. */
-  get amounts(): string {
-    if (!this.latest) return nothingTransferred;
+  /** Bytes moved, rate, time remaining; in a phase that moves none, what was moved. Undefined while only a list is read. */
+  get amounts(): string | undefined {
+    if (!this.latest) return this.#phase?.name === 'listing' ? undefined : nothingTransferred;
     if (this.inPhase) return transferred(this.latest);
     return amounts(this.latest, this.percent, this.bytesPerSecond, this.etaSeconds);
   }

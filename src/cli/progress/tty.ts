@@ -41,7 +41,8 @@ export function displayLines(
       const full = Math.floor((cells * percent) / 100);
       lines.push(`  [${'='.repeat(full)}${' '.repeat(cells - full)}] ${percent} %`);
     }
-    lines.push(cut(`  ${status.amounts}`));
+    const { amounts } = status;
+    if (amounts !== undefined) lines.push(cut(`  ${amounts}`));
   }
   if (troubles !== undefined) lines.push(paint('yellow', cut(`  ${troubles}`)));
   if (activity !== undefined) lines.push(cut(`  ${activity}`));

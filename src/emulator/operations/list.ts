@@ -39,7 +39,9 @@ export function listChangedBlocks(service: Service, request: ApiRequest): Reply 
   const changes = [];
   let from = page.nextBlock;
   while (page.limit > 0) {
-    const change = nextDifference(firstLayers, secondLayers, from);
+    const next = nextDifference(firstLayers, secondLayers, from);
+    // A smaller second volume ends before the blocks that only the first has.
+    const change = next !== undefined && next.block < second.volumeBlocks ? next : undefined;
     from = change === undefined ? -1 : change.block;
     if (change === undefined || changes.length === page.limit) break;
     changes.push(change);

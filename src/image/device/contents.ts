@@ -2,36 +2,9 @@
  * Describes the contents of a device that is not blank, with util-linux where it is installed. Whether the device is blank
  * is decided elsewhere, from its bytes: a missing or mistaken program must not change the decision.
  */
-import { execFile } from 'node:child_process';
 
-/** A device that hangs must not delay its refusal. */
-const timeoutMs = 5_000;
-
-function run(program: string, args: string[]): Promise<unknown> {
-  return new Promise((resolve) => {
-    const options = { timeout: timeoutMs, env: { ...process.env, LC_ALL: 'C' } };
-    execFile(program, args, options, (error, stdout) => {
-      try {
-        resolve(error === null ? JSON.parse(stdout) : undefined);
-      } catch {
-        resolve(undefined);
-      }
-    });
-  });
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function listIn(value: unknown, key: string): Fields[] {
-  const list = typeof value === 'object' && value !== null ? (value as Fields)[key] : undefined;
-  if (!Array.isArray(list)) return [];
-  return list.filter((item): item is Fields => typeof item === 'object' && item !== null);
-}
-
-function textIn(fields: Fields, key: string): string | undefined {
-  const value = fields[key];
-  return typeof value === 'string' && value !== '' ? value : undefined;
-}
+import type { Fields } from './programs.ts';
+import { listIn, runForJson, textIn } from './programs.ts';
 
 function withLabel(type: string, fields: Fields): string {
   const label = textIn(fields, 'label');
@@ -52,8 +25,8 @@ const partitionTables: ReadonlySet<string> = new Set([
 /** For example `ext4 "root"`, or `a partition table (gpt) with sdb1 (512M vfat "EFI"), sdb2 (9.5G ext4)`. */
 export async function describeContents(path: string): Promise<string> {
   const [signatures, devices] = await Promise.all([
-    run('wipefs', ['--no-act', '--json', path]),
-    run('lsblk', ['--json', '--output', 'NAME,SIZE,FSTYPE,LABEL', path]),
+    runForJson('wipefs', ['--no-act', '--json', path]),
+    runForJson('lsblk', ['--json', '--output', 'NAME,SIZE,FSTYPE,LABEL', path]),
   ]);
   const found = new Set<string>();
   const partitions = listIn(devices, 'blockdevices').flatMap((device) => listIn(device, 'children'));

@@ -21,7 +21,28 @@ export type JournalReading =
   | { readonly kind: 'rejected'; readonly reason: string }
   | { readonly kind: 'found'; readonly content: unknown; readonly sealed: boolean };
 
-export class Journal<Content extends object> {
+/** Enough to look for the journal of an earlier run. */
+export interface JournalReader {
+  readonly location: JournalLocation;
+  read(): Promise<JournalReading>;
+  setAside(reason: string): Promise<string>;
+}
+
+/** A journal that is only looked at: nothing is locked, moved or written. */
+export function peekJournal(location: JournalLocation): JournalReader {
+  return {
+    location,
+    async read() {
+      const reading = await readJournal(location.path);
+      if (reading.kind === 'absent') return { kind: 'none' };
+      if (reading.kind === 'corrupt') return { kind: 'rejected', reason: reading.reason };
+      return { kind: 'found', content: reading.content, sealed: reading.sealed };
+    },
+    setAside: async (reason) => reason,
+  };
+}
+
+export class Journal<Content extends object> implements JournalReader {
   readonly location: JournalLocation;
   readonly #run: Run;
   readonly #operation: string;

@@ -2,7 +2,7 @@
 import type { ServiceIdentity } from '../../ebs/service.ts';
 import type { BlockRange } from '../engine/range-set.ts';
 import { targetBetween } from '../messages.ts';
-import type { Journal } from './journal.ts';
+import type { JournalReader } from './journal.ts';
 import { isLegacyCheckpoint } from './legacy.ts';
 import { isCount, isEarlierVersion, isOptional, isRanges, isService, provesTooLittle } from './schema.ts';
 
@@ -49,7 +49,7 @@ export interface WantedRestore {
  * @throws ColdsnapError `TARGET_BETWEEN` for a target that another download has left between two states
  */
 export async function findRestoreJournal(
-  journal: Journal<RestoreJournal>,
+  journal: JournalReader,
   { snapshotId, base, label, force = false }: WantedRestore,
 ): Promise<RestoreLookup> {
   const reading = await journal.read();

@@ -4,7 +4,7 @@ import { extname } from 'node:path';
 import type { ServiceIdentity } from '../../ebs/service.ts';
 import type { BlockRange } from '../engine/range-set.ts';
 import type { LinearPrefix } from '../snapshot/linear-digest.ts';
-import type { Journal } from './journal.ts';
+import type { JournalReader } from './journal.ts';
 import { isCount, isEarlierVersion, isOptional, isRanges, isService, provesTooLittle } from './schema.ts';
 
 /** With the same token and parameters, StartSnapshot returns the same snapshot again. */
@@ -50,10 +50,7 @@ export type UploadLookup =
   | { readonly kind: 'usable'; readonly journal: UploadJournal };
 
 /** Looks for the journal of an unfinished upload of this very source with these very parameters. */
-export async function findUploadJournal(
-  journal: Journal<UploadJournal>,
-  parameters: string,
-): Promise<UploadLookup> {
+export async function findUploadJournal(journal: JournalReader, parameters: string): Promise<UploadLookup> {
   const reading = await journal.read();
   if (reading.kind !== 'found') return reading;
   const { content } = reading;

@@ -51,7 +51,8 @@ export function checkOmission(snapshot: StartedSnapshot): void {
 
 type EncryptionOptions = Pick<UploadOptions, 'encrypted' | 'kmsKeyId'>;
 
-function asksForEncryption({ kmsKeyId, encrypted }: EncryptionOptions): boolean {
+/** Whether the options ask for encryption. */
+export function asksForEncryption({ kmsKeyId, encrypted }: EncryptionOptions): boolean {
   return kmsKeyId !== undefined || encrypted === true;
 }
 

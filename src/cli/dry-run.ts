@@ -1,0 +1,26 @@
+/** Prints what a transfer would do, instead of doing it. */
+import type { DryRun } from '../transfer/reports.ts';
+import type { CommandIo } from './io.ts';
+import { dryRunDone } from './messages.ts';
+import { printLine, printResult } from './output.ts';
+import type { Hooks } from './progress/with-progress.ts';
+
+/** @param estimate calls the library with the hooks */
+export async function runDryRun(
+  io: CommandIo,
+  title: string,
+  estimate: (hooks: Hooks) => Promise<DryRun>,
+): Promise<void> {
+  const [{ withProgress }, { describeDryRun }] = await Promise.all([
+    import('./progress/index.ts'),
+    import('./report-text.ts'),
+  ]);
+  const planned = await withProgress(io, title, estimate, (result) => ({
+    line: dryRunDone,
+    object: { type: 'done', ...result },
+  }));
+  const text = io.settings.json ? `${JSON.stringify(planned)}\n` : describeDryRun(planned);
+  // stdout as the target may be a disk, which is not to be changed.
+  if (planned.operation === 'download' && planned.path === '-') printLine(io, text.trimEnd());
+  else await printResult(io, text);
+}
