@@ -23,7 +23,7 @@ import {
 import { type HoleMap, readQemuMap } from './qemu-map.ts';
 import type { ImageSource, SourceBlock, SourceExtent, SourceWarning } from './source.ts';
 import { refuseContainer } from './source-format.ts';
-import { type DeviceStamp, deviceStamp, fileStamp, flush, statOf } from './source-stamp.ts';
+import { type DeviceStamp, deviceStamp, fileStamp, flush, statOf, wasWritten } from './source-stamp.ts';
 import { stateFile } from './state-files.ts';
 
 export interface StoredSourceOptions {
@@ -214,7 +214,7 @@ class StoredSource implements ImageSource {
       throw sourceChanged(this.path, `it had ${this.sizeBytes} bytes and now has ${size}`);
     await this.#checkName(stats);
     const changed = device
-      ? written !== undefined && written.own !== (await deviceStamp(stats.rdev))?.own
+      ? wasWritten(written, await deviceStamp(stats.rdev))
       : now.ctimeNs !== stats.ctimeNs;
     if (!changed) return undefined;
     if (users.length > 0) return sourceWritten(this.path);
