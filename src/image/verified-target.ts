@@ -109,7 +109,7 @@ export class VerifiedTarget implements ImageTarget {
       await this.#target.sync();
       await this.#check(damaged);
     } catch (error) {
-      // What was not verified stays so for a later sync.
+      // Unverified ranges wait for a later sync.
       this.#waiting = [...written, ...this.#waiting];
       throw error;
     }
