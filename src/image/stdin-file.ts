@@ -9,7 +9,7 @@ import { deviceStamp, wasWritten } from './source-stamp.ts';
 
 const fstatFd = promisify(fstat);
 
-/** What a stream reads from. */
+/** Finds out whether the file or disk behind a stream is written. */
 export interface Watch {
   readonly warnings: readonly SourceWarning[];
   /** As {@link ImageSource.checkUnchanged}. */

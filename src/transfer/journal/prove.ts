@@ -17,6 +17,8 @@ export interface Claim {
 }
 
 export interface Reader {
+  /** The parts of a range of bytes that are no holes. */
+  readonly dataRanges: (start: number, end: number) => AsyncIterable<{ start: number; end: number }>;
   /** Reads blocks past the cache, with their digests. */
   readonly read: (reads: readonly BlockRead[]) => Promise<readonly { zero: boolean; digest: Uint8Array }[]>;
   readonly signal: AbortSignal;
@@ -25,7 +27,7 @@ export interface Reader {
 }
 
 /**
- * Reads back every block that counts as done.
+ * Reads back every block that counts as done; holes are zeros. Flush the image first.
  * @returns the chunks that differ from the claim
  * @throws ColdsnapError class `aborted` when the signal fires, or the error of a read
  */
@@ -34,7 +36,7 @@ export async function findChangedChunks(claim: Claim, reader: Reader): Promise<n
   const found = new ChunkDigests(blockCount);
   const batch = Math.max(1, Math.floor(READ_BYTES / blockSize));
   const slab = allocateSlab(batch * blockSize);
-  for (const [start, end] of claim.done.ranges()) {
+  const read = async (start: number, end: number) => {
     for (let first = start; first < end; first += batch) {
       if (reader.signal.aborted) throw abortedError(reader.signal);
       const count = Math.min(batch, end - first);
@@ -46,6 +48,17 @@ export async function findChangedChunks(claim: Claim, reader: Reader): Promise<n
       for (const [at, { zero, digest }] of results.entries()) if (!zero) found.add(first + at, digest);
       reader.onRead(count);
     }
+  };
+  for (const [start, end] of claim.done.ranges()) {
+    let next = start;
+    for await (const range of reader.dataRanges(start * blockSize, end * blockSize)) {
+      const first = Math.max(next, Math.floor(range.start / blockSize));
+      const last = Math.min(end, Math.ceil(range.end / blockSize));
+      reader.onRead(first - next);
+      await read(first, last);
+      next = Math.max(first, last);
+    }
+    reader.onRead(end - next);
   }
   return chunksOf(claim).filter((chunk) => !found.equal(chunk, digests));
 }

@@ -161,7 +161,7 @@ export class ImageSink implements BlockSink {
     if (journal.instance !== (await resumable.inode()))
       return this.#discard('it belongs to another partial file');
     const claim = claimOf(journal);
-    const proof = await prove(this.#run, claim, resumable);
+    const proof = await prove(this.#run, claim, this.#target, resumable);
     if (proof.kind === 'unknown') return this.#discard('the target has been modified');
     if (proof.changedBlocks > 0) {
       const size = formatBytes(proof.changedBlocks * blockSize);

@@ -6,7 +6,7 @@ import { RangeSet } from '../engine/range-set.ts';
 import { ChunkDigests } from '../journal/chunk-digests.ts';
 import { invalidateJournal } from '../journal/file.ts';
 import { Journal } from '../journal/journal.ts';
-import { type Claim, findChangedChunks, forget, hasData, type Reader } from '../journal/prove.ts';
+import { type Claim, findChangedChunks, forget, hasData } from '../journal/prove.ts';
 import type { RestoreJournal } from '../journal/restore.ts';
 import type { CheckpointOptions, DownloadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
@@ -78,9 +78,19 @@ export type Proof =
   | { readonly kind: 'unknown' };
 
 /** Reads back what counts as done, and takes back what differs. */
-export async function prove(run: Run, claim: Claim, target: ResumableTarget): Promise<Proof> {
-  const read: Reader['read'] = (reads) => target.readBlocks(reads, { pastCache: true });
-  const changed = await findChangedChunks(claim, { read, ...verifying(run, claim) });
+export async function prove(
+  run: Run,
+  claim: Claim,
+  target: ImageTarget,
+  resumable: ResumableTarget,
+): Promise<Proof> {
+  // Holes are known only of what has reached the file system.
+  await target.sync();
+  const changed = await findChangedChunks(claim, {
+    read: (reads) => resumable.readBlocks(reads, { pastCache: true, synced: true }),
+    dataRanges: (start, end) => resumable.dataRanges(start, end),
+    ...verifying(run, claim),
+  });
   // A disk without a single right block is another disk, whose data are not ours to overwrite.
   if (changed.length > 0 && hasData(claim) && !hasData(claim, changed)) return { kind: 'unknown' };
   const before = claim.done.size;
@@ -97,6 +107,7 @@ export async function isIntact(run: Run, claim: Claim, path: string, whole: bool
   try {
     const changed = await findChangedChunks(claim, {
       read: (reads) => image.readBlocks(reads),
+      dataRanges: (start, end) => image.dataRanges(start, end),
       ...verifying(run, claim),
     });
     return changed.length === 0 && (!whole || claim.done.size === claim.blockCount);

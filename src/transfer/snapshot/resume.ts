@@ -57,6 +57,7 @@ export async function isUnchanged(
   const claim = { done, digests, blockSize, blockCount: volumeBlocks(journal) };
   const changed = await findChangedChunks(claim, {
     read: (reads) => image.readBlocks(reads),
+    dataRanges: (start, end) => image.dataRanges(start, end),
     ...verifying(run, claim),
   });
   return changed.length === 0;
