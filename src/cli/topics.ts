@@ -89,6 +89,7 @@ export const topics: readonly Topic[] = [
     parts: [
       [
         ['download, verify', 'ebs:ListSnapshotBlocks, ebs:GetSnapshotBlock'],
+        ['download --since', 'also ebs:ListChangedBlocks'],
         ['upload', 'ebs:StartSnapshot, ebs:PutSnapshotBlock, ebs:CompleteSnapshot; with tags ec2:CreateTags'],
         [
           'wait, upload --wait',

@@ -62,7 +62,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   /**
    * @param file the path with symbolic links followed; a regular file or nothing
    * @param signal once it fires, no file is changed any more
-   * @param inPlace for a file that is changed in place: it keeps its owner and permissions, whoever owns it
+   * @param inPlace for a file that is changed in place: it may be of another user, and keeps its owner and permissions
    */
   constructor(path: string, file: string, signal?: AbortSignal, { inPlace = false } = {}) {
     this.#inPlace = inPlace;

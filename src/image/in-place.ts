@@ -200,7 +200,7 @@ class InPlaceFile extends InPlace {
     }
     throwIfAborted(this.#signal);
     try {
-      // What is beyond the volume belongs to the base alone.
+      // The bytes beyond the volume belong to the base alone.
       await truncate(this.#partial, geometry.volumeSize);
     } catch (error) {
       throw localError(error, `give ${this.#partial} a size of ${geometry.volumeSize} bytes`, this.path);

@@ -24,6 +24,8 @@ interface Written {
 const MOST_WAITING = 4_096;
 /** Bytes in one read; a block may be larger. */
 const READ_BYTES = 2 ** 23;
+/** The same in blocks. */
+const MOST_BLOCKS = 256;
 
 export interface ReadBackOptions {
   /** Writes the block at this offset again. */
@@ -107,7 +109,7 @@ export class VerifiedTarget implements ImageTarget {
       await this.#target.sync();
       await this.#check(damaged);
     } catch (error) {
-      // What was not verified stays so for a later sync.
+      // Unverified ranges wait for a later sync.
       this.#waiting = [...written, ...this.#waiting];
       throw error;
     }
@@ -131,7 +133,7 @@ export class VerifiedTarget implements ImageTarget {
   /** Reads ranges past the cache. Resolves with what differs: blocks, and zeros a block at a time. */
   async #findDamaged(written: readonly Written[]): Promise<Written[]> {
     if (written.length === 0) return [];
-    const perRead = Math.max(1, Math.floor(READ_BYTES / this.#blockSize));
+    const perRead = Math.min(MOST_BLOCKS, Math.max(1, Math.floor(READ_BYTES / this.#blockSize)));
     const slab = allocateSlab(perRead * this.#blockSize);
     const bytesTotal = written.reduce((sum, { length }) => sum + length, 0);
     let bytesDone = 0;

@@ -4,6 +4,7 @@ import type { SnapshotTag } from '../ebs/api.ts';
 import type { Deadlines, SdkClient, ServiceOptions } from '../ebs/client-options.ts';
 import type { TransferListener, TransferProgress } from './events.ts';
 
+export type * from './comparison.ts';
 export type { Deadlines, SdkClient, ServiceOptions };
 
 /** Options of every function of the library. */
@@ -77,41 +78,6 @@ export interface DownloadResult extends TransferProgress {
   /** Volume size in bytes. */
   volumeSize: number;
   blockSize: number;
-}
-
-export interface VerifyOptions extends TransferOptions {
-  snapshotId: string;
-  /** Path of a file or block device, `-` for stdin, or a stream. */
-  target: string | Readable;
-  /** Compare this part of the blocks, evenly spread: above 0, at most 100. Default 100. */
-  samplePercent?: number | undefined;
-  /**
-   * Compare only the blocks that the snapshot lists. A volume made from an encrypted snapshot holds random data elsewhere.
-   * Default false: the rest must read as zeros.
-   */
-  skipUnlisted?: boolean | undefined;
-}
-
-/** Whole blocks, in bytes; `end` is not included. */
-export interface ByteRange {
-  start: number;
-  end: number;
-}
-
-export interface VerifyResult extends TransferProgress {
-  snapshotId: string;
-  equal: boolean;
-  /** Volume size in bytes. */
-  volumeSize: number;
-  blockSize: number;
-  /** Bytes of the image that were compared; less than the volume for a sample or without unlisted blocks. */
-  bytesCompared: number;
-  /** The first 1,000 differing ranges, ascending, adjacent ones merged. */
-  differences: ByteRange[];
-  /** The number of all differing ranges. */
-  differencesTotal: number;
-  /** Whether some difference is where the snapshot lists no block. */
-  differsUnlisted: boolean;
 }
 
 export interface UploadOptions extends TransferOptions, CheckpointOptions {

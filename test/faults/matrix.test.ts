@@ -165,6 +165,11 @@ const operations: Record<string, Partial<Record<Fault, Expected>>> = {
   },
 };
 
+/** Where another transfer differs: its first requests need only the head of a list, so that a bad next page is not used. */
+const incrementalDiffers: Partial<Record<Fault, Expected>> = {
+  'is an empty page with the previous page token': ['recovers', 1],
+};
+
 /** Other transfers that use an operation, beside the download, upload or call that {@link scene} gives it. */
 const others: Record<string, readonly Transfer[]> = {
   ListSnapshotBlocks: ['a comparison', 'an incremental download'],
@@ -220,8 +225,11 @@ async function scene(
     };
     return { emulator, run };
   }
-  if (transfer === 'an incremental download')
-    return incremental(emulator, join(scratch(t), 'disk.img'), options);
+  if (transfer === 'an incremental download') {
+    // The comparison with the base makes many short lists, which the deadline of a stall would end on a busy machine.
+    const trustBase = operation !== 'ListSnapshotBlocks' || faults[fault].type === 'stall';
+    return incremental(emulator, join(scratch(t), 'disk.img'), trustBase, options);
+  }
   if (operation === 'ListChangedBlocks') {
     const first = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 1], [], BLOCK) });
     const blocks = randomBlocks([1, 2, 5, 7, 100, GIB / BLOCK - 1], [], BLOCK);
@@ -266,6 +274,7 @@ async function scene(
 async function incremental(
   emulator: Emulator,
   target: string,
+  trustBase: boolean,
   options: (retryForMs?: number) => Omit<DownloadOptions, 'snapshotId' | 'target'>,
 ): Promise<Scene> {
   const baseBlocks = randomBlocks([0, 1, 2, 5, 100, GIB / BLOCK - 1], [3], BLOCK);
@@ -284,7 +293,7 @@ async function incremental(
   for (const [block, data] of baseBlocks) writeSync(image, data, 0, BLOCK, block * BLOCK);
   closeSync(image);
   const run = async (retryForMs?: number) => {
-    await downloadSnapshot({ since, snapshotId, target, ...options(retryForMs) });
+    await downloadSnapshot({ since, snapshotId, target, trustBase, ...options(retryForMs) });
     assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
   };
   return { emulator, run };
@@ -394,8 +403,10 @@ describe('when the reply', { concurrency: 12 }, () => {
           const how = blocks ? ` over ${transport}` : '';
           for (const transfer of [undefined, ...(others[operation] ?? [])]) {
             const of = transfer === undefined ? '' : ` of ${transfer}`;
+            const differs = transfer === 'an incremental download' ? incrementalDiffers[fault] : undefined;
+            if (differs !== undefined && times === 'twice') continue;
             test(`to ${operation}${of}${how} ${fault}, ${times}, ${what}`, (t) =>
-              check(t, operation, transfer, transport, fault, times, expected));
+              check(t, operation, transfer, transport, fault, times, differs ?? expected));
           }
         }
       }

@@ -128,7 +128,7 @@ for (const [kind, open] of [
     };
     await assert.rejects(target.sync(), failure);
     assert.deepEqual(rewritten, [101]);
-    // What was not verified is not forgotten, and a later sync finds it.
+    // Unverified blocks are not forgotten: a later sync finds them.
     damage(100 * BLOCK, 2);
     await assert.rejects(target.sync(), { code: 'TARGET_DAMAGED' });
   });

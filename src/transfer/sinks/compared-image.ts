@@ -23,6 +23,8 @@ export interface ComparedImage {
 
 /** Bytes in one call; a block may be larger. */
 const READ_BYTES = 2 ** 23;
+/** The same in blocks. */
+const MOST_BLOCKS = 256;
 /** Calls at a time. */
 const READS = 4;
 
@@ -49,7 +51,7 @@ class StoredImage implements ComparedImage {
     this.#run = run;
     this.#image = image;
     this.#geometry = geometry;
-    this.#perRead = Math.max(1, Math.floor(READ_BYTES / geometry.blockSize));
+    this.#perRead = Math.min(MOST_BLOCKS, Math.max(1, Math.floor(READ_BYTES / geometry.blockSize)));
     this.#slabs = new SlabPool(READS, this.#perRead * geometry.blockSize);
     this.#comparisons = new Batcher(run.workers, (items) => this.#compare(items));
   }

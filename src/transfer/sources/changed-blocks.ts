@@ -20,9 +20,9 @@ type Pages = AsyncGenerator<CheckedPage<ChangedBlock>, void, undefined>;
 export class ChangedBlocks implements BlockSource {
   readonly label = 'the service';
   readonly waitsFor = 'service';
-  /** Of the snapshot. */
+  /** The snapshot's. */
   readonly geometry: Geometry;
-  /** Of the base. */
+  /** The base's. */
   readonly baseGeometry: Geometry;
   readonly #run: Run;
   readonly #ebs: EbsConnection;
