@@ -30,12 +30,19 @@ export class BoundedHandler extends NodeHttpHandler {
   readonly secureContext: SecureContext | undefined;
   /** Handles all requests but those of a block, over the same connections. */
   readonly #quick: NodeHttpHandler;
+  readonly #agents: readonly [HttpAgent, HttpsAgent];
 
   constructor(options: BoundedHandlerOptions, secureContext?: SecureContext) {
     super(options);
+    this.#agents = [options.httpAgent, options.httpsAgent];
     this.secureContext = secureContext;
     const socketTimeout = Math.min(options.socketTimeout, MAX_QUICK_IDLE_MS);
     this.#quick = new NodeHttpHandler({ ...options, socketTimeout });
+  }
+
+  /** Closes the connections. The SDK's handlers know their agents only after a request. */
+  override destroy(): void {
+    for (const agent of this.#agents) agent.destroy();
   }
 
   /** Like the SDK's, but a reply that is too long fails with class `permanent`, code `BAD_REPLY`. */

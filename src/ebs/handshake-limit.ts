@@ -27,7 +27,7 @@ function limited<S>(socket: S, ms: number): S {
   if (!(socket instanceof TLSSocket)) return socket;
   const stop = () => {
     const error = new Error(`no connection within ${ms / 1000} s`);
-    (socket as Duplex).destroy(Object.assign(error, { code: 'ETIMEDOUT' }));
+    (socket as Duplex).destroy(Object.assign(error, { name: 'TimeoutError' }));
   };
   const cancel = afterRunning(ms, stop);
   socket.once('secureConnect', cancel);

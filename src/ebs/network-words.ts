@@ -1,5 +1,5 @@
 /** Words for the codes of failed connections, instead of the texts of Node and OpenSSL. */
-import { getSystemErrorMap } from 'node:util';
+import { describeErrno } from '../native/errno.ts';
 
 const words: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: 'the certificate has expired',
@@ -28,6 +28,5 @@ export function describeNetworkCode(code: string): string {
   if (known !== undefined) return known;
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_'))
     return 'the other side does not speak TLS as expected';
-  for (const [name, description] of getSystemErrorMap().values()) if (name === code) return description;
-  return code === '' ? 'no reason given' : code;
+  return code === '' ? 'no reason given' : describeErrno(code);
 }

@@ -68,7 +68,7 @@ export function statOf(descriptor: Descriptor): Promise<BigIntStats> {
 
 /** Writes dirty pages of a file or device to it. */
 export async function flush(descriptor: Descriptor): Promise<void> {
-  await descriptor.use(`flush ${descriptor.path}`, async (fd) => {
+  await descriptor.use(`sync ${descriptor.path}`, async (fd) => {
     try {
       await syncAll(fd);
     } catch (error) {

@@ -104,7 +104,7 @@ export const snapshotFailed = (snapshotId: string) =>
 export const sourceBusy = (path: string, lock: string) =>
   new ColdsnapError('refused', 'SOURCE_BUSY', `another run is uploading ${path} (it holds ${lock})`, {
     path,
-    hint: 'Wait for it to end, or give this upload its own journal.',
+    hint: 'Wait until it ends, or give this upload its own journal.',
   });
 
 export const notPendingUpload = (snapshotId: string) =>

@@ -1,7 +1,8 @@
 /** Invalid replies that the contract tests do not cover, over the SDK. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { EBSClient } from '@aws-sdk/client-ebs';
 import { checkDeadlines, clientConfig } from '../../src/ebs/connect.ts';
@@ -133,4 +134,17 @@ test('a borrowed client stays usable when the API is closed', async (t) => {
   await borrowed.listSnapshotBlocks({ snapshotId });
   const connections = new Set(emulator.log.map((request) => request.connectionId));
   assert.equal(connections.size, 1);
+});
+
+test('closing the API closes the connections of its lists', async (t) => {
+  let socket: Socket | undefined;
+  const api = await answeredBy(t, (request, response) => {
+    socket = request.socket;
+    response.end(JSON.stringify({ Blocks: [], VolumeSize: 1, BlockSize: 524_288 }));
+  });
+  await api.listSnapshotBlocks({ snapshotId: 'snap-1' });
+  assert.ok(socket !== undefined && !socket.destroyed);
+  const closed = once(socket, 'close');
+  api.close();
+  await closed;
 });

@@ -24,8 +24,9 @@ import { Command, type CommandOptions, type Ended, journalledBlocks, needsStrace
 
 const BLOCK = 4_096;
 const blocks = randomBlocks(
-  [...Array.from({ length: 40 }, (_, at) => at * 8), GIB / BLOCK - 1],
-  [3, 200],
+  // All but the first and the last lie outside what is staged.
+  [0, ...Array.from({ length: 39 }, (_, at) => 600 + at * 8), GIB / BLOCK - 1],
+  [3, 800],
   BLOCK,
 );
 
@@ -206,15 +207,15 @@ const failures: [Kind, string, RegExp, number?][] = [
   ],
   [
     'device',
-    'pwrite64:error=EIO:when=30',
-    /could not write the first block of \/dev\/loop\d+ at offset \d+: input\/output error/,
+    'pwrite64:error=EIO:when=40+',
+    /could not write the start and the end of \/dev\/loop\d+ at offset \d+: input\/output error/,
   ],
   ['device', 'fdatasync:error=EIO:when=2', /could not sync \/dev\/loop\d+: input\/output error/],
   ['device', 'fsync:error=EIO:when=1', /could not sync \/dev\/loop\d+: input\/output error/],
   [
     'device',
     'ioctl:error=EIO:when=5+',
-    /could not (examine|zero the first block of|zero a range of) \/dev\/loop\d+/,
+    /could not (examine|zero the start and the end of|zero a range of) \/dev\/loop\d+/,
   ],
   ['upload', 'pread64:error=EIO:when=5', /could not read \S+disk\.img at offset \d+: input\/output error/],
   ['upload', 'pread64:retval=0:when=5', /\S+disk\.img changed while it was read: it became shorter/],
@@ -262,7 +263,7 @@ const survivable: [Kind, string, RegExp?][] = [
     'rename:error=EACCES',
     /Could not write the journal \S+ \(.*EACCES.*\); the upload continues without it/,
   ],
-  ['upload', 'flock:error=ENOLCK', /No lock could be taken on the journal/],
+  ['upload', 'flock:error=ENOLCK', /Could not lock the journal/],
 ];
 
 describe('a system call that may fail does not end the run', {
@@ -344,7 +345,7 @@ test('holes are detected only after the source was synced, and not if that fails
   const { end, stderr, stdout, calls } = await upload();
   assert.equal(end, 0, stderr);
   assert.equal(calls[0], 'fsync');
-  assert.ok(calls.includes('SEEK_HOLE') && calls.lastIndexOf('fsync') === 0, calls.join(' '));
+  assert.ok(calls.includes('SEEK_HOLE'), calls.join(' '));
   assert.deepEqual(emulator.snapshot(stdout.trim())?.writtenBlocks, [0, 1, 2]);
   const failed = await upload('inject=fsync:error=EIO');
   assert.equal(failed.end, 1);

@@ -56,7 +56,7 @@ test('a second download to a file is refused under any path, and the first compl
   ]);
   assertRefused(
     refused,
-    /coldsnap: another run is writing \S+disk\.img \(it holds a lock on \S+disk\.img\.partial\)\n {2}Wait for it to end/,
+    /coldsnap: another run is writing \S+disk\.img \(it holds a lock on \S+disk\.img\.partial\)\n {2}Wait until it ends/,
   );
   assert.equal(first.end, 0, first.stderr);
   await stage.assertImage(target);
@@ -120,7 +120,7 @@ test('a second upload of a source is refused, and the first completes', async (t
   ]);
   assertRefused(
     refused,
-    /coldsnap: another run is uploading \S+ \(it holds \S+disk\.img\.coldsnap-upload\.lock\)\n {2}Wait for it to end/,
+    /coldsnap: another run is uploading \S+ \(it holds \S+disk\.img\.coldsnap-upload\.lock\)\n {2}Wait until it ends/,
   );
   assert.equal(first.end, 0, first.stderr);
   assert.equal(stage.emulator.requests('StartSnapshot').length, 1);

@@ -136,7 +136,7 @@ test('an upload with fresh names the snapshot that the run before started', asyn
   const warning = events.find((event) => event.type === 'warning');
   assert.match(
     warning?.type === 'warning' ? warning.message : '',
-    new RegExp(`${failed.snapshotId} stays behind`),
+    new RegExp(`${failed.snapshotId} still exists`),
   );
 });
 

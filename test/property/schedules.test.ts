@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { type Emulator, type FaultAction, type FaultRule, startEmulator } from '../../src/emulator/index.ts';
+import { blankProbes } from '../../src/image/device/blank.ts';
 import {
   type DownloadOptions,
   downloadSnapshot,
@@ -21,6 +22,8 @@ import { type Fault, faults } from '../faults/faults.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import { firstWrongBlock, GIB } from '../support/service.ts';
 import { assertProperty } from './property.ts';
+
+const MIB = 2 ** 20;
 
 /** A safety net: all retries, deadlines and pauses together take a few seconds. */
 const HANGS_AFTER_MS = 300_000;
@@ -173,7 +176,14 @@ test(
       const file = openSync(backing, 'r+');
       ftruncateSync(file, 0);
       ftruncateSync(file, GIB);
-      writeSync(file, randomBytes(2 ** 20), 0, 2 ** 20, 2 ** 20 + (at % (GIB - 3 * 2 ** 20)));
+      const start = at % (GIB - MIB);
+      const data = randomBytes(MIB);
+      for (const { offset, length } of blankProbes(GIB)) {
+        const from = Math.max(0, offset - start);
+        const to = Math.min(MIB, offset + length - start);
+        if (from < to) data.fill(0, from, to);
+      }
+      writeSync(file, data, 0, MIB, start);
       closeSync(file);
       await checkDownload(schedule, device, backing);
     });

@@ -116,7 +116,7 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     if (hasPartitions) await this.#replacePartitions();
     for (const { offset, length } of ends.ranges) {
       throwIfAborted(this.#signal);
-      await this.#device.use(`zero the ends of ${this.path}`, async (fd) => {
+      await this.#device.use(`zero the start and the end of ${this.path}`, async (fd) => {
         this.#zeroMethod = await zeroRange(fd, offset, length, this.#zeroMethod);
       });
     }

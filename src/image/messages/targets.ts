@@ -99,7 +99,7 @@ export const targetBusy = (path: string, partial: string) =>
     'TARGET_BUSY',
     `another run is writing ${path} (it holds a lock on ${partial})`,
     path,
-    'Wait for it to end, or choose another name.',
+    'Wait until it ends, or choose another name.',
   );
 
 export const partialReplaced = (path: string, partial: string) =>
