@@ -1,6 +1,7 @@
 /**
  * Kills transfers at every request and at every system call that changes something, one after the other, and runs them
- * again; test/faults/kill.ts states what must hold. Half of them are killed a second time.
+ * again; test/faults/kill.ts states what must hold. Half of them are killed a second time, and after a third of the kills
+ * another program writes to the target or source.
  * Usage: npm run test:kill -- [--kind file|device|upload] [--every N] [--call NAME] [--from N]
  */
 import { test } from 'node:test';
@@ -55,7 +56,11 @@ for (const kind of ['file', 'device', 'upload'] as const) {
         for (let number = from, tries = 0; ; number += every, tries++) {
           const victim = await Victim.make(kind, command, scratch, device);
           const more: Moment[] = tries % 2 === 0 ? [] : [{ request: 1 + (number % 7) }];
-          const killed = await victim.killAndRunAgain(moment(number), ...more);
+          const moments = [moment(number), ...more];
+          const killed =
+            tries % 3 === 2
+              ? await victim.killWriteAndRunAgain(...moments)
+              : await victim.killAndRunAgain(...moments);
           await victim.emulator.close();
           // A run may end before its second moment.
           if (!killed && more.length === 0) {

@@ -1,6 +1,7 @@
 /** Hints that name flags of the command line. They replace the library's hints, which name none. */
+
+import { errnoHint } from '../errno.ts';
 import type { ErrorCode, SystemErrorCode } from '../error-codes.ts';
-import { errnoHint } from '../native/errno.ts';
 import { shellQuote } from './command-line.ts';
 
 type Hint = string | ((ofLibrary: string) => string);

@@ -1,7 +1,8 @@
 /** Renders errors: a line for the failure, and one for the remedy if there is one. */
+
+import { describeErrno } from '../errno.ts';
 import type { SystemErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
-import { describeErrno } from '../native/errno.ts';
 import { sanitize } from '../text.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import { hintFor } from './hints.ts';

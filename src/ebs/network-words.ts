@@ -1,5 +1,5 @@
 /** Words for the codes of failed connections, instead of the texts of Node and OpenSSL. */
-import { describeErrno } from '../native/errno.ts';
+import { describeErrno } from '../errno.ts';
 
 const words: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: 'the certificate has expired',

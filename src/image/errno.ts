@@ -1,7 +1,8 @@
 /** Failed system calls as errors of class `local`. */
+
+import { describeErrno, errnoHint, errnoName } from '../errno.ts';
 import type { SystemErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
-import { describeErrno, errnoHint, errnoName } from '../native/errno.ts';
 import type { SystemCallError } from '../native/index.ts';
 
 function nameOf(error: unknown): SystemErrorCode | undefined {

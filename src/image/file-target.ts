@@ -1,13 +1,11 @@
 /** Restoring to a regular file: a sparse partial file, renamed when whole. */
-import { type BigIntStats, fchmod, fchown, ftruncate, type Stats } from 'node:fs';
+import { type BigIntStats, ftruncate, type Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { throwIfAborted } from '../cancel.ts';
 import {
   type BlockRead,
   type BlockReadResult,
-  dropCache,
-  readBlocks,
   writeBlocks,
   type ZeroMethod,
   zeroRange,
@@ -17,7 +15,9 @@ import { describeFileUsers } from './device/users.ts';
 import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
+import { setOwnerAndMode } from './ownership.ts';
 import { PartialFile } from './partial-file.ts';
+import { readBack } from './read-back.ts';
 import type {
   BlockOutcome,
   Geometry,
@@ -27,8 +27,6 @@ import type {
   UnverifiedBlock,
 } from './target.ts';
 
-const fchmodFd = promisify(fchmod);
-const fchownFd = promisify(fchown);
 const ftruncateFd = promisify(ftruncate);
 
 function inodeStamp(stats: Stats): string {
@@ -172,14 +170,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   }
 
   async readBlocks(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]> {
-    const { partial } = this.#ready();
-    if (options.pastCache) await partial.descriptor.sync('data');
-    return partial.descriptor.use(`read ${partial.path}`, async (fd) => {
-      if (options.pastCache) {
-        for (const read of reads) await dropCache(fd, read.offset, read.data.length);
-      }
-      return readBlocks(fd, [...reads], { hash: true });
-    });
+    return readBack(this.#ready().partial.descriptor, reads, options);
   }
 
   async sync(): Promise<void> {
@@ -210,7 +201,8 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     await this.#direct?.close();
     throwIfAborted(this.#signal);
     await partial.removeMark();
-    await this.#setOwnerAndMode(partial);
+    // A file that appeared under the name since decides nothing.
+    await setOwnerAndMode(partial.descriptor, this.#replaceable);
     await this.#withSpace(partial.descriptor.sync('all'));
     throwIfAborted(this.#signal);
     await partial.publish(this.#file, { replace: await this.#mayReplace() });
@@ -226,19 +218,6 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     const existing = await this.#existing();
     const allowed = this.#replaceable;
     return existing !== undefined && existing.ino === allowed?.ino && existing.dev === allowed.dev;
-  }
-
-  /**
-   * As cp and qemu-img do: a new file gets 0666 without the umask's bits; a replaced one keeps its permissions, and its
-   * owner where this process may set it. A file that appeared under the name since decides nothing.
-   */
-  async #setOwnerAndMode(partial: PartialFile): Promise<void> {
-    const replaced = this.#replaceable;
-    await partial.descriptor.use(`set the permissions of ${partial.path}`, async (fd) => {
-      if (replaced !== undefined && process.geteuid?.() === 0)
-        await fchownFd(fd, Number(replaced.uid), Number(replaced.gid));
-      await fchmodFd(fd, replaced === undefined ? 0o666 & ~process.umask() : Number(replaced.mode) & 0o777);
-    });
   }
 
   async abandon(options: { keepForResume: boolean }): Promise<void> {

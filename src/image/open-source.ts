@@ -23,11 +23,9 @@ const stdinNames: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0',
 
 export interface OpenSourceOptions extends StoredSourceOptions {
   /** How many bytes a stream may give; needed for streams, of no effect otherwise. */
-  readonly streamSize?: number;
+  readonly streamSize?: number | undefined;
   /** Ends the wait for a stream that stands still. */
   readonly signal?: AbortSignal;
-  /** `raw`: read other formats as they are. Default: refuse them. */
-  readonly format?: 'raw';
 }
 
 /**

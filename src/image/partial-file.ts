@@ -7,38 +7,21 @@ import { link, lstat, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { getAttribute, preload, setAttribute, syncAll, tryLock } from '../native/index.ts';
+import { preload, syncAll, tryLock } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import { partialNotOurs, partialReplaced, targetAppeared, targetBusy } from './messages/targets.ts';
+import { isMarked, removeMark, setMark } from './partial-mark.ts';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const fstatFd = promisify(fstat);
 
-/**
- * Marks a partial file as one of ours. Its value is the inode's number, so that a copy does not count. The finished image
- * does not have it. Where a file system has no marks, a partial file is ours only if a usable journal names its inode.
- */
-const mark = 'user.coldsnap.partial';
-
 /** Longer than a run needs to mark the file that it has created. */
 const markDelayMs = 200;
-
-/** Errors of a file system without extended attributes. */
-const noAttributes = ['EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EPERM'];
 
 /** Errors of a file system without locks, or without hard links. */
 const noLocks = ['ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS'];
 const noLinks = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EINVAL'];
-
-/** @param value empty to remove the mark */
-function setMark(fd: number, value: string): void {
-  try {
-    setAttribute(fd, mark, value);
-  } catch (error) {
-    if (!isErrno(error, ...noAttributes)) throw error;
-  }
-}
 
 export class PartialFile {
   readonly path: string;
@@ -65,7 +48,7 @@ export class PartialFile {
       // the lock in between must see whose file it is.
       const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
       descriptor = new Descriptor(fd, path);
-      setMark(fd, String(fstatSync(fd).ino));
+      setMark(fd, fstatSync(fd).ino);
     } catch (error) {
       if (isErrno(error, 'EEXIST')) throw targetBusy(target, path);
       throw localError(error, `create ${path}`, target);
@@ -122,11 +105,11 @@ export class PartialFile {
    */
   async checkOurs(): Promise<void> {
     const { uid, nlink, ino, size } = await this.stat();
-    let marked = (await this.#getMark()) === String(ino);
+    let marked = await this.#isMarked(ino);
     if (!marked && size === 0) {
       // Another run may have created it at this moment.
       await delay(markDelayMs);
-      marked = (await this.#getMark()) === String(ino);
+      marked = await this.#isMarked(ino);
     }
     const why =
       uid !== process.geteuid?.()
@@ -139,20 +122,13 @@ export class PartialFile {
     if (why !== undefined) throw partialNotOurs(this.#target, this.path, why);
   }
 
-  #getMark(): Promise<string> {
-    return this.descriptor.use(`examine ${this.path}`, async (fd) => {
-      try {
-        return getAttribute(fd, mark);
-      } catch (error) {
-        if (isErrno(error, ...noAttributes)) return '';
-        throw error;
-      }
-    });
+  async #isMarked(ino: number): Promise<boolean> {
+    return this.descriptor.use(`examine ${this.path}`, async (fd) => isMarked(fd, ino));
   }
 
   /** Removes the mark before the file becomes the image. */
   removeMark(): Promise<void> {
-    return this.descriptor.use(`unmark ${this.path}`, async (fd) => setMark(fd, ''));
+    return this.descriptor.use(`unmark ${this.path}`, async (fd) => removeMark(fd));
   }
 
   stat(): Promise<Stats> {

@@ -27,13 +27,13 @@ import { stateFile } from './state-files.ts';
 
 export interface StoredSourceOptions {
   /** `raw`: read other formats as they are. Default: refuse them. */
-  readonly format?: 'raw';
+  readonly format?: 'raw' | undefined;
   /** Whether to read a device that may be written meanwhile. */
-  readonly force?: boolean;
+  readonly force?: boolean | undefined;
   /** Ask the file system for holes (SEEK_HOLE), after a sync. */
-  readonly detectHoles?: boolean;
+  readonly detectHoles?: boolean | undefined;
   /** A file with the output of `qemu-img map --output=json`. */
-  readonly holesFromSidecar?: string;
+  readonly holesFromSidecar?: string | undefined;
 }
 
 /** @throws ColdsnapError `SOURCE_EMPTY`, `SOURCE_IN_USE`, `SOURCE_NO_MEDIUM`, `BAD_HOLE_MAP`, or of class `local` */

@@ -1,5 +1,5 @@
 /** The addon's raw functions, as C++ exports them. Only src/native calls these: C++ trusts its arguments. */
-import { describeErrno, errnoName } from './errno.ts';
+import { describeErrno, errnoName } from '../errno.ts';
 import { loadAddon } from './load.ts';
 
 export interface Addon {

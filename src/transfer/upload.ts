@@ -1,6 +1,5 @@
 /** Uploads an image as a snapshot. */
 import { Service } from '../ebs/service.ts';
-import { ColdsnapError } from '../errors.ts';
 import { GIB } from '../geometry.ts';
 import { openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
@@ -43,11 +42,11 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
     await checkNamedJournal(options.checkpointFile);
     const image = await openSource(options.source, {
       signal: run.signal,
-      ...(options.volumeSizeGiB === undefined ? {} : { streamSize: options.volumeSizeGiB * GIB }),
-      ...(options.sourceFormat === undefined ? {} : { format: options.sourceFormat }),
-      ...(options.force === undefined ? {} : { force: options.force }),
-      ...(options.detectHoles === undefined ? {} : { detectHoles: options.detectHoles }),
-      ...(options.holesFromSidecar === undefined ? {} : { holesFromSidecar: options.holesFromSidecar }),
+      streamSize: options.volumeSizeGiB === undefined ? undefined : options.volumeSizeGiB * GIB,
+      format: options.sourceFormat,
+      force: options.force,
+      detectHoles: options.detectHoles,
+      holesFromSidecar: options.holesFromSidecar,
     });
     try {
       return await uploadImage(run, image, options);
@@ -77,25 +76,20 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
     await run.waitFor(`the first bytes of ${image.label}`, 'disk', () => image.ready());
     const snapshot = await sink.open();
     const { snapshotId, blockSize } = snapshot;
-    const volumeSize = volumeSizeGiB * GIB;
+    const geometry = { volumeSize: volumeSizeGiB * GIB, blockSize };
     const bytesResumed = sink.resumedBlocks * blockSize;
-    run.begin({ operation: 'upload', snapshotId, path: image.path, volumeSize, blockSize, bytesResumed });
+    run.begin({ operation: 'upload', snapshotId, path: image.path, ...geometry, bytesResumed });
     if (options.omitZeroBlocks) {
       checkOmission(snapshot);
       run.warn(...warnings.zerosOmitted());
     }
     if (sink.status === 'pending') {
-      const geometry = { volumeSize, blockSize };
       const withHoles = options.detectHoles === true || options.holesFromSidecar !== undefined;
       // Elsewhere the sink knows what a hole means.
       const putHoles = withHoles && isEncrypted(options, snapshot);
       if (putHoles) run.warn(...warnings.holesPut(snapshotId));
-      await copyBlocks(
-        run,
-        new ImageBlocks(run, image, geometry, { putHoles, putZeros: spec.hasParent }),
-        sink,
-        geometry,
-      );
+      const source = new ImageBlocks(run, image, geometry, { putHoles, putZeros: spec.hasParent });
+      await copyBlocks(run, source, sink, geometry);
     } else {
       await sink.finish();
     }
@@ -104,9 +98,9 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
       status: sink.status,
       resumed: sink.resumed,
     });
-    return { snapshotId, status, volumeSize, blockSize, ...run.done(snapshotId) };
+    return { snapshotId, status, ...geometry, ...run.done(snapshotId) };
   } catch (error) {
-    throw await sink.abandon(error, isUseless(error));
+    throw await sink.abandon(error);
   } finally {
     service.close();
     await journal?.release();
@@ -120,9 +114,4 @@ function journalOf(
 ): Journal<UploadJournal> | undefined {
   if (checkpoint === false || journal === undefined) return undefined;
   return new Journal(run, 'upload', { ...journal, path: checkpointFile ?? journal.path });
-}
-
-/** Whether a later run could not finish the snapshot: its source, or what was asked for, is not what it should be. */
-function isUseless(error: unknown): boolean {
-  return error instanceof ColdsnapError && (error.class === 'refused' || error.sourceFault);
 }

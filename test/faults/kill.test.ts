@@ -41,6 +41,23 @@ async function killAt(t: TestContext, kind: Kind): Promise<void> {
   }
 }
 
+async function killAndWrite(t: TestContext, kind: Kind, moment: Moment): Promise<void> {
+  const scratch = await Scratch.for(t);
+  const command = await Command.compile(scratch.directory);
+  const device = kind === 'device' ? await scratch.loop({ bytes: GIB }) : undefined;
+  const victim = await Victim.make(kind, command, scratch, device);
+  assert.ok(await victim.killWriteAndRunAgain(moment));
+}
+
+for (const kind of ['file', 'device', 'upload'] as const) {
+  const skip = kind === 'device' ? noLoopDevices : undefined;
+  test(
+    `a killed transfer (${kind}) is right although another program wrote before the next run`,
+    skip === undefined ? {} : { skip },
+    (t) => killAndWrite(t, kind, { request: 16 }),
+  );
+}
+
 test('a killed download to a file resumes', (t) => killAt(t, 'file'));
 
 test(

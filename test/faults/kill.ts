@@ -1,10 +1,20 @@
 /**
  * Kills transfers and runs them again. Wherever the first run is killed, the next exits with 0, the bytes are right, and
- * no block that the journal lists is requested or sent again.
+ * no block that the journal lists is requested or sent again. With another writer in between, the bytes are right too.
  */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { randomBytes, randomInt } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type Emulator, startEmulator } from '../../src/emulator/index.ts';
 import { listPendingSnapshots } from '../../src/index.ts';
@@ -30,16 +40,31 @@ export function describeMoment(moment: Moment): string {
   return 'request' in moment ? `request ${moment.request}` : `${moment.call} ${moment.number}`;
 }
 
+/** Overwrites a part of one of the blocks, as another program would. @returns the offset and data */
+function meddle(path: string, blocks: readonly number[]): { offset: number; data: Buffer } {
+  const block = blocks[randomInt(blocks.length)] as number;
+  const offset = block * BLOCK + 4_096 * randomInt(BLOCK / 4_096);
+  const data = randomBytes(4_096);
+  const file = openSync(path, 'r+');
+  writeSync(file, data, 0, data.length, offset);
+  fsyncSync(file);
+  closeSync(file);
+  return { offset, data };
+}
+
 /** A transfer that can be run repeatedly, and the check of its result. */
 export class Victim {
   readonly emulator: Emulator;
   readonly #command: Command;
-  readonly #args: readonly string[];
+  readonly #args: string[];
   readonly #operation: string;
   /** The blocks to transfer. */
   readonly #blocks: readonly number[];
   readonly #journal: () => string;
   readonly #check: (stdout: string) => Promise<void>;
+  /** Writes to the target or source; undefined where there is nothing to write to. */
+  readonly #meddle: () => unknown;
+  readonly #onDevice: boolean;
 
   private constructor(
     emulator: Emulator,
@@ -48,6 +73,8 @@ export class Victim {
     blocks: Iterable<number>,
     journal: () => string,
     check: (stdout: string) => Promise<void>,
+    meddle: () => unknown,
+    onDevice = false,
   ) {
     this.emulator = emulator;
     this.#command = command;
@@ -56,6 +83,8 @@ export class Victim {
     this.#blocks = [...blocks];
     this.#journal = journal;
     this.#check = check;
+    this.#meddle = meddle;
+    this.#onDevice = onDevice;
   }
 
   /** Makes a new one; its emulator closes with the scratch directory. `device` is a loop device of 1 GiB. */
@@ -70,19 +99,22 @@ export class Victim {
     const path = scratch.path(`${kind}-${randomBytes(4).toString('hex')}.img`);
     if (kind === 'upload') {
       const image = randomBytes(BLOCKS * BLOCK);
+      const indexesOfImage = Array.from({ length: BLOCKS }, (_, block) => block);
       writeFileSync(path, image);
       return new Victim(
         emulator,
         command,
         ['upload', path],
-        Array.from({ length: BLOCKS }, (_, block) => block),
+        indexesOfImage,
         () => `${path}.coldsnap-upload`,
         async (stdout) => {
           const snapshotId = stdout.trim();
           assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
           assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
-          const service = { endpoint: emulator.url, region: 'us-east-1' };
-          assert.deepEqual(await listPendingSnapshots(service), [], 'no other snapshot is pending');
+        },
+        () => {
+          const { offset, data } = meddle(path, indexesOfImage);
+          data.copy(image, offset);
         },
       );
     }
@@ -99,6 +131,7 @@ export class Victim {
           assert.equal(await firstWrongBlock(path, blocks, GIB, BLOCK), undefined);
           rmSync(path);
         },
+        () => existsSync(`${path}.partial`) && meddle(`${path}.partial`, indexes),
       );
     }
     assert.ok(device);
@@ -115,6 +148,8 @@ export class Victim {
         return join(directory, name ?? 'none');
       },
       async () => assert.equal(await firstWrongBlock(device.backing, blocks, GIB, BLOCK), undefined),
+      () => meddle(device.device, indexes),
+      true,
     );
   }
 
@@ -123,6 +158,15 @@ export class Victim {
    * @returns whether each run lived until its moment
    */
   async killAndRunAgain(...moments: Moment[]): Promise<boolean> {
+    return this.#killAndRunAgain(moments, false);
+  }
+
+  /** The same, with another program that writes after each kill: only the result is checked, not what it took. */
+  async killWriteAndRunAgain(...moments: Moment[]): Promise<boolean> {
+    return this.#killAndRunAgain(moments, true);
+  }
+
+  async #killAndRunAgain(moments: readonly Moment[], writer: boolean): Promise<boolean> {
     let safe = new Set<number>();
     const past: string[] = [];
     let total = 0;
@@ -150,6 +194,10 @@ export class Victim {
       if (end !== 'SIGKILL') {
         assert.equal(end, 0, `${when}${stderr}`);
         await this.#check(stdout);
+        if (!writer) {
+          const service = { endpoint: this.emulator.url, region: 'us-east-1' };
+          assert.deepEqual(await listPendingSnapshots(service), [], 'a snapshot is pending');
+        }
         return moment === undefined;
       }
       past.push(describeMoment(moment as Moment));
@@ -160,6 +208,13 @@ export class Victim {
         (await this.#isComplete())
       )
         return true;
+      if (writer) {
+        this.#meddle();
+        // The start of a disk may have been written, which only the user can allow to overwrite.
+        if (this.#onDevice) this.#args.push('--force');
+        lost = Infinity;
+        continue;
+      }
       const journalled = journalledBlocks(this.#journal());
       safe = new Set(this.#blocks.filter((block) => journalled.has(block)));
       lost += transferred.filter((block) => !safe.has(block)).length;

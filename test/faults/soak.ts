@@ -1,13 +1,23 @@
 /**
  * Transfers in one process under continuous faults, against an emulator in another process. Each round uploads an image
- * and downloads its snapshot, interrupts and resumes some of them, compares every byte, and then samples memory and
- * descriptors, which must not grow.
+ * and downloads its snapshot, interrupts and resumes some of them, with another writer in between, compares every byte, and
+ * then samples memory and descriptors, which must not grow.
  */
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -157,6 +167,7 @@ class Rounds {
   readonly #scratch: Scratch;
   readonly #service: Service;
   readonly #device: LoopDevice | undefined;
+  readonly #snapshots: string[] = [];
   #count = 0;
 
   constructor(scratch: Scratch, service: Service, device: LoopDevice | undefined) {
@@ -170,24 +181,48 @@ class Rounds {
     const source = this.#scratch.path(`source-${round}.img`);
     const blocks = writeImage(source);
     const transport = round % 3 === 2 ? ('sdk' as const) : ('fast' as const);
-    const { snapshotId } = await this.#finish((more) => uploadSnapshot({ source, transport, ...more }));
+    const writeSource = () => {
+      const [block, data] = [...blocks][randomInt(blocks.size)] as [number, Buffer];
+      randomBytes(4_096).copy(data);
+      overwrite(source, data.subarray(0, 4_096), block * BLOCK);
+    };
+    const { snapshotId } = await this.#finish(
+      (more) => uploadSnapshot({ source, transport, ...more }),
+      writeSource,
+    );
     const device = round % 2 === 1 ? this.#device : undefined;
     if (device !== undefined) truncateSync(device.backing, 0);
     if (device !== undefined) truncateSync(device.backing, GIB);
     const target = device?.device ?? this.#scratch.path(`target-${round}.img`);
-    await this.#finish((more) => downloadSnapshot({ snapshotId, target, transport, ...more }));
+    const written = device?.device ?? `${target}.partial`;
+    let force = false;
+    const writeTarget = () => {
+      if (!existsSync(written)) return;
+      overwrite(written, randomBytes(4_096), 4_096 * randomInt(GIB / 4_096));
+      // The start of a disk may have been written, which only the user can allow to overwrite.
+      force = device !== undefined;
+    };
+    await this.#finish(
+      (more) => downloadSnapshot({ snapshotId, target, transport, force, ...more }),
+      writeTarget,
+    );
     const image = device?.backing ?? target;
     assert.equal(await firstWrongBlock(image, blocks, GIB, BLOCK), undefined, `round ${round}`);
-    this.#service.delete(snapshotId);
+    // Those of uploads that started over, too.
+    for (const started of this.#snapshots.splice(0)) this.#service.delete(started);
     rmSync(source);
     if (device === undefined) rmSync(target);
     const remaining = readdirSync(this.#scratch.directory).filter((name) => /^(source|target)-/.test(name));
     assert.deepEqual(remaining, [], 'files remain');
   }
 
-  /** Calls a transfer until it succeeds; the first calls are aborted at random. Any other failure is thrown. */
+  /**
+   * Calls a transfer until it succeeds; the first calls are aborted at random. Any other failure is thrown.
+   * @param meddle writes to the source or target as another program would, after some of the aborts
+   */
   async #finish<Result>(
     transfer: (options: TransferOptions & { checkpointIntervalMs: number }) => Promise<Result>,
+    meddle: () => void,
   ): Promise<Result> {
     for (let tries = 0; ; tries++) {
       assert.ok(tries < 50, 'no success in 50 attempts');
@@ -205,17 +240,26 @@ class Rounds {
           signal: controller.signal,
           onEvent: (event) => {
             if (event.type === 'retry') this.totals.retries++;
+            if (event.type === 'snapshot') this.#snapshots.push(event.snapshotId);
             if (event.type === 'done') this.totals.bytesMoved += event.bytesTransferred;
           },
         });
       } catch (error) {
         if ((error as ColdsnapError).class !== 'aborted') throw error;
         this.totals.interruptions++;
+        if (randomInt(3) === 0) meddle();
       } finally {
         clearTimeout(abortTimer);
       }
     }
   }
+}
+
+function overwrite(path: string, data: Uint8Array, offset: number): void {
+  const file = openSync(path, 'r+');
+  writeSync(file, data, 0, data.length, offset);
+  fsyncSync(file);
+  closeSync(file);
 }
 
 /** Writes an image with gaps. @returns the expected blocks of its volume */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { describeErrno, errnoHint, errnoName } from '../../src/native/errno.ts';
+import { describeErrno, errnoHint, errnoName } from '../../src/errno.ts';
 import { root } from './support.ts';
 
 test('an errno has its name and description, also where libuv has none', () => {
@@ -33,5 +33,5 @@ test('there is one table of errnos', () => {
   const tables = files.filter((name) =>
     /getSystemErrorMap|\b(EDQUOT|EUCLEAN|ENAMETOOLONG): '/.test(readFileSync(`${root}src/${name}`, 'utf8')),
   );
-  assert.deepEqual(tables, ['native/errno.ts']);
+  assert.deepEqual(tables, ['errno.ts']);
 });

@@ -178,7 +178,7 @@ async function printId(text: string, snapshotId: string, io: CommandIo): Promise
     const { code } = error as { code?: SystemErrorCode };
     // The reader of stdout ended on purpose.
     if (code === undefined || code === 'EPIPE') throw error;
-    const { describeErrno } = await import('../../native/errno.ts');
+    const { describeErrno } = await import('../../errno.ts');
     throw resultNotPrinted(snapshotId, code, describeErrno(code), error);
   }
 }

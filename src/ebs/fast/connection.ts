@@ -8,7 +8,7 @@ import type { Deadlines } from '../connect.ts';
 import { isError } from './error-reply.ts';
 import type { Exchange } from './exchange.ts';
 import type { Origin } from './origin.ts';
-import { Progress } from './progress.ts';
+import { StallDetector } from './progress.ts';
 import { MAX_HEAD_BYTES, parseReplyHead, UnsupportedReply } from './reply-head.ts';
 import { openSocket, type TlsSettings } from './socket.ts';
 
@@ -22,12 +22,6 @@ const SLOW_PIECE_BYTES = 32 * 1024;
 /** A request that takes longer means a slow network. With the default deadline, 0.5 KiB/s is still enough. */
 const SLOW_MS = 5_000;
 
-/** Slower than this is no slow network but a stalled connection. */
-const MIN_BYTES_PER_SECOND = 64;
-/** The same, while other connections complete blocks. */
-const MIN_BYTES_PER_SECOND_BESIDE_OTHERS = 512;
-/** Time after which a connection is closed that has stopped while others complete blocks. */
-const STALL_MS = 10_000;
 /** Shorter request IDs may not be unique. */
 const UNIQUE_ID_LENGTH = 16;
 
@@ -70,9 +64,7 @@ export class Connection {
   #lastRequestId: string | undefined;
   /** Bytes read and written so far. */
   #moved = 0;
-  /** Finds out that the exchange has stopped, and that it has stopped while others complete. */
-  readonly #idle = new Progress(MIN_BYTES_PER_SECOND);
-  readonly #behind = new Progress(MIN_BYTES_PER_SECOND_BESIDE_OTHERS);
+  readonly #stalls = new StallDetector();
 
   constructor(origin: Origin, tls: TlsSettings | undefined, deadlines: Deadlines, owner: ConnectionOwner) {
     this.#owner = owner;
@@ -108,20 +100,11 @@ export class Connection {
     return this.#replies > 0 && this.#headLength === 0 && this.#body === undefined;
   }
 
-  /**
-   * Destroys the connection if its exchange has made no progress for `idleMs`, or for 10 s in which others completed.
-   * @param now {@link runningTime}
-   * @param completed exchanges that all connections have completed so far
-   */
+  /** Destroys the connection if its exchange has stopped; takes what {@link StallDetector} takes. */
   checkProgress(now: number, idleMs: number, completed: number): void {
     if (this.#exchange === undefined || !this.#connected) return;
-    if (this.#idle.stoppedFor(now, this.#moved, idleMs)) {
-      this.#fail(timeoutError(`no data sent or received for ${idleMs / 1000} s`));
-    } else if (this.#behind.stoppedBeside(now, this.#moved, STALL_MS, completed)) {
-      this.#fail(
-        timeoutError(`no data sent or received for ${STALL_MS / 1000} s, unlike on other connections`),
-      );
-    }
+    const why = this.#stalls.check(now, this.#moved, idleMs, completed);
+    if (why !== undefined) this.#fail(timeoutError(why));
   }
 
   /** Marks the connection as free; it does not keep the process alive. */
@@ -146,9 +129,7 @@ export class Connection {
 
   #send(exchange: Exchange): void {
     this.#sentAt = performance.now();
-    const now = runningTime();
-    this.#idle.restart(now, this.#moved, 0);
-    this.#behind.restart(now, this.#moved, this.#owner.exchangesCompleted);
+    this.#stalls.restart(runningTime(), this.#moved, this.#owner.exchangesCompleted);
     this.#socket.write(exchange.head, 'latin1');
     if (exchange.payload === undefined) return;
     // Not corked: with TLS, Node would first copy head and payload together.

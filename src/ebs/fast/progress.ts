@@ -1,5 +1,38 @@
 /** Finds out, from the bytes that a connection has moved, whether its exchange has stopped. Costs nothing per byte. */
-export class Progress {
+
+/** Slower than this is no slow network but a stalled connection. */
+const MIN_BYTES_PER_SECOND = 64;
+/** The same, while other connections complete blocks. */
+const MIN_BYTES_PER_SECOND_BESIDE_OTHERS = 512;
+/** Time after which a connection is closed that has stopped while others complete blocks. */
+const STALL_MS = 10_000;
+
+/** The progress of one connection, seen alone and beside the others. */
+export class StallDetector {
+  readonly #idle = new Progress(MIN_BYTES_PER_SECOND);
+  readonly #behind = new Progress(MIN_BYTES_PER_SECOND_BESIDE_OTHERS);
+
+  /** An exchange begins. */
+  restart(now: number, moved: number, completed: number): void {
+    this.#idle.restart(now, moved, 0);
+    this.#behind.restart(now, moved, completed);
+  }
+
+  /**
+   * Says why the connection should be closed: no progress for `idleMs`, or for 10 s in which other exchanges completed.
+   * @param now {@link runningTime}
+   * @param moved bytes read and written so far
+   * @param completed exchanges that all connections have completed so far
+   */
+  check(now: number, moved: number, idleMs: number, completed: number): string | undefined {
+    if (this.#idle.stoppedFor(now, moved, idleMs)) return `no data sent or received for ${idleMs / 1000} s`;
+    if (this.#behind.stoppedBeside(now, moved, STALL_MS, completed))
+      return `no data sent or received for ${STALL_MS / 1000} s, unlike on other connections`;
+    return undefined;
+  }
+}
+
+class Progress {
   readonly #bytesPerSecond: number;
   /** Bytes moved when there was progress last. */
   #moved = 0;

@@ -4,6 +4,7 @@ import { rereadPartitionTable } from '../../native/index.ts';
 import { isErrno } from '../errno.ts';
 import { deviceNumber, type KernelFiles, kernelFiles } from './identity.ts';
 import { namesIn, textOf } from './storage.ts';
+import { describeUsers } from './users.ts';
 
 /** udev opens partitions for a moment when they appear or change. */
 const patienceMs = 5_000;
@@ -32,6 +33,13 @@ export async function rereadPartitions(fd: number, rdev: bigint): Promise<string
     if (old.length === 0 || performance.now() >= until) return old;
     await delay(pauseMs);
   }
+}
+
+/** Who uses the partitions that could not be replaced, as sentences. */
+export async function describePartitions(rdev: bigint, old: readonly string[]): Promise<string[]> {
+  const users = await describeUsers(rdev, { readers: true });
+  const found = users.filter((use) => use.startsWith('its partition'));
+  return found.length > 0 ? found : [`the kernel keeps its partition ${old.join(', ')}`];
 }
 
 async function reread(fd: number): Promise<boolean> {

@@ -6,7 +6,6 @@ import {
   type BlockReadResult,
   type DeviceInfo,
   dropCache,
-  readBlocks,
   writeBlocks,
   type ZeroMethod,
   zeroRange,
@@ -22,6 +21,7 @@ import {
   targetTooSmall,
 } from '../messages/devices.ts';
 import { resumeMismatch } from '../messages/targets.ts';
+import { readBack } from '../read-back.ts';
 import { stateFile } from '../state-files.ts';
 import type {
   BlockOutcome,
@@ -34,9 +34,8 @@ import type {
 import { isBlank, isZeroRange } from './blank.ts';
 import { describeContents } from './contents.ts';
 import { findOldSignatures } from './old-signatures.ts';
-import { partitionsOf, rereadPartitions } from './partitions.ts';
+import { describePartitions, partitionsOf, rereadPartitions } from './partitions.ts';
 import { StagedEnds } from './staged-ends.ts';
-import { describeUsers } from './users.ts';
 import { readWriteCount, writtenSince } from './write-count.ts';
 
 export class DeviceTarget implements ImageTarget, ResumableTarget {
@@ -113,7 +112,7 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
   /** Zeroes what is staged, and lets the kernel forget the old partitions before anything is written to where they were. */
   async #startOver(ends: StagedEnds): Promise<void> {
     const hasPartitions = partitionsOf(this.#rdev).length > 0;
-    if (hasPartitions) await this.#replacePartitions();
+    if (hasPartitions) await this.#forgetPartitions();
     for (const { offset, length } of ends.ranges) {
       throwIfAborted(this.#signal);
       await this.#device.use(`zero the start and the end of ${this.path}`, async (fd) => {
@@ -121,23 +120,16 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
       });
     }
     await this.#device.sync('data');
-    if (hasPartitions) await this.#replacePartitions();
+    if (hasPartitions) await this.#forgetPartitions();
   }
 
   /** @throws ColdsnapError `DEVICE_IN_USE` when a partition that the kernel knows is in use */
-  async #replacePartitions(): Promise<void> {
+  async #forgetPartitions(): Promise<void> {
     throwIfAborted(this.#signal);
     const old = await this.#device.use(`read the partition table of ${this.path}`, (fd) =>
       rereadPartitions(fd, this.#rdev),
     );
-    if (old.length > 0) throw deviceInUse(this.path, await this.#describePartitions(old));
-  }
-
-  async #describePartitions(old: readonly string[]): Promise<string[]> {
-    const programs = (await describeUsers(this.#rdev, { readers: true })).filter((use) =>
-      use.startsWith('its partition'),
-    );
-    return programs.length > 0 ? programs : [`the kernel keeps its partition ${old.join(', ')}`];
+    if (old.length > 0) throw deviceInUse(this.path, await describePartitions(this.#rdev, old));
   }
 
   #areZero({ ranges }: StagedEnds): Promise<boolean> {
@@ -204,14 +196,8 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     );
   }
 
-  async readBlocks(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]> {
-    if (options.pastCache) await this.#device.sync('data');
-    return this.#device.use(`read ${this.path}`, async (fd) => {
-      if (options.pastCache) {
-        for (const read of reads) await dropCache(fd, read.offset, read.data.length);
-      }
-      return readBlocks(fd, [...reads], { hash: true });
-    });
+  readBlocks(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]> {
+    return readBack(this.#device, reads, options);
   }
 
   async sync(): Promise<void> {
@@ -235,7 +221,7 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
       const old = await rereadPartitions(fd, this.#rdev);
       const signatures = await findOldSignatures(fd, volumeSize, this.sizeBytes);
       return [
-        ...(old.length === 0 ? [] : [oldPartitions(this.path, await this.#describePartitions(old))]),
+        ...(old.length === 0 ? [] : [oldPartitions(this.path, await describePartitions(this.#rdev, old))]),
         ...signatures.map((signature) => oldSignature(this.path, signature)),
       ];
     });

@@ -1,7 +1,8 @@
 /** Messages about targets: what is refused, what failed, and what to do next. Each function returns the error to throw. */
+
+import { describeErrno, errnoHint } from '../../errno.ts';
 import type { SystemErrorCode } from '../../error-codes.ts';
 import { ColdsnapError } from '../../errors.ts';
-import { describeErrno, errnoHint } from '../../native/errno.ts';
 import { formatSize, type Named, refused, usage } from './common.ts';
 
 export const targetNameEmpty = () =>

@@ -53,3 +53,8 @@ export async function abandonStart(
   if (replyLost || interrupted) run.warn(...warnings.snapshotMayExist(journal?.written === true));
   else await journal?.remove();
 }
+
+/** Whether a later run could not finish the snapshot: its source, or what was asked for, is not what it should be. */
+export function isUseless(error: unknown): boolean {
+  return error instanceof ColdsnapError && (error.class === 'refused' || error.sourceFault);
+}

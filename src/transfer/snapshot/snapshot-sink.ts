@@ -12,7 +12,7 @@ import { snapshotFailed, withSnapshot } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
 import { completeSnapshot } from './complete.ts';
-import { abandonSnapshot, abandonStart } from './failed-upload.ts';
+import { abandonSnapshot, abandonStart, isUseless } from './failed-upload.ts';
 import type { NewSnapshot } from './request.ts';
 import { chooseJournal } from './resume.ts';
 import { emptySnapshot, type OpenSnapshot, startSnapshot, uploadJournal } from './start.ts';
@@ -235,7 +235,7 @@ export class SnapshotSink implements BlockSink {
    * Warns of what stays. Returns the error to throw.
    * @param useless whether no later run could finish the snapshot
    */
-  async abandon(error: unknown, useless: boolean): Promise<unknown> {
+  async abandon(error: unknown): Promise<unknown> {
     this.#run.stop();
     const failed = { run: this.#run, service: this.#service, journal: this.#journal };
     if (this.#open === undefined) {
@@ -244,7 +244,7 @@ export class SnapshotSink implements BlockSink {
     }
     const { snapshotId } = this.#open.snapshot;
     if (this.#completed) return withSnapshot(error, snapshotId);
-    const remove = this.#spec.onFailure === 'delete' || useless;
+    const remove = this.#spec.onFailure === 'delete' || isUseless(error);
     return abandonSnapshot(failed, snapshotId, error, { remove, checkpoint: () => this.checkpoint() });
   }
 }

@@ -1,7 +1,7 @@
 /** The table of errnos: their names, descriptions and hints. Does not load the addon. */
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
-import type { SystemErrorCode } from '../error-codes.ts';
+import type { SystemErrorCode } from './error-codes.ts';
 
 /** Errnos of block devices and quotas that libuv has no name for; Linux's numbers. */
 const furtherErrnos: ReadonlyMap<number, readonly [name: SystemErrorCode, description: string]> = new Map([
