@@ -23,6 +23,7 @@ export const serviceReasons = {
 export const errorCodes = {
   usage: {
     ARGUMENTS_SWAPPED: 'the snapshot ID and the target are in the wrong order',
+    BASE_NEEDS_JOURNAL: 'an incremental download without a journal was requested',
     BAD_CHECKPOINT_INTERVAL: 'the checkpoint interval is out of range',
     BAD_CREDENTIALS: 'the credentials of the emulator are malformed',
     BAD_CREDENTIALS_FILE: "the emulator's credentials file is missing or is not JSON",
@@ -35,6 +36,7 @@ export const errorCodes = {
     BAD_HOLE_MAP: 'the hole map is unreadable, malformed or does not cover the image',
     BAD_RATE: 'the rate limit is not above 0',
     BAD_RETRY_FOR: 'the retry time is negative or not a number',
+    BAD_SAMPLE: 'the sample is not above 0 and at most 100 percent',
     BAD_SNAPSHOT_ID: 'the snapshot ID is malformed',
     BAD_TAG: 'a tag is too long, duplicated or reserved, or there are too many',
     BAD_TLS_FILES: "the emulator's TLS key or certificate is missing or cannot be used",
@@ -53,7 +55,7 @@ export const errorCodes = {
     SOURCE_EMPTY: 'the source has no bytes',
     SOURCE_IS_DIRECTORY: 'the source is a directory',
     SOURCE_IS_TERMINAL: 'the source is a terminal',
-    SOURCE_MISSING: 'the source does not exist',
+    SOURCE_MISSING: 'the source, or the image to compare, does not exist',
     SOURCE_NAME_EMPTY: 'the name of the source is empty',
     SOURCE_NOT_BYTES: 'the source stream yields strings or objects',
     SOURCE_NOT_SUPPORTED: 'the source is not a file, block device, pipe or stream',
@@ -64,6 +66,7 @@ export const errorCodes = {
     TARGET_IS_DIRECTORY: 'the target is a directory',
     TARGET_IS_TERMINAL: 'the target is a terminal',
     TARGET_NAME_EMPTY: 'the name of the target is empty',
+    TARGET_NOT_READ_BACK: 'the target is a stream, which cannot be read back',
     TARGET_NOT_SUPPORTED: 'the target is not a file, block device, pipe or stream',
     TARGET_PARENT_MISSING: 'the directory of the target does not exist',
     UNKNOWN_COMMAND: 'the command does not exist',
@@ -84,11 +87,14 @@ export const errorCodes = {
     SOURCE_IN_USE: 'the source device is mounted read-write or open for writing',
     SOURCE_IS_CONTAINER: 'the source is compressed, an archive, or a disk image in another format than raw',
     SOURCE_NO_MEDIUM: 'the source device has no medium',
+    TARGET_BETWEEN: 'the target holds an interrupted download, which must be finished or overwritten',
     TARGET_BUSY: 'another run is writing the target',
     TARGET_DANGLING_SYMLINK: 'the target is a symbolic link to nothing',
     TARGET_EXISTS: 'the target file exists',
+    TARGET_HOLDS_NO_BASE:
+      'the target of an incremental download is missing, a stream, or has another size than its base',
     TARGET_IN_USE:
-      'the target file is a loop device, swap or a mount point, or another program writes or locks it',
+      'the target file is a loop device, swap or a mount point, or another program writes or locks it; or the device to compare may be written',
     TARGET_NOT_BLANK: 'the target device holds data',
     TARGET_NO_MEDIUM: 'the target device has no medium',
     TARGET_READ_ONLY: 'the target device is read-only',
@@ -146,7 +152,11 @@ export const errorCodes = {
   },
   integrity: {
     BLOCK_INVALID: 'a block has the wrong length or no valid checksum',
+    BASE_DIFFERS: 'the target does not hold the base of the incremental download',
     CHECKSUM_MISMATCH: 'a block does not match its checksum',
+    IMAGE_DIFFERS: 'the image differs from the snapshot',
+    IMAGE_TOO_SHORT: "the image is smaller than the snapshot's volume",
+    TARGET_DAMAGED: 'what was written does not read back, even when it is written again',
   },
   permanent: {
     BAD_GEOMETRY: 'the volume size and block size do not fit together',
@@ -164,6 +174,7 @@ export const errorCodes = {
     ...serviceReasons,
   },
   local: {
+    JOURNAL_REQUIRED: 'the journal of an incremental download could not be written',
     DEVICE_REPLACED: 'the path no longer refers to the device that was written',
     PARTIAL_REPLACED: 'the partial file was moved, removed or replaced while it was written',
     SOURCE_CHANGED: 'the source changed while it was read',
@@ -183,7 +194,7 @@ export const errorCodes = {
 export const warningCodes = {
   TARGET_MODIFIED: 'the target was modified after an interruption; the modified part is restored again',
   NOT_CONFIRMED: 'it is unknown whether the service accepted a resumed upload',
-  CHANGES_NOT_DETECTED: 'it cannot be detected whether the source device is written during the upload',
+  CHANGES_NOT_DETECTED: 'it cannot be detected whether the source device is written while it is read',
   CLIENT_SHARDS: '--client-shards has no effect',
   HOLES_PUT: 'the snapshot is encrypted, so holes are uploaded as zeros',
   JOURNALS_NOT_READ: 'the directory of journals cannot be read',
@@ -191,6 +202,7 @@ export const warningCodes = {
   JOURNAL_NOT_REMOVED: 'the journal of a deleted snapshot could not be removed',
   JOURNAL_NOT_USED: 'the journal of an earlier run was ignored; the message says why',
   JOURNAL_NOT_WRITTEN: 'the journal could not be written; the run cannot be resumed',
+  LARGER_THAN_VOLUME: 'the image is larger than the volume, and only the volume is compared',
   LIST_UNORDERED: 'the list of blocks is not in order, so all of it is read and sorted first',
   NOT_PROBED: 'the snapshot is completed, but it could not be checked that it is readable',
   OLD_PARTITIONS: 'the kernel still uses the old partitions of the restored device',

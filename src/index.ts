@@ -11,4 +11,5 @@ export { listSnapshots } from './transfer/list.ts';
 export type * from './transfer/options.ts';
 export { deletePendingSnapshots, listPendingSnapshots } from './transfer/pending.ts';
 export { uploadSnapshot } from './transfer/upload.ts';
+export { verifySnapshot } from './transfer/verify.ts';
 export { waitForSnapshot } from './transfer/wait.ts';

@@ -46,7 +46,7 @@ export const exitCodes: readonly ExitCode[] = [
   },
   {
     exitCode: 6,
-    meaning: 'integrity: data do not match their checksum',
+    meaning: 'integrity: data do not match their checksum, or an image differs from the snapshot',
     classes: ['integrity'],
   },
   { exitCode: 129, meaning: 'stopped by SIGHUP (terminal closed)', codes: ['SIGHUP'] },

@@ -29,6 +29,13 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
       .replace('as they are, as a raw image', 'as they are with --source-format raw'),
   SOURCE_SIZE_UNKNOWN: 'Set the size of the volume with --volume-size, in GiB.',
   SOURCE_TOO_LONG: 'Set a larger --volume-size.',
+  TARGET_NOT_READ_BACK: 'Name a file or a block device, or drop --verify.',
+  BASE_DIFFERS: 'Name the snapshot that it holds with --since, or drop --since for a full download.',
+  BASE_NEEDS_JOURNAL: 'Drop --no-checkpoint.',
+  JOURNAL_REQUIRED: 'Make its directory writable, or set another path with --checkpoint-file.',
+  TARGET_BETWEEN: 'Run the interrupted command again to finish it, or add --force to overwrite it.',
+  TARGET_HOLDS_NO_BASE: 'Name a file or device that holds the base, or drop --since for a full download.',
+  UNRELATED_SNAPSHOTS: 'A full download works: drop --since.',
   TARGET_EXISTS: 'Choose another name, or add --force to overwrite it.',
   TARGET_NOT_BLANK: 'Check that it is the right device; add --force to overwrite it.',
 };

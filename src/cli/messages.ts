@@ -14,9 +14,9 @@ export const optionsExclude = (one: string, other: string) =>
 export const optionRequires = (given: string, required: string) =>
   new ColdsnapError('usage', 'CONFLICTING_OPTIONS', `${given} cannot be used without ${required}`);
 
-export const argumentsSwapped = (snapshotId: string, target: string) =>
+export const argumentsSwapped = (command: string, snapshotId: string, target: string) =>
   new ColdsnapError('usage', 'ARGUMENTS_SWAPPED', 'the snapshot ID must come before the target', {
-    hint: `Did you mean: coldsnap download ${snapshotId} ${target}`,
+    hint: `Did you mean: coldsnap ${command} ${snapshotId} ${target}`,
   });
 
 export const usageHint = (command: string | undefined) =>
@@ -44,6 +44,7 @@ export const expected = {
   tag: 'a tag of the form Key=name,Value=text or name=text',
   tagKey: 'a tag needs a key',
   empty: 'the value is empty',
+  percent: 'a number above 0 and at most 100, such as 5 or 0.1',
   choices: (choices: string) => `one of ${choices}`,
 } as const;
 
@@ -78,6 +79,8 @@ export const exitAfterTimeout = (signal: string, ms: number) =>
 
 export const phases: Readonly<Record<TransferPhase, string>> = {
   verifying: 'verifying what an earlier run has done',
+  proving: 'comparing the target with the base',
+  'reading-back': 'reading back what was written',
   committing: 'flushing the target',
   completing: 'completing the snapshot',
   waiting: 'waiting for the snapshot',
@@ -159,10 +162,11 @@ export function describeRetry(event: Extract<TransferEvent, { type: 'retry' }>, 
 /** `downloading snap-1 to disk.img: 8.0 GiB in blocks of 512.0 KiB, resuming, 1.0 GiB already done`. */
 export function describeStart(event: Extract<TransferEvent, { type: 'start' }>): string {
   const { operation, snapshotId, path, volumeSize, blockSize, bytesResumed } = event;
-  const transfer =
-    operation === 'download'
-      ? `downloading ${snapshotId ?? 'a snapshot'} to ${targetName(path)}`
-      : `uploading ${sourceName(path)} to ${snapshotId ?? 'a new snapshot'}`;
+  const transfer = {
+    download: `downloading ${snapshotId} to ${targetName(path)}`,
+    upload: `uploading ${sourceName(path)} to ${snapshotId ?? 'a new snapshot'}`,
+    verify: `comparing ${sourceName(path)} with ${snapshotId}`,
+  }[operation];
   const resumed = bytesResumed > 0 ? `, resuming, ${formatBytes(bytesResumed)} already done` : '';
   return `${transfer}: ${formatBytes(volumeSize)} in blocks of ${formatBytes(blockSize)}${resumed}`;
 }

@@ -8,6 +8,7 @@ import { addHelp } from './commands/help.ts';
 import { addList } from './commands/list.ts';
 import { addPending } from './commands/pending.ts';
 import { addUpload } from './commands/upload.ts';
+import { addVerify } from './commands/verify.ts';
 import { addVersion } from './commands/version.ts';
 import { addWait } from './commands/wait.ts';
 import { addGlobalOptions, globalHeading } from './global-options.ts';
@@ -38,7 +39,16 @@ export function buildProgram(runCommand: RunCommand): Command {
     // Each command parses its own words, so that the value in `--description --quiet` is not taken for an option.
     .enablePositionalOptions();
   addGlobalOptions(program);
-  const commands = [addDownload, addUpload, addWait, addList, addPending, addEmulator, addCompletion];
+  const commands = [
+    addDownload,
+    addUpload,
+    addVerify,
+    addWait,
+    addList,
+    addPending,
+    addEmulator,
+    addCompletion,
+  ];
   for (const add of [...commands, addVersion, addHelp]) {
     addGlobalOptions(add(program, runCommand)).addHelpText('after', '\nGlobal options: coldsnap help global');
   }

@@ -49,7 +49,7 @@ export const topics: readonly Topic[] = [
     name: 'json',
     summary: 'output for programs',
     parts: [
-      'With --json, stdout has the result as one JSON document: of an upload, a wait, a list, or a download to a file. ' +
+      'With --json, stdout has the result as one JSON document: of an upload, a wait, a list, a comparison, or a download to a file. ' +
         'Every line on stderr is a JSON object with a type, also with --verbose:',
       [
         ['start', 'the transfer begins: operation, snapshotId, path, volumeSize, blockSize, bytesResumed'],
@@ -84,7 +84,7 @@ export const topics: readonly Topic[] = [
     summary: 'the IAM actions that each command needs',
     parts: [
       [
-        ['download', 'ebs:ListSnapshotBlocks, ebs:GetSnapshotBlock'],
+        ['download, verify', 'ebs:ListSnapshotBlocks, ebs:GetSnapshotBlock'],
         ['upload', 'ebs:StartSnapshot, ebs:PutSnapshotBlock, ebs:CompleteSnapshot; with tags ec2:CreateTags'],
         [
           'wait, upload --wait',

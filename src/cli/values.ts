@@ -14,6 +14,13 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   };
 }
 
+/** A number above 0 and at most 100. */
+export function percent(text: string): number {
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value > 0 && value <= 100)) throw new InvalidArgumentError(isNot(text, expected.percent));
+  return value;
+}
+
 /** `90`, `90s`, `1h30m` or `500ms`, in milliseconds; a bare number is seconds. */
 export function duration(text: string): number {
   const ms = parseDuration(text) ?? 0;

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { abortable } from '../cancel.ts';
 import { ColdsnapError } from '../errors.ts';
-import type { BlockReference, EbsDirectApi, ReceivedBlock } from './api.ts';
+import type { EbsDirectApi, ReceivedBlock } from './api.ts';
 import { listBlocks } from './list/block-list.ts';
 import { badBlock } from './reply-checks.ts';
 import type { RetryPolicy } from './retry.ts';
@@ -19,6 +19,12 @@ export interface ReaderServices {
   /** Gets without: the reader repeats them together with the caller's checks. */
   readonly get: Pick<EbsDirectApi, 'getSnapshotBlock'>;
   readonly policy: RetryPolicy;
+}
+
+/** A block, with its token from a list where there is one. */
+export interface OptionalReference {
+  readonly blockIndex: number;
+  readonly blockToken?: string | undefined;
 }
 
 export class BlockReader {
@@ -37,12 +43,13 @@ export class BlockReader {
   /**
    * Reads a block and hands it to `use`; again, as a failed request, when `use` finds that the data do not match the digest.
    *
+   * @param reference without a token, the block is listed first
    * @param buffer receives the block, padded with zeros
    * @param use is given the SHA-256 that the data must have
    * @throws ColdsnapError code `CHECKSUM_MISMATCH` when the data stay wrong; whatever the request fails with
    */
   read<Outcome extends string>(
-    reference: BlockReference,
+    reference: OptionalReference,
     buffer: Uint8Array,
     use: (digest: Uint8Array) => Promise<Outcome | 'mismatch'>,
   ): Promise<Outcome> {
@@ -61,16 +68,21 @@ export class BlockReader {
   }
 
   /** @throws ColdsnapError class `permanent` when even a new token is refused */
-  async #fetch(reference: BlockReference, buffer: Uint8Array, signal: AbortSignal): Promise<ReceivedBlock> {
-    const known = this.#renewed.get(reference.blockIndex);
+  async #fetch(
+    { blockIndex, blockToken }: OptionalReference,
+    buffer: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<ReceivedBlock> {
+    const known = this.#renewed.get(blockIndex);
     try {
-      return await this.#get(reference, known ?? reference.blockToken, buffer, signal);
+      const token = known ?? blockToken ?? (await abortable(this.#renew(blockIndex, undefined), signal));
+      return await this.#get(blockIndex, token, buffer, signal);
     } catch (error) {
       if (!isExpired(error)) throw error;
     }
-    const token = await abortable(this.#renew(reference.blockIndex, known), signal);
+    const token = await abortable(this.#renew(blockIndex, known), signal);
     try {
-      return await this.#get(reference, token, buffer, signal);
+      return await this.#get(blockIndex, token, buffer, signal);
     } catch (error) {
       if (!isExpired(error)) throw error;
       const message = `${error.message}, and was refused a second one as well`;
@@ -79,12 +91,12 @@ export class BlockReader {
   }
 
   #get(
-    reference: BlockReference,
+    blockIndex: number,
     blockToken: string,
     buffer: Uint8Array,
     signal: AbortSignal,
   ): Promise<ReceivedBlock> {
-    const request = { snapshotId: this.#snapshotId, blockIndex: reference.blockIndex, blockToken };
+    const request = { snapshotId: this.#snapshotId, blockIndex, blockToken };
     return this.#services.get.getSnapshotBlock(request, buffer, { signal });
   }
 

@@ -23,17 +23,22 @@ export interface OpenDevice {
 export async function readDevice(
   device: OpenDevice,
   reads: readonly BlockRead[],
+  options: { readonly hash: boolean } = { hash: true },
 ): Promise<BlockReadResult[]> {
   const { direct, sizeBytes } = device;
   const aligned = reads.every(
     (read) => alignedLength(device, read) === read.data.length && read.offset + read.data.length <= sizeBytes,
   );
   if (direct !== undefined && aligned)
-    return direct.use(`read ${direct.path}`, (fd) => readBlocks(fd, [...reads], { hash: true }));
+    return direct.use(`read ${direct.path}`, (fd) => readBlocks(fd, [...reads], options));
   const counts: number[] = [];
   for (const read of reads) counts.push(await readInParts(device, read));
-  const digests = await sha256(reads.map(({ data }) => data));
-  return reads.map(({ data }, i) => ({ digest: digests[i]!, zero: isZero(data), bytesRead: counts[i]! }));
+  const digests = options.hash ? await sha256(reads.map(({ data }) => data)) : [];
+  return reads.map(({ data }, i) => ({
+    digest: digests[i] ?? new Uint8Array(0),
+    zero: isZero(data),
+    bytesRead: counts[i]!,
+  }));
 }
 
 /** How much of a block direct I/O can read, in bytes from its beginning. */

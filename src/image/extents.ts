@@ -1,10 +1,33 @@
 /** From ranges of bytes that hold data to runs of whole blocks. */
+import { nextExtent } from '../native/index.ts';
+import type { Descriptor } from './descriptor.ts';
+import { holesMoved } from './messages/common.ts';
 import type { SourceExtent } from './source.ts';
 
 /** A range of bytes, `end` not included. */
 export interface ByteRange {
   readonly start: number;
   readonly end: number;
+}
+
+/**
+ * The parts of `start` … `end` of a file that are no holes. Flush it first: some file systems report a hole where data have
+ * no place on the medium yet.
+ */
+export async function* dataRanges(
+  descriptor: Descriptor,
+  start: number,
+  end: number,
+): AsyncGenerator<ByteRange, void, undefined> {
+  const { path } = descriptor;
+  let position = start;
+  while (position < end) {
+    const range = await descriptor.use(`look for holes in ${path}`, (fd) => nextExtent(fd, position));
+    if (range === null || range.start >= end) return;
+    if (range.end <= position) throw holesMoved(path);
+    yield { start: Math.max(range.start, position), end: Math.min(range.end, end) };
+    position = range.end;
+  }
 }
 
 /** Merges two ascending lists of ranges, by their starts. Ranges may overlap. */

@@ -13,6 +13,7 @@ import {
 import { type Descriptor, directAlignment } from './descriptor.ts';
 import { describeFileUsers } from './device/users.ts';
 import { isErrno, localError } from './errno.ts';
+import { type ByteRange, dataRanges } from './extents.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
 import { setOwnerAndMode } from './ownership.ts';
@@ -38,11 +39,13 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   readonly label: string;
   readonly resumable: ResumableTarget = this;
   readonly stagesHead = false;
+  readonly stagedRanges = () => [];
   readonly losesLastWrites = false;
   readonly journal: { readonly path: string; readonly identity: string };
   /** Where the image ends up: the path, with symbolic links followed. */
   readonly #file: string;
   readonly #signal: AbortSignal | undefined;
+  readonly #inPlace: boolean;
   #partial: PartialFile | undefined;
   #direct: Descriptor | undefined;
   #geometry: Geometry | undefined;
@@ -59,8 +62,10 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   /**
    * @param file the path with symbolic links followed; a regular file or nothing
    * @param signal once it fires, no file is changed any more
+   * @param inPlace for a file that is changed in place: it keeps its owner and permissions, whoever owns it
    */
-  constructor(path: string, file: string, signal?: AbortSignal) {
+  constructor(path: string, file: string, signal?: AbortSignal, { inPlace = false } = {}) {
+    this.#inPlace = inPlace;
     this.path = path;
     this.label = path;
     this.#file = file;
@@ -79,7 +84,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     // Locked from now on, so that a second run is refused before it makes a request.
     this.#partial ??= await PartialFile.adopt(this.path, this.#partialPath);
     // The file of a journal is checked when it is resumed.
-    if (!this.#started && !options.resuming) await this.#partial?.checkOurs();
+    if (!this.#started && !options.resuming) await this.#partial?.checkOurs(options);
   }
 
   get #partialPath(): string {
@@ -113,7 +118,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
         ? `has ${size} bytes and not ${geometry.volumeSize}`
         : nlink !== 1
           ? 'has a second name'
-          : uid !== process.geteuid?.()
+          : uid !== process.geteuid?.() && !this.#inPlace
             ? 'belongs to another user'
             : undefined;
     if (why !== undefined) throw resumeMismatch(this.path, `${this.#partialPath} ${why}`);
@@ -169,8 +174,15 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     );
   }
 
-  async readBlocks(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]> {
+  async readBlocks(
+    reads: readonly BlockRead[],
+    options: { pastCache: boolean; synced?: boolean },
+  ): Promise<BlockReadResult[]> {
     return readBack(this.#ready().partial.descriptor, reads, options);
+  }
+
+  dataRanges(start: number, end: number): AsyncGenerator<ByteRange> {
+    return dataRanges(this.#ready().partial.descriptor, start, end);
   }
 
   async sync(): Promise<void> {
@@ -202,7 +214,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     throwIfAborted(this.#signal);
     await partial.removeMark();
     // A file that appeared under the name since decides nothing.
-    await setOwnerAndMode(partial.descriptor, this.#replaceable);
+    if (!this.#inPlace) await setOwnerAndMode(partial.descriptor, this.#replaceable);
     await this.#withSpace(partial.descriptor.sync('all'));
     throwIfAborted(this.#signal);
     await partial.publish(this.#file, { replace: await this.#mayReplace() });

@@ -16,6 +16,7 @@ import {
   sourceSizeUnknown,
 } from './messages/sources.ts';
 import type { ImageSource } from './source.ts';
+import { openStdin, type Watch, watchStdin } from './stdin-file.ts';
 import { openStoredSource, type StoredSourceOptions } from './stored-source.ts';
 import { StreamSource } from './stream-source.ts';
 
@@ -43,7 +44,8 @@ export async function openSource(
   if (stdinNames.has(source)) {
     const stdin = { path: source, label: 'stdin' };
     if (isatty(0)) throw sourceIsTerminal(stdin);
-    return openStream(stdin, () => process.stdin, options);
+    const watch = await watchStdin(stdin.label, options.force === true);
+    return openStream(stdin, openStdin, options, watch);
   }
   const info = await statPath(source);
   if (info.isDirectory()) throw sourceIsDirectory(source);
@@ -76,6 +78,7 @@ async function openStream(
   named: { path: string; label: string },
   open: () => Readable | Promise<Readable>,
   options: OpenSourceOptions,
+  watch?: Watch,
 ): Promise<ImageSource> {
   if (options.detectHoles || options.holesFromSidecar !== undefined) throw holesNeedFile(named);
   if (options.streamSize === undefined) throw sourceSizeUnknown(named);
@@ -83,5 +86,6 @@ async function openStream(
     sizeBytes: options.streamSize,
     signal: options.signal,
     raw: options.format === 'raw',
+    watch,
   });
 }

@@ -10,8 +10,14 @@ import { promisify } from 'node:util';
 import { preload, syncAll, tryLock } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
-import { partialNotOurs, partialReplaced, targetAppeared, targetBusy } from './messages/targets.ts';
-import { isMarked, removeMark, setMark } from './partial-mark.ts';
+import {
+  partialNotOurs,
+  partialReplaced,
+  targetAppeared,
+  targetBetween,
+  targetBusy,
+} from './messages/targets.ts';
+import { isBetween, isMarked, removeMark, setMark } from './partial-mark.ts';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const fstatFd = promisify(fstat);
@@ -100,12 +106,15 @@ export class PartialFile {
   }
 
   /**
-   * Checks that the file was made by this tool, for this user, and has no second name, so that it may be removed.
-   * @throws ColdsnapError `PARTIAL_FOREIGN`
+   * Checks that the file was made by this tool, for this user, and has no second name, so that it may be removed. An image
+   * that was being changed in place may be, with force.
+   * @throws ColdsnapError `PARTIAL_FOREIGN`, `TARGET_BETWEEN`
    */
-  async checkOurs(): Promise<void> {
+  async checkOurs({ force }: { force: boolean }): Promise<void> {
     const { uid, nlink, ino, size } = await this.stat();
-    let marked = await this.#isMarked(ino);
+    const between = await this.descriptor.use(`examine ${this.path}`, async (fd) => isBetween(fd, ino));
+    if (between && !force) throw targetBetween(this.#target, this.path);
+    let marked = between || (await this.#isMarked(ino));
     if (!marked && size === 0) {
       // Another run may have created it at this moment.
       await delay(markDelayMs);
@@ -229,7 +238,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /** A new name is durable only when its directory is. */
-async function syncDirectory(directory: string, target: string): Promise<void> {
+export async function syncDirectory(directory: string, target: string): Promise<void> {
   let descriptor: Descriptor | undefined;
   try {
     descriptor = await Descriptor.open(directory, O_RDONLY | O_DIRECTORY);

@@ -1,5 +1,5 @@
 /** The mark that tells a partial file of this tool from a file of another program. */
-import { getAttribute, setAttribute } from '../native/index.ts';
+import { type AttributeName, getAttribute, setAttribute } from '../native/index.ts';
 import { isErrno } from './errno.ts';
 
 /**
@@ -8,31 +8,49 @@ import { isErrno } from './errno.ts';
  */
 const mark = 'user.coldsnap.partial';
 
+/** The same for an image that is being changed in place: it held data that the user may want. */
+const between = 'user.coldsnap.between';
+
 /** Errors of a file system without extended attributes. */
 const noAttributes = ['EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EPERM'];
 
 /** @param ino the file's inode number */
 export function setMark(fd: number, ino: number): void {
-  write(fd, String(ino));
+  write(fd, mark, String(ino));
+}
+
+/** @param ino the file's inode number */
+export function setBetween(fd: number, ino: number): void {
+  write(fd, between, String(ino));
 }
 
 export function removeMark(fd: number): void {
-  write(fd, '');
+  write(fd, mark, '');
+  write(fd, between, '');
 }
 
 /** @param ino the file's inode number */
 export function isMarked(fd: number, ino: number): boolean {
+  return read(fd, mark) === String(ino);
+}
+
+/** @param ino the file's inode number */
+export function isBetween(fd: number, ino: number): boolean {
+  return read(fd, between) === String(ino);
+}
+
+function read(fd: number, name: AttributeName): string {
   try {
-    return getAttribute(fd, mark) === String(ino);
+    return getAttribute(fd, name);
   } catch (error) {
-    if (isErrno(error, ...noAttributes)) return false;
+    if (isErrno(error, ...noAttributes)) return '';
     throw error;
   }
 }
 
-function write(fd: number, value: string): void {
+function write(fd: number, name: AttributeName, value: string): void {
   try {
-    setAttribute(fd, mark, value);
+    setAttribute(fd, name, value);
   } catch (error) {
     if (!isErrno(error, ...noAttributes)) throw error;
   }

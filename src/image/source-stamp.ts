@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { syncAll } from '../native/index.ts';
 import type { Descriptor } from './descriptor.ts';
 import { deviceNumber, type KernelFiles, kernelFiles } from './device/identity.ts';
-import { readWriteCount } from './device/write-count.ts';
+import { type Bounds, readBypassCount, readWriteCount } from './device/write-count.ts';
 import { isErrno } from './errno.ts';
 
 const fstatFd = promisify(fstat);
@@ -96,6 +96,15 @@ export interface DeviceStamp {
    * a difference does not prove a change.
    */
   readonly stamp: string;
+  /** For a partition: what was written to its disk through no partition. */
+  readonly bypass: Bounds | undefined;
+}
+
+/** Whether a device was written between two stamps; where there are none, nothing is known. */
+export function wasWritten(before: DeviceStamp | undefined, after: DeviceStamp | undefined): boolean {
+  if (before === undefined) return false;
+  if (before.own !== after?.own) return true;
+  return before.bypass !== undefined && (after.bypass?.least ?? Infinity) > before.bypass.most;
 }
 
 /** Flush first. Undefined where the kernel does not count writes. */
@@ -110,7 +119,8 @@ export async function deviceStamp(
   const partition = await readFile(`${directory}/partition`, 'utf8').catch(() => '');
   const below = partition === '' ? await slaves(directory) : [`${directory}/..`];
   const counts = await Promise.all(below.map((path) => sectorsWritten(path)));
-  return { own, stamp: ['device:', own, ...counts].join(' ') };
+  const stamp = ['device:', own, ...counts].join(' ');
+  return { own, stamp, bypass: readBypassCount(rdev, files) };
 }
 
 /** The file behind a loop device: its own writers are not counted. */

@@ -1,6 +1,7 @@
 /** Where an upload's bytes come from. Code outside src/image knows only this interface, never which kind of source it has. */
 import type { WarningCode } from '../error-codes.ts';
 import type { BlockRead, BlockReadResult } from '../native/index.ts';
+import type { ByteRange } from './extents.ts';
 
 /** A warning as code and message. */
 export type SourceWarning = readonly [code: WarningCode, message: string];
@@ -56,10 +57,16 @@ export interface ImageSource {
    * Fills each buffer, in one thread-pool call; past the end of the source with zeros, which `bytesRead` does not count.
    * Every block of a stream must be requested once, from 0 without gaps; it resolves when the block had its turn, so all
    * lower ones must be in flight; a `bytesRead` of 0 means that it has ended.
+   * @param options.hash whether to compute digests, which are empty otherwise. Default true
    * @throws ColdsnapError `SOURCE_CHANGED` when the source is shorter or longer than it was, `HOLE_MAP_WRONG` for data in what
    *   the map of holes calls a hole
    */
-  readBlocks(reads: readonly BlockRead[]): Promise<SourceBlock[]>;
+  readBlocks(reads: readonly BlockRead[], options?: { readonly hash: boolean }): Promise<SourceBlock[]>;
+  /**
+   * The parts of a range, ascending, that may hold anything but zeros: all of it, except for the holes that the file system
+   * reports. A range past the end is a hole.
+   */
+  dataRanges(start: number, end: number): AsyncGenerator<ByteRange, void, undefined>;
   /**
    * Flushes what others have written, and returns a stamp: while it is the same, also in a later run, no byte of the source
    * was written. Undefined where nothing proves that: streams, file systems and devices whose writers leave no trace, a file

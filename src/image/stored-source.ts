@@ -2,17 +2,18 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type BlockRead, deviceInfo, nextExtent, readBlocks, syncAll } from '../native/index.ts';
+import { type BlockRead, deviceInfo, readBlocks } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { deviceIdentity } from './device/identity.ts';
 import { describeUsers } from './device/users.ts';
 import { type OpenDevice, readDevice } from './device-reader.ts';
 import { isErrno, localError } from './errno.ts';
-import { type ByteRange, blockRuns, mergeRanges } from './extents.ts';
+import { type ByteRange, blockRuns, dataRanges, mergeRanges } from './extents.ts';
 import { deviceNoMedium } from './messages/devices.ts';
 import {
   badMap,
   changesNotDetected,
+  comparedInUse,
   sourceChanged,
   sourceEmpty,
   sourceInUse,
@@ -22,7 +23,7 @@ import {
 import { type HoleMap, readQemuMap } from './qemu-map.ts';
 import type { ImageSource, SourceBlock, SourceExtent, SourceWarning } from './source.ts';
 import { refuseContainer } from './source-format.ts';
-import { type DeviceStamp, deviceStamp, fileStamp, flush, statOf } from './source-stamp.ts';
+import { type DeviceStamp, deviceStamp, fileStamp, flush, statOf, wasWritten } from './source-stamp.ts';
 import { stateFile } from './state-files.ts';
 
 export interface StoredSourceOptions {
@@ -30,6 +31,8 @@ export interface StoredSourceOptions {
   readonly format?: 'raw' | undefined;
   /** Whether to read a device that may be written meanwhile. */
   readonly force?: boolean | undefined;
+  /** For an image that is compared, which may be empty. Default `source`. */
+  readonly role?: 'source' | 'target';
   /** Ask the file system for holes (SEEK_HOLE), after a sync. */
   readonly detectHoles?: boolean | undefined;
   /** A file with the output of `qemu-img map --output=json`. */
@@ -38,11 +41,12 @@ export interface StoredSourceOptions {
 
 /** @throws ColdsnapError `SOURCE_EMPTY`, `SOURCE_IN_USE`, `SOURCE_NO_MEDIUM`, `BAD_HOLE_MAP`, or of class `local` */
 export async function openStoredSource(path: string, options: StoredSourceOptions): Promise<ImageSource> {
+  const { role = 'source' } = options;
   let descriptor: Descriptor;
   try {
     descriptor = await Descriptor.open(path, constants.O_RDONLY);
   } catch (error) {
-    if (isErrno(error, 'ENOMEDIUM', 'ENXIO')) throw deviceNoMedium(path, 'source');
+    if (isErrno(error, 'ENOMEDIUM', 'ENXIO')) throw deviceNoMedium(path, role);
     throw localError(error, `open ${path}`, path);
   }
   let device: OpenDevice | undefined;
@@ -51,13 +55,15 @@ export async function openStoredSource(path: string, options: StoredSourceOption
     if (first.isBlockDevice()) device = await openDevice(descriptor);
     const { stats } = device ? { stats: first } : await fileStamp(descriptor);
     const sizeBytes = device?.sizeBytes ?? Number(stats.size);
-    if (sizeBytes === 0) throw device ? deviceNoMedium(path, 'source') : sourceEmpty({ path, label: path });
+    if (sizeBytes === 0 && device) throw deviceNoMedium(path, role);
+    if (sizeBytes === 0 && role === 'source') throw sourceEmpty({ path, label: path });
     if (options.format !== 'raw') await refuseContainer(descriptor, device, sizeBytes);
     const { holesFromSidecar, detectHoles = false } = options;
     const map = holesFromSidecar === undefined ? undefined : await readQemuMap(holesFromSidecar, sizeBytes);
     if (map !== undefined && detectHoles) throw badMap(map.path, 'holes are being detected already');
     const users = device ? await describeUsers(stats.rdev, { writers: true }) : [];
-    if (users.length > 0 && options.force !== true) throw sourceInUse(path, users);
+    if (users.length > 0 && options.force !== true)
+      throw role === 'source' ? sourceInUse(path, users) : comparedInUse(path, users);
     const written = device ? await deviceStamp(stats.rdev) : undefined;
     const journal = device ? await deviceJournal(stats, sizeBytes) : await fileJournal(path, stats);
     return new StoredSource({
@@ -158,31 +164,26 @@ class StoredSource implements ImageSource {
 
   async *extents(blockSize: number): AsyncGenerator<SourceExtent> {
     const { map, detectHoles } = this.#opened;
-    const all = [{ start: 0, end: this.sizeBytes }];
-    // A hole of the map is trusted where the file system has one too; elsewhere it is read.
-    const mapped = map === undefined ? undefined : mergeRanges(this.#dataRanges(), map.ranges);
-    yield* blockRuns(mapped ?? (detectHoles ? this.#dataRanges() : all), this.sizeBytes, blockSize);
-  }
-
-  async *#dataRanges(): AsyncGenerator<ByteRange> {
-    const { descriptor } = this.#opened;
-    // Some file systems report a hole where data have no place on the medium yet.
-    await descriptor.use(`sync ${this.path}`, (fd) => syncAll(fd));
-    let position = 0;
-    while (position < this.sizeBytes) {
-      const range = await descriptor.use(`look for holes in ${this.path}`, (fd) => nextExtent(fd, position));
-      if (range === null) return;
-      if (range.end <= position) throw sourceChanged(this.path, 'its holes moved');
-      yield range;
-      position = range.end;
+    if (map === undefined && !detectHoles) {
+      yield* blockRuns([{ start: 0, end: this.sizeBytes }], this.sizeBytes, blockSize);
+      return;
     }
+    // Some file systems report a hole where data have no place on the medium yet.
+    await flush(this.#opened.descriptor);
+    const found = this.dataRanges(0, this.sizeBytes);
+    // A hole of the map is trusted where the file system has one too; elsewhere it is read.
+    yield* blockRuns(map === undefined ? found : mergeRanges(found, map.ranges), this.sizeBytes, blockSize);
   }
 
-  async readBlocks(reads: readonly BlockRead[]): Promise<SourceBlock[]> {
+  dataRanges(start: number, end: number): AsyncGenerator<ByteRange> {
+    return dataRanges(this.#opened.descriptor, start, end);
+  }
+
+  async readBlocks(reads: readonly BlockRead[], options = { hash: true }): Promise<SourceBlock[]> {
     const { descriptor, device, map, stats } = this.#opened;
     const results = device
-      ? await readDevice(device, reads)
-      : await descriptor.use(`read ${this.path}`, (fd) => readBlocks(fd, [...reads], { hash: true }));
+      ? await readDevice(device, reads, options)
+      : await descriptor.use(`read ${this.path}`, (fd) => readBlocks(fd, [...reads], options));
     return results.map((block, i) => {
       const { bytesRead, zero } = block;
       const { offset, data } = reads[i]!;
@@ -213,7 +214,7 @@ class StoredSource implements ImageSource {
       throw sourceChanged(this.path, `it had ${this.sizeBytes} bytes and now has ${size}`);
     await this.#checkName(stats);
     const changed = device
-      ? written !== undefined && written.own !== (await deviceStamp(stats.rdev))?.own
+      ? wasWritten(written, await deviceStamp(stats.rdev))
       : now.ctimeNs !== stats.ctimeNs;
     if (!changed) return undefined;
     if (users.length > 0) return sourceWritten(this.path);

@@ -6,7 +6,7 @@ import { ColdsnapError } from '../errors.ts';
 import { type BlockRead, type BlockReadResult, isZero, sha256 } from '../native/index.ts';
 import { findContainer, headLength } from './container.ts';
 import { localError } from './errno.ts';
-import { blockRuns } from './extents.ts';
+import { type ByteRange, blockRuns } from './extents.ts';
 import { closed, streamFailed } from './messages/common.ts';
 import {
   alreadyRead,
@@ -15,7 +15,8 @@ import {
   sourceNotBytes,
   sourceTooLong,
 } from './messages/sources.ts';
-import type { ImageSource, SourceExtent } from './source.ts';
+import type { ImageSource, SourceExtent, SourceWarning } from './source.ts';
+import type { Watch } from './stdin-file.ts';
 import { Turns } from './turns.ts';
 
 export class StreamSource implements ImageSource {
@@ -23,10 +24,11 @@ export class StreamSource implements ImageSource {
   readonly label: string;
   readonly sizeBytes: number;
   readonly journal = undefined;
-  readonly warnings = [];
+  readonly warnings: readonly SourceWarning[];
   readonly #stream: Readable;
   readonly #signal: AbortSignal | undefined;
   readonly #raw: boolean;
+  readonly #watch: Watch | undefined;
   #chunks: AsyncIterator<unknown> | undefined;
   /** Bytes that have arrived and were not read yet. */
   #rest: Uint8Array = new Uint8Array(0);
@@ -37,11 +39,17 @@ export class StreamSource implements ImageSource {
    * @param sizeBytes how many bytes the stream may give at most
    * @param raw whether its beginning decides nothing
    * @param signal ends the wait for a stream that stands still
+   * @param watch finds out whether what the stream reads is written meanwhile
    */
   constructor(
     { path, label }: { path: string; label: string },
     stream: Readable,
-    { sizeBytes, raw, signal }: { sizeBytes: number; raw: boolean; signal?: AbortSignal | undefined },
+    {
+      sizeBytes,
+      raw,
+      signal,
+      watch,
+    }: { sizeBytes: number; raw: boolean; signal?: AbortSignal | undefined; watch?: Watch | undefined },
   ) {
     this.#raw = raw;
     this.path = path;
@@ -49,6 +57,8 @@ export class StreamSource implements ImageSource {
     this.#stream = stream;
     this.sizeBytes = sizeBytes;
     this.#signal = signal;
+    this.#watch = watch;
+    this.warnings = watch?.warnings ?? [];
     signal?.addEventListener('abort', () => this.#turns.fail(abortedError(signal)), { once: true });
     // An error may come while no read is in flight.
     stream.on('error', (error) => this.#turns.fail(this.#readError(error)));
@@ -77,12 +87,20 @@ export class StreamSource implements ImageSource {
     yield* blockRuns([{ start: 0, end: this.sizeBytes }], this.sizeBytes, blockSize);
   }
 
-  async readBlocks(reads: readonly BlockRead[]): Promise<BlockReadResult[]> {
+  async *dataRanges(start: number, end: number): AsyncGenerator<ByteRange> {
+    yield { start, end };
+  }
+
+  async readBlocks(reads: readonly BlockRead[], { hash } = { hash: true }): Promise<BlockReadResult[]> {
     const counts = await Promise.all(
       reads.map(({ data, offset }) => this.#turns.take(offset, data.length, () => this.#fill(data))),
     );
-    const digests = await sha256(reads.map(({ data }) => data));
-    return reads.map(({ data }, i) => ({ digest: digests[i]!, zero: isZero(data), bytesRead: counts[i]! }));
+    const digests = hash ? await sha256(reads.map(({ data }) => data)) : [];
+    return reads.map(({ data }, i) => ({
+      digest: digests[i] ?? new Uint8Array(0),
+      zero: isZero(data),
+      bytesRead: counts[i]!,
+    }));
   }
 
   async #fill(data: Uint8Array): Promise<number> {
@@ -134,7 +152,7 @@ export class StreamSource implements ImageSource {
   /** Undefined: what was read cannot be read again. */
   async stamp(): Promise<undefined> {}
 
-  async checkUnchanged(): Promise<undefined> {
+  async checkUnchanged(): Promise<SourceWarning | undefined> {
     if (await this.#more()) throw sourceTooLong(this, this.sizeBytes);
     try {
       // The stream may fail after its last byte, until it has closed.
@@ -143,6 +161,7 @@ export class StreamSource implements ImageSource {
       throw this.#readError(error);
     }
     this.#turns.throwFailure();
+    return this.#watch?.check();
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,7 @@
 /** Where a snapshot's bytes go. Code outside src/image knows only these interfaces, never which kind of target it has. */
 import type { WarningCode } from '../error-codes.ts';
 import type { BlockRead, BlockReadResult } from '../native/index.ts';
+import type { ByteRange } from './extents.ts';
 
 /** Something that the user should know about a target that was restored all the same. */
 export interface Notice {
@@ -87,22 +88,35 @@ export interface ImageTarget {
   abandon(options: { keepForResume: boolean }): Promise<void>;
 }
 
+/** A target that holds one snapshot and is made into another. */
+export interface InPlaceTarget extends ImageTarget {
+  readonly resumable: ResumableTarget;
+  /** Where its bytes are until {@link prepare}, and after an interruption. */
+  readonly contents: string;
+  /** @throws ColdsnapError `TARGET_HOLDS_NO_BASE`, `TARGET_TOO_SMALL`, unless it can hold both volumes, and a file just the first */
+  checkSizes(baseVolumeSize: number, volumeSize: number): Promise<void>;
+}
+
 /** Lets a later run resume an interrupted restore. */
 export interface ResumableTarget {
   /** Where the journal belongs, and the identity that it must name to be trusted. */
   readonly journal: { readonly path: string; readonly identity: string };
   /** Block 0, with others at the start and the end, reads as zeros until commit, because its data are staged until then. */
   readonly stagesHead: boolean;
+  /** The ranges of a volume that are staged until commit, in bytes, ascending. */
+  stagedRanges(geometry: Geometry): ByteRange[];
   /** After `EIO` or `ENOSPC` the blocks written last may be there only in part, although their writes succeeded. */
   readonly losesLastWrites: boolean;
   /**
    * Reads back the target with the SHA-256 of each block. With `pastCache` it drops the cached pages first, so that the
-   * data come from the medium.
+   * data come from the medium; only clean pages can be dropped, so it syncs before, unless what is read was `synced`.
    */
   readBlocks(
     reads: readonly BlockRead[],
-    options: { readonly pastCache: boolean },
+    options: { readonly pastCache: boolean; readonly synced?: boolean },
   ): Promise<BlockReadResult[]>;
+  /** The parts of a range of bytes, ascending, that may hold anything but zeros: all but the holes of a file. */
+  dataRanges(start: number, end: number): AsyncGenerator<ByteRange, void, undefined>;
   /** Distinguishes the partial file from a copy put in its place between two runs; undefined for devices. */
   inode(): Promise<string | undefined>;
   /**

@@ -1,12 +1,16 @@
 /** Downloads a snapshot into an image. */
 import { Service } from '../ebs/service.ts';
 import type { Geometry } from '../geometry.ts';
+import { targetNotReadBack } from '../image/messages/targets.ts';
 import { openTarget } from '../image/open-target.ts';
+import type { ImageTarget } from '../image/target.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { checkNamedJournal } from './journal/named.ts';
 import type { DownloadOptions, DownloadResult } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
+import { ReadBack } from './run/read-back.ts';
 import { Run } from './run/run.ts';
+import { checkSinceOptions, downloadSince } from './since.ts';
 import { ImageSink } from './sinks/image-sink.ts';
 import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
 
@@ -21,13 +25,20 @@ import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
  */
 export async function downloadSnapshot(options: DownloadOptions): Promise<DownloadResult> {
   const snapshotId = readableSnapshotId(options.snapshotId);
+  const { since } = options;
+  if (since !== undefined) checkSinceOptions({ ...options, since });
   const run = new Run(options);
   return run.carryOut(async () => {
     await checkNamedJournal(options.checkpointFile);
+    if (since !== undefined) {
+      const geometry = await downloadSince(run, { ...options, snapshotId, since });
+      return { snapshotId, ...geometry, ...run.done(snapshotId) };
+    }
     const target = await openTarget(options.target, { signal: run.signal });
-    const sink = new ImageSink(run, target, { ...options, snapshotId });
+    const readBack = options.verify === true ? await readBackOf(run, target) : undefined;
+    const sink = new ImageSink(run, readBack?.target ?? target, { ...options, snapshotId });
     try {
-      const geometry = await restore(run, sink, { ...options, snapshotId }, target.path);
+      const geometry = await restore(run, sink, readBack, { ...options, snapshotId, path: target.path });
       return { snapshotId, ...geometry, ...run.done(snapshotId) };
     } catch (error) {
       throw await sink.abandon(error);
@@ -35,8 +46,21 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
   });
 }
 
-async function restore(run: Run, sink: ImageSink, options: DownloadOptions, path: string): Promise<Geometry> {
-  const { snapshotId } = options;
+/** @throws ColdsnapError class `usage` for a stream */
+async function readBackOf(run: Run, target: ImageTarget): Promise<ReadBack> {
+  const { resumable } = target;
+  if (resumable !== undefined) return new ReadBack(run, target, resumable);
+  await target.abandon({ keepForResume: false });
+  throw targetNotReadBack(target);
+}
+
+async function restore(
+  run: Run,
+  sink: ImageSink,
+  readBack: ReadBack | undefined,
+  options: DownloadOptions & { path: string },
+): Promise<Geometry> {
+  const { snapshotId, path } = options;
   const start = { operation: 'download', snapshotId, path } as const;
   await sink.claim();
   const service = new Service(options, run.workers, run.meter.retry);
@@ -50,6 +74,7 @@ async function restore(run: Run, sink: ImageSink, options: DownloadOptions, path
     // Only a snapshot that is known to exist, and to fit, is a reason to touch the target.
     const source = await SnapshotBlocks.open(run, ebs, snapshotId);
     const { geometry } = source;
+    readBack?.from(source, geometry.blockSize);
     await sink.prepare(geometry);
     run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * geometry.blockSize });
     await copyBlocks(run, source, sink, geometry);

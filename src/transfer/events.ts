@@ -1,8 +1,17 @@
 /** The events of a running transfer. Sizes in bytes, times in milliseconds. */
 import type { ErrorCode, SystemErrorCode, WarningCode } from '../error-codes.ts';
 
-/** Before the blocks: verify what an earlier run has done. After them: sync and rename the target, complete the snapshot, wait for it. */
-export type TransferPhase = 'verifying' | 'committing' | 'completing' | 'waiting';
+/**
+ * Before the blocks: verify what an earlier run has done, prove that the target holds the base. After them: read the target back, sync and rename it, complete the
+ * snapshot, wait for it.
+ */
+export type TransferPhase =
+  | 'verifying'
+  | 'proving'
+  | 'reading-back'
+  | 'committing'
+  | 'completing'
+  | 'waiting';
 
 export interface TransferProgress {
   /** Bytes of the volume that are done: transferred, zero or known to be unchanged. */
@@ -42,7 +51,7 @@ export interface TransferProgress {
 export type TransferEvent =
   | {
       type: 'start';
-      operation: 'download' | 'upload';
+      operation: 'download' | 'upload' | 'verify';
       snapshotId?: string;
       path: string;
       volumeSize: number;

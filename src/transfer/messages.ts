@@ -41,6 +41,17 @@ export const checkpointNotOurs = (path: string) =>
     hint: 'Name a file that does not exist, or the journal of an earlier run.',
   });
 
+export const badSample = (percent: unknown) =>
+  usage('BAD_SAMPLE', `a sample is above 0 and at most 100 percent, not ${percent}`);
+
+export const imageTooShort = (label: string, sizeBytes: number, volumeSize: number) =>
+  new ColdsnapError(
+    'integrity',
+    'IMAGE_TOO_SHORT',
+    `${label} has ${sizeBytes} bytes, the snapshot's volume ${volumeSize}`,
+    { path: label, hint: 'It cannot hold the whole volume.' },
+  );
+
 // Uploads: what is asked for
 
 export const parentWithEncryption = () =>
@@ -89,6 +100,47 @@ export const descriptionTooLong = (most: number) =>
   usage('BAD_DESCRIPTION', `the description is longer than ${most} characters`);
 
 export const badTag = (problem: string) => usage('BAD_TAG', problem);
+
+// Incremental downloads
+
+export const baseNeedsJournal = () =>
+  usage(
+    'BASE_NEEDS_JOURNAL',
+    'an incremental download needs a journal, without which an interrupted one could not be finished',
+    'Keep the journal.',
+  );
+
+export const baseProofConflict = () =>
+  usage('CONFLICTING_OPTIONS', 'a base cannot be both trusted and compared');
+
+export const baseHasOtherBlocks = (baseId: string, snapshotId: string) =>
+  new ColdsnapError('permanent', 'BAD_LIST', `${baseId} and ${snapshotId} have blocks of different sizes`, {
+    snapshotId,
+  });
+
+export const baseDiffers = (label: string, baseId: string, start: number, end: number) =>
+  new ColdsnapError(
+    'integrity',
+    'BASE_DIFFERS',
+    `${label} does not hold ${baseId}: bytes ${start}-${end} differ; it was not changed`,
+    { path: label, hint: 'Name the snapshot that it holds, or do a full download.' },
+  );
+
+export const journalRequired = (path: string) =>
+  new ColdsnapError(
+    'local',
+    'JOURNAL_REQUIRED',
+    `could not write the journal ${path}, without which an interrupted incremental download cannot be finished`,
+    { path, hint: 'Make its directory writable, or set another path.' },
+  );
+
+/** @param unfinished what an earlier run was doing */
+export const targetBetween = (path: string, unfinished: string) =>
+  refused(
+    'TARGET_BETWEEN',
+    `${path} is between two states: ${unfinished} was interrupted`,
+    'Finish it with the same command, or allow overwriting it.',
+  );
 
 // Snapshots
 

@@ -56,6 +56,20 @@ export interface DownloadOptions extends TransferOptions, CheckpointOptions {
   target: string | Writable;
   /** Overwrite an existing file or a device that is not blank (never one in use). */
   force?: boolean | undefined;
+  /**
+   * Read everything back past the page cache after it was synced, and compare it with the digests that arrived. A range that differs
+   * is written once more; then the download fails (class `integrity`, code `TARGET_DAMAGED`). Not for streams. Default false.
+   */
+  verify?: boolean | undefined;
+  /**
+   * The target, a file or device, holds this snapshot: fetch only what has changed since, and make zeros of what is gone. It
+   * is compared first: its first 32 MiB, the last block of the volume, and 64 random others.
+   */
+  since?: string | undefined;
+  /** With `since`: do not compare the target with the base. Default false. */
+  trustBase?: boolean | undefined;
+  /** With `since`: compare all of the target with the base. Default false. */
+  verifyBase?: boolean | undefined;
 }
 
 export interface DownloadResult extends TransferProgress {
@@ -63,6 +77,41 @@ export interface DownloadResult extends TransferProgress {
   /** Volume size in bytes. */
   volumeSize: number;
   blockSize: number;
+}
+
+export interface VerifyOptions extends TransferOptions {
+  snapshotId: string;
+  /** Path of a file or block device, `-` for stdin, or a stream. */
+  target: string | Readable;
+  /** Compare this part of the blocks, evenly spread: above 0, at most 100. Default 100. */
+  samplePercent?: number | undefined;
+  /**
+   * Compare only the blocks that the snapshot lists. A volume made from an encrypted snapshot holds random data elsewhere.
+   * Default false: the rest must read as zeros.
+   */
+  skipUnlisted?: boolean | undefined;
+}
+
+/** Whole blocks, in bytes; `end` is not included. */
+export interface ByteRange {
+  start: number;
+  end: number;
+}
+
+export interface VerifyResult extends TransferProgress {
+  snapshotId: string;
+  equal: boolean;
+  /** Volume size in bytes. */
+  volumeSize: number;
+  blockSize: number;
+  /** Bytes of the image that were compared; less than the volume for a sample or without unlisted blocks. */
+  bytesCompared: number;
+  /** The first 1,000 differing ranges, ascending, adjacent ones merged. */
+  differences: ByteRange[];
+  /** The number of all differing ranges. */
+  differencesTotal: number;
+  /** Whether some difference is where the snapshot lists no block. */
+  differsUnlisted: boolean;
 }
 
 export interface UploadOptions extends TransferOptions, CheckpointOptions {

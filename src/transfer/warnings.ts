@@ -73,6 +73,11 @@ export const warnings = {
     `The list of ${snapshotId} is not in order; all of it is read and sorted before the transfer continues.`,
   ],
 
+  largerThanVolume: (label: string, volumeSize: number): Warning => [
+    'LARGER_THAN_VOLUME',
+    `${label} is larger than the volume; only its first ${volumeSize} bytes are compared.`,
+  ],
+
   snapshotDeleted: (snapshotId: string): Warning => [
     'SNAPSHOT_DELETED',
     `Snapshot ${snapshotId} was deleted.`,

@@ -88,6 +88,14 @@ describe('bash completes', { skip: existsSync('/bin/bash') ? false : 'bash is no
       ['directory', 'disk.img'],
     ],
     [
+      ['verify', '--s'],
+      ['--sample', '--skip-unlisted'],
+    ],
+    [
+      ['verify', 'snap-1', 'di'],
+      ['directory', 'disk.img'],
+    ],
+    [
       ['--progress', ''],
       ['auto', 'json', 'none', 'plain', 'tty'],
     ],

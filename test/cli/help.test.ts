@@ -7,7 +7,17 @@ import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { makeWorld } from './support.ts';
 
-const commands = ['download', 'upload', 'wait', 'list', 'emulator', 'completion', 'version', 'help'];
+const commands = [
+  'download',
+  'upload',
+  'verify',
+  'wait',
+  'list',
+  'emulator',
+  'completion',
+  'version',
+  'help',
+];
 
 describe('help', () => {
   test('is printed on stdout with exit code 0 and lists every command', async () => {
@@ -57,7 +67,7 @@ describe('help', () => {
   });
 
   test('for a command has its options, a reference to the global options, and examples', async () => {
-    for (const command of ['download', 'upload', 'wait', 'emulator', 'completion']) {
+    for (const command of ['download', 'upload', 'verify', 'wait', 'emulator', 'completion']) {
       const asOption = makeWorld();
       assert.equal(await asOption.run(`${command} --help`), 0);
       assert.match(asOption.stdout.text, new RegExp(`^Usage: coldsnap ${command} `));

@@ -12,6 +12,7 @@ import type {
   DownloadResult,
   UploadOptions,
   UploadResult,
+  VerifyResult,
   WaitOptions,
   WaitResult,
 } from '../../src/transfer/options.ts';
@@ -130,6 +131,14 @@ export const downloadResult: DownloadResult = {
   blockSize: 2 ** 19,
 };
 export const uploadResult: UploadResult = { ...downloadResult, snapshotId: 'snap-new', status: 'completed' };
+export const verifyResult: VerifyResult = {
+  ...downloadResult,
+  equal: true,
+  bytesCompared: 2 ** 30,
+  differences: [],
+  differencesTotal: 0,
+  differsUnlisted: false,
+};
 export const waitResult: WaitResult = {
   snapshotId: 'snap-1',
   status: 'completed',
@@ -181,6 +190,7 @@ export function makeWorld(library: Partial<Library> = {}): World {
         waits.push(options);
         return library.waitForSnapshot?.(options) ?? waitResult;
       },
+      verifySnapshot: async (options) => library.verifySnapshot?.(options) ?? verifyResult,
       listSnapshots: async (options) => library.listSnapshots?.(options) ?? [],
       listPendingSnapshots: async (options) => library.listPendingSnapshots?.(options) ?? [],
       deletePendingSnapshots: async (options) =>

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import { uploadSnapshot } from '../../src/index.ts';
 import { assertFails, MiB } from '../image/blocks.ts';
@@ -104,4 +104,29 @@ test('fails when a disk that nobody used is written during the upload', needsLoo
   await assertFails(running, 'SOURCE_CHANGED', /it was written to/);
   assert.equal(emulator.requests('CompleteSnapshot').length, 0);
   assert.equal(emulator.requests('DeleteSnapshot').length, 1);
+});
+
+test('fails when a partition is written through its disk during the upload', needsLoop, async (t) => {
+  const { place, device, emulator, service } = await setUp(t);
+  const partition = await place.partition(device, 2048, 20_480);
+  const running = uploadSnapshot({ source: partition, workers: 1, ...service });
+  running.catch(() => {});
+  await emulator.waitForRequest(({ operation }) => operation === 'PutSnapshotBlock');
+  const disk = await open(device, 'r+');
+  await disk.write(Buffer.alloc(4_096, 'x'), 0, 4_096, 4 * MiB);
+  await disk.sync();
+  await disk.close();
+  await assertFails(running, 'SOURCE_CHANGED', /it was written to/);
+});
+
+test('a write to another partition of the disk does not fail an upload', needsLoop, async (t) => {
+  const { place, device, emulator, service } = await setUp(t);
+  const partition = await place.partition(device, 2048, 10_240);
+  const other = await place.partition(device, 12_288, 10_240, 2);
+  const running = uploadSnapshot({ source: partition, workers: 1, ...service });
+  running.catch(() => {});
+  await emulator.waitForRequest(({ operation }) => operation === 'PutSnapshotBlock');
+  await writeFile(other, 'x', { flag: 'r+', flush: true });
+  const { snapshotId } = await running;
+  assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
 });

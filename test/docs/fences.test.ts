@@ -40,7 +40,7 @@ test('sources and sinks do not import one another', () => {
 });
 
 test('features are composed: only options and commands know their names', () => {
-  const allowed = /^transfer\/(options|download|upload|copy|verify|estimate)\.ts$/;
+  const allowed = /^transfer\/(options|events|download|since|upload|copy|verify|estimate)\.ts$/;
   const others = within('transfer').filter(({ path }) => !allowed.test(path));
   assert.deepEqual(matches(others, /\b(since|incremental|dryRun|verify)\b(?!\w)/), []);
 });

@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { needsBuild } from '../support/built.ts';
-import { BLOCK, firstWrongBlock, GIB, randomBlocks } from '../support/service.ts';
+import { needsLoop, Scratch } from '../support/loop.ts';
+import { BLOCK, bytesAt, firstWrongBlock, GIB, randomBlocks } from '../support/service.ts';
 import { ours, Workplace } from '../support/workplace.ts';
 
 const MIB = 2 ** 20;
@@ -67,6 +68,36 @@ describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
     `);
     assert.equal(await firstWrongBlock(place.path('disk.img'), blocks, GIB), undefined);
     assert.deepEqual(place.emulator.snapshot(stdout.trim())?.writtenBlocks, [0]);
+  });
+
+  test('stdin can be a disk, which is refused while it may be written', needsLoop, async (t) => {
+    const place = await Workplace.for(t);
+    const { device, backing } = await (await Scratch.for(t)).loop({ bytes: 2 * MIB });
+    const image = randomBytes(2 * MIB);
+    writeFileSync(backing, image);
+    const upload = `coldsnap upload --volume-size 1 -`;
+    const refused = await place.shell(`exec 3<>${device}; ${upload} < ${device}`);
+    assert.equal(refused.exit, 3, refused.stderr);
+    assert.match(refused.stderr, /stdin may be written during the upload: open for writing in sh/);
+    assert.deepEqual(place.emulator.requests('StartSnapshot'), []);
+    const { exit, stdout, stderr } = await place.shell(`${upload} < ${device}`);
+    assert.equal(exit, 0, stderr);
+    const copy = await place.emulator.readImage(stdout.trim());
+    assert.ok(bytesAt(copy, 0, image.length).equals(image));
+  });
+
+  test('stdin that is a file must not be written meanwhile', async (t) => {
+    const place = await Workplace.for(t);
+    writeFileSync(place.path('disk.img'), randomBytes(2 * MIB));
+    place.emulator.setFaults([{ operation: 'PutSnapshotBlock', action: { type: 'delay', ms: 2_000 } }]);
+    const ended = place.shell('coldsnap upload --volume-size 1 - < disk.img');
+    await place.emulator.waitForRequest(({ operation }) => operation === 'PutSnapshotBlock', 1);
+    appendFileSync(place.path('disk.img'), 'more');
+    place.emulator.setFaults([]);
+    const { exit, stderr } = await ended;
+    assert.equal(exit, 1, stderr);
+    assert.match(stderr, /stdin changed while it was read: it was written to/);
+    assert.deepEqual(place.emulator.requests('CompleteSnapshot'), []);
   });
 
   test('a download waits for a slow reader without growing its memory', async (t) => {

@@ -1,6 +1,17 @@
 /** Invalid input to the installed command line. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  ftruncateSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
@@ -262,6 +273,185 @@ const downloads: Refusal[] = [
       symlinkSync('old.img', place.path('x.img.partial'));
     },
   },
+];
+
+const BASE = 'snap-0b45e';
+/** A base with a block at 30, and an image of it. */
+const based =
+  (name?: string, bytes = 2 ** 30) =>
+  async (place: Workplace) => {
+    const blocks = new Map([[30, Buffer.alloc(524_288, 'base')]]);
+    await place.emulator.putSnapshot({ id: BASE, volumeSizeGiB: 1, blocks });
+    const changed = new Map([[31, Buffer.alloc(524_288, 'next')]]);
+    await place.emulator.putSnapshot({ id: 'snap-0e47', volumeSizeGiB: 1, blocks: changed, parent: BASE });
+    if (name === undefined) return;
+    const image = openSync(place.path(name), 'w');
+    ftruncateSync(image, bytes);
+    writeSync(image, blocks.get(30)!, 0, 524_288, 30 * 524_288);
+    closeSync(image);
+  };
+
+const incremental: Refusal[] = [
+  {
+    title: 'an incremental download to a file that does not exist',
+    args: `download --since ${BASE} snap-0e47 x.img`,
+    exit: 3,
+    message: /x\.img does not exist, so it does not hold the base/,
+    hint: /drop --since/,
+  },
+  {
+    title: 'an incremental download to stdout',
+    args: `download --since ${BASE} snap-0e47 -`,
+    exit: 3,
+    message: /stdout is a stream/,
+  },
+  {
+    title: 'an incremental download to a directory',
+    args: `download --since ${BASE} snap-0e47 folder`,
+    exit: 3,
+    message: /folder is no file and no block device/,
+    given: (place) => mkdirSync(place.path('folder')),
+  },
+  {
+    title: 'an incremental download to a file of another size than the base',
+    args: `download --since ${BASE} snap-0e47 disk.img`,
+    exit: 3,
+    message: /disk\.img has 1073741825 bytes and not 1073741824/,
+    requests: ['ListSnapshotBlocks', 'ListSnapshotBlocks', 'ListChangedBlocks'],
+    given: based('disk.img', 2 ** 30 + 1),
+  },
+  {
+    title: 'an incremental download beside something else with the name of its partial file',
+    args: `download --since ${BASE} snap-0e47 disk.img`,
+    exit: 3,
+    message: /disk\.img\.partial is in the way/,
+    given: async (place) => {
+      await based('disk.img')(place);
+      file('disk.img.partial', 'mine')(place);
+    },
+  },
+  {
+    title: 'an incremental download of an unrelated snapshot, with the reason of the service',
+    args: `download --since ${BASE} SNAP disk.img`,
+    exit: 1,
+    message: /not of the same lineage/,
+    hint: /full download works: drop --since/,
+    requests: ['ListSnapshotBlocks', 'ListSnapshotBlocks', 'ListChangedBlocks'],
+    given: based('disk.img'),
+  },
+  {
+    title: 'an incremental download without a journal',
+    args: `download --since ${BASE} --no-checkpoint snap-0e47 disk.img`,
+    exit: 2,
+    message: /needs a journal/,
+    hint: /--no-checkpoint/,
+    given: based('disk.img'),
+  },
+  {
+    title: 'a malformed base',
+    args: 'download --since vol-1 SNAP disk.img',
+    exit: 2,
+    message: /"vol-1" is not a snapshot ID/,
+  },
+  ...['--trust-base', '--verify-base'].map((flag) => ({
+    title: `${flag} without --since`,
+    args: `download ${flag} SNAP x.img`,
+    exit: 2,
+    message: new RegExp(`${flag} cannot be used without --since`),
+  })),
+  {
+    title: 'a base both trusted and compared',
+    args: `download --since ${BASE} --trust-base --verify-base SNAP x.img`,
+    exit: 2,
+    message: /--verify-base.*--trust-base/,
+  },
+  {
+    title: 'an incremental download to an image with a second name',
+    args: `download --since ${BASE} snap-0e47 disk.img`,
+    exit: 3,
+    message: /disk\.img is in use: it has a second name/,
+    given: async (place) => {
+      await based('disk.img')(place);
+      linkSync(place.path('disk.img'), place.path('second.img'));
+    },
+  },
+];
+
+const comparisons: Refusal[] = [
+  {
+    title: 'reading back what is written to a pipe',
+    args: 'download --verify SNAP -',
+    exit: 2,
+    message: /what is written to stdout cannot be read back/,
+    hint: /--verify/,
+  },
+  {
+    title: 'reading back what is written to /dev/null',
+    args: 'download --verify SNAP /dev/null',
+    exit: 2,
+    message: /what is written to \/dev\/null cannot be read back/,
+    hint: /--verify/,
+  },
+  {
+    title: 'comparing with a malformed snapshot ID',
+    args: 'verify vol-0123 x.img',
+    exit: 2,
+    message: /"vol-0123" is not a snapshot ID/,
+  },
+  {
+    title: 'comparing with snapshot and target swapped',
+    args: 'verify x.img SNAP',
+    exit: 2,
+    message: /the snapshot ID must come before the target/,
+    hint: /coldsnap verify snap-\S+ x\.img/,
+  },
+  {
+    title: 'comparing a missing file',
+    args: 'verify SNAP missing.img',
+    exit: 2,
+    message: /missing\.img does not exist/,
+  },
+  {
+    title: 'comparing a directory',
+    args: 'verify SNAP folder',
+    exit: 2,
+    message: /folder is a directory/,
+    given: (place) => mkdirSync(place.path('folder')),
+  },
+  {
+    title: 'comparing a file without read permission',
+    args: 'verify SNAP disk.img',
+    exit: 1,
+    message: /could not open disk\.img: .*permi/i,
+    through: unprivileged,
+    given: (place) => {
+      image(place);
+      chmodSync(place.path('disk.img'), 0);
+    },
+  },
+  {
+    title: 'comparing a file smaller than the volume, before a block is fetched',
+    args: 'verify SNAP disk.img',
+    exit: 6,
+    message: /disk\.img has 8 bytes, the snapshot's volume 1073741824/,
+    requests: ['ListSnapshotBlocks'],
+    given: image,
+  },
+  {
+    title: 'comparing an unknown snapshot',
+    args: 'verify snap-0ff disk.img',
+    exit: 1,
+    message: /snap-0ff/,
+    requests: ['ListSnapshotBlocks'],
+    given: image,
+  },
+  ...['0', '101', '-1', 'all', '1e1'].map((percent) => ({
+    title: `a sample of ${percent} percent`,
+    args: `verify --sample=${percent} SNAP disk.img`,
+    exit: 2,
+    message: /^--sample: \S+ is not a number above 0 and at most 100/,
+    given: image,
+  })),
 ];
 
 const uploads: Refusal[] = [
@@ -584,7 +774,15 @@ const others: Refusal[] = [
   { title: 'an unknown shell', args: 'completion tcsh', exit: 2, message: /tcsh.*bash, zsh, fish/ },
 ];
 
-for (const [subject, refusals] of Object.entries({ commandLine, service, downloads, uploads, others })) {
+for (const [subject, refusals] of Object.entries({
+  commandLine,
+  service,
+  downloads,
+  incremental,
+  comparisons,
+  uploads,
+  others,
+})) {
   describe(`refused: ${subject}`, { ...needsBuild, concurrency: 3 }, () => {
     for (const refusal of refusals) test(refusal.title, (t) => refuse(t, refusal));
   });

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { exitCodeOf } from '../../src/cli/exit-codes.ts';
@@ -13,10 +13,13 @@ import { listChangedBlocks } from '../../src/ebs/list/block-list.ts';
 import { Service } from '../../src/ebs/service.ts';
 import type { Emulator, FaultAction, FaultRule } from '../../src/emulator/index.ts';
 import {
+  type DownloadOptions,
   deletePendingSnapshots,
   downloadSnapshot,
   listPendingSnapshots,
   uploadSnapshot,
+  type VerifyOptions,
+  verifySnapshot,
   waitForSnapshot,
 } from '../../src/index.ts';
 import { bytesAt, firstWrongBlock, GIB, randomBlocks, scratch, startService } from '../support/service.ts';
@@ -162,6 +165,15 @@ const operations: Record<string, Partial<Record<Fault, Expected>>> = {
   },
 };
 
+/** Other transfers that use an operation, beside the download, upload or call that {@link scene} gives it. */
+const others: Record<string, readonly Transfer[]> = {
+  ListSnapshotBlocks: ['a comparison', 'an incremental download'],
+  ListChangedBlocks: ['an incremental download'],
+  GetSnapshotBlock: ['a comparison', 'an incremental download'],
+};
+
+type Transfer = 'a comparison' | 'an incremental download' | undefined;
+
 interface Scene {
   readonly emulator: Emulator;
   /** Runs the transfer, then asserts its result. Without `retryForMs` the product's defaults apply. */
@@ -170,7 +182,13 @@ interface Scene {
 
 type Transport = 'fast' | 'sdk';
 
-async function scene(t: TestContext, operation: string, transport: Transport, fault: Fault): Promise<Scene> {
+async function scene(
+  t: TestContext,
+  operation: string,
+  transfer: Transfer,
+  transport: Transport,
+  fault: Fault,
+): Promise<Scene> {
   const { emulator, service } = await startService(t, { blockSize: BLOCK, pageSize: 4 });
   // Only a stall needs a short deadline; on a busy machine it would end other requests too.
   const deadlines = { connectMs: PATIENT_MS, idleMs: faults[fault].type === 'stall' ? 500 : PATIENT_MS };
@@ -202,6 +220,8 @@ async function scene(t: TestContext, operation: string, transport: Transport, fa
     };
     return { emulator, run };
   }
+  if (transfer === 'an incremental download')
+    return incremental(emulator, join(scratch(t), 'disk.img'), options);
   if (operation === 'ListChangedBlocks') {
     const first = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 1], [], BLOCK) });
     const blocks = randomBlocks([1, 2, 5, 7, 100, GIB / BLOCK - 1], [], BLOCK);
@@ -224,6 +244,7 @@ async function scene(t: TestContext, operation: string, transport: Transport, fa
   if (operation === 'ListSnapshotBlocks' || operation === 'GetSnapshotBlock') {
     const blocks = randomBlocks([0, 1, 2, 5, 100, GIB / BLOCK - 1], [3], BLOCK);
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+    if (transfer === 'a comparison') return comparison(emulator, snapshotId, path, blocks, options);
     const run = async (retryForMs?: number) => {
       await downloadSnapshot({ snapshotId, target: path, ...options(retryForMs) });
       assert.equal(await firstWrongBlock(path, blocks, GIB, BLOCK), undefined);
@@ -241,6 +262,60 @@ async function scene(t: TestContext, operation: string, transport: Transport, fa
   return { emulator, run };
 }
 
+/** Makes an image of a base into that of its child. The target is found as it was, or between two states, or whole. */
+async function incremental(
+  emulator: Emulator,
+  target: string,
+  options: (retryForMs?: number) => Omit<DownloadOptions, 'snapshotId' | 'target'>,
+): Promise<Scene> {
+  const baseBlocks = randomBlocks([0, 1, 2, 5, 100, GIB / BLOCK - 1], [3], BLOCK);
+  const since = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: baseBlocks });
+  const changed = randomBlocks([1, 2, 50], [], BLOCK);
+  const snapshotId = await emulator.putSnapshot({
+    volumeSizeGiB: 1,
+    blocks: changed,
+    parent: since,
+    gone: [100],
+  });
+  const blocks = new Map([...baseBlocks, ...changed]);
+  blocks.delete(100);
+  const image = openSync(target, 'w');
+  ftruncateSync(image, GIB);
+  for (const [block, data] of baseBlocks) writeSync(image, data, 0, BLOCK, block * BLOCK);
+  closeSync(image);
+  const run = async (retryForMs?: number) => {
+    await downloadSnapshot({ since, snapshotId, target, ...options(retryForMs) });
+    assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
+  };
+  return { emulator, run };
+}
+
+/** Compares an image that differs in one listed block and in one that is not listed. */
+async function comparison(
+  emulator: Emulator,
+  snapshotId: string,
+  target: string,
+  blocks: ReadonlyMap<number, Buffer>,
+  options: (retryForMs?: number) => Omit<VerifyOptions, 'snapshotId' | 'target'>,
+): Promise<Scene> {
+  const image = openSync(target, 'w');
+  ftruncateSync(image, GIB);
+  for (const [block, data] of [...blocks, [5, randomBytes(BLOCK)], [50, randomBytes(BLOCK)]] as const)
+    writeSync(image, data, 0, BLOCK, block * BLOCK);
+  closeSync(image);
+  const run = async (retryForMs?: number) => {
+    const { differences } = await verifySnapshot({ snapshotId, target, ...options(retryForMs) });
+    assert.deepEqual(
+      differences.map(({ start, end }) => [start / BLOCK, end / BLOCK]),
+      [
+        [5, 6],
+        [50, 51],
+      ],
+    );
+  };
+  return { emulator, run };
+}
+
 /** Block operations fail for block 1 only, other operations for every call. */
 function rule(operation: string, fault: Fault, times: 'twice' | 'always', transport: Transport): FaultRule {
   const action: FaultAction = faults[fault];
@@ -254,12 +329,13 @@ function rule(operation: string, fault: Fault, times: 'twice' | 'always', transp
 async function check(
   t: TestContext,
   operation: string,
+  transfer: Transfer,
   transport: Transport,
   fault: Fault,
   times: 'twice' | 'always',
   outcomes: Expected,
 ) {
-  const { emulator, run } = await scene(t, operation, transport, fault);
+  const { emulator, run } = await scene(t, operation, transfer, transport, fault);
   emulator.setFaults([rule(operation, fault, times, transport)]);
   const expected = outcomes[times === 'twice' ? 0 : 1];
   if (expected === 'recovers') {
@@ -311,8 +387,11 @@ describe('when the reply', { concurrency: 12 }, () => {
               ? 'the transfer recovers'
               : `the exit code is ${outcome}, and the next run succeeds`;
           const how = blocks ? ` over ${transport}` : '';
-          test(`to ${operation}${how} ${fault}, ${times}, ${what}`, (t) =>
-            check(t, operation, transport, fault, times, expected));
+          for (const transfer of [undefined, ...(others[operation] ?? [])]) {
+            const of = transfer === undefined ? '' : ` of ${transfer}`;
+            test(`to ${operation}${of}${how} ${fault}, ${times}, ${what}`, (t) =>
+              check(t, operation, transfer, transport, fault, times, expected));
+          }
         }
       }
     }

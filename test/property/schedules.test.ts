@@ -129,6 +129,7 @@ async function inTime(work: (signal: AbortSignal) => Promise<unknown>): Promise<
 const downloads = fc.record({
   ...common(['ListSnapshotBlocks', 'GetSnapshotBlock', 'GetSnapshotBlock']),
   blocks: someBlocks,
+  verify: fc.boolean(),
   pageSize: fc.integer({ min: 1, max: 12 }),
   emptyPages: fc.nat(2),
 });
@@ -137,13 +138,13 @@ type Download = typeof downloads extends fc.Arbitrary<infer Value> ? Value : nev
 
 /** @param image the file with the target's bytes and holes */
 async function checkDownload(schedule: Download, target: string, image: string): Promise<void> {
-  const { blockSize, pageSize, emptyPages, workers, transport, checkpointIntervalMs } = schedule;
+  const { blockSize, pageSize, emptyPages, workers, transport, checkpointIntervalMs, verify } = schedule;
   const emulator = await startEmulator({ blockSize, pageSize, emptyPages });
   try {
     const blocks = contents(schedule.blocks, blockSize);
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
     const service = { endpoint: emulator.url, region: 'us-east-1' };
-    const base = { snapshotId, target, workers, transport, checkpointIntervalMs, ...service };
+    const base = { snapshotId, target, workers, transport, checkpointIntervalMs, verify, ...service };
     const failure = await underFaults(emulator, schedule, (options) =>
       downloadSnapshot({ ...base, ...options }),
     );
@@ -188,6 +189,67 @@ test(
       await checkDownload(schedule, device, backing);
     });
     await assertProperty(t, property, 8);
+  },
+);
+
+const updates = fc.record({
+  ...common(['ListSnapshotBlocks', 'ListChangedBlocks', 'GetSnapshotBlock', 'GetSnapshotBlock']),
+  blocks: someBlocks,
+  changes: someBlocks,
+  gone: fc.uniqueArray(fc.nat(20), { maxLength: 6 }),
+  verify: fc.boolean(),
+  pageSize: fc.integer({ min: 1, max: 12 }),
+});
+
+type Update = typeof updates extends fc.Arbitrary<infer Value> ? Value : never;
+
+/** @param image the file with the target's bytes and holes */
+async function checkUpdate(schedule: Update, target: string, image: string): Promise<void> {
+  const { blockSize, pageSize, workers, transport, checkpointIntervalMs, verify } = schedule;
+  const emulator = await startEmulator({ blockSize, pageSize });
+  try {
+    const before = contents(schedule.blocks, blockSize);
+    const since = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: before });
+    const changes = contents(schedule.changes, blockSize);
+    const gone = schedule.gone.filter((block) => before.has(block) && !changes.has(block));
+    const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: changes, parent: since, gone });
+    const after = new Map([...before, ...changes]);
+    for (const block of gone) after.delete(block);
+    const file = openSync(image, 'w');
+    ftruncateSync(file, GIB);
+    for (const [block, data] of before) writeSync(file, data, 0, blockSize, block * blockSize);
+    closeSync(file);
+    const service = { endpoint: emulator.url, region: 'us-east-1' };
+    const base = { since, snapshotId, target, workers, transport, checkpointIntervalMs, verify, ...service };
+    const failure = await underFaults(emulator, schedule, (options) =>
+      downloadSnapshot({ ...base, ...options }),
+    );
+    if (failure !== undefined) await inTime((signal) => downloadSnapshot({ ...base, signal }));
+    assert.equal(await firstWrongBlock(image, after, GIB, blockSize), undefined, `after ${failure}`);
+  } finally {
+    await emulator.close();
+  }
+}
+
+test('an incremental download to a file either succeeds with every byte right, or fails and the next run succeeds', async (t) => {
+  const scratch = await Scratch.for(t);
+  const target = scratch.path('disk.img');
+  const property = fc.asyncProperty(updates, async (schedule) => {
+    for (const end of ['', '.partial', '.coldsnap-progress']) rmSync(`${target}${end}`, { force: true });
+    await checkUpdate(schedule, target, target);
+  });
+  await assertProperty(t, property, 10);
+});
+
+test(
+  'an incremental download to a device either succeeds with every byte right, or fails and the next run succeeds',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    process.env.STATE_DIRECTORY = scratch.directory;
+    const { device, backing } = await scratch.loop({ bytes: GIB });
+    const property = fc.asyncProperty(updates, (schedule) => checkUpdate(schedule, device, backing));
+    await assertProperty(t, property, 6);
   },
 );
 

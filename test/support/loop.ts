@@ -112,10 +112,10 @@ export class Scratch {
   }
 
   /** Makes a partition that the kernel knows without a partition table. Sizes are in sectors. @returns its device */
-  async partition(device: string, start: number, length: number): Promise<string> {
-    await execute('addpart', [device, '1', String(start), String(length)]);
+  async partition(device: string, start: number, length: number, number = 1): Promise<string> {
+    await execute('addpart', [device, String(number), String(start), String(length)]);
     this.#undo.push(() => dropPartitions(device));
-    return `${device}p1`;
+    return `${device}p${number}`;
   }
 
   /** Mounts a device or file system; returns the mount point. */

@@ -1,10 +1,12 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { ColdsnapError } from '../../errors.ts';
 import { sanitize } from '../../text.ts';
 import type { DownloadOptions } from '../../transfer/options.ts';
+import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
-import { argumentsSwapped, downloadTitle, overwriteQuestion } from '../messages.ts';
+import { argumentsSwapped, downloadTitle, optionRequires, overwriteQuestion } from '../messages.ts';
 import { printResult } from '../output.ts';
+import { nonEmpty } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
   addCheckpointOptions,
@@ -15,6 +17,10 @@ import {
 
 interface DownloadFlags extends TransferFlags {
   force?: boolean;
+  verify?: boolean;
+  since?: string;
+  trustBase?: boolean;
+  verifyBase?: boolean;
 }
 
 export function addDownload(program: Command, runCommand: RunCommand): Command {
@@ -27,7 +33,20 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
     )
     .argument('<snapshot>', 'ID of the snapshot')
     .argument('<target>', 'file or block device to write, or - for stdout')
-    .option('-f, --force', 'overwrite an existing file, or a device that is not blank (never one in use)');
+    .option('-f, --force', 'overwrite an existing file, or a device that is not blank (never one in use)')
+    .option('--verify', 'read everything back past the page cache, and fail if it differs; not to a pipe');
+  command
+    .option(
+      '--since <base>',
+      'the target holds this snapshot: fetch only what has changed since, in place, after comparing a sample',
+      nonEmpty,
+    )
+    .option('--trust-base', 'with --since: do not compare the target with the base')
+    .addOption(
+      new Option('--verify-base', 'with --since: compare all of the target with the base').conflicts(
+        'trustBase',
+      ),
+    );
   addPaceOptions(command);
   addCheckpointOptions(command);
   command.action((snapshotId: string, target: string, flags: DownloadFlags) =>
@@ -37,6 +56,10 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
     {
       explanation: 'Restore a snapshot onto a blank disk',
       line: 'sudo coldsnap download snap-0123456789abcdef0 /dev/nvme1n1',
+    },
+    {
+      explanation: 'Bring a disk that holds one snapshot to the next',
+      line: 'sudo coldsnap download --since snap-0123456789abcdef0 snap-0fedcba9876543210 /dev/nvme1n1',
     },
     { explanation: 'Download to a file', line: 'coldsnap download snap-0123456789abcdef0 disk.img' },
     {
@@ -53,12 +76,15 @@ function downloadOptions(
   settings: Settings,
 ): DownloadOptions & { target: string } {
   if (!snapshotId.startsWith('snap-') && target.startsWith('snap-')) {
-    throw argumentsSwapped(target, snapshotId);
+    throw argumentsSwapped('download', target, snapshotId);
   }
+  const { force, verify, since, trustBase, verifyBase } = flags;
+  if (since === undefined && (trustBase || verifyBase))
+    throw optionRequires(trustBase ? '--trust-base' : '--verify-base', '--since');
   return {
     ...settings.service,
     ...transferOptions(flags),
-    ...(flags.force === true && { force: true }),
+    ...definedOnly({ force, verify, since, trustBase, verifyBase }),
     snapshotId,
     target,
   };

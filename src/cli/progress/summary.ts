@@ -1,6 +1,7 @@
 /** The summary of a successful run. */
 import type { TransferProgress } from '../../transfer/events.ts';
-import type { WaitResult } from '../../transfer/options.ts';
+import type { VerifyResult, WaitResult } from '../../transfer/options.ts';
+import { describeVerified } from '../comparison-messages.ts';
 import { describeResult, describeWait } from '../messages.ts';
 
 export interface Summary {
@@ -18,7 +19,11 @@ function bytesPerSecond({ bytesTransferred, transferMs }: TransferProgress): num
 }
 
 /** The result as one object, for `--json`. */
-export function resultObject(operation: 'download' | 'upload', path: string, result: TransferResult): object {
+export function resultObject(
+  operation: 'download' | 'upload' | 'verify',
+  path: string,
+  result: TransferResult,
+): object {
   const elapsedMs = Math.round(result.elapsedMs);
   const transferMs = Math.round(result.transferMs);
   return { operation, path, ...result, transferMs, elapsedMs, bytesPerSecond: bytesPerSecond(result) };
@@ -32,6 +37,13 @@ export function transferSummary(
   return {
     line: describeResult(operation, path, result, bytesPerSecond(result)),
     object: { type: 'done', ...resultObject(operation, path, result) },
+  };
+}
+
+export function verifySummary(path: string, result: VerifyResult): Summary {
+  return {
+    line: describeVerified(path, result, bytesPerSecond(result)),
+    object: { type: 'done', ...resultObject('verify', path, result) },
   };
 }
 

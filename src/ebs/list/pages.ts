@@ -23,6 +23,10 @@ export interface ListRange extends CallOptions {
   readonly from?: number;
   /** List only blocks below this index. Default: to the end of the volume. */
   readonly below?: number;
+  /** Entries in a page, 100 … 10,000, for a short range. Default 10,000. */
+  readonly maxResults?: number;
+  /** Blocks of the larger of two volumes, where a list names blocks of both. Default: those of the page's volume. */
+  readonly blockCount?: number;
   /** Called when the list is not in order, so that all of it has to be in memory. */
   readonly onUnordered?: () => void;
 }
@@ -48,7 +52,10 @@ export async function* checkedPages<E extends ListEntry>(
 ): AsyncGenerator<CheckedPage<E>, void, undefined> {
   const check = new PageChecker(operation, snapshotId, range);
   const { onUnordered } = range;
-  const fetchPage = fetchInOrder(fetchAnyPage, { bad: (problem) => check.bad(problem), onUnordered });
+  const { maxResults } = range;
+  const limited = (position: ListPosition) =>
+    fetchAnyPage(maxResults === undefined ? position : { ...position, maxResults });
+  const fetchPage = fetchInOrder(limited, { bad: (problem) => check.bad(problem), onUnordered });
   let ahead = fetchPage(check.startPosition());
   // A failure of the page read ahead is thrown when that page is awaited, not before.
   ahead.catch(() => {});
@@ -82,6 +89,7 @@ class PageChecker {
   readonly #operation: string;
   readonly #snapshotId: string;
   readonly #below: number;
+  readonly #blockCount: number | undefined;
   /** Lowest index that the next entry may have. */
   #next: number;
   #volumeSize = 0;
@@ -94,6 +102,7 @@ class PageChecker {
     this.#snapshotId = snapshotId;
     this.#next = range.from ?? 0;
     this.#below = range.below ?? Number.POSITIVE_INFINITY;
+    this.#blockCount = range.blockCount;
   }
 
   /** Where to continue without a page token. */
@@ -103,7 +112,7 @@ class PageChecker {
 
   page<E extends ListEntry>(page: RawPage<E>): CheckedPage<E> {
     this.#checkGeometry(page);
-    const blockCount = this.#volumeSize / this.#blockSize;
+    const blockCount = this.#blockCount ?? this.#volumeSize / this.#blockSize;
     // All of the page is checked before any entry decides that the list has ended.
     for (const entry of page.entries) {
       if (!Number.isInteger(entry.blockIndex) || entry.blockIndex < 0 || entry.blockIndex >= blockCount) {

@@ -3,6 +3,7 @@
  * they read as zeros, so that no partition table, file system or RAID label of an unfinished restore is found.
  */
 import { allocateSlab, type BlockWrite, writeBlocks } from '../../native/index.ts';
+import type { ByteRange } from '../extents.ts';
 import type { BlockOutcome, Geometry, UnverifiedBlock } from '../target.ts';
 
 /** Bytes to stage at least; whole blocks. VMFS has its label at 1 MiB, LVM and ZFS write into the first, too. */
@@ -15,6 +16,22 @@ export interface StagedRange {
   readonly length: number;
 }
 
+function stagedLengths({ volumeSize, blockSize }: Geometry): [head: number, tail: number] {
+  const head = Math.min(Math.ceil(headSize / blockSize) * blockSize, volumeSize);
+  return [head, Math.min(Math.ceil(tailSize / blockSize) * blockSize, volumeSize - head)];
+}
+
+/** The ranges of a volume that are staged. */
+export function stagedRanges(geometry: Geometry): ByteRange[] {
+  const { volumeSize } = geometry;
+  const [head, tail] = stagedLengths(geometry);
+  const both = [
+    { start: 0, end: head },
+    { start: volumeSize - tail, end: volumeSize },
+  ];
+  return both.filter(({ start, end }) => end > start);
+}
+
 export class StagedEnds {
   readonly head: StagedRange;
   /** Empty where the head covers the volume. */
@@ -23,11 +40,10 @@ export class StagedEnds {
   /** Blocks that have arrived and are not zeros, by offset. */
   readonly #blocks = new Map<number, BlockWrite>();
 
-  constructor({ volumeSize, blockSize }: Geometry) {
-    const headLength = Math.min(Math.ceil(headSize / blockSize) * blockSize, volumeSize);
-    const tailLength = Math.min(Math.ceil(tailSize / blockSize) * blockSize, volumeSize - headLength);
+  constructor(geometry: Geometry) {
+    const [headLength, tailLength] = stagedLengths(geometry);
     this.head = { offset: 0, length: headLength };
-    this.tail = { offset: volumeSize - tailLength, length: tailLength };
+    this.tail = { offset: geometry.volumeSize - tailLength, length: tailLength };
     this.#memory = new Uint8Array(allocateSlab(headLength + tailLength));
   }
 

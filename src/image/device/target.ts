@@ -11,6 +11,7 @@ import {
   zeroRange,
 } from '../../native/index.ts';
 import { type Descriptor, directAlignment } from '../descriptor.ts';
+import type { ByteRange } from '../extents.ts';
 import { checkGeometry, checkRange, notPrepared } from '../geometry.ts';
 import {
   deviceInUse,
@@ -35,7 +36,7 @@ import { isBlank, isZeroRange } from './blank.ts';
 import { describeContents } from './contents.ts';
 import { findOldSignatures } from './old-signatures.ts';
 import { describePartitions, partitionsOf, rereadPartitions } from './partitions.ts';
-import { StagedEnds } from './staged-ends.ts';
+import { StagedEnds, stagedRanges } from './staged-ends.ts';
 import { readWriteCount, writtenSince } from './write-count.ts';
 
 export class DeviceTarget implements ImageTarget, ResumableTarget {
@@ -43,6 +44,7 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
   readonly label: string;
   readonly resumable: ResumableTarget = this;
   readonly stagesHead = true;
+  readonly stagedRanges = stagedRanges;
   /** A loop device reports success for a write that its full storage took only in part (lo_complete_rq). */
   readonly losesLastWrites = true;
   readonly journal: { readonly path: string; readonly identity: string };
@@ -196,8 +198,15 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     );
   }
 
-  readBlocks(reads: readonly BlockRead[], options: { pastCache: boolean }): Promise<BlockReadResult[]> {
+  readBlocks(
+    reads: readonly BlockRead[],
+    options: { pastCache: boolean; synced?: boolean },
+  ): Promise<BlockReadResult[]> {
     return readBack(this.#device, reads, options);
+  }
+
+  async *dataRanges(start: number, end: number): AsyncGenerator<ByteRange> {
+    yield { start, end };
   }
 
   async sync(): Promise<void> {

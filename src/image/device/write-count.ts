@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { deviceNumber, type KernelFiles, kernelFiles } from './identity.ts';
+import { namesIn, textOf } from './storage.ts';
 
 const SECTOR = 512;
 /** Indexes in a device's `stat`. */
@@ -37,6 +38,29 @@ export async function readWriteCount(
   const counted = sectors > 0 || (sectors === 0 && (read > 0 || sectorsOf(ofDisk)[1] > 0));
   if (!boot || !counted || (counting || countingOfDisk)?.trim() === '0') return undefined;
   return [boot.trim(), number, (disk || parent || '').trim(), sectors].join(' ');
+}
+
+/** A count that was read while it may have changed. */
+export interface Bounds {
+  readonly least: number;
+  readonly most: number;
+}
+
+/**
+ * How many sectors were written to a partition's disk, but through none of its partitions; undefined for a whole disk.
+ * Such a write may have changed the partition, whose own count does not have it.
+ */
+export function readBypassCount(rdev: bigint, files: KernelFiles = kernelFiles): Bounds | undefined {
+  const directory = `${files.sys}/dev/block/${deviceNumber(rdev)}`;
+  if (textOf(`${directory}/partition`) === '') return undefined;
+  const disk = `${directory}/..`;
+  const partitions = namesIn(disk).filter((name) => textOf(`${disk}/${name}/partition`) !== '');
+  const sum = () =>
+    partitions.reduce((total, name) => total + sectorsOf(textOf(`${disk}/${name}/stat`))[0], 0);
+  const before = sum();
+  const [ofDisk] = sectorsOf(textOf(`${disk}/stat`));
+  const least = ofDisk - sum();
+  return Number.isNaN(least) ? undefined : { least, most: ofDisk - before };
 }
 
 function sectorsOf(statistics = ''): [written: number, read: number] {

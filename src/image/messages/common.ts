@@ -31,6 +31,12 @@ export function refused(code: ErrorCode, message: string, path: string, hint: st
   return new ColdsnapError('refused', code, message, { path, hint });
 }
 
+export const holesMoved = (path: string) =>
+  new ColdsnapError('local', 'SOURCE_CHANGED', `${path} changed while it was read: its holes moved`, {
+    path,
+    sourceFault: true,
+  });
+
 export const closed = (path: string) =>
   new ColdsnapError('aborted', 'CLOSED', `${path} was closed`, { path });
 

@@ -89,7 +89,7 @@ export const sourceChanged = (path: string, how: string) =>
     'SOURCE_CHANGED',
     `${path} changed while it was read: ${how}`,
     path,
-    'Upload a source that is not being written, for example a file-system snapshot of it.',
+    'Use an image that is not being written, for example a file-system snapshot of it.',
   );
 
 export const holesNeedFile = ({ path, label }: Named) =>
@@ -135,6 +135,15 @@ export const sourceInUse = (path: string, by: readonly string[]) =>
     'Unmount it, mount it read-only or upload a snapshot of it; or allow a source in use.',
   );
 
+/** A device that is compared with a snapshot. */
+export const comparedInUse = (path: string, by: readonly string[]) =>
+  refused(
+    'TARGET_IN_USE',
+    `${path} may be written during the comparison: ${by.join('; ')}`,
+    path,
+    'Unmount it, or mount it read-only.',
+  );
+
 type Warning = readonly [code: WarningCode, message: string];
 
 export const usedSource = (path: string, by: readonly string[]): Warning => [
@@ -149,6 +158,6 @@ export const sourceWritten = (path: string): Warning => [
 
 export const changesNotDetected = (path: string): Warning => [
   'CHANGES_NOT_DETECTED',
-  `The kernel does not count what is written to ${path}, so it cannot be detected whether ${path} is written during ` +
-    'the upload.',
+  `The kernel does not count what is written to ${path}, so it cannot be detected whether ${path} is written while ` +
+    'it is read.',
 ];

@@ -60,6 +60,22 @@ export const targetDeviceMissing = (path: string, disks: readonly string[]) =>
     disks.length === 0 ? 'There are no disks.' : `There are ${disks.join('; ')}.`,
   );
 
+export const targetNotReadBack = ({ path, label }: Named) =>
+  usage(
+    'TARGET_NOT_READ_BACK',
+    `what is written to ${label} cannot be read back`,
+    path,
+    'Name a file or a block device, or drop the option.',
+  );
+
+export const targetDamaged = ({ path, label }: Named, start: number, end: number) =>
+  new ColdsnapError(
+    'integrity',
+    'TARGET_DAMAGED',
+    `${label} does not hold what was written: bytes ${start}-${end} differ, also after they were written again`,
+    { path, hint: 'Its storage is faulty; use another.' },
+  );
+
 export const targetNotSupported = (path: string, what: string) =>
   usage(
     'TARGET_NOT_SUPPORTED',
@@ -109,6 +125,22 @@ export const partialReplaced = (path: string, partial: string) =>
     'PARTIAL_REPLACED',
     `${partial} was moved, removed or replaced while it was written`,
     { path, hint: 'Do not touch it while the download runs; the same command starts over.' },
+  );
+
+export const targetBetween = (path: string, partial: string) =>
+  refused(
+    'TARGET_BETWEEN',
+    `${path} is between two states: ${partial} is of an interrupted incremental download`,
+    path,
+    'Finish it with the same command, or allow overwriting it.',
+  );
+
+export const holdsNoBase = (path: string, why: string) =>
+  refused(
+    'TARGET_HOLDS_NO_BASE',
+    `${path} ${why}, so it does not hold the base`,
+    path,
+    'Name a file or device that holds the base, or do a full download.',
   );
 
 export const partialNotOurs = (path: string, partial: string, what: string) =>

@@ -2,7 +2,7 @@
  * Every transfer is a source that plans steps and reads blocks, and a sink that takes them. A feature is a new
  * source, a new sink, or a decorator of either; {@link copyBlocks} is the only pipeline.
  */
-import type { RangeSet } from './range-set.ts';
+import type { BlockSet } from './range-set.ts';
 
 /** A plan is a stream of steps that ascend and cover the volume exactly once, except for what the sink has already. */
 export type Step =
@@ -58,7 +58,7 @@ export interface BlockSource {
   readonly label: string;
   readonly waitsFor: WaitingFor;
   /** @param done blocks to skip */
-  steps(done: RangeSet): AsyncGenerator<Step, void, undefined>;
+  steps(done: BlockSet): AsyncGenerator<Step, void, undefined>;
   /**
    * Reads the block into `buffer` and calls `use` with it. Reads it again while `use` says `mismatch` and the retry policy
    * allows; so `use` must be idempotent.
@@ -75,9 +75,11 @@ export interface BlockSource {
 export interface BlockSink {
   /** For messages: `the service`, or the name of the image. */
   readonly label: string;
+  /** For messages: what happens to a block. Default `written to`. */
+  readonly action?: 'compared with';
   readonly waitsFor: WaitingFor;
   /** Blocks that a plan skips. */
-  readonly done: RangeSet;
+  readonly done: BlockSet;
   /** Most blocks in one step of zeros: as many as one call of {@link zeros} handles without holding up an abort. */
   readonly zerosPerStep: number;
   /** Back-pressure: resolves when the block may be read. */

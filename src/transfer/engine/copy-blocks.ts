@@ -29,6 +29,7 @@ export async function copyBlocks(
   const workers = workersFor(blockSize, run.workers);
   const slab = allocateSlab(workers * blockSize);
   const { meter, watchdog, signal } = run;
+  const { action = 'written to' } = sink;
 
   const transfer = async (step: BlockStep, worker: number): Promise<BlockOutcome> => {
     const { index } = step;
@@ -36,7 +37,7 @@ export async function copyBlocks(
       watchdog.doing(worker, `block ${index} from ${source.label}`, source.waitsFor);
     waitForSource();
     return source.read(step, new Uint8Array(slab, worker * blockSize, blockSize), async (block) => {
-      watchdog.doing(worker, `block ${index} to be written to ${sink.label}`, sink.waitsFor);
+      watchdog.doing(worker, `block ${index} to be ${action} ${sink.label}`, sink.waitsFor);
       const outcome = await sink.write(block);
       if (outcome === 'mismatch') waitForSource();
       return outcome;
@@ -49,7 +50,7 @@ export async function copyBlocks(
       sink.keep(step.start, step.end);
       meter.kept((step.end - step.start) * blockSize);
     } else if (step.kind === 'zeros') {
-      watchdog.doing(worker, `zeros from block ${step.start} to be written to ${sink.label}`, sink.waitsFor);
+      watchdog.doing(worker, `zeros from block ${step.start} to be ${action} ${sink.label}`, sink.waitsFor);
       await sink.admit(step.start);
       const { transferred, skipped } = await sink.zeros(step.start, step.end);
       for (let count = 0; count < transferred; count++) meter.transferred(blockSize);

@@ -3,7 +3,14 @@
 /** Half-open: `start` is in it, `end` is not. */
 export type BlockRange = readonly [start: number, end: number];
 
-export class RangeSet {
+/** A set of blocks that a plan skips. */
+export interface BlockSet {
+  has(index: number): boolean;
+  /** The parts of `start` … `end - 1` that are not in the set, ascending. */
+  missing(start: number, end: number): Iterable<BlockRange>;
+}
+
+export class RangeSet implements BlockSet {
   #ranges: [number, number][] = [];
   #size = 0;
 

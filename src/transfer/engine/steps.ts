@@ -1,6 +1,6 @@
 /** Plans: lists of blocks turned into steps that cover the volume. */
 import type { BlockStep, Step } from './block.ts';
-import type { RangeSet } from './range-set.ts';
+import type { BlockSet } from './range-set.ts';
 
 /**
  * Plans the transfer of listed blocks: what lies between them must read as zeros.
@@ -8,13 +8,15 @@ import type { RangeSet } from './range-set.ts';
  * @param blocks ascending
  * @param end block at which the volume ends; asked for after the last block
  * @param done blocks that are right already
+ * @param start block at which the plan begins
  */
 export async function* listedBlocks(
   blocks: AsyncIterable<BlockStep>,
   end: () => number,
-  done: RangeSet,
+  done: BlockSet,
+  start = 0,
 ): AsyncGenerator<Step, void, undefined> {
-  let next = 0;
+  let next = start;
   for await (const block of blocks) {
     if (block.index > next) yield* gap(next, block.index, done);
     if (!done.has(block.index)) yield block;
@@ -23,7 +25,7 @@ export async function* listedBlocks(
   yield* gap(next, end(), done);
 }
 
-function* gap(start: number, end: number, done: RangeSet): Generator<Step, void, undefined> {
+function* gap(start: number, end: number, done: BlockSet): Generator<Step, void, undefined> {
   for (const [from, to] of done.missing(start, end)) yield { kind: 'zeros', start: from, end: to };
 }
 

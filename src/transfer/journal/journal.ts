@@ -1,5 +1,6 @@
 /** The journal of one run: locked against other runs, replaced as the run goes on, removed after success. */
 import { ColdsnapError } from '../../errors.ts';
+import { journalRequired } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
 import { makeJournalDirectory, readJournal, removeJournal, setJournalAside, writeJournal } from './file.ts';
@@ -83,6 +84,15 @@ export class Journal<Content extends object> {
       this.#failing = true;
       this.#run.warn(...warnings.journalNotWritten(this.#operation, path, error));
     }
+  }
+
+  /**
+   * The same before the target is touched, where a later run could not do without it.
+   * @throws ColdsnapError `JOURNAL_REQUIRED`
+   */
+  async saveFirst(content: Content): Promise<void> {
+    await this.save(content);
+    if (this.#failing) throw journalRequired(this.location.path);
   }
 
   /** Removes the journal after success; never throws. */

@@ -4,8 +4,8 @@ import { allocateSlab, type BlockRead } from '../../native/index.ts';
 import { type BlockRange, RangeSet } from '../engine/range-set.ts';
 import { ChunkDigests } from './chunk-digests.ts';
 
-/** Blocks in one read. */
-const BATCH = 16;
+/** Bytes in one read, at most 1,024 blocks; a block may be larger. */
+const READ_BYTES = 4 * 2 ** 20;
 
 export interface Claim {
   readonly done: RangeSet;
@@ -32,11 +32,12 @@ export interface Reader {
 export async function findChangedChunks(claim: Claim, reader: Reader): Promise<number[]> {
   const { digests, blockSize, blockCount } = claim;
   const found = new ChunkDigests(blockCount);
-  const slab = allocateSlab(BATCH * blockSize);
+  const batch = Math.max(1, Math.floor(READ_BYTES / blockSize));
+  const slab = allocateSlab(batch * blockSize);
   for (const [start, end] of claim.done.ranges()) {
-    for (let first = start; first < end; first += BATCH) {
+    for (let first = start; first < end; first += batch) {
       if (reader.signal.aborted) throw abortedError(reader.signal);
-      const count = Math.min(BATCH, end - first);
+      const count = Math.min(batch, end - first);
       const reads = Array.from({ length: count }, (_, at) => ({
         data: new Uint8Array(slab, at * blockSize, blockSize),
         offset: (first + at) * blockSize,

@@ -1,6 +1,7 @@
 /** The journal of a download: which blocks are safe on the target, and digests that prove it to a later run. */
 import type { ServiceIdentity } from '../../ebs/service.ts';
 import type { BlockRange } from '../engine/range-set.ts';
+import { targetBetween } from '../messages.ts';
 import type { Journal } from './journal.ts';
 import { isLegacyCheckpoint } from './legacy.ts';
 import { isCount, isEarlierVersion, isOptional, isRanges, isService, provesTooLittle } from './schema.ts';
@@ -10,6 +11,8 @@ export interface RestoreJournal {
   readonly kind: 'download';
   readonly service: ServiceIdentity;
   readonly snapshotId: string;
+  /** The snapshot that the target held before, for an incremental download. */
+  readonly base?: string | undefined;
   readonly target: string;
   /** The inode of the partial file, where there is one. */
   readonly instance?: string;
@@ -31,10 +34,23 @@ export type RestoreLookup =
   | { readonly kind: 'rejected'; readonly reason: string }
   | { readonly kind: 'usable'; readonly journal: RestoreJournal };
 
-/** Looks for the journal of this snapshot on this target. Files that are none are moved aside. */
+/** The download that a journal must be of to be used. */
+export interface WantedRestore {
+  readonly snapshotId: string;
+  readonly base?: string | undefined;
+  /** The target, for messages. */
+  readonly label: string;
+  /** Whether an interrupted incremental download of other snapshots may be overwritten. */
+  readonly force?: boolean | undefined;
+}
+
+/**
+ * Looks for the journal of this download on this target. Files that are none are moved aside.
+ * @throws ColdsnapError `TARGET_BETWEEN` for a target that another download has left between two states
+ */
 export async function findRestoreJournal(
   journal: Journal<RestoreJournal>,
-  snapshotId: string,
+  { snapshotId, base, label, force = false }: WantedRestore,
 ): Promise<RestoreLookup> {
   const reading = await journal.read();
   if (reading.kind !== 'found') return reading;
@@ -46,11 +62,18 @@ export async function findRestoreJournal(
     const reason = await journal.setAside('it is not a download journal of this version');
     return { kind: 'rejected', reason };
   }
-  if (content.snapshotId !== snapshotId)
-    return { kind: 'rejected', reason: `it belongs to ${content.snapshotId}` };
   if (content.target !== journal.location.identity)
     return { kind: 'rejected', reason: 'it belongs to another target' };
+  const isOther = content.snapshotId !== snapshotId || content.base !== base;
+  if (isOther && !force && (base ?? content.base) !== undefined)
+    throw targetBetween(label, describeDownload(content));
+  if (isOther) return { kind: 'rejected', reason: `it belongs to ${describeDownload(content)}` };
   return { kind: 'usable', journal: content };
+}
+
+/** `snap-2`, or `snap-2 based on snap-1`. */
+function describeDownload({ snapshotId, base }: RestoreJournal): string {
+  return base === undefined ? snapshotId : `${snapshotId} based on ${base}`;
 }
 
 function isRestoreJournal(content: unknown): content is RestoreJournal {
@@ -62,6 +85,7 @@ function isRestoreJournal(content: unknown): content is RestoreJournal {
     journal.kind === 'download' &&
     isService(journal.service) &&
     typeof journal.snapshotId === 'string' &&
+    isOptional(journal.base, 'string') &&
     typeof journal.target === 'string' &&
     isOptional(journal.instance, 'string') &&
     isCount(journal.volumeSize) &&

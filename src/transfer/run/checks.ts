@@ -5,6 +5,7 @@ import {
   badCheckpointInterval,
   badRate,
   badRetryFor,
+  badSample,
   badSnapshotId,
   badWaitCondition,
   badWorkers,
@@ -39,6 +40,12 @@ export function checkCheckpointInterval(ms: number = DEFAULT_CHECKPOINT_INTERVAL
 export function checkRate(bytesPerSecond: number | undefined): void {
   if (bytesPerSecond === undefined || bytesPerSecond > 0) return;
   throw badRate(bytesPerSecond);
+}
+
+/** @throws ColdsnapError class `usage` unless it is a number above 0 and at most 100 */
+export function checkSample(percent: number = 100): number {
+  if (percent > 0 && percent <= 100) return percent;
+  throw badSample(percent);
 }
 
 /** AWS uses 8 or 17 hexadecimal digits and asks to expect other lengths; emulators have shorter IDs. */

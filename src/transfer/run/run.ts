@@ -68,9 +68,12 @@ export class Run {
     return ebs;
   }
 
-  /** Tells the listener that the transfer begins, with what an earlier run has done. */
-  begin(start: Omit<Extract<TransferEvent, { type: 'start' }>, 'type'>): void {
-    this.meter.begin(start.volumeSize, start.bytesResumed);
+  /**
+   * Tells the listener that the transfer begins, with what an earlier run has done.
+   * @param bytesTotal for a transfer of a part of the volume
+   */
+  begin(start: Omit<Extract<TransferEvent, { type: 'start' }>, 'type'>, bytesTotal = start.volumeSize): void {
+    this.meter.begin(bytesTotal, start.bytesResumed);
     this.meter.emit({ type: 'start', ...start });
   }
 

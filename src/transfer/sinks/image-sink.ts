@@ -9,26 +9,28 @@ import { formatBytes } from '../../text.ts';
 import { Batcher } from '../engine/batch.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
 import type { RangeSet } from '../engine/range-set.ts';
-import { invalidateJournal } from '../journal/file.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { Claim } from '../journal/prove.ts';
 import { findRestoreJournal, type RestoreJournal, type RestoreLookup } from '../journal/restore.ts';
-import type { DownloadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
 import { warnOfOverwriting } from './overwriting.ts';
 import { RecentBlocks } from './recent-blocks.ts';
-import { claimOf, isIntact, journalFor, nothingDone, prove, restoreJournal } from './resume.ts';
+import {
+  claimOf,
+  type ImageSinkOptions,
+  invalidateJournals,
+  isIntact,
+  journalFor,
+  nothingDone,
+  prove,
+  restoreJournal,
+} from './resume.ts';
 
 /** Most zeros in one step, in bytes: few enough that an abort is noticed while a device is being zeroed. */
 const MAX_ZERO_BYTES = 2 ** 30;
 /** The same for a stream, whose reader may be slow: few enough that each step shows as progress. */
 const MAX_STREAM_ZERO_BYTES = 2 ** 24;
-
-export type ImageSinkOptions = Pick<
-  DownloadOptions,
-  'snapshotId' | 'force' | 'fresh' | 'checkpoint' | 'checkpointFile' | 'keepCheckpoint'
->;
 
 export class ImageSink implements BlockSink {
   readonly label: string;
@@ -76,18 +78,19 @@ export class ImageSink implements BlockSink {
 
   /**
    * Finds what an earlier run left, and refuses a target that must not be overwritten. Makes no request.
+   * @returns whether an earlier run may have changed the target
    * @throws ColdsnapError class `refused`
    */
-  async claim(): Promise<void> {
-    const { snapshotId, fresh = false } = this.#options;
-    if (this.#journal !== undefined && !fresh) {
-      this.#found = await findRestoreJournal(this.#journal, snapshotId);
+  async claim(): Promise<boolean> {
+    if (this.#journal !== undefined && this.#options.fresh !== true) {
+      this.#found = await findRestoreJournal(this.#journal, { ...this.#options, label: this.label });
       if (this.#found.kind === 'rejected') this.#discard(this.#found.reason);
     }
     const committing = this.#found.kind === 'usable' ? this.#found.journal.committing : undefined;
     this.#mayBeFinished =
       committing !== undefined && (await this.#target.resumable?.finishCommit(committing)) === true;
     if (!this.#mayBeFinished) await this.#checkOverwrite(this.#found.kind === 'usable');
+    return this.#found.kind === 'usable';
   }
 
   async #checkOverwrite(resuming: boolean): Promise<void> {
@@ -107,7 +110,7 @@ export class ImageSink implements BlockSink {
     if (!isSameService(service, journal.service)) {
       await this.#startAgain('it belongs to another service');
     } else if (this.#mayBeFinished) {
-      if (await isIntact(this.#run, claimOf(journal), this.#target.path)) {
+      if (await isIntact(this.#run, claimOf(journal), this.#target.path, journal.base === undefined)) {
         if (this.#options.keepCheckpoint !== true) await this.#journal?.remove();
         await this.#target.close();
         return { volumeSize: journal.volumeSize, blockSize: journal.blockSize };
@@ -135,12 +138,11 @@ export class ImageSink implements BlockSink {
 
   async #startOver(geometry: Geometry): Promise<void> {
     if (this.#found.kind !== 'none') await this.#checkOverwrite(false);
-    // A journal of what is about to be overwritten must not outlive it, whether or not this run keeps one.
-    const journals = [this.#journal?.location.path, this.#target.resumable?.journal.path];
-    for (const path of new Set(journals)) if (path !== undefined) await invalidateJournal(path);
-    await this.#target.prepare(geometry, { resume: false });
     this.#claim = nothingDone(geometry);
     this.#committing = undefined;
+    if (this.#options.base === undefined) await invalidateJournals(this.#journal, this.#target);
+    else await this.#journal?.saveFirst(this.#content(this.#claim));
+    await this.#target.prepare(geometry, { resume: false });
   }
 
   async #resume(geometry: Geometry): Promise<boolean> {
@@ -174,7 +176,6 @@ export class ImageSink implements BlockSink {
     this.#run.warn(...warnings.ignoringJournal('download', reason));
     return false;
   }
-
   async admit(): Promise<void> {}
   async write({ index, data, digest }: Block): Promise<BlockOutcome> {
     const offset = index * this.#geometry.blockSize;
@@ -195,9 +196,8 @@ export class ImageSink implements BlockSink {
     return { transferred: 0, skipped: end - start };
   }
 
-  keep(start: number, end: number): void {
-    this.done.add(start, end);
-  }
+  /** Not done by this run: the next one finds out again what it need not write. */
+  keep(): void {}
 
   /** The target first, then the journal: a journal must never speak of what a crash could lose. */
   async checkpoint(): Promise<void> {
@@ -210,9 +210,9 @@ export class ImageSink implements BlockSink {
   }
 
   #content(claim: Claim): RestoreJournal {
-    const { snapshotId } = this.#options;
+    const { snapshotId, base } = this.#options;
     const target = this.#journal?.location.identity ?? '';
-    const header = { service: this.#service, snapshotId, target, ...this.#geometry };
+    const header = { service: this.#service, snapshotId, base, target, ...this.#geometry };
     return restoreJournal(header, claim, this.#committing);
   }
 

@@ -4,12 +4,21 @@ import { openSource } from '../../image/open-source.ts';
 import type { ImageTarget, ResumableTarget } from '../../image/target.ts';
 import { RangeSet } from '../engine/range-set.ts';
 import { ChunkDigests } from '../journal/chunk-digests.ts';
+import { invalidateJournal } from '../journal/file.ts';
 import { Journal } from '../journal/journal.ts';
 import { type Claim, findChangedChunks, forget, hasData, type Reader } from '../journal/prove.ts';
 import type { RestoreJournal } from '../journal/restore.ts';
-import type { CheckpointOptions } from '../options.ts';
+import type { CheckpointOptions, DownloadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
 import { verifying } from '../run/verifying.ts';
+
+export type ImageSinkOptions = Pick<
+  DownloadOptions,
+  'snapshotId' | 'force' | 'fresh' | 'checkpoint' | 'checkpointFile' | 'keepCheckpoint'
+> & {
+  /** The snapshot that the target holds, where only what has changed since is written. */
+  readonly base?: string;
+};
 
 /** The journal of a restore; undefined where none is kept. */
 export function journalFor(
@@ -35,7 +44,7 @@ export function claimOf({ volumeSize, blockSize, done, digests }: RestoreJournal
 
 /** The journal of what is done. */
 export function restoreJournal(
-  header: Pick<RestoreJournal, 'service' | 'snapshotId' | 'target' | 'volumeSize' | 'blockSize'>,
+  header: Pick<RestoreJournal, 'service' | 'snapshotId' | 'base' | 'target' | 'volumeSize' | 'blockSize'>,
   { done, digests }: Claim,
   committing: string | undefined,
 ): RestoreJournal {
@@ -47,6 +56,15 @@ export function restoreJournal(
     digests: digests.save(),
     ...(committing === undefined ? {} : { committing }),
   };
+}
+
+/** A journal of what is about to be overwritten must not outlive it, whether or not this run keeps one. */
+export async function invalidateJournals(
+  journal: Journal<RestoreJournal> | undefined,
+  { resumable }: ImageTarget,
+): Promise<void> {
+  const journals = [journal?.location.path, resumable?.journal.path];
+  for (const path of new Set(journals)) if (path !== undefined) await invalidateJournal(path);
 }
 
 export function nothingDone({ volumeSize, blockSize }: Geometry): Claim {
@@ -70,15 +88,18 @@ export async function prove(run: Run, claim: Claim, target: ResumableTarget): Pr
   return { kind: 'proved', changedBlocks: before - claim.done.size };
 }
 
-/** Whether a finished image, under its own name, still is what the journal claims. */
-export async function isIntact(run: Run, claim: Claim, path: string): Promise<boolean> {
+/**
+ * Whether a finished image, under its own name, still is what the journal claims.
+ * @param whole whether the claim must cover all of the volume
+ */
+export async function isIntact(run: Run, claim: Claim, path: string, whole: boolean): Promise<boolean> {
   const image = await openSource(path, { format: 'raw' });
   try {
     const changed = await findChangedChunks(claim, {
       read: (reads) => image.readBlocks(reads),
       ...verifying(run, claim),
     });
-    return changed.length === 0 && claim.done.size === claim.blockCount;
+    return changed.length === 0 && (!whole || claim.done.size === claim.blockCount);
   } finally {
     await image.close();
   }

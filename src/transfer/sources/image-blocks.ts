@@ -5,7 +5,7 @@ import type { ImageSource, SourceBlock, SourceExtent } from '../../image/source.
 import type { BlockRead } from '../../native/index.ts';
 import { Batcher } from '../engine/batch.ts';
 import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
-import type { RangeSet } from '../engine/range-set.ts';
+import type { BlockSet } from '../engine/range-set.ts';
 import { readAhead } from '../engine/read-ahead.ts';
 import type { Run } from '../run/run.ts';
 
@@ -45,7 +45,7 @@ export class ImageBlocks implements BlockSource {
     });
   }
 
-  async *steps(done: RangeSet): AsyncGenerator<Step, void, undefined> {
+  async *steps(done: BlockSet): AsyncGenerator<Step, void, undefined> {
     const { volumeSize, blockSize } = this.#geometry;
     const blockCount = volumeSize / blockSize;
     const zeros = function* (start: number, end: number): Generator<Step, void, undefined> {
@@ -73,7 +73,7 @@ export class ImageBlocks implements BlockSource {
   }
 
   /** The extents, read ahead to find how much is to be moved. A stream may end before its declared size, so it is unknown. */
-  #extents(done: RangeSet): AsyncIterable<SourceExtent> {
+  #extents(done: BlockSet): AsyncIterable<SourceExtent> {
     const { volumeSize, blockSize } = this.#geometry;
     const extents = this.#image.extents(blockSize);
     const { meter } = this.#run;

@@ -6,7 +6,7 @@ import type { CheckedPage } from '../../ebs/list/pages.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
 import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
-import type { RangeSet } from '../engine/range-set.ts';
+import type { BlockSet } from '../engine/range-set.ts';
 import { readAhead } from '../engine/read-ahead.ts';
 import { listedBlocks } from '../engine/steps.ts';
 import { noList } from '../messages.ts';
@@ -57,12 +57,12 @@ export class SnapshotBlocks implements BlockSource {
     return new SnapshotBlocks(run, snapshotId, ebs.reader(snapshotId, run.signal), pages, first);
   }
 
-  steps(done: RangeSet): AsyncGenerator<Step, void, undefined> {
+  steps(done: BlockSet): AsyncGenerator<Step, void, undefined> {
     const { volumeSize, blockSize } = this.geometry;
     return listedBlocks(this.#listed(done), () => volumeSize / blockSize, done);
   }
 
-  async *#listed(done: RangeSet): AsyncGenerator<BlockStep, void, undefined> {
+  async *#listed(done: BlockSet): AsyncGenerator<BlockStep, void, undefined> {
     const { meter } = this.#run;
     const plan = ({ entries, blockSize }: CheckedPage<BlockReference>) =>
       meter.plan(entries.filter(({ blockIndex }) => !done.has(blockIndex)).length * blockSize);
@@ -82,7 +82,7 @@ export class SnapshotBlocks implements BlockSource {
   }
 
   read(
-    { index, token = '' }: BlockStep,
+    { index, token }: BlockStep,
     buffer: Uint8Array,
     use: (block: Block) => Promise<BlockOutcome>,
   ): Promise<BlockOutcome> {

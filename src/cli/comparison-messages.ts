@@ -1,0 +1,52 @@
+/** Every sentence of a comparison of an image with a snapshot. */
+import { ColdsnapError } from '../errors.ts';
+import type { VerifyResult } from '../transfer/options.ts';
+import { retryCount, sourceName, throttleCount } from './messages.ts';
+import { formatBytes, formatCount, formatDuration, formatRate } from './progress/format.ts';
+
+export const verifyTitle = (snapshotId: string, path: string) => `${sourceName(path)} against ${snapshotId}`;
+
+/** The first line on stdout of a comparison without a difference. */
+export function describeEqual(path: string, result: VerifyResult, limits: VerifyLimits): string {
+  const { snapshotId, bytesCompared } = result;
+  const { samplePercent, skipUnlisted } = limits;
+  const parts = [`${bytesCompared} bytes compared`];
+  if (samplePercent !== undefined) parts.push(`a sample of ${samplePercent} %`);
+  if (skipUnlisted) parts.push('only what the snapshot lists');
+  return `${sourceName(path)} equals ${snapshotId}: ${parts.join(', ')}`;
+}
+
+export interface VerifyLimits {
+  readonly samplePercent?: number | undefined;
+  readonly skipUnlisted?: boolean | undefined;
+}
+
+/** `compared disk.img with snap-1: 8.0 GiB (8589934592 bytes) in 16 s, received 7.0 GiB at …`. */
+export function describeVerified(path: string, result: VerifyResult, bytesPerSecond: number): string {
+  const { snapshotId, bytesCompared, bytesTransferred, differencesTotal, retries, throttles } = result;
+  const parts = [
+    `${formatBytes(bytesCompared)} (${bytesCompared} bytes) in ${formatDuration(result.elapsedMs)}`,
+    `${formatBytes(bytesTransferred)} received at ${formatRate(bytesPerSecond)}`,
+    differencesTotal === 0 ? 'no difference' : differingRanges(differencesTotal),
+    retryCount(retries),
+  ];
+  if (throttles > 0) parts.push(throttleCount(throttles));
+  return `compared ${sourceName(path)} with ${snapshotId}: ${parts.join(', ')}`;
+}
+
+const differingRanges = (count: number) => formatCount(count, 'differing range', 'differing ranges');
+
+/** The line after the first 1,000 ranges. */
+export const moreRanges = (count: number) => `and ${formatCount(count, 'more range', 'more ranges')}`;
+
+export const imageDiffers = (path: string, result: VerifyResult) =>
+  new ColdsnapError(
+    'integrity',
+    'IMAGE_DIFFERS',
+    `${sourceName(path)} differs from ${result.snapshotId}: ${differingRanges(result.differencesTotal)}`,
+    result.differsUnlisted
+      ? {
+          hint: 'A volume made from an encrypted snapshot holds random data where the snapshot lists nothing; --skip-unlisted compares the rest.',
+        }
+      : {},
+  );

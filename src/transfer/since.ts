@@ -1,0 +1,113 @@
+/** Makes an image of one snapshot into that of another, in place. */
+import type { EbsConnection } from '../ebs/service.ts';
+import { Service } from '../ebs/service.ts';
+import type { Geometry } from '../geometry.ts';
+import { openInPlace } from '../image/in-place.ts';
+import { holdsNoBase } from '../image/messages/targets.ts';
+import type { InPlaceTarget } from '../image/target.ts';
+import { copyBlocks } from './engine/copy-blocks.ts';
+import { RangeSet } from './engine/range-set.ts';
+import { baseNeedsJournal, baseProofConflict } from './messages.ts';
+import type { DownloadOptions } from './options.ts';
+import { readableSnapshotId } from './run/checks.ts';
+import { ReadBack } from './run/read-back.ts';
+import type { Run } from './run/run.ts';
+import { proofBlocks, proveBase, within } from './sinks/base-proof.ts';
+import { ImageSink } from './sinks/image-sink.ts';
+import { ChangedBlocks } from './sources/changed-blocks.ts';
+import { SnapshotRanges } from './sources/snapshot-ranges.ts';
+
+export type SinceOptions = DownloadOptions & { since: string };
+
+/** @throws ColdsnapError class `usage` */
+export function checkSinceOptions({ since, checkpoint, trustBase, verifyBase }: SinceOptions): void {
+  readableSnapshotId(since);
+  if (checkpoint === false) throw baseNeedsJournal();
+  if (trustBase === true && verifyBase === true) throw baseProofConflict();
+}
+
+/** Downloads what has changed since the base. */
+export async function downloadSince(run: Run, options: SinceOptions): Promise<Geometry> {
+  if (typeof options.target !== 'string') throw holdsNoBase('the target', 'is a stream');
+  const opened = await openInPlace(options.target, { signal: run.signal });
+  const readBack = options.verify === true ? new ReadBack(run, opened, opened.resumable) : undefined;
+  const sink = new ImageSink(run, readBack?.target ?? opened, { ...options, base: options.since });
+  const service = new Service(options, run.workers, run.meter.retry);
+  try {
+    const resumes = await sink.claim();
+    return await update(run, { opened, sink, readBack, resumes }, await run.connect(service), options);
+  } catch (error) {
+    throw await sink.abandon(error);
+  } finally {
+    service.close();
+  }
+}
+
+interface Claimed {
+  readonly opened: InPlaceTarget;
+  readonly sink: ImageSink;
+  readonly readBack: ReadBack | undefined;
+  /** Whether an earlier run may have changed the target. */
+  readonly resumes: boolean;
+}
+
+async function update(
+  run: Run,
+  { opened: target, sink, readBack, resumes }: Claimed,
+  ebs: EbsConnection,
+  options: SinceOptions,
+): Promise<Geometry> {
+  const { snapshotId, since: baseId } = options;
+  const start = { operation: 'download', snapshotId, path: target.path } as const;
+  const finished = await sink.finishEarlier(ebs.identity);
+  if (finished !== undefined) {
+    run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
+    return finished;
+  }
+  const source = await ChangedBlocks.open(run, ebs, { baseId, snapshotId });
+  const { geometry, baseGeometry } = source;
+  const { blockSize } = geometry;
+  await target.checkSizes(baseGeometry.volumeSize, geometry.volumeSize);
+  if (baseId === snapshotId) {
+    run.begin({ ...start, ...geometry, bytesResumed: geometry.volumeSize });
+    await target.abandon({ keepForResume: true });
+    return geometry;
+  }
+  source.alwaysRead(
+    target.resumable
+      .stagedRanges(geometry)
+      .map(({ start: from, end }) => [from / blockSize, end / blockSize] as const),
+  );
+  if (options.trustBase !== true) await prove(run, ebs, target, source, resumes, options);
+  readBack?.from(source, blockSize);
+  await sink.prepare(geometry);
+  run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * blockSize });
+  await copyBlocks(run, source, sink, geometry);
+  return geometry;
+}
+
+/** Compares the target with the base; after an interruption, where the two snapshots are the same. */
+async function prove(
+  run: Run,
+  ebs: EbsConnection,
+  target: InPlaceTarget,
+  changed: ChangedBlocks,
+  resumes: boolean,
+  { since: baseId, verifyBase = false }: SinceOptions,
+): Promise<void> {
+  const geometry = changed.baseGeometry;
+  const all = new RangeSet([[0, geometry.volumeSize / geometry.blockSize]]);
+  const blocks = verifyBase ? all : proofBlocks(geometry);
+  await proveBase(
+    run,
+    (proof) =>
+      new SnapshotRanges(proof, ebs, baseId, resumes ? within(blocks, changed.kept()) : blocks.ranges()),
+    {
+      contents: target.contents,
+      label: target.label,
+      baseId,
+      geometry,
+      bytesTotal: blocks.size * geometry.blockSize,
+    },
+  );
+}

@@ -1,0 +1,63 @@
+/** Some ranges of a snapshot as a source: each is listed by itself, and what its list does not name reads as zeros. */
+import type { BlockReader } from '../../ebs/block-reader.ts';
+import { listBlocks } from '../../ebs/list/block-list.ts';
+import type { EbsConnection } from '../../ebs/service.ts';
+import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
+import { type BlockRange, type BlockSet, RangeSet } from '../engine/range-set.ts';
+import { listedBlocks } from '../engine/steps.ts';
+import type { Run } from '../run/run.ts';
+
+/** The shortest page that the service sends, for a range that needs no longer one. */
+const SHORT_PAGE = 100;
+
+export class SnapshotRanges implements BlockSource {
+  readonly label = 'the service';
+  readonly waitsFor = 'service';
+  readonly #run: Run;
+  readonly #ebs: EbsConnection;
+  readonly #snapshotId: string;
+  readonly #ranges: AsyncIterable<BlockRange> | Iterable<BlockRange>;
+  readonly #reader: BlockReader;
+
+  /** @param ranges ascending */
+  constructor(
+    run: Run,
+    ebs: EbsConnection,
+    snapshotId: string,
+    ranges: AsyncIterable<BlockRange> | Iterable<BlockRange>,
+  ) {
+    this.#run = run;
+    this.#ebs = ebs;
+    this.#snapshotId = snapshotId;
+    this.#ranges = ranges;
+    this.#reader = ebs.reader(snapshotId, run.signal);
+  }
+
+  async *steps(done: BlockSet = new RangeSet()): AsyncGenerator<Step, void, undefined> {
+    for await (const [start, end] of this.#ranges)
+      yield* listedBlocks(this.#listed(start, end), () => end, done, start);
+  }
+
+  async *#listed(from: number, below: number): AsyncGenerator<BlockStep, void, undefined> {
+    const { signal } = this.#run;
+    const maxResults = below - from <= SHORT_PAGE ? { maxResults: SHORT_PAGE } : {};
+    const pages = listBlocks(this.#ebs.api, this.#snapshotId, { from, below, signal, ...maxResults });
+    for await (const { entries } of pages) {
+      for (const { blockIndex, blockToken } of entries)
+        yield { kind: 'block', index: blockIndex, token: blockToken };
+    }
+  }
+
+  read(
+    { index, token }: BlockStep,
+    buffer: Uint8Array,
+    use: (block: Block) => Promise<BlockOutcome>,
+  ): Promise<BlockOutcome> {
+    return this.#reader.read({ blockIndex: index, blockToken: token }, buffer, (digest) =>
+      use({ index, data: buffer, digest, verified: false }),
+    );
+  }
+
+  /** A snapshot does not change. */
+  async finish(): Promise<void> {}
+}

@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict';
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  linkSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import type { Emulator } from '../../src/emulator/index.ts';
+import { type DownloadOptions, downloadSnapshot } from '../../src/index.ts';
+import { needsLoop, Scratch } from '../support/loop.ts';
+import { bytesAt, firstWrongBlock, GIB, randomBlocks, recorder, startService } from '../support/service.ts';
+
+const BLOCK = 524_288;
+const LAST = GIB / BLOCK - 1;
+/** The most blocks that the proof fetches: 32 MiB, the last block and 64 random ones. */
+const PROOF = 64 + 1 + 64;
+
+interface Pair {
+  readonly emulator: Emulator;
+  readonly service: { endpoint: string; region: string };
+  readonly base: string;
+  readonly snapshotId: string;
+  readonly baseBlocks: Map<number, Buffer>;
+  readonly blocks: Map<number, Buffer>;
+  readonly changed: Map<number, Buffer>;
+}
+
+/** A base, and its child with changed, new and gone blocks. */
+async function makePair(t: TestContext): Promise<Pair> {
+  const { emulator, service } = await startService(t, { pageSize: 100 });
+  const baseBlocks = randomBlocks([0, 1, 5, 100, 101, 102, 500, 900, LAST], [7]);
+  const base = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: baseBlocks });
+  const changed = randomBlocks([5, 101, 700, 701]);
+  const snapshotId = await emulator.putSnapshot({
+    volumeSizeGiB: 1,
+    blocks: changed,
+    parent: base,
+    gone: [102, 900],
+  });
+  const blocks = new Map([...baseBlocks, ...changed]);
+  for (const gone of [102, 900]) blocks.delete(gone);
+  return { emulator, service, base, snapshotId, baseBlocks, blocks, changed };
+}
+
+function writeImage(path: string, blocks: ReadonlyMap<number, Buffer>): void {
+  closeSync(openSync(path, 'a'));
+  const file = openSync(path, 'r+');
+  if (statSync(path).isFile()) ftruncateSync(file, GIB);
+  for (const [block, data] of blocks) writeSync(file, data, 0, BLOCK, block * BLOCK);
+  closeSync(file);
+}
+
+async function targetOf(t: TestContext, kind: 'file' | 'device') {
+  const scratch = await Scratch.for(t);
+  process.env.STATE_DIRECTORY = scratch.directory;
+  if (kind === 'device') {
+    const { device, backing } = await scratch.loop({ bytes: GIB });
+    return { target: device, medium: backing, between: backing, scratch };
+  }
+  const target = scratch.path('disk.img');
+  return { target, medium: target, between: `${target}.partial`, scratch };
+}
+
+for (const kind of ['file', 'device'] as const) {
+  const needs = kind === 'device' ? needsLoop : {};
+
+  test(`a ${kind} becomes the snapshot, and only what changed is fetched`, needs, async (t) => {
+    const { emulator, service, base, snapshotId, baseBlocks, blocks } = await makePair(t);
+    const { target, medium } = await targetOf(t, kind);
+    writeImage(medium, baseBlocks);
+    const before = statSync(medium);
+    emulator.clearLog();
+    const { events, onEvent } = recorder();
+    const result = await downloadSnapshot({ since: base, snapshotId, target, ...service, onEvent });
+    assert.equal(await firstWrongBlock(medium, blocks, GIB), undefined);
+    const fetched = emulator.requests('GetSnapshotBlock');
+    const ofSnapshot = fetched.filter((request) => request.snapshotId === snapshotId);
+    // A device's first and last blocks are always fetched: 0 and 1 of the head, and the last.
+    assert.equal(ofSnapshot.length, kind === 'device' ? 4 + 3 : 4);
+    assert.ok(fetched.length - ofSnapshot.length <= PROOF);
+    assert.deepEqual([result.bytesDone, result.bytesTransferred], [GIB, ofSnapshot.length * BLOCK]);
+    assert.equal(statSync(medium).ino, before.ino);
+    assert.equal(statSync(medium).mode, before.mode);
+    const phases = events.flatMap((event) => (event.type === 'phase' ? [event.phase] : []));
+    assert.deepEqual([...new Set(phases)], ['proving', 'committing']);
+    assert.equal(events.filter(({ type }) => type === 'start').length, 1);
+  });
+
+  test(`a ${kind} that does not hold the base is not changed`, needs, async (t) => {
+    const { service, base, snapshotId, baseBlocks } = await makePair(t);
+    const { target, medium } = await targetOf(t, kind);
+    // In the first 32 MiB, where the base lists no block.
+    writeImage(medium, new Map([...baseBlocks, ...randomBlocks([30, 31])]));
+    const before = statSync(medium, { bigint: true });
+    await assert.rejects(downloadSnapshot({ since: base, snapshotId, target, ...service }), {
+      class: 'integrity',
+      code: 'BASE_DIFFERS',
+      message: new RegExp(`does not hold ${base}: bytes ${30 * BLOCK}-${32 * BLOCK} differ`),
+    });
+    assert.equal(statSync(medium, { bigint: true }).mtimeNs, before.mtimeNs);
+    assert.ok(!existsSync(`${medium}.partial`) && !existsSync(`${medium}.coldsnap-progress`));
+  });
+
+  test(
+    `an interrupted run leaves a ${kind} that looks like neither, and the same call finishes it`,
+    needs,
+    async (t) => {
+      const { emulator, service, base, snapshotId, baseBlocks, blocks } = await makePair(t);
+      const { target, medium, between, scratch } = await targetOf(t, kind);
+      writeImage(medium, baseBlocks);
+      const options = { since: base, snapshotId, target, workers: 1, checkpointIntervalMs: 1, ...service };
+      const controller = new AbortController();
+      const isLate = ({ blockIndex, snapshotId: of }: { blockIndex?: number; snapshotId?: string }) =>
+        of === snapshotId && blockIndex === 701;
+      void emulator.waitForRequest(isLate).then(() => controller.abort());
+      const { signal } = controller;
+      await assert.rejects(downloadSnapshot({ ...options, signal }), { class: 'aborted' });
+      if (kind === 'file') assert.ok(!existsSync(target) && existsSync(between));
+      else assert.ok(bytesAt(medium, 0, 4 * BLOCK).every((byte) => byte === 0));
+
+      // A full download and one since another base are refused, and touch nothing.
+      const state = () => statSync(between, { bigint: true }).mtimeNs;
+      const unchanged = state();
+      const { since: _since, ...full } = options;
+      await assert.rejects(downloadSnapshot(full), { class: 'refused', code: 'TARGET_BETWEEN' });
+      await assert.rejects(downloadSnapshot({ ...options, snapshotId: base, since: snapshotId }), {
+        class: 'refused',
+        code: 'TARGET_BETWEEN',
+        message: new RegExp(
+          `${target} is between two states: ${snapshotId} based on ${base} was interrupted`,
+        ),
+      });
+      assert.equal(state(), unchanged);
+
+      emulator.clearLog();
+      const result = await downloadSnapshot(options);
+      assert.equal(await firstWrongBlock(medium, blocks, GIB), undefined);
+      assert.ok(!existsSync(`${medium}.partial`));
+      assert.deepEqual(
+        readdirSync(scratch.directory).filter((name) => name.endsWith('.coldsnap-progress')),
+        [],
+      );
+      const again = emulator
+        .requests('GetSnapshotBlock')
+        .filter((request) => request.snapshotId === snapshotId)
+        .map(({ blockIndex }) => blockIndex);
+      assert.ok(result.bytesResumed > 0, 'something was safe');
+      assert.ok(!again.includes(101), 'what was safe is not fetched again');
+    },
+  );
+
+  test(`with force a full download overwrites a ${kind} between two states`, needs, async (t) => {
+    const { emulator, service, base, snapshotId, baseBlocks } = await makePair(t);
+    const { target, medium } = await targetOf(t, kind);
+    writeImage(medium, baseBlocks);
+    const controller = new AbortController();
+    void emulator
+      .waitForRequest((request) => request.snapshotId === snapshotId && request.blockIndex === 101)
+      .then(() => controller.abort());
+    const options = { snapshotId, target, workers: 1, ...service };
+    await assert.rejects(downloadSnapshot({ ...options, since: base, signal: controller.signal }), {
+      class: 'aborted',
+    });
+    await downloadSnapshot({ ...options, snapshotId: base, force: true });
+    assert.equal(await firstWrongBlock(medium, baseBlocks, GIB), undefined);
+  });
+
+  test(`the order of time does not matter: a ${kind} is rolled back`, needs, async (t) => {
+    const { service, base, snapshotId, baseBlocks, blocks } = await makePair(t);
+    const { target, medium } = await targetOf(t, kind);
+    writeImage(medium, blocks);
+    await downloadSnapshot({ since: snapshotId, snapshotId: base, target, verify: true, ...service });
+    assert.equal(await firstWrongBlock(medium, baseBlocks, GIB), undefined);
+  });
+}
+
+test('the base is not compared when it is trusted, and wholly when asked to', async (t) => {
+  const { emulator, service, base, snapshotId, baseBlocks, blocks } = await makePair(t);
+  const { target } = await targetOf(t, 'file');
+  const options = { since: base, snapshotId, target, ...service };
+  writeImage(target, baseBlocks);
+  await downloadSnapshot({ ...options, trustBase: true });
+  assert.equal(await firstWrongBlock(target, blocks, GIB), undefined);
+  assert.ok(emulator.requests('GetSnapshotBlock').every((request) => request.snapshotId === snapshotId));
+  rmSync(target);
+  // One bit, in one block of two thousand.
+  const damaged = Buffer.from(baseBlocks.get(500) as Buffer);
+  damaged[77]! ^= 1;
+  writeImage(target, new Map([...baseBlocks, [500, damaged]]));
+  await assert.rejects(downloadSnapshot({ ...options, verifyBase: true }), {
+    code: 'BASE_DIFFERS',
+    message: new RegExp(`bytes ${500 * BLOCK}-${501 * BLOCK} differ`),
+  });
+  emulator.clearLog();
+  writeImage(target, baseBlocks);
+  await downloadSnapshot({ ...options, verifyBase: true });
+  assert.equal(await firstWrongBlock(target, blocks, GIB), undefined);
+  const ofBase = emulator.requests('GetSnapshotBlock').filter((request) => request.snapshotId === base);
+  assert.equal(ofBase.length, baseBlocks.size);
+});
+
+test('a base that is the snapshot needs nothing', async (t) => {
+  const { emulator, service, base, baseBlocks } = await makePair(t);
+  const { target } = await targetOf(t, 'file');
+  writeImage(target, baseBlocks);
+  const before = statSync(target, { bigint: true });
+  const result = await downloadSnapshot({ since: base, snapshotId: base, target, ...service });
+  assert.deepEqual([result.bytesTransferred, result.bytesDone], [0, GIB]);
+  assert.equal(emulator.requests('GetSnapshotBlock').length, 0);
+  assert.equal(statSync(target, { bigint: true }).mtimeNs, before.mtimeNs);
+});
+
+test('a missing target, a stream, and a file of another size or with a second name are refused', async (t) => {
+  const { emulator, service, base, snapshotId } = await makePair(t);
+  const { target } = await targetOf(t, 'file');
+  const options = { since: base, snapshotId, target, ...service };
+  const refused = { class: 'refused', code: 'TARGET_HOLDS_NO_BASE' };
+  await assert.rejects(downloadSnapshot(options), refused);
+  await assert.rejects(downloadSnapshot({ ...options, target: '-' }), refused);
+  assert.deepEqual(emulator.log, []);
+  writeFileSync(target, 'short');
+  await assert.rejects(downloadSnapshot(options), { ...refused, message: /has 5 bytes and not 1073741824/ });
+  linkSync(target, `${target}.link`);
+  await assert.rejects(downloadSnapshot(options), { class: 'refused', code: 'TARGET_IN_USE' });
+  assert.equal(readFileSync(target, 'utf8'), 'short');
+  assert.equal(emulator.requests('GetSnapshotBlock').length, 0);
+});
+
+test('unrelated snapshots are an error of the service, and the target is not touched', async (t) => {
+  const { emulator, service, base, baseBlocks } = await makePair(t);
+  const other = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([1]) });
+  const { target } = await targetOf(t, 'file');
+  writeImage(target, baseBlocks);
+  await assert.rejects(downloadSnapshot({ since: base, snapshotId: other, target, ...service }), {
+    class: 'permanent',
+    code: 'UNRELATED_SNAPSHOTS',
+  });
+  assert.equal(await firstWrongBlock(target, baseBlocks, GIB), undefined);
+});
+
+test('options that contradict each other are an error before any request', async (t) => {
+  const { emulator, service, base, snapshotId } = await makePair(t);
+  const options: DownloadOptions = { since: base, snapshotId, target: 'none.img', ...service };
+  const usage = { class: 'usage' };
+  await assert.rejects(downloadSnapshot({ ...options, since: 'vol-1' }), usage);
+  await assert.rejects(downloadSnapshot({ ...options, checkpoint: false }), usage);
+  await assert.rejects(downloadSnapshot({ ...options, trustBase: true, verifyBase: true }), usage);
+  assert.deepEqual(emulator.log, []);
+});
+
+test('without a journal nothing is touched', async (t) => {
+  const { service, base, snapshotId, baseBlocks } = await makePair(t);
+  const { target } = await targetOf(t, 'file');
+  writeImage(target, baseBlocks);
+  const checkpointFile = join(target, 'journal');
+  await assert.rejects(downloadSnapshot({ since: base, snapshotId, target, checkpointFile, ...service }), {
+    class: 'local',
+    code: 'JOURNAL_REQUIRED',
+  });
+  assert.equal(await firstWrongBlock(target, baseBlocks, GIB), undefined);
+});
