@@ -33,7 +33,11 @@ const examples = ['README.md', 'docs/emulator.md'].flatMap(examplesIn);
 
 describe('examples in the documents', { ...needsBuild, concurrency: 2 }, () => {
   const consumer = new Consumer();
-  before(() => consumer.install());
+  before(async () => {
+    await consumer.install();
+    // For the example with a client of its own.
+    consumer.link('@aws-sdk/client-ebs');
+  });
   after(() => consumer.remove());
 
   test('exist', () => {

@@ -261,7 +261,15 @@ test('makes three requests to EC2 and one to the EBS direct APIs for a completed
 });
 
 test('waits for a snapshot that EC2 does not list yet', async (t) => {
-  const { emulator, service } = await startService(t, { notVisibleMs: 40 });
+  // Becomes visible after the first request, however late that comes.
+  let now = Date.now();
+  const { emulator, service } = await startService(t, {
+    notVisibleMs: 40,
+    now: () => now,
+    onRequest: () => {
+      now += 40;
+    },
+  });
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
   const { events, onEvent } = recorder();
   const result = await waitForSnapshot({ ...service, secondsBetweenAttempts: 0.01, snapshotId, onEvent });
