@@ -156,7 +156,7 @@ describe('the display', options, () => {
     const line = `${coldsnap} upload ${shellQuote(name)} --workers 1`;
     const terminal = new Terminal(t, place, 80, line, { LANG: 'C' });
     await terminal.shows(/\.\.\.\s[\s\S]*\[=+ +\] 33 %/);
-    const drawn = terminal.screen.frames.join('\n');
+    const drawn = [...terminal.screen.frames, terminal.screen.text].join('\n');
     terminal.type('\x03');
     await terminal.ended;
     // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII

@@ -798,7 +798,7 @@ const reports: Refusal[] = [
     title: 'info of a snapshot that may not be listed',
     args: 'info SNAP',
     exit: 4,
-    message: /ListSnapshotBlocks.*was denied/,
+    message: /^access denied: no$/,
     hint: /ebs:ListSnapshotBlocks/,
     given: ({ emulator }) =>
       emulator.setFaults([

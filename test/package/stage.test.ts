@@ -148,7 +148,6 @@ describe('a staged package', needsTools, () => {
   test('starts the Node.js inside it, whatever NODE_OPTIONS says', () => {
     const lib = join(trees.deb, 'usr/lib/coldsnap');
     const wrapper = readFileSync(join(trees.deb, 'usr/bin/coldsnap'), 'utf8');
-    assert.equal(wrapper.split('\n').length, 3);
     const { status, stdout, stderr } = spawnSync(
       'sh',
       ['-c', wrapper.replaceAll('/usr/lib/coldsnap', lib), 'coldsnap', '--version'],
