@@ -47,9 +47,8 @@ export class ImageSink implements BlockSink {
   #service: ServiceIdentity = { endpoint: '', region: '' };
   /** A file with the target's name may be the image of an earlier run, killed before it removed its journal. */
   #mayBeFinished = false;
-  readonly #recent = new RecentBlocks();
-  /** The journal as of the last sync. */
-  #synced: RestoreJournal | undefined;
+  readonly #recent: RecentBlocks;
+  #syncedJournal: RestoreJournal | undefined;
   /** The stamp of a commit that began, kept even when that commit fails: it may have written a part of block 0. */
   #committing: string | undefined;
   /** Whether this run prepared the target: what it saves is true of it. */
@@ -61,6 +60,7 @@ export class ImageSink implements BlockSink {
     this.#run = run;
     this.#target = target;
     this.#options = options;
+    this.#recent = new RecentBlocks(4 * run.workers);
     this.#journal = journalFor(run, target, options);
     this.#batcher = new Batcher(run.workers, async (blocks) => {
       if (run.signal.aborted) throw abortedError(run.signal);
@@ -184,7 +184,7 @@ export class ImageSink implements BlockSink {
     if (outcome === 'mismatch') return outcome;
     this.done.add(index);
     if (outcome === 'written') this.#claim.digests.add(index, digest);
-    this.#recent.add(index, outcome === 'written' ? Uint8Array.from(digest) : undefined);
+    this.#recent.add(index, outcome === 'written' ? digest : undefined);
     return outcome;
   }
 
@@ -203,7 +203,7 @@ export class ImageSink implements BlockSink {
     if (this.#journal === undefined) return;
     const content = this.#content(this.#claim);
     await this.#target.sync();
-    this.#synced = content;
+    this.#syncedJournal = content;
     const inode = await this.#target.resumable?.inode();
     await this.#journal.save({ ...content, ...(inode === undefined ? {} : { instance: inode }) });
   }
@@ -242,9 +242,9 @@ export class ImageSink implements BlockSink {
   async #saveAfter(error: unknown): Promise<void> {
     const lostWrites = this.#target.resumable?.losesLastWrites === true && isErrno(error, 'EIO', 'ENOSPC');
     if (!lostWrites) return this.checkpoint();
-    if (this.#synced === undefined) return;
-    const synced = claimOf(this.#synced);
-    this.#recent.takeBack(synced, 4 * this.#run.workers);
+    if (this.#syncedJournal === undefined) return;
+    const synced = claimOf(this.#syncedJournal);
+    this.#recent.takeBack(synced);
     await this.#journal?.save(this.#content(synced));
   }
 }
