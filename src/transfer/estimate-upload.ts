@@ -9,7 +9,7 @@ import { countBlocks } from './estimate.ts';
 import { peekJournal } from './journal/journal.ts';
 import { isLocked, lockOf } from './journal/lock.ts';
 import { checkNamedJournal } from './journal/named.ts';
-import { findUploadJournal, type UploadJournal } from './journal/upload.ts';
+import { findUploadJournal, journalPathFor, type UploadJournal } from './journal/upload.ts';
 import { sourceBusy } from './messages.ts';
 import type { UploadOptions } from './options.ts';
 import type { DryRun } from './reports.ts';
@@ -83,7 +83,7 @@ async function earlierUpload(
 ): Promise<UploadJournal | undefined> {
   if (checkpoint === false || image.journal === undefined) return undefined;
   const { identity, path: usual } = image.journal;
-  const path = checkpointFile ?? usual;
+  const path = checkpointFile ?? journalPathFor(usual, service);
   if (await isLocked(path)) throw sourceBusy(image.path, lockOf(path));
   const stamp = await image.stamp();
   const chosen = await chooseJournal(await findUploadJournal(peekJournal({ path, identity }), parameters), {
