@@ -2,12 +2,12 @@
  * Kills transfers at every request and at every system call that changes something, one after the other, and runs them
  * again; test/faults/kill.ts states what must hold. Half of them are killed a second time, and after a third of the kills
  * another program writes to the target or source.
- * Usage: npm run test:kill -- [--kind file|device|upload] [--every N] [--call NAME] [--from N]
+ * Usage: npm run test:kill -- [--kind file|device|upload|'incremental file'|'incremental device'] [--every N] [--call NAME] [--from N]
  */
 import { test } from 'node:test';
 import { parseArgs } from 'node:util';
 import { Command, noStrace } from '../test/faults/command.ts';
-import { describeMoment, type Moment, Victim } from '../test/faults/kill.ts';
+import { describeMoment, type Moment, usesDevice, Victim } from '../test/faults/kill.ts';
 import { noLoopDevices, Scratch } from '../test/support/loop.ts';
 import { GIB } from '../test/support/service.ts';
 
@@ -42,16 +42,16 @@ const calls = [
   'flock',
 ];
 
-for (const kind of ['file', 'device', 'upload'] as const) {
+for (const kind of ['file', 'device', 'upload', 'incremental file', 'incremental device'] as const) {
   if (values.kind !== undefined && values.kind !== kind) continue;
-  const skip = kind === 'device' ? noLoopDevices : undefined;
+  const skip = usesDevice(kind) ? noLoopDevices : undefined;
   test(
     `a transfer (${kind}) killed at any point resumes and completes`,
     skip === undefined ? {} : { skip },
     async (t) => {
       const scratch = await Scratch.for(t);
       const command = await Command.compile(scratch.directory);
-      const device = kind === 'device' ? await scratch.loop({ bytes: GIB }) : undefined;
+      const device = usesDevice(kind) ? await scratch.loop({ bytes: GIB }) : undefined;
       const killAll = async (moment: (number: number) => Moment) => {
         for (let number = from, tries = 0; ; number += every, tries++) {
           const victim = await Victim.make(kind, command, scratch, device);

@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { noLoopDevices, Scratch } from '../support/loop.ts';
 import { GIB } from '../support/service.ts';
 import { Command, noStrace } from './command.ts';
-import { describeMoment, type Kind, type Moment, Victim } from './kill.ts';
+import { describeMoment, type Kind, type Moment, usesDevice, Victim } from './kill.ts';
 
 /** A few kill points of each kind; `npm run test:kill` tries them all. */
 const moments: Record<Kind, readonly (Moment | Moment[])[]> = {
@@ -27,12 +27,23 @@ const moments: Record<Kind, readonly (Moment | Moment[])[]> = {
     [{ call: 'pwrite64', number: 24 }, { request: 4 }],
   ],
   upload: [{ request: 1 }, { request: 12 }, { request: 25 }, { call: 'rename', number: 3 }],
+  'incremental file': [
+    { request: 8 },
+    // Between the journal and the mark, around the change of the name, and before the old name returns.
+    { call: 'fsync', number: 3 },
+    { call: 'link', number: 1 },
+    { call: 'unlink', number: 1 },
+    { call: 'rename', number: 2 },
+    { call: 'link', number: 2 },
+    { call: 'unlink', number: 2 },
+  ],
+  'incremental device': [{ request: 8 }, { call: 'pwrite64', number: 3 }, { call: 'fsync', number: 3 }],
 };
 
 async function killAt(t: TestContext, kind: Kind): Promise<void> {
   const scratch = await Scratch.for(t);
   const command = await Command.compile(scratch.directory);
-  const device = kind === 'device' ? await scratch.loop({ bytes: GIB }) : undefined;
+  const device = usesDevice(kind) ? await scratch.loop({ bytes: GIB }) : undefined;
   for (const moment of moments[kind]) {
     const all = [moment].flat();
     if (all.some((one) => 'call' in one) && noStrace !== undefined) continue;
@@ -64,6 +75,14 @@ test(
   'a killed download to a device resumes',
   { ...(noLoopDevices === undefined ? {} : { skip: noLoopDevices }) },
   (t) => killAt(t, 'device'),
+);
+
+test('a killed incremental download to a file resumes', (t) => killAt(t, 'incremental file'));
+
+test(
+  'a killed incremental download to a device resumes',
+  { ...(noLoopDevices === undefined ? {} : { skip: noLoopDevices }) },
+  (t) => killAt(t, 'incremental device'),
 );
 
 test('a killed upload resumes, with the same snapshot', (t) => killAt(t, 'upload'));

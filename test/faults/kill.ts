@@ -28,7 +28,9 @@ const WORKERS = 4;
 /** Blocks at the start, and one at the end, because both are checked for a blank disk. */
 const indexes = [...Array.from({ length: BLOCKS - 1 }, (_, at) => at * 3), GIB / BLOCK - 1];
 
-export type Kind = 'file' | 'device' | 'upload';
+export type Kind = 'file' | 'device' | 'upload' | 'incremental file' | 'incremental device';
+
+export const usesDevice = (kind: Kind): boolean => kind.endsWith('device');
 
 /** When a run is killed: at the n-th request that the emulator receives, or at the n-th system call of a name. */
 export type Moment = ({ readonly request: number } | { readonly call: string; readonly number: number }) & {
@@ -50,6 +52,12 @@ function meddle(path: string, blocks: readonly number[]): { offset: number; data
   fsyncSync(file);
   closeSync(file);
   return { offset, data };
+}
+
+/** The journal of a restore to a device; a path without a file if there is none. */
+function deviceJournal({ stateDirectory }: Command): string {
+  const name = readdirSync(stateDirectory).find((entry) => entry.endsWith('.coldsnap-progress'));
+  return join(stateDirectory, name ?? 'none');
 }
 
 /** A transfer that can be run repeatedly, and the check of its result. */
@@ -96,7 +104,8 @@ export class Victim {
   ): Promise<Victim> {
     const emulator = await startEmulator({ blockSize: BLOCK, pageSize: 10 });
     scratch.onEnd(() => emulator.close());
-    const path = scratch.path(`${kind}-${randomBytes(4).toString('hex')}.img`);
+    const path = scratch.path(`${kind.replace(' ', '-')}-${randomBytes(4).toString('hex')}.img`);
+    if (kind.startsWith('incremental')) return Victim.#incremental(emulator, command, path, device);
     if (kind === 'upload') {
       const image = randomBytes(BLOCKS * BLOCK);
       const indexesOfImage = Array.from({ length: BLOCKS }, (_, block) => block);
@@ -142,14 +151,48 @@ export class Victim {
       command,
       ['download', snapshotId, device.device],
       blocks.keys(),
-      () => {
-        const directory = command.stateDirectory;
-        const name = readdirSync(directory).find((entry) => entry.endsWith('.coldsnap-progress'));
-        return join(directory, name ?? 'none');
-      },
+      () => deviceJournal(command),
       async () => assert.equal(await firstWrongBlock(device.backing, blocks, GIB, BLOCK), undefined),
       () => meddle(device.device, indexes),
       true,
+    );
+  }
+
+  /** Makes the image of a base, in place, into that of its child. */
+  static async #incremental(
+    emulator: Emulator,
+    command: Command,
+    path: string,
+    device: { device: string; backing: string } | undefined,
+  ): Promise<Victim> {
+    const base = randomBlocks(indexes, [4], BLOCK);
+    const since = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: base });
+    const changed = randomBlocks(
+      indexes.map((index) => (index === 3 ? index : Math.min(index + (index % 2), GIB / BLOCK - 1))),
+      [4],
+      BLOCK,
+    );
+    const gone = [6];
+    for (const index of gone) changed.delete(index);
+    const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: changed, parent: since, gone });
+    const blocks = new Map([...base, ...changed]);
+    for (const index of gone) blocks.delete(index);
+    const image = device?.backing ?? path;
+    writeFileSync(image, '');
+    truncateSync(image, GIB);
+    const file = openSync(image, 'r+');
+    for (const [block, data] of base) writeSync(file, data, 0, BLOCK, block * BLOCK);
+    closeSync(file);
+    const target = device?.device ?? path;
+    return new Victim(
+      emulator,
+      command,
+      ['download', '--since', since, '--trust-base', snapshotId, target],
+      changed.keys(),
+      () => (device === undefined ? `${path}.coldsnap-progress` : deviceJournal(command)),
+      async () => assert.equal(await firstWrongBlock(image, blocks, GIB, BLOCK), undefined),
+      // Outside what has changed since the base, only a comparison with the base would notice.
+      () => {},
     );
   }
 
