@@ -1,8 +1,8 @@
 /** Every sentence of a comparison of an image with a snapshot. */
 import { ColdsnapError } from '../errors.ts';
 import type { VerifyResult } from '../transfer/options.ts';
-import { retryCount, sourceName, throttleCount } from './messages.ts';
 import { formatBytes, formatCount, formatDuration, formatRate } from './progress/format.ts';
+import { retryCount, sourceName, throttleCount } from './progress-messages.ts';
 
 export const verifyTitle = (snapshotId: string, path: string) => `${sourceName(path)} against ${snapshotId}`;
 

@@ -1,10 +1,14 @@
-/** Every sentence that the command line prints, except help texts, which are defined with their options. */
+/**
+ * The sentences that the command line prints, except help texts, which are defined with their options, and those of the
+ * progress display and of comparisons, in files beside this one.
+ */
 import type { SystemErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import { sanitize } from '../text.ts';
-import type { TransferEvent, TransferPhase, TransferProgress } from '../transfer/events.ts';
+import type { TransferEvent, TransferProgress } from '../transfer/events.ts';
 import type { WaitResult } from '../transfer/options.ts';
 import { formatBytes, formatCount, formatDuration, formatRate } from './progress/format.ts';
+import { retryCount, snapshotState, sourceName, targetName, throttleCount } from './progress-messages.ts';
 
 // Usage errors
 
@@ -87,108 +91,7 @@ export const exitOnSecondSignal = (signal: string) => `exiting on a second signa
 export const exitAfterTimeout = (signal: string, ms: number) =>
   `did not stop within ${ms / 1000} s of ${signal}; exiting`;
 
-// Progress
-
-export const phases: Readonly<Record<TransferPhase, string>> = {
-  listing: 'listing the blocks',
-  verifying: 'verifying what an earlier run has done',
-  proving: 'comparing the target with the base',
-  'reading-back': 'reading back what was written',
-  committing: 'flushing the target',
-  completing: 'completing the snapshot',
-  waiting: 'waiting for the snapshot',
-};
-
-/** `flushing the target (12 s)`, `verifying what an earlier run has done: 1.0 GiB of 8.0 GiB (5.0 s)`. */
-export function phaseLine(what: string, ms: number, bytesDone?: number, bytesTotal?: number): string {
-  const bytes =
-    bytesTotal === undefined ? '' : `: ${formatBytes(bytesDone ?? 0)} of ${formatBytes(bytesTotal)}`;
-  return `${what}${bytes} (${formatDuration(ms)})`;
-}
-
-export const snapshotCreated = (snapshotId: string) => `created snapshot ${snapshotId}`;
-
-export const snapshotResumed = (snapshotId: string) => `resuming snapshot ${snapshotId}`;
-
-export const warning = (message: string) => `warning: ${message}`;
-
-export const waitingFor = (what: string) => `waiting for ${what}`;
-
-/** The cause first: `… failed: connection refused; no progress for 12 s, next try in 4.0 s, giving up in 48 s`. */
-export function describeStall(
-  cause: string,
-  times: { readonly idleMs: number; readonly nextTryMs?: number; readonly givingUpMs?: number },
-): string {
-  const parts = [`no progress for ${formatDuration(times.idleMs)}`];
-  if (times.nextTryMs !== undefined && times.nextTryMs > 0)
-    parts.push(`next try in ${formatDuration(times.nextTryMs)}`);
-  if (times.givingUpMs !== undefined) parts.push(`giving up in ${formatDuration(times.givingUpMs)}`);
-  return `${cause}; ${parts.join(', ')}`;
-}
-
-export const snapshotState = (snapshotId: string, state: string, percent?: number) =>
-  `${snapshotId} is in state "${state}"${percent === undefined ? '' : ` (${percent} %)`}`;
-
-/** `12.0 GiB of 100.0 GiB (12 %), 385.2 MiB/s, about 4 min 0 s left`, or `12.0 GiB of at least 20.0 GiB, 385.2 MiB/s`. */
-export function amounts(
-  progress: TransferProgress,
-  percent: number | undefined,
-  bytesPerSecond: number,
-  etaSeconds: number | undefined,
-): string {
-  const { bytesTransferred, bytesToMove, bytesToMoveKnown } = progress;
-  const parts = [formatBytes(bytesTransferred)];
-  if (bytesToMoveKnown) parts.push(` of ${formatBytes(bytesToMove)}`);
-  else if (bytesToMove > bytesTransferred) parts.push(` of at least ${formatBytes(bytesToMove)}`);
-  if (percent !== undefined) parts.push(` (${percent} %)`);
-  parts.push(`, ${formatRate(bytesPerSecond)}`);
-  // Below a second there is nothing to wait for.
-  if (etaSeconds !== undefined && etaSeconds >= 1) {
-    parts.push(`, about ${formatDuration(etaSeconds * 1000)} left`);
-  }
-  return parts.join('');
-}
-
-export const transferred = ({ bytesTransferred }: TransferProgress) =>
-  `${formatBytes(bytesTransferred)} transferred`;
-
-export const nothingTransferred = 'nothing transferred yet';
-
-export const retryCount = (count: number) => formatCount(count, 'retry', 'retries');
-
-export const throttleCount = (count: number) => formatCount(count, 'throttle', 'throttles');
-
-export const lowerRate = (requestsPerSecond: number) =>
-  `now at most ${formatCount(Math.floor(requestsPerSecond), 'request', 'requests')}/s`;
-
-export const slowLine = (requestsInFlight: number) => `slow line: at most ${requestsInFlight} in flight`;
-
-/** `GetSnapshotBlock of block 17 failed in the service (HTTP 500)`, with `; retrying in 4.0 s (attempt 3)`. */
-export function describeRetry(event: Extract<TransferEvent, { type: 'retry' }>, withPlan = true): string {
-  const { operation, block, message, attempt, delayMs } = event;
-  const request = block === undefined ? operation : `${operation} of block ${block}`;
-  const failure = message.includes(operation) ? message : `${request} failed: ${message}`;
-  if (!withPlan) return failure;
-  return `${failure}; retrying in ${formatDuration(delayMs)} (attempt ${attempt + 1})`;
-}
-
-/** `downloading snap-1 to disk.img: 8.0 GiB in blocks of 512.0 KiB, resuming, 1.0 GiB already done`. */
-export function describeStart(event: Extract<TransferEvent, { type: 'start' }>): string {
-  const { operation, snapshotId, path, volumeSize, blockSize, bytesResumed } = event;
-  const transfer = {
-    download: `downloading ${snapshotId} to ${targetName(path)}`,
-    upload: `uploading ${sourceName(path)} to ${snapshotId ?? 'a new snapshot'}`,
-    verify: `comparing ${sourceName(path)} with ${snapshotId}`,
-  }[operation];
-  const resumed = bytesResumed > 0 ? `, resuming, ${formatBytes(bytesResumed)} already done` : '';
-  return `${transfer}: ${formatBytes(volumeSize)} in blocks of ${formatBytes(blockSize)}${resumed}`;
-}
-
 // Titles and results
-
-export const targetName = (path: string) => (path === '-' ? 'stdout' : path);
-
-export const sourceName = (path: string) => (path === '-' ? 'stdin' : path);
 
 export const downloadTitle = (snapshotId: string, target: string) => `${snapshotId} to ${targetName(target)}`;
 

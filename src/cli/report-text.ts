@@ -1,9 +1,9 @@
 /** The reports of the commands that only report, for people. */
 import type { DiffResult, DiskLayout, DryRun, InfoResult, TransferCost } from '../transfer/reports.ts';
 import { alignColumns } from './columns.ts';
-import { sourceName, targetName } from './messages.ts';
 import type { NextStep } from './next-steps.ts';
 import { formatBytes, formatCount, formatDuration } from './progress/format.ts';
+import { sourceName, targetName } from './progress-messages.ts';
 
 /** `8.0 GiB (8589934592 bytes)` */
 export const exactBytes = (bytes: number) => `${formatBytes(bytes)} (${bytes} bytes)`;

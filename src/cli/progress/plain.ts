@@ -1,8 +1,8 @@
 /** Progress as lines for logs and pipes: at the start, every 10 s or 5 %, and at the end. */
 import type { TransferEvent } from '../../transfer/events.ts';
 import type { CommandIo } from '../io.ts';
-import { describeStart } from '../messages.ts';
 import { printLine } from '../output.ts';
+import { describeStart } from '../progress-messages.ts';
 import { announcement, type Renderer } from './renderer.ts';
 import type { TransferStatus } from './status.ts';
 import type { Summary } from './summary.ts';

@@ -1,8 +1,8 @@
 /** Chooses a progress display. */
 import type { TransferEvent } from '../../transfer/events.ts';
 import type { CommandIo } from '../io.ts';
-import { describeRetry, snapshotCreated, snapshotResumed, warning } from '../messages.ts';
 import { printLine } from '../output.ts';
+import { describeRetry, snapshotCreated, snapshotResumed, warning } from '../progress-messages.ts';
 import type { ShownEvents } from './json.ts';
 import type { TransferStatus } from './status.ts';
 import type { Summary } from './summary.ts';

@@ -15,7 +15,7 @@ import {
   throttleCount,
   transferred,
   waitingFor,
-} from '../messages.ts';
+} from '../progress-messages.ts';
 import { Rate } from './rate.ts';
 
 /** Time without progress after which the rate is 0 and the display says what the run waits for. */
