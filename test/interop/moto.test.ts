@@ -146,7 +146,10 @@ describe('with moto_server', needsMoto, () => {
     await ended;
     const { exit, stdout: id, stderr } = await coldsnap('upload', 'killed.img');
     assert.equal(exit, 0, stderr);
-    assert.match(stderr, /Ignoring the journal of an earlier upload \(its snapshot snap-\w+ no longer exists/);
+    assert.match(
+      stderr,
+      /Ignoring the journal of an earlier upload \(its snapshot snap-\w+ no longer exists/,
+    );
     await succeed('download', '--force', id, 'copy.img');
     await assertVolume('copy.img', image);
   });
