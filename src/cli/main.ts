@@ -1,10 +1,7 @@
 /** The entry point: arguments, streams and exit code of the process. */
-
-import { homeDirectory } from '../home.ts';
 import { version } from '../version.ts';
 import type { Io } from './io.ts';
 import { processIo } from './process-io.ts';
-import { checkNames } from './surroundings.ts';
 
 /** Runs the command line of this process and returns the exit code. Tests pass another `io`. */
 export async function main(io: Io = processIo()): Promise<number> {
@@ -27,14 +24,14 @@ export async function main(io: Io = processIo()): Promise<number> {
     process.stdout.write(`${version}\n`);
     return 0;
   }
-  // The AWS SDK fails without one.
-  if (!process.env.HOME) process.env.HOME = homeDirectory();
+  const [{ run }, { checkNames }] = await Promise.all([import('./run.ts'), import('./exact-names.ts')]);
   try {
     checkNames(argv);
   } catch (error) {
     return fail(argv, io, error);
   }
-  const { run } = await import('./run.ts');
+  // The AWS SDK fails without one.
+  if (!process.env.HOME) process.env.HOME = (await import('../home.ts')).homeDirectory();
   return run(argv, io);
 }
 

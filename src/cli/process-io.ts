@@ -1,7 +1,7 @@
 /** The environment of a command in a real process. */
 import { exitCodeOfSignal } from './exit-codes.ts';
+import { isHangupIgnored } from './hangup.ts';
 import type { Clock, Io, SignalSource } from './io.ts';
-import { isHangupIgnored } from './surroundings.ts';
 
 const clock: Clock = {
   now: () => performance.now(),

@@ -1,30 +1,9 @@
-/** Names that are not UTF-8, and signals that the parent ignored: Node changes both before any JavaScript runs. */
+/** Names that are not UTF-8: Node changes them before any JavaScript runs. */
 import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
 import { argumentNotUtf8, variableNotUtf8 } from './messages.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
-
-/** Set by the launchers, which still see the signal: `1` if SIGHUP is ignored. */
-const launcherVariable = 'COLDSNAP_NOHUP';
-
-/**
- * Whether the parent had SIGHUP ignored, as nohup does. Node restores the default action, so without a launcher only the
- * parent's own state and the shell's variable `_` tell.
- */
-export function isHangupIgnored(env: Environment = process.env): boolean {
-  const told = env[launcherVariable];
-  if (told !== undefined) return told === '1';
-  if (basename(env._ ?? '') === 'nohup') return true;
-  try {
-    const status = readFileSync(`/proc/${process.ppid}/status`, 'latin1');
-    const ignored = /^SigIgn:\s*[0-9a-f]*([0-9a-f])$/m.exec(status)?.[1] ?? '0';
-    return (Number.parseInt(ignored, 16) & 1) === 1;
-  } catch {
-    return false;
-  }
-}
 
 /** Variables that name files or a profile. */
 const exactVariables = /^(?:HOME|STATE_DIRECTORY|XDG_STATE_HOME|AWS_.*)$/;
