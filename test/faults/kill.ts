@@ -23,6 +23,7 @@ import { bytesAt, firstWrongBlock, GIB, randomBlocks, uploadJournal } from '../s
 import { type Command, type Ended, journalledBlocks } from './command.ts';
 
 const BLOCK = 65_536;
+const MIB = 2 ** 20;
 const BLOCKS = 24;
 const WORKERS = 4;
 /** Blocks at the start, and one at the end, because both are checked for a blank disk. */
@@ -184,11 +185,13 @@ export class Victim {
     for (const [block, data] of base) writeSync(file, data, 0, BLOCK, block * BLOCK);
     closeSync(file);
     const target = device?.device ?? path;
+    // The start and the end of a device are staged, so that they are fetched even if they have not changed.
+    const staged = [...blocks.keys()].filter((at) => at < (2 * MIB) / BLOCK || at >= (GIB - MIB) / BLOCK);
     return new Victim(
       emulator,
       command,
       ['download', '--since', since, '--trust-base', snapshotId, target],
-      changed.keys(),
+      new Set([...changed.keys(), ...(device === undefined ? [] : staged)]),
       () => (device === undefined ? `${path}.coldsnap-progress` : deviceJournal(command)),
       async () => assert.equal(await firstWrongBlock(image, blocks, GIB, BLOCK), undefined),
       // Outside what has changed since the base, only a comparison with the base would notice.
