@@ -12,7 +12,7 @@ import { FileTarget } from './file-target.ts';
 import { targetTooSmall } from './messages/devices.ts';
 import { holdsNoBase, partialNotOurs, resumeMismatch, targetInUse } from './messages/targets.ts';
 import { syncDirectory } from './partial-file.ts';
-import { setBetween } from './partial-mark.ts';
+import { mayBeBetween, setBetween } from './partial-mark.ts';
 import type {
   BlockOutcome,
   Geometry,
@@ -189,15 +189,13 @@ class InPlaceFile extends InPlace {
     this.#adopted = true;
   }
 
-  override async prepare(
-    geometry: Geometry,
-    options: { resume: boolean; committing?: string | undefined },
-  ): Promise<void> {
+  override async prepare(geometry: Geometry, options: Parameters<ImageTarget['prepare']>[1]): Promise<void> {
     if (!this.#adopted) {
       if (options.resume) throw resumeMismatch(this.path, 'nothing of it was changed');
       await this.#displace();
       await this.#adopt();
     }
+    await this.#checkOurs(options.instance);
     throwIfAborted(this.#signal);
     try {
       // The bytes beyond the volume belong to the base alone.
@@ -206,6 +204,22 @@ class InPlaceFile extends InPlace {
       throw localError(error, `give ${this.#partial} a size of ${geometry.volumeSize} bytes`, this.path);
     }
     await this.inner.prepare(geometry, { ...options, resume: true });
+  }
+
+  /**
+   * Another file may have taken the partial file's name since the earlier run.
+   * @param instance the inode that the journal names, once it was saved after the change of the name
+   */
+  async #checkOurs(instance: string | undefined): Promise<void> {
+    const descriptor = await Descriptor.open(this.#partial, constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      const { ino } = await stat(this.#partial);
+      const ours =
+        instance === String(ino) || (await descriptor.use('examine', async (fd) => mayBeBetween(fd, ino)));
+      if (!ours) throw partialNotOurs(this.path, this.#partial, 'a file of another program');
+    } finally {
+      await descriptor.close();
+    }
   }
 
   /** Takes its name from the file, marked as neither one snapshot nor the other. */

@@ -39,6 +39,19 @@ export function isBetween(fd: number, ino: number): boolean {
   return read(fd, between) === String(ino);
 }
 
+/**
+ * Whether the file is marked as in between, or its file system has no marks.
+ * @param ino the file's inode number
+ */
+export function mayBeBetween(fd: number, ino: number): boolean {
+  try {
+    return getAttribute(fd, between) === String(ino);
+  } catch (error) {
+    if (isErrno(error, ...noAttributes)) return true;
+    throw error;
+  }
+}
+
 function read(fd: number, name: AttributeName): string {
   try {
     return getAttribute(fd, name);

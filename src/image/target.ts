@@ -57,10 +57,18 @@ export interface ImageTarget {
    * With `resume` it opens the work of an earlier run and changes nothing yet; when that proves to be something else,
    * call it again without `resume` to start over (for a device only after `checkOverwrite` without `resuming`).
    * `committing` is the earlier run's `commitStamp()`, if its commit had begun: a device's start and end may be written then.
+   * `instance` is the earlier run's `inode()`.
    * @throws ColdsnapError `TARGET_TOO_SMALL`, `TARGET_BUSY`, `DEVICE_IN_USE`, or `RESUME_MISMATCH` when there is nothing to resume; in
    * each case nothing was touched
    */
-  prepare(geometry: Geometry, options: { resume: boolean; committing?: string | undefined }): Promise<void>;
+  prepare(
+    geometry: Geometry,
+    options: {
+      readonly resume: boolean;
+      readonly committing?: string | undefined;
+      readonly instance?: string | undefined;
+    },
+  ): Promise<void>;
   /**
    * Checks each block and puts the good ones in place, in one thread-pool call. Resolves with one outcome per block; the
    * buffers are the caller's again then. A stream resolves when the last block of the batch had its turn (or at once,

@@ -7,6 +7,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -267,4 +268,30 @@ test('without a journal nothing is touched', async (t) => {
     code: 'JOURNAL_REQUIRED',
   });
   assert.equal(await firstWrongBlock(target, baseBlocks, GIB), undefined);
+});
+
+test('a file that has taken the place of the partial file is refused, and not changed', async (t) => {
+  const { emulator, service, base, snapshotId, baseBlocks } = await makePair(t);
+  const { target, between } = await targetOf(t, 'file');
+  writeImage(target, baseBlocks);
+  const options = { since: base, snapshotId, target, trustBase: true, workers: 1, ...service };
+  for (const checkpointIntervalMs of [1, 60_000]) {
+    const controller = new AbortController();
+    const isLate = ({ blockIndex, operation }: { blockIndex?: number; operation: string }) =>
+      operation === 'GetSnapshotBlock' && blockIndex === 700;
+    emulator.clearLog();
+    void emulator.waitForRequest(isLate).then(() => controller.abort());
+    const { signal } = controller;
+    await assert.rejects(downloadSnapshot({ ...options, checkpointIntervalMs, signal }), {
+      class: 'aborted',
+    });
+    renameSync(between, `${between}.mine`);
+    writeImage(between, new Map());
+    const before = statSync(between, { bigint: true });
+    await assert.rejects(downloadSnapshot(options), { class: 'refused', code: 'PARTIAL_FOREIGN' });
+    const after = statSync(between, { bigint: true });
+    assert.deepEqual([after.size, after.mtimeNs], [before.size, before.mtimeNs]);
+    renameSync(`${between}.mine`, between);
+  }
+  await downloadSnapshot(options);
 });

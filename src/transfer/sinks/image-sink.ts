@@ -153,7 +153,7 @@ export class ImageSink implements BlockSink {
     if (journal.volumeSize !== geometry.volumeSize || journal.blockSize !== geometry.blockSize)
       return this.#discard('it belongs to a volume of other sizes');
     try {
-      await this.#target.prepare(geometry, { resume: true, committing: journal.committing });
+      await this.#target.prepare(geometry, { ...journal, resume: true });
     } catch (error) {
       if (!(error instanceof ColdsnapError) || error.code !== 'RESUME_MISMATCH') throw error;
       return this.#discard(error.message);
