@@ -177,14 +177,14 @@ const noScript =
   spawnSync('script', ['--version']).status === 0 ? false : 'script (util-linux) is not installed';
 
 describe('on a terminal', { skip: noScript }, () => {
-  /** Runs a command line on a pseudo-terminal and returns its output. */
+  /** Runs a command line on a pseudo-terminal, not in CI where progress is lines, and returns its output. */
   function onTerminal(shellWords: string, behaviour: string): string {
     const command = `stty rows 24 cols 80; ${[process.execPath, childPath].map(shellQuote).join(' ')} ${shellWords}`;
     return execFileSync(
       'script',
       ['--quiet', '--return', '--command', command, join(temporary, 'typescript')],
       {
-        env: { ...process.env, FAKE_LIBRARY: behaviour, TERM: 'xterm', SHELL: '/bin/sh' },
+        env: { ...process.env, FAKE_LIBRARY: behaviour, CI: '', TERM: 'xterm', SHELL: '/bin/sh' },
         encoding: 'utf8',
         stdio: ['ignore', 'pipe', 'inherit'],
       },
