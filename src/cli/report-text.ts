@@ -3,7 +3,7 @@ import type { DiffResult, DiskLayout, DryRun, InfoResult, TransferCost } from '.
 import { alignColumns } from './columns.ts';
 import type { NextStep } from './next-steps.ts';
 import { formatBytes, formatCount, formatDuration } from './progress/format.ts';
-import { sourceName, targetName } from './progress-messages.ts';
+import { inRegion, sourceName, targetName } from './progress-messages.ts';
 
 /** `8.0 GiB (8589934592 bytes)` */
 export const exactBytes = (bytes: number) => `${formatBytes(bytes)} (${bytes} bytes)`;
@@ -64,11 +64,9 @@ export function describeDiff(diff: DiffResult): string {
 }
 
 export function describeDryRun(plan: DryRun): string {
-  const { operation, snapshotId, path, volumeSize, blocks, bytes, bytesResumed, overwrites } = plan;
+  const { operation, volumeSize, blocks, bytes, bytesResumed, overwrites } = plan;
   const download = operation === 'download';
-  const rows = download
-    ? [['download', `${snapshotId ?? ''} to ${targetName(path ?? '')}`]]
-    : [['upload', `${sourceName(path ?? '')} to ${snapshotId ?? 'a new snapshot'}`]];
+  const rows = [[operation, transferOf(plan)]];
   rows.push(
     ['volume', exactBytes(volumeSize)],
     [download ? 'to fetch' : 'to send', describeBlocks(blocks, bytes)],
@@ -77,6 +75,12 @@ export function describeDryRun(plan: DryRun): string {
   if (bytesResumed > 0) rows.push(['resumed', `${exactBytes(bytesResumed)} already done`]);
   if (overwrites !== undefined) rows.push(['overwrites', overwrites]);
   return alignColumns(rows);
+}
+
+function transferOf({ operation, snapshotId, path = '', source, region }: DryRun): string {
+  if (operation === 'download') return `${snapshotId ?? ''} to ${targetName(path)}`;
+  if (operation === 'copy') return `${inRegion({ ...source })} to ${inRegion({ snapshotId, region })}`;
+  return `${sourceName(path)} to ${snapshotId ?? 'a new snapshot'}`;
 }
 
 /** The partition table and what is in each partition; empty where nothing is recognized. */

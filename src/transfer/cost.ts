@@ -37,6 +37,21 @@ export function costOfReading(blocks: number, listed = blocks): TransferCost {
   };
 }
 
+/**
+ * @param gets blocks to get
+ * @param puts blocks to put: those, and zeros. Gets and puts run at the same time
+ */
+export function costOfCopying(gets: number, puts: number): TransferCost {
+  const reading = costOfReading(gets);
+  const writing = costOfWriting(puts);
+  const units = Math.round((reading.dollars + writing.dollars) * UNITS_PER_DOLLAR);
+  return {
+    requests: reading.requests + writing.requests,
+    dollars: units / UNITS_PER_DOLLAR,
+    seconds: Math.max(reading.seconds, writing.seconds),
+  };
+}
+
 /** @param blocks blocks to put; starting and completing the snapshot cost nothing */
 export function costOfWriting(blocks: number): TransferCost {
   return {

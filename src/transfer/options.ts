@@ -5,6 +5,7 @@ import type { Deadlines, SdkClient, ServiceOptions } from '../ebs/client-options
 import type { TransferListener, TransferProgress } from './events.ts';
 
 export type * from './comparison.ts';
+export type * from './copy-options.ts';
 export type { Deadlines, SdkClient, ServiceOptions };
 
 /** Options of every function of the library. */

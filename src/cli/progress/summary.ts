@@ -1,7 +1,8 @@
 /** The summary of a successful run. */
 import type { TransferProgress } from '../../transfer/events.ts';
-import type { VerifyResult, WaitResult } from '../../transfer/options.ts';
+import type { CopyResult, VerifyResult, WaitResult } from '../../transfer/options.ts';
 import { describeVerified } from '../comparison-messages.ts';
+import { describeCopied } from '../copy-messages.ts';
 import { describeResult, describeWait } from '../messages.ts';
 
 export interface Summary {
@@ -24,9 +25,25 @@ export function resultObject(
   path: string,
   result: TransferResult,
 ): object {
+  return { operation, path, ...rounded(result) };
+}
+
+/** The result of a copy as one object, for `--json`. */
+export function copyObject(result: CopyResult): object {
+  return { operation: 'copy', ...rounded(result) };
+}
+
+function rounded<Result extends TransferProgress>(result: Result): object {
   const elapsedMs = Math.round(result.elapsedMs);
   const transferMs = Math.round(result.transferMs);
-  return { operation, path, ...result, transferMs, elapsedMs, bytesPerSecond: bytesPerSecond(result) };
+  return { ...result, transferMs, elapsedMs, bytesPerSecond: bytesPerSecond(result) };
+}
+
+export function copySummary(result: CopyResult): Summary {
+  return {
+    line: describeCopied(result, bytesPerSecond(result)),
+    object: { type: 'done', ...copyObject(result) },
+  };
 }
 
 export function transferSummary(

@@ -88,8 +88,11 @@ export interface BlockSink {
   write(block: Block): Promise<BlockOutcome>;
   /** Makes blocks `start` … `end - 1` read as zeros. */
   zeros(start: number, end: number): Promise<ZerosOutcome>;
-  /** Takes note that blocks `start` … `end - 1` are right already. */
-  keep(start: number, end: number): void;
+  /**
+   * Takes note that blocks `start` … `end - 1` are right already.
+   * @returns the number of those that an earlier run has not done
+   */
+  keep(start: number, end: number): number;
   /**
    * Saves how far it is, so that a later run can resume: first what was written is made durable, then the journal says so.
    * @throws when what was written cannot be made durable

@@ -47,8 +47,7 @@ export async function copyBlocks(
   const work = async (step: Step, worker: number): Promise<void> => {
     if (signal.aborted) throw abortedError(signal);
     if (step.kind === 'keep') {
-      sink.keep(step.start, step.end);
-      meter.kept((step.end - step.start) * blockSize);
+      meter.kept(sink.keep(step.start, step.end) * blockSize);
     } else if (step.kind === 'zeros') {
       watchdog.doing(worker, `zeros from block ${step.start} to be ${action} ${sink.label}`, sink.waitsFor);
       await sink.admit(step.start);

@@ -18,7 +18,7 @@ import { chooseJournal } from './resume.ts';
 import { emptySnapshot, type OpenSnapshot, startSnapshot, uploadJournal } from './start.ts';
 
 export class SnapshotSink implements BlockSink {
-  readonly label = 'the service';
+  label = 'the service';
   readonly waitsFor = 'service';
   readonly zerosPerStep: number;
   readonly #run: Run;
@@ -181,8 +181,8 @@ export class SnapshotSink implements BlockSink {
     return this.#zeros;
   }
 
-  keep(start: number, end: number): void {
-    this.#skip(start, end);
+  keep(start: number, end: number): number {
+    return this.#skip(start, end);
   }
 
   /** The service has what was put, so nothing needs to be made durable first. */
