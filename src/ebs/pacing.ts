@@ -217,7 +217,7 @@ class PacedApi extends ApiDecorator {
   }
 }
 
-/** What a pacer tells of its pace. */
+/** The limits of a pacer at present. */
 export type Pace = Pick<Pacer, 'requestsPerSecond' | 'inFlightAllowed'>;
 
 /** The pace of a run that each of these holds back. */

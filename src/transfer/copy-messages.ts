@@ -22,7 +22,7 @@ export const baseNeedsParent = () =>
   );
 
 export const baseIsSnapshot = (snapshotId: string) =>
-  usage('CONFLICTING_OPTIONS', `${snapshotId} has no changes since itself: there is nothing to copy`);
+  usage('CONFLICTING_OPTIONS', `the base is ${snapshotId} itself: there is nothing to copy`);
 
 export const copyBusy = (snapshotId: string, lock: string) =>
   new ColdsnapError(

@@ -1,4 +1,4 @@
-/** What a copy is to be: its options are checked, its destination and its snapshot are decided. */
+/** Plans a copy: checks its options, and decides on its journal, its snapshot and the zeros to put. */
 import type { SnapshotTag } from '../ebs/api.ts';
 import type { EbsConnection, Service, ServiceIdentity } from '../ebs/service.ts';
 import { type Geometry, GIB } from '../geometry.ts';
@@ -70,7 +70,7 @@ export function copyJournal(
   return { path: checkpointFile ?? stateFile(identity, 'coldsnap-upload'), identity };
 }
 
-/** What the copy takes from the source's description in EC2. */
+/** The parts of the copy that come from the source's description in EC2. */
 interface Inherited {
   readonly description?: string | undefined;
   readonly tags: readonly SnapshotTag[];

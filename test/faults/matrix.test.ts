@@ -5,9 +5,10 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
+import { after, describe, type TestContext, test } from 'node:test';
 import { exitCodeOf } from '../../src/cli/exit-codes.ts';
 import { listChangedBlocks } from '../../src/ebs/list/block-list.ts';
 import { Service } from '../../src/ebs/service.ts';
@@ -23,6 +24,7 @@ import {
   waitForSnapshot,
 } from '../../src/index.ts';
 import { bytesAt, firstWrongBlock, GIB, randomBlocks, scratch, startService } from '../support/service.ts';
+import { copyScene, namesSide } from './copy-scene.ts';
 import { type Fault, faults } from './faults.ts';
 
 const BLOCK = 4096;
@@ -31,6 +33,10 @@ const RETRY_FOR_MS = 300;
 /** For runs that must not give up, on a machine of any speed. */
 const PATIENT_MS = 600_000;
 const long = process.env.COLDSNAP_LONG !== undefined;
+
+// The journals of copies; each has emulators of its own.
+process.env.STATE_DIRECTORY = mkdtempSync(join(tmpdir(), 'coldsnap-matrix-'));
+after(() => rmSync(process.env.STATE_DIRECTORY!, { recursive: true, force: true }));
 
 type Outcome = 'recovers' | 1 | 4 | 5 | 6;
 /** The outcome of a fault that occurs twice, and of a permanent one. */
@@ -172,12 +178,15 @@ const incrementalDiffers: Partial<Record<Fault, Expected>> = {
 
 /** Other transfers that use an operation, beside the download, upload or call that {@link scene} gives it. */
 const others: Record<string, readonly Transfer[]> = {
-  ListSnapshotBlocks: ['a comparison', 'an incremental download'],
-  ListChangedBlocks: ['an incremental download'],
-  GetSnapshotBlock: ['a comparison', 'an incremental download'],
+  ListSnapshotBlocks: ['a comparison', 'an incremental download', 'a copy'],
+  ListChangedBlocks: ['an incremental download', 'an incremental copy'],
+  GetSnapshotBlock: ['a comparison', 'an incremental download', 'a copy'],
+  StartSnapshot: ['a copy'],
+  PutSnapshotBlock: ['a copy'],
+  CompleteSnapshot: ['a copy'],
 };
 
-type Transfer = 'a comparison' | 'an incremental download' | undefined;
+type Transfer = 'a comparison' | 'an incremental download' | 'a copy' | 'an incremental copy' | undefined;
 
 interface Scene {
   readonly emulator: Emulator;
@@ -194,16 +203,18 @@ async function scene(
   transport: Transport,
   fault: Fault,
 ): Promise<Scene> {
-  const { emulator, service } = await startService(t, { blockSize: BLOCK, pageSize: 4 });
+  const isCopy = transfer === 'a copy' || transfer === 'an incremental copy';
   // Only a stall needs a short deadline; on a busy machine it would end other requests too.
   const deadlines = { connectMs: PATIENT_MS, idleMs: faults[fault].type === 'stall' ? 500 : PATIENT_MS };
   // The run after the faults are removed needs no short deadlines.
-  const options = (retryForMs?: number) => ({
-    ...service,
+  const common = (retryForMs?: number) => ({
     transport,
     workers: 4,
     ...(retryForMs === undefined ? {} : { retryForMs, deadlines }),
   });
+  if (isCopy) return copyScene(t, operation, transfer === 'an incremental copy', BLOCK, common);
+  const { emulator, service } = await startService(t, { blockSize: BLOCK, pageSize: 4 });
+  const options = (retryForMs?: number) => ({ ...service, ...common(retryForMs) });
   if (operation === 'DescribeSnapshots') {
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: new Map() });
     const run = async (retryForMs?: number) => {
@@ -361,9 +372,10 @@ async function check(
     assert.match(
       String(error),
       new RegExp(
-        `${operation}|block 1 of snap-|^ColdsnapError: (?:snap-|snapshot snap-\\S+ does not exist|access denied: )`,
+        `${operation}|block 1 of snap-|^ColdsnapError: (?:in the \\w+ region \\S+: )?(?:snap-|snapshot snap-\\S+ does not exist|access denied: )`,
       ),
     );
+    if (transfer?.endsWith('copy')) assert.ok(namesSide(operation, (error as Error).message), String(error));
   }
   assert.ok(emulator.requests(operation).some((request) => request.fault !== undefined));
   if (expected === 'recovers') return;
@@ -403,7 +415,7 @@ describe('when the reply', { concurrency: 12 }, () => {
           const how = blocks ? ` over ${transport}` : '';
           for (const transfer of [undefined, ...(others[operation] ?? [])]) {
             const of = transfer === undefined ? '' : ` of ${transfer}`;
-            const differs = transfer === 'an incremental download' ? incrementalDiffers[fault] : undefined;
+            const differs = transfer?.startsWith('an incremental') ? incrementalDiffers[fault] : undefined;
             if (differs !== undefined && times === 'twice') continue;
             test(`to ${operation}${of}${how} ${fault}, ${times}, ${what}`, (t) =>
               check(t, operation, transfer, transport, fault, times, differs ?? expected));

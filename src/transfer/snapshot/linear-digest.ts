@@ -14,7 +14,7 @@ export interface LinearPrefix {
   readonly count: number;
   /** The hash's state. */
   readonly state: Uint8Array;
-  /** What is finished beyond `block`, in any order. Without it, those blocks have to be read again. */
+  /** Ranges finished beyond `block`, in any order. Without them, those blocks have to be read again. */
   readonly ahead?: readonly FinishedRange[];
 }
 

@@ -17,7 +17,7 @@ import {
 import type { UploadOptions } from '../options.ts';
 import { UPLOAD_MARKER_TAG } from './marker.ts';
 
-/** What a new snapshot is to be; `source` gives it its description. */
+/** The properties of a new snapshot; `source` gives it its description. */
 export type SnapshotOptions = Omit<UploadOptions, 'source'> & Partial<Pick<UploadOptions, 'source'>>;
 
 /** Limits of StartSnapshot, from the service model. */

@@ -75,7 +75,7 @@ export class CopiedBlocks implements BlockSource {
     if (end < step.end) yield { ...step, start: end };
   }
 
-  /** The check is a part of the read, which is repeated with it. What the sink does is not: it has retries of its own. */
+  /** The check is a part of the read, which is repeated with it; the sink has retries of its own. */
   async read(
     step: BlockStep,
     buffer: Uint8Array,
