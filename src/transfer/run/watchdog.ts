@@ -54,7 +54,7 @@ export class Watchdog {
 
   /**
    * A worker (or other part, by name) begins something; replaces what it was doing before.
-   * @param block the name of a block begins with its number; put together when it is told, not for each block
+   * @param block number to put before `what`; composed only for a message, because this runs twice a block
    */
   doing(who: number | string, what: string, on: WaitingFor, block?: number): void {
     this.#activities.set(who, { what, block, on, startedAt: this.#now() });
