@@ -22,9 +22,12 @@ export function setCredentialProvider(client: object, provider: CredentialProvid
   providers.set(client, provider);
 }
 
-/** The part of an SDK client that gives the credentials of its requests. */
+/** The part of an SDK client that gives the identity of its requests. */
 export interface CredentialsClient {
-  readonly config: { readonly credentials: () => Promise<Credentials> };
+  readonly config: {
+    readonly credentials: () => Promise<Credentials>;
+    readonly region: () => Promise<string>;
+  };
 }
 
 /**
@@ -88,6 +91,18 @@ export async function callSdk<T>(
     // The client looks at the signal only once it has credentials and an endpoint.
     return await abortable(send({ abortSignal: signal }), signal);
   } catch (error) {
-    throw classify(withoutToken(error, token), context, signal);
+    const failure = classify(withoutToken(error, token), context, signal);
+    throw failure.code === 'SNAPSHOT_NOT_FOUND' ? await withPlace(failure, client) : failure;
+  }
+}
+
+/** Says where a snapshot was looked for: a snapshot that does not exist is most often one of another region or account. */
+async function withPlace(error: ColdsnapError, { config }: CredentialsClient): Promise<ColdsnapError> {
+  try {
+    const [region, { accountId }] = await Promise.all([config.region(), config.credentials()]);
+    const account = accountId === undefined ? '' : `, account ${accountId}`;
+    return error.reclassified(error.class, `${error.message} in ${region}${account}`);
+  } catch {
+    return error;
   }
 }

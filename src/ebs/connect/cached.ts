@@ -6,6 +6,8 @@ export interface Credentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string;
+  /** Where the source names it. */
+  readonly accountId?: string;
   /** Absent for keys that do not expire. */
   readonly expiration?: Date;
 }
