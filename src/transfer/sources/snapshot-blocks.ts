@@ -71,10 +71,11 @@ export class SnapshotBlocks implements BlockSource {
         meter.plan((end - start) * blockSize);
       meter.planComplete();
     }
-    return listedBlocks(this.#listed(done), () => volumeSize / blockSize, done);
+    return listedBlocks(this.#watched(done), () => volumeSize / blockSize, done);
   }
 
-  async *#listed(done: BlockSet): AsyncGenerator<BlockStep, void, undefined> {
+  /** The pages, read ahead to find how much is to be moved. */
+  async *#watched(done: BlockSet): Pages {
     const { meter } = this.#run;
     const plan = ({ entries, blockSize }: CheckedPage<BlockReference>) => {
       if (this.#transfersAll) return;
@@ -88,9 +89,7 @@ export class SnapshotBlocks implements BlockSource {
     });
     let page: CheckedPage<BlockReference> | undefined = this.#first;
     while (page !== undefined) {
-      for (const { blockIndex, blockToken } of page.entries) {
-        yield { kind: 'block', index: blockIndex, token: blockToken };
-      }
+      yield page;
       page = await nextPage(this.#run, this.#snapshotId, pages);
     }
   }
