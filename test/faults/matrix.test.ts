@@ -372,7 +372,7 @@ async function check(
     assert.match(
       String(error),
       new RegExp(
-        `${operation}|block 1 of snap-|^ColdsnapError: (?:in the \\w+ region \\S+: )?(?:snap-|snapshot snap-\\S+ does not exist|access denied: )`,
+        `${operation}|block 1 of snap-|^ColdsnapError: (?:in the \\w+ region \\S+: )?(?:snap-|snapshot snap-\\S+ does not exist|access denied: |the service refused the request: |a quota of the service is exceeded: )`,
       ),
     );
     if (transfer?.endsWith('copy')) assert.ok(namesSide(operation, (error as Error).message), String(error));
