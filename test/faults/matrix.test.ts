@@ -369,11 +369,11 @@ async function check(
     );
     if (error instanceof assert.AssertionError) throw error;
     assert.equal(exitCodeOf(error), expected, String(error));
+    const fact =
+      'snap-|snapshot snap-\\S+ does not exist|access denied: |the service refused the request: |a quota of the service is exceeded: |the credentials cannot be used: ';
     assert.match(
       String(error),
-      new RegExp(
-        `${operation}|block 1 of snap-|^ColdsnapError: (?:in the \\w+ region \\S+: )?(?:snap-|snapshot snap-\\S+ does not exist|access denied: |the service refused the request: |a quota of the service is exceeded: )`,
-      ),
+      new RegExp(`${operation}|block 1 of snap-|^ColdsnapError: (?:in the \\w+ region \\S+: )?(?:${fact})`),
     );
     if (transfer?.endsWith('copy')) assert.ok(namesSide(operation, (error as Error).message), String(error));
   }
