@@ -33,11 +33,17 @@ export async function runMemory(
   for (const volumeGib of SIZES_GIB) {
     const layout = layoutOf(volumeGib, { every: Math.floor((volumeGib * BLOCKS_PER_GIB) / listed) });
     const server = await bench.startServer('tls', { layout });
-    for (const contender of contenders.filter(({ key }) => key !== 'reference')) {
+    const others = contenders.filter(({ key }) => key !== 'reference');
+    const copies = contenders.filter(({ key }) => key === 'fast');
+    for (const [direction, contender] of [
+      ...others.map((one) => ['download', one] as const),
+      ...copies.map((one) => ['copy', one] as const),
+    ]) {
+      const contenderTitle = direction === 'copy' ? `${contender.title}, copy` : contender.title;
       const volume = Volume.create(TMPFS, `coldsnap-bench-${process.pid}.img`, 0, false);
       try {
         const plan = {
-          direction: 'download' as const,
+          direction,
           wire: 'tls' as const,
           layout,
           server,
@@ -45,9 +51,9 @@ export async function runMemory(
           workers,
         };
         const run = await runTransfer(bench, contender, plan);
-        results.push({ contender: contender.key, contenderTitle: contender.title, volumeGib, run });
+        results.push({ contender: contender.key, contenderTitle, volumeGib, run });
         say(
-          `memory  ${volumeGib} GiB  ${contender.title}: ${run.peakMib.toFixed(0)} MiB ${run.problems.join('; ')}`,
+          `memory  ${volumeGib} GiB  ${contenderTitle}: ${run.peakMib.toFixed(0)} MiB ${run.problems.join('; ')}`,
         );
       } finally {
         volume.remove();
