@@ -45,6 +45,8 @@ test('every command of docs/copy.md works', { skip: needsBuild.skip ?? false }, 
     blocks,
     description: 'web',
     tags: { Name: 'web' },
+    // Otherwise an encrypted copy would be sent zeros for all of the volume.
+    encrypted: true,
   });
   await emulator.putSnapshot({
     id: NEXT,
