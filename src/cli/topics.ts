@@ -78,7 +78,7 @@ export const topics: readonly Topic[] = [
     name: 'resume',
     summary: 'interrupted transfers and their files',
     parts: [
-      'Transfers of files and devices keep a journal. Run the same command again to resume; --fresh starts over. Transfers ' +
+      'Transfers of files and devices, and copies, keep a journal. Run the same command again to resume; --fresh starts over. Transfers ' +
         'from and to pipes cannot be resumed.',
       files,
       'A download resumes only if the target was not written since. An upload resumes only with the same source and ' +

@@ -55,10 +55,7 @@ export function copyJournal(
 ): JournalLocation {
   const { snapshotId, since, to, copyTags = false, skipUnlisted = false, checkpointFile } = options;
   const { keepCheckpoint: _, ...given } = withoutSource(options);
-  const identity = JSON.stringify({
-    copy: snapshotId,
-    from: source.region,
-    to: destination.region,
+  const decisive = {
     base: since,
     endpoint: source.endpoint,
     destination,
@@ -66,7 +63,8 @@ export function copyJournal(
     ...given,
     copyTags,
     skipUnlisted,
-  });
+  };
+  const identity = `copy ${snapshotId} ${source.region} to ${destination.region} ${JSON.stringify(decisive)}`;
   return { path: checkpointFile ?? stateFile(identity, 'coldsnap-upload'), identity };
 }
 

@@ -30,8 +30,8 @@ import { CopiedBlocks } from './sources/copied-blocks.ts';
  * The event `snapshot` carries the ID as soon as the copy exists. An interrupted copy resumes when it is called again with
  * the same options.
  *
- * @throws ColdsnapError class `usage` when the copy would not differ from the source; whose `class` says what kind of failure
- *   it is, whose message names the side, and whose `snapshotId`, once there is one, what remains at the destination
+ * @throws ColdsnapError class `usage` when the copy would not differ from the source; else its `class` says what kind of failure
+ *   it is, and its message names the side. A warning names the snapshot that remains at the destination
  */
 export async function copySnapshot(options: CopyOptions): Promise<CopyResult> {
   checkCopyOptions(options);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { type CopyOptions, type CopyResult, copySnapshot } from '../../src/index.ts';
+import { type CopyOptions, type CopyResult, copySnapshot, type TransferEvent } from '../../src/index.ts';
 import { listedBlocks } from '../support/listed.ts';
 import { assertCopy, type Regions, startRegions } from '../support/regions.ts';
 import { GIB, randomBlocks, recorder, scratch } from '../support/service.ts';
@@ -303,4 +303,59 @@ test("the source's endpoint is not used for another region", async (t) => {
   });
   const { region } = await copySnapshot({ ...options, to: { region: service.region } });
   assert.equal(region, service.region);
+});
+
+test('failures and throttles of both sides are retried by the policy of each, and counted together', async (t) => {
+  ownState(t);
+  const regions = await startRegions(t, { blockSize: BLOCK });
+  const { source, destination, service } = regions;
+  const blocks = randomBlocks([0, 1, 2, 3], [], BLOCK);
+  const snapshotId = await source.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const throttle = { type: 'error', status: 400, code: 'RequestThrottledException' } as const;
+  source.setFaults([
+    { operation: 'ListSnapshotBlocks', first: 1, action: { type: 'drop' } },
+    { operation: 'GetSnapshotBlock', first: 2, action: throttle },
+  ]);
+  destination.setFaults([
+    { operation: 'PutSnapshotBlock', first: 3, action: throttle },
+    { operation: 'StartSnapshot', first: 1, action: { type: 'drop', executed: true } },
+    { operation: 'CompleteSnapshot', first: 1, action: { type: 'drop', executed: true } },
+  ]);
+  const { events, onEvent } = recorder();
+  const result = await copySnapshot({ ...service, snapshotId, onEvent, wait: { successesRequired: 1 } });
+  assert.deepEqual([result.retries, result.throttles], [8, 5]);
+  const retried = events.flatMap((event) => (event.type === 'retry' ? [event.message] : []));
+  assert.equal(retried.filter((text) => text.startsWith('in the source region us-east-1: ')).length, 3);
+  assert.equal(retried.filter((text) => text.startsWith('in the destination region eu-west-1: ')).length, 5);
+  assert.equal(destination.requests('GetSnapshotBlock').length, 0);
+  const listed = await listedBlocks(destination, result.snapshotId);
+  await assertCopy(regions, result.snapshotId, { blocks, blockSize: BLOCK }, listed);
+  const phases = events.flatMap((event) => (event.type === 'phase' ? [event.phase] : []));
+  assert.deepEqual(phases, ['completing', 'waiting']);
+});
+
+test('a copy that stands still names the side that it waits for', async (t) => {
+  ownState(t);
+  const regions = await startRegions(t, { blockSize: BLOCK });
+  const { source, destination, service } = regions;
+  const snapshotId = await source.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 1], [], BLOCK) });
+  for (const [side, operation, what] of [
+    [source, 'GetSnapshotBlock', 'block 1 from the source region us-east-1'],
+    [destination, 'PutSnapshotBlock', 'block 1 to be written to the destination region eu-west-1'],
+  ] as const) {
+    side.setFaults([{ operation, block: 1, action: { type: 'stall' } }]);
+    const controller = new AbortController();
+    const waits: string[] = [];
+    const onEvent = (event: TransferEvent) => {
+      if (event.type !== 'waiting' || !event.what.startsWith('block')) return;
+      waits.push(event.what);
+      controller.abort();
+    };
+    const { signal } = controller;
+    await assert.rejects(copySnapshot({ ...service, snapshotId, onEvent, signal, fresh: true }), {
+      class: 'aborted',
+    });
+    assert.equal(waits[0], what);
+    side.setFaults([]);
+  }
 });
