@@ -19,14 +19,7 @@ import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/t
 import { setOwnerAndMode } from './ownership.ts';
 import { PartialFile } from './partial-file.ts';
 import { readBack } from './read-back.ts';
-import type {
-  BlockOutcome,
-  Geometry,
-  ImageTarget,
-  Notice,
-  ResumableTarget,
-  UnverifiedBlock,
-} from './target.ts';
+import type { BlockOutcome, Geometry, ImageTarget, Notice, ResumableTarget, TargetBlock } from './target.ts';
 
 const ftruncateFd = promisify(ftruncate);
 
@@ -145,7 +138,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     return { partial: this.#partial, volumeSize: this.#geometry.volumeSize };
   }
 
-  async writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
+  async writeBlocks(blocks: readonly TargetBlock[]): Promise<BlockOutcome[]> {
     const { partial, volumeSize } = this.#ready();
     for (const block of blocks) checkRange(this.path, block.offset, block.data.length, volumeSize);
     throwIfAborted(this.#signal);

@@ -20,7 +20,7 @@ import type {
   InPlaceTarget,
   Notice,
   ResumableTarget,
-  UnverifiedBlock,
+  TargetBlock,
 } from './target.ts';
 
 /**
@@ -75,7 +75,7 @@ abstract class InPlace implements InPlaceTarget {
     return this.inner.prepare(geometry, options);
   }
 
-  writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
+  writeBlocks(blocks: readonly TargetBlock[]): Promise<BlockOutcome[]> {
     return this.inner.writeBlocks(blocks);
   }
 

@@ -41,6 +41,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
       const geometry = await restore(run, sink, readBack, { ...options, snapshotId, path: target.path });
       return { snapshotId, ...geometry, ...run.done(snapshotId) };
     } catch (error) {
+      run.stop();
       throw await sink.abandon(error);
     }
   });
@@ -68,6 +69,7 @@ async function restore(
     const ebs = await run.connect(service);
     const finished = await sink.finishEarlier(ebs.identity);
     if (finished !== undefined) {
+      await sink.finish();
       run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
       return finished;
     }

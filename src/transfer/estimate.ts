@@ -2,8 +2,8 @@
 import { type EbsConnection, isSameService, Service } from '../ebs/service.ts';
 import { ColdsnapError } from '../errors.ts';
 import type { Geometry } from '../geometry.ts';
+import { checkFits } from '../image/geometry.ts';
 import { openInPlace } from '../image/in-place.ts';
-import { targetTooSmall } from '../image/messages/devices.ts';
 import { holdsNoBase, targetNotReadBack } from '../image/messages/targets.ts';
 import { openTarget } from '../image/open-target.ts';
 import type { ImageTarget, InPlaceTarget } from '../image/target.ts';
@@ -101,8 +101,7 @@ async function openPlan(
   }
   const source = await SnapshotBlocks.open(run, ebs, snapshotId);
   const { geometry } = source;
-  const { sizeBytes = Number.POSITIVE_INFINITY } = target;
-  if (geometry.volumeSize > sizeBytes) throw targetTooSmall(target.label, sizeBytes, geometry.volumeSize);
+  checkFits(target, geometry.volumeSize);
   return { source, geometry };
 }
 

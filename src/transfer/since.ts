@@ -37,6 +37,7 @@ export async function downloadSince(run: Run, options: SinceOptions): Promise<Ge
     const resumes = await sink.claim();
     return await update(run, { opened, sink, readBack, resumes }, await run.connect(service), options);
   } catch (error) {
+    run.stop();
     throw await sink.abandon(error);
   } finally {
     service.close();
@@ -61,6 +62,7 @@ async function update(
   const start = { operation: 'download', snapshotId, path: target.path } as const;
   const finished = await sink.finishEarlier(ebs.identity);
   if (finished !== undefined) {
+    await sink.finish();
     run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
     return finished;
   }
