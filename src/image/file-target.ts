@@ -16,6 +16,7 @@ import { isErrno, localError } from './errno.ts';
 import { type ByteRange, dataRanges } from './extents.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
+import { journalName, partialName } from './names.ts';
 import { setOwnerAndMode } from './ownership.ts';
 import { PartialFile } from './partial-file.ts';
 import { readBack } from './read-back.ts';
@@ -63,7 +64,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     this.label = path;
     this.#file = file;
     this.#signal = signal;
-    this.journal = { path: `${file}.coldsnap-progress`, identity: `file:${file}` };
+    this.journal = { path: journalName(file), identity: `file:${file}` };
   }
 
   async checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void> {
@@ -81,7 +82,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   }
 
   get partialPath(): string {
-    return `${this.#file}.partial`;
+    return partialName(this.#file);
   }
 
   async #existing() {

@@ -12,7 +12,7 @@ export class ReadBack {
   readonly target: VerifiedTarget;
   readonly #run: Run;
   readonly #inner: ImageTarget;
-  #source: { readonly blocks: BlockSource; readonly blockSize: number } | undefined;
+  #source: { readonly blocks: Pick<BlockSource, 'read'>; readonly blockSize: number } | undefined;
   #reportedAt = Number.NEGATIVE_INFINITY;
 
   constructor(run: Run, target: ImageTarget, resumable: ResumableTarget) {
@@ -25,7 +25,7 @@ export class ReadBack {
   }
 
   /** Names where damaged blocks are read again. */
-  from(blocks: BlockSource, blockSize: number): void {
+  from(blocks: Pick<BlockSource, 'read'>, blockSize: number): void {
     this.#source = { blocks, blockSize };
   }
 
