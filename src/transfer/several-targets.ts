@@ -34,7 +34,7 @@ export interface DownloadToTargetsResult extends TransferProgress {
   targets: TargetOutcome[];
 }
 
-/** What a download would do with one of several targets. */
+/** The part of one target in the plan. */
 export interface TargetPlan {
   readonly path: string;
   /** Blocks that would be written to it. */
