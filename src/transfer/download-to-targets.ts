@@ -62,8 +62,10 @@ export async function downloadToTargets(options: DownloadToTargetsOptions): Prom
     } finally {
       service.close();
     }
-    for (const target of targets) {
-      if (!target.whole) await target.sink.abandon(target.failure ?? failure);
+    // Journals are removed only now: after a kill between two commits the same call finds out which targets are whole.
+    for (const { sink, whole, failure: own = failure } of targets) {
+      if (whole) await sink.finish();
+      else await sink.abandon(own);
     }
     if (failure !== undefined && !(failure instanceof ColdsnapError)) throw failure;
     if (geometry === undefined || !targets.some(({ whole }) => whole)) throw targets[0]?.failure ?? failure;
@@ -140,10 +142,7 @@ async function restoreAll(
 ): Promise<void> {
   const paths = targets.map(({ path }) => path);
   const start = { operation: 'download', snapshotId, path: paths[0] ?? '', targets: paths } as const;
-  for (const target of targets.filter(({ finishedEarlier }) => finishedEarlier)) {
-    await target.sink.finish();
-    target.whole = true;
-  }
+  for (const target of targets) target.whole = target.finishedEarlier;
   if (source === undefined) {
     run.begin({ ...start, ...geometry, bytesResumed: geometry.volumeSize });
     return;

@@ -80,6 +80,7 @@ async function restore(
     await sink.prepare(geometry);
     run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * geometry.blockSize });
     await copyBlocks(run, source, sink, geometry);
+    await sink.finish();
     return geometry;
   } finally {
     service.close();

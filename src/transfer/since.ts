@@ -85,6 +85,7 @@ async function update(
   await sink.prepare(geometry);
   run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * blockSize });
   await copyBlocks(run, source, sink, geometry);
+  await sink.finish();
   return geometry;
 }
 

@@ -257,6 +257,26 @@ test('a target whose commit fails does not keep the others from being committed'
   assert.equal(await firstWrongBlock(file, blocks, GIB), undefined);
 });
 
+test('after a kill between two commits the same call finishes the other target', async (t) => {
+  const { scratch, emulator, blocks, options } = await scene(t);
+  const targets = [scratch.path('one.img'), scratch.path('other.img')];
+  const [one, other] = targets as [string, string];
+  // As such a kill leaves it: one is whole and has its journal, the other lacks the last block.
+  await downloadSnapshot({ ...options, target: one, keepCheckpoint: true });
+  await interrupt(emulator, LAST, (interruption) =>
+    downloadSnapshot({ ...options, ...interruption, target: other }),
+  );
+  emulator.clearLog();
+  const result = await downloadToTargets({ ...options, targets });
+  assert.deepEqual(
+    result.targets.map(({ ok }) => ok),
+    [true, true],
+  );
+  assert.deepEqual(requested(emulator), [LAST]);
+  for (const path of targets) assert.equal(await firstWrongBlock(path, blocks, GIB), undefined);
+  assert.ok(!targets.some((path) => existsSync(`${path}.coldsnap-progress`)));
+});
+
 test('a failure of the service fails all targets, which stay resumable', async (t) => {
   const place = await scene(t);
   const { scratch, emulator, blocks, options } = place;

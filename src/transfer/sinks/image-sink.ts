@@ -217,12 +217,11 @@ export class ImageSink implements BlockSink {
       }
       for (const { code, message } of await this.#target.commit()) this.#run.warn(code, message);
     });
-    await this.finish();
+    this.#committed = true;
   }
 
   /** Closes a target that is whole, and removes its journal. */
   async finish(): Promise<void> {
-    this.#committed = true;
     await this.#target.close();
     if (this.#options.keepCheckpoint !== true) await this.#journal?.remove();
   }
