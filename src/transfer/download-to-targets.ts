@@ -10,7 +10,7 @@ import { copyBlocks } from './engine/copy-blocks.ts';
 import { sizeWithin } from './engine/range-set.ts';
 import type { DownloadOptions } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
-import { ReadBack } from './run/read-back.ts';
+import { ReadBack, ReadBackProgress } from './run/read-back.ts';
 import { Run } from './run/run.ts';
 import type { DownloadToTargetsOptions, DownloadToTargetsResult, TargetOutcome } from './several-targets.ts';
 import { FanOutSink, type FanOutTarget } from './sinks/fan-out-sink.ts';
@@ -88,6 +88,7 @@ export function checkTargetOptions(options: DownloadToTargetsOptions): void {
 /** Opens and claims each target, in the order given. Changes none. */
 async function openAll(run: Run, targets: Target[], options: DownloadToTargetsOptions): Promise<void> {
   await checkDistinct(options.targets);
+  const progress = new ReadBackProgress(run);
   for (const path of options.targets) {
     const target = await openTarget(path, { signal: run.signal });
     const { resumable } = target;
@@ -95,7 +96,7 @@ async function openAll(run: Run, targets: Target[], options: DownloadToTargetsOp
       await target.abandon({ keepForResume: false });
       throw streamAmongTargets(path);
     }
-    const readBack = options.verify === true ? new ReadBack(run, target, resumable) : undefined;
+    const readBack = options.verify === true ? new ReadBack(target, resumable, progress) : undefined;
     const sink = new ImageSink(run, readBack?.target ?? target, options);
     const { path: journalPath } = resumable.journal;
     const same = targets.find((other) => other.journalPath === journalPath);

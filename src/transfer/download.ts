@@ -8,7 +8,7 @@ import { copyBlocks } from './engine/copy-blocks.ts';
 import { checkNamedJournal } from './journal/named.ts';
 import type { DownloadOptions, DownloadResult } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
-import { ReadBack } from './run/read-back.ts';
+import { ReadBack, ReadBackProgress } from './run/read-back.ts';
 import { Run } from './run/run.ts';
 import { checkSinceOptions, downloadSince } from './since.ts';
 import { ImageSink } from './sinks/image-sink.ts';
@@ -50,7 +50,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
 /** @throws ColdsnapError class `usage` for a stream */
 async function readBackOf(run: Run, target: ImageTarget): Promise<ReadBack> {
   const { resumable } = target;
-  if (resumable !== undefined) return new ReadBack(run, target, resumable);
+  if (resumable !== undefined) return new ReadBack(target, resumable, new ReadBackProgress(run));
   await target.abandon({ keepForResume: false });
   throw targetNotReadBack(target);
 }

@@ -10,7 +10,7 @@ import { RangeSet } from './engine/range-set.ts';
 import { baseNeedsJournal, baseProofConflict } from './messages.ts';
 import type { DownloadOptions } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
-import { ReadBack } from './run/read-back.ts';
+import { ReadBack, ReadBackProgress } from './run/read-back.ts';
 import type { Run } from './run/run.ts';
 import { proofBlocks, proveBase, within } from './sinks/base-proof.ts';
 import { ImageSink } from './sinks/image-sink.ts';
@@ -30,7 +30,8 @@ export function checkSinceOptions({ since, checkpoint, trustBase, verifyBase }: 
 export async function downloadSince(run: Run, options: SinceOptions): Promise<Geometry> {
   if (typeof options.target !== 'string') throw holdsNoBase('the target', 'is a stream');
   const opened = await openInPlace(options.target, { signal: run.signal });
-  const readBack = options.verify === true ? new ReadBack(run, opened, opened.resumable) : undefined;
+  const readBack =
+    options.verify === true ? new ReadBack(opened, opened.resumable, new ReadBackProgress(run)) : undefined;
   const sink = new ImageSink(run, readBack?.target ?? opened, { ...options, base: options.since });
   const service = new Service(options, run.workers, run.meter.retry);
   try {

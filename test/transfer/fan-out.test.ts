@@ -20,8 +20,10 @@ import {
   downloadToTargets,
   type TransferEvent,
 } from '../../src/index.ts';
+import { ReadBackProgress } from '../../src/transfer/run/read-back.ts';
+import { Run } from '../../src/transfer/run/run.ts';
 import { journalledBlocks } from '../faults/command.ts';
-import { needsLoop, run, Scratch } from '../support/loop.ts';
+import { run as execute, needsLoop, Scratch } from '../support/loop.ts';
 import {
   BLOCK,
   bytesAt,
@@ -215,7 +217,7 @@ test(
     assert.ok(!events.some(({ type }) => type === 'done'));
     const safe = journalledBlocks(`${small}.coldsnap-progress`);
     assert.ok(safe.has(0));
-    await run('mount', '-o', 'remount,size=16m', directory);
+    await execute('mount', '-o', 'remount,size=16m', directory);
     emulator.clearLog();
     await downloadSnapshot({ ...options, target: small });
     assert.equal(await firstWrongBlock(small, blocks, GIB), undefined);
@@ -402,6 +404,30 @@ test('a block that one target lost is fetched once more, and written to that one
   assert.deepEqual(requested(place.emulator), [...place.blocks.keys(), 100]);
   for (const path of [sound, damaged])
     assert.equal(await firstWrongBlock(path, place.blocks, GIB), undefined);
+});
+
+test('several targets are read back as one phase, with the bytes of all', async (t) => {
+  const { scratch, blocks, options } = await scene(t);
+  const targets = [scratch.path('a.img'), scratch.path('b.img')];
+  await downloadToTargets({ ...options, targets, verify: true });
+  for (const path of targets) assert.equal(await firstWrongBlock(path, blocks, GIB), undefined);
+
+  const { events, onEvent } = recorder();
+  const run = new Run({ onEvent });
+  const progress = new ReadBackProgress(run);
+  await run.carryOut(async () => {
+    const [a, b] = [{}, {}];
+    progress.report(a, 10, 100);
+    progress.report(b, 50, 50);
+    progress.report(a, 100, 100);
+  });
+  const phases = events.flatMap((event) => (event.type === 'phase' ? [event] : []));
+  // Reports that follow too soon are skipped, but the last.
+  assert.deepEqual(phases, [
+    { type: 'phase', phase: 'reading-back', bytesDone: 10, bytesTotal: 100 },
+    { type: 'phase', phase: 'reading-back', bytesDone: 150, bytesTotal: 150 },
+    { type: 'phase', phase: 'committing' },
+  ]);
 });
 
 test('when the service fails while one target is repaired, that is no fault of the target', async (t) => {
