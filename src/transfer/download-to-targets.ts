@@ -10,6 +10,7 @@ import { copyBlocks } from './engine/copy-blocks.ts';
 import { sizeWithin } from './engine/range-set.ts';
 import type { DownloadOptions } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
+import { hashTarget } from './run/hash-image.ts';
 import { ReadBack, ReadBackProgress } from './run/read-back.ts';
 import { Run } from './run/run.ts';
 import type { DownloadToTargetsOptions, DownloadToTargetsResult, TargetOutcome } from './several-targets.ts';
@@ -68,12 +69,13 @@ export async function downloadToTargets(options: DownloadToTargetsOptions): Prom
       else await sink.abandon(own);
     }
     if (failure !== undefined && !(failure instanceof ColdsnapError)) throw failure;
+    const digest = options.sha256 && geometry && !failure ? await digestOf(run, targets, geometry) : {};
     if (geometry === undefined || !targets.some(({ whole }) => whole)) throw targets[0]?.failure ?? failure;
     const outcomes = targets.map(({ path, whole, failure: own = failure }): TargetOutcome => {
       return whole || own === undefined ? { path, ok: whole } : { path, ok: false, error: own };
     });
     const progress = outcomes.every(({ ok }) => ok) ? run.done(snapshotId) : run.meter.progress();
-    return { snapshotId, ...geometry, targets: outcomes, ...progress };
+    return { snapshotId, ...geometry, ...digest, targets: outcomes, ...progress };
   });
 }
 
@@ -157,6 +159,24 @@ async function restoreAll(
   const bytesResumed = sizeWithin(sink.done, volumeSize / blockSize) * blockSize;
   run.begin({ ...start, ...geometry, bytesResumed });
   await copyBlocks(run, source, sink, geometry);
+}
+
+/** The SHA-256 of the first target that is whole; if it cannot be read, that target has failed. */
+async function digestOf(
+  run: Run,
+  targets: readonly Target[],
+  { volumeSize }: Geometry,
+): Promise<{ sha256?: string }> {
+  const first = targets.find(({ whole }) => whole);
+  if (first === undefined) return {};
+  try {
+    return { sha256: await hashTarget(run, first.path, volumeSize) };
+  } catch (error) {
+    if (!(error instanceof ColdsnapError)) throw error;
+    first.whole = false;
+    first.failure = error;
+    return {};
+  }
 }
 
 /** Reads a damaged block again: where the service fails, that is no fault of the target, and ends the run. */

@@ -1,6 +1,7 @@
 /** Uploads an image as a snapshot. */
 import { Service, type ServiceIdentity } from '../ebs/service.ts';
 import { GIB } from '../geometry.ts';
+import { sourceNotHashed } from '../image/messages/sources.ts';
 import { type OpenSourceOptions, openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
@@ -10,6 +11,7 @@ import { journalPathFor, type UploadJournal } from './journal/upload.ts';
 import { sourceBusy } from './messages.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
 import { checkWaitConditions, readableSnapshotId } from './run/checks.ts';
+import { hashImage } from './run/hash-image.ts';
 import { Run } from './run/run.ts';
 import { waitUntilUsable } from './snapshot/complete.ts';
 import {
@@ -67,6 +69,7 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
   const { holeMapDigest } = image;
   const stamp = await image.stamp();
   const resumable = options.checkpoint !== false && image.journal !== undefined;
+  if (options.sha256 && image.journal === undefined) throw sourceNotHashed(image);
   const spec = newSnapshot({ ...options, volumeSizeGiB }, { holeMapDigest, stamp }, resumable);
   let sink: SnapshotSink | undefined;
   let journal: Journal<UploadJournal> | undefined;
@@ -82,6 +85,7 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
     await journal?.lock((lock) => sourceBusy(image.path, lock));
     await sink.claim(identity, options.fresh === true, (earlier) => isUnchanged(run, image, stamp, earlier));
     await run.waitFor(`the first bytes of ${image.label}`, 'disk', () => image.ready());
+    const digest = options.sha256 ? { sha256: await hashImage(run, image, image.sizeBytes) } : {};
     const snapshot = await sink.open();
     const { snapshotId, blockSize } = snapshot;
     const geometry = { volumeSize: volumeSizeGiB * GIB, blockSize };
@@ -106,7 +110,7 @@ async function uploadImage(run: Run, image: ImageSource, options: UploadOptions)
       status: sink.status,
       resumed: sink.resumed,
     });
-    return { snapshotId, status, ...geometry, ...run.done(snapshotId) };
+    return { snapshotId, status, ...geometry, ...digest, ...run.done(snapshotId) };
   } catch (error) {
     throw (await sink?.abandon(error)) ?? error;
   } finally {

@@ -98,10 +98,10 @@ async function check({ listed, zeros, targets: held, workers }: Plan): Promise<v
     label: 'memory',
     waitsFor: 'service',
     async *steps(done) {
-      const steps = (async function* () {
-        for (const index of blocks.keys()) yield { kind: 'block' as const, index };
+      const pages = (async function* () {
+        for (const blockIndex of blocks.keys()) yield { entries: [{ blockIndex, blockToken: '' }] };
       })();
-      yield* listedBlocks(steps, () => COUNT, done);
+      yield* listedBlocks(pages, () => COUNT, done);
     },
     async read({ index }, buffer, use) {
       reads.push(index);

@@ -23,6 +23,7 @@ interface DownloadFlags extends TransferFlags {
   force?: boolean;
   dryRun?: boolean;
   verify?: boolean;
+  sha256?: boolean;
   since?: string;
   trustBase?: boolean;
   verifyBase?: boolean;
@@ -42,7 +43,8 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
     .argument('<snapshot>', 'ID of the snapshot')
     .argument('<target...>', 'files or block devices to write, or - alone for stdout')
     .option('-f, --force', 'overwrite an existing file, or a device that is not blank (never one in use)')
-    .option('--verify', 'read everything back past the page cache, and fail if it differs; not to a pipe');
+    .option('--verify', 'read everything back past the page cache, and fail if it differs; not to a pipe')
+    .option('--sha256', 'read the finished image once, and print its SHA-256; not to a pipe');
   command
     .option(
       '--since <base>',
@@ -106,13 +108,13 @@ function downloadOptions(
     const others = targets.filter((target) => target !== swapped);
     throw argumentsSwapped('download', swapped, [snapshotId, ...others].join(' '));
   }
-  const { force, verify, since, trustBase, verifyBase } = flags;
+  const { force, verify, sha256, since, trustBase, verifyBase } = flags;
   if (since === undefined && (trustBase || verifyBase))
     throw optionRequires(trustBase ? '--trust-base' : '--verify-base', '--since');
   return {
     ...settings.service,
     ...transferOptions(flags),
-    ...definedOnly({ force, verify, since, trustBase, verifyBase }),
+    ...definedOnly({ force, verify, sha256, since, trustBase, verifyBase }),
     snapshotId,
   };
 }

@@ -35,6 +35,7 @@ interface UploadFlags extends TransferFlags, WaitFlags {
   onFailure?: 'keep' | 'delete';
   clientShards?: number;
   wait?: boolean;
+  sha256?: boolean;
 }
 
 export function addUpload(program: Command, runCommand: RunCommand): Command {
@@ -93,6 +94,7 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
   );
   addCheckpointOptions(command);
   addDryRunOption(command);
+  command.option('--sha256', 'read the source once before the upload, and print its SHA-256; not of a pipe');
   command.option('--wait', 'wait until the snapshot is completed and readable');
   addWaitOptions(command);
   command.action((source: string, flags: UploadFlags) =>
@@ -125,7 +127,15 @@ function uploadOptions(
     throw optionRequires('an option of waiting', '--wait');
   }
   const { description, kmsKeyId, encrypted, parentSnapshotId, omitZeroBlocks, detectHoles } = flags;
-  const { holesFromSidecar, onFailure, tag: tags, force, sourceFormat, volumeSize: volumeSizeGiB } = flags;
+  const {
+    holesFromSidecar,
+    onFailure,
+    tag: tags,
+    force,
+    sourceFormat,
+    sha256,
+    volumeSize: volumeSizeGiB,
+  } = flags;
   return {
     ...settings.service,
     ...transferOptions(flags),
@@ -138,7 +148,7 @@ function uploadOptions(
       parentSnapshotId,
       omitZeroBlocks,
     }),
-    ...definedOnly({ force, sourceFormat, detectHoles, holesFromSidecar, onFailure }),
+    ...definedOnly({ force, sourceFormat, detectHoles, holesFromSidecar, onFailure, sha256 }),
     ...(flags.wait === true && { wait: conditions }),
     source,
   };

@@ -12,7 +12,12 @@ export interface Summary {
   readonly object: object;
 }
 
-type TransferResult = TransferProgress & { snapshotId: string; volumeSize: number; blockSize: number };
+type TransferResult = TransferProgress & {
+  snapshotId: string;
+  volumeSize: number;
+  blockSize: number;
+  sha256?: string;
+};
 
 /** The rate while blocks were transferred: syncing and waiting do not count. */
 function bytesPerSecond({ bytesTransferred, transferMs }: TransferProgress): number {
