@@ -53,7 +53,7 @@ export async function findChangedChunks(claim: Claim, reader: Reader): Promise<n
   return chunksOf(claim).filter((chunk) => !found.equal(chunk, digests));
 }
 
-/** What counts as done in pieces of at most `most` blocks, without the holes, which are reported as read. */
+/** Yields what counts as done in pieces of at most `most` blocks; holes are skipped, and reported as read. */
 async function* piecesOf(
   { done, blockSize }: Claim,
   reader: Reader,
