@@ -16,6 +16,8 @@ export interface Job {
   snapshotId: string;
   /** Target or source. */
   path: string;
+  /** Further targets. */
+  more?: readonly string[];
   workers: number;
   /** Blocks of the source. */
   blocks: number;
@@ -42,7 +44,7 @@ export function ours(...args: string[]): string[] {
 function transport(kind: 'fast' | 'sdk') {
   return (job: Job) => {
     const what = {
-      download: [job.snapshotId, job.path, '--force'],
+      download: [job.snapshotId, job.path, ...(job.more ?? []), '--force'],
       upload: [job.path],
       copy: [job.snapshotId, '--description', 'bench'],
     }[job.direction];

@@ -19,6 +19,23 @@ export interface MemoryResult {
   run: TransferRun;
 }
 
+interface MemoryCase {
+  contender: Contender;
+  targets: number;
+  direction: 'download' | 'copy';
+}
+
+/** Each contender with one target; coldsnap also with several, and a copy. */
+function casesOf(contenders: Contender[]): MemoryCase[] {
+  const direction = 'download' as const;
+  return contenders
+    .filter(({ key }) => key !== 'reference')
+    .flatMap((contender): MemoryCase[] => {
+      const one = { contender, targets: 1, direction };
+      return contender.key === 'fast' ? [one, { ...one, targets: 3 }, { ...one, direction: 'copy' }] : [one];
+    });
+}
+
 /** @param gib data to fetch from each volume, GiB */
 export async function runMemory(
   bench: Workbench,
@@ -33,32 +50,24 @@ export async function runMemory(
   for (const volumeGib of SIZES_GIB) {
     const layout = layoutOf(volumeGib, { every: Math.floor((volumeGib * BLOCKS_PER_GIB) / listed) });
     const server = await bench.startServer('tls', { layout });
-    const others = contenders.filter(({ key }) => key !== 'reference');
-    const copies = contenders.filter(({ key }) => key === 'fast');
-    for (const [direction, contender] of [
-      ...others.map((one) => ['download', one] as const),
-      ...copies.map((one) => ['copy', one] as const),
-    ]) {
-      const contenderTitle = direction === 'copy' ? `${contender.title}, copy` : contender.title;
-      const volume = Volume.create(TMPFS, `coldsnap-bench-${process.pid}.img`, 0, false);
+    const volumeOf = (at: number) =>
+      Volume.create(TMPFS, `coldsnap-bench-${process.pid}-${at}.img`, 0, false);
+    for (const { contender, targets, direction } of casesOf(contenders)) {
+      const volumes = Array.from({ length: targets }, (_, at) => volumeOf(at));
+      const [volume, ...more] = volumes as [Volume, ...Volume[]];
       try {
-        const plan = {
-          direction,
-          wire: 'tls' as const,
-          layout,
-          server,
-          volume,
-          workers,
-        };
-        const run = await runTransfer(bench, contender, plan);
+        const where = { direction, wire: 'tls' as const, layout, server };
+        const run = await runTransfer(bench, contender, { ...where, volume, more, workers });
+        const how = direction === 'copy' ? ', copy' : targets === 1 ? '' : `, ${targets} targets`;
+        const contenderTitle = `${contender.title}${how}`;
         results.push({ contender: contender.key, contenderTitle, volumeGib, run });
         say(
           `memory  ${volumeGib} GiB  ${contenderTitle}: ${run.peakMib.toFixed(0)} MiB ${run.problems.join('; ')}`,
         );
       } finally {
-        volume.remove();
-        for (const left of ['.partial', '.coldsnap-progress'])
-          rmSync(`${volume.path}${left}`, { force: true });
+        for (const { path } of volumes)
+          for (const end of ['.partial', '.coldsnap-progress']) rmSync(`${path}${end}`, { force: true });
+        for (const one of volumes) one.remove();
       }
     }
   }

@@ -7,6 +7,7 @@ export const SCENARIOS = [
   'copy',
   'paced',
   'zeros90',
+  'fanout',
   'ceiling',
   'sweep',
   'memory',

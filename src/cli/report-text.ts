@@ -1,5 +1,8 @@
 /** The reports of the commands that only report, for people. */
+
+import { sanitize } from '../text.ts';
 import type { DiffResult, DiskLayout, DryRun, InfoResult, TransferCost } from '../transfer/reports.ts';
+import type { TargetsDryRun } from '../transfer/several-targets.ts';
 import { alignColumns } from './columns.ts';
 import type { NextStep } from './next-steps.ts';
 import { formatBytes, formatCount, formatDuration } from './progress/format.ts';
@@ -63,7 +66,8 @@ export function describeDiff(diff: DiffResult): string {
   ]);
 }
 
-export function describeDryRun(plan: DryRun): string {
+export function describeDryRun(plan: DryRun | TargetsDryRun): string {
+  if ('targets' in plan) return describeTargetsDryRun(plan);
   const { operation, volumeSize, blocks, bytes, bytesResumed, overwrites } = plan;
   const download = operation === 'download';
   const rows = [[operation, transferOf(plan)]];
@@ -81,6 +85,24 @@ function transferOf({ operation, snapshotId, path = '', source, region }: DryRun
   if (operation === 'download') return `${snapshotId ?? ''} to ${targetName(path)}`;
   if (operation === 'copy') return `${inRegion({ ...source })} to ${inRegion({ snapshotId, region })}`;
   return `${sourceName(path)} to ${snapshotId ?? 'a new snapshot'}`;
+}
+
+/** The common part, then each target. */
+function describeTargetsDryRun(plan: TargetsDryRun): string {
+  const { snapshotId, volumeSize, blocks, bytes, targets } = plan;
+  const common = alignColumns([
+    ['download', `${snapshotId} to ${formatCount(targets.length, 'target', 'targets')}`],
+    ['volume', exactBytes(volumeSize)],
+    ['to fetch', describeBlocks(blocks, bytes)],
+    ['cost', describeCost(plan)],
+  ]);
+  const each = targets.map(({ path, blocks: own, bytes: ownBytes, bytesResumed, overwrites }) => {
+    const rows = [['  to write', describeBlocks(own, ownBytes)]];
+    if (bytesResumed > 0) rows.push(['  resumed', `${exactBytes(bytesResumed)} already done`]);
+    if (overwrites !== undefined) rows.push(['  overwrites', overwrites]);
+    return `${sanitize(path)}:\n${alignColumns(rows)}`;
+  });
+  return [common, ...each].join('');
 }
 
 /** The partition table and what is in each partition; empty where nothing is recognized. */

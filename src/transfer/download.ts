@@ -9,7 +9,7 @@ import { checkNamedJournal } from './journal/named.ts';
 import type { DownloadOptions, DownloadResult } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { hashTarget } from './run/hash-image.ts';
-import { ReadBack } from './run/read-back.ts';
+import { ReadBack, ReadBackProgress } from './run/read-back.ts';
 import { Run } from './run/run.ts';
 import { checkSinceOptions, downloadSince } from './since.ts';
 import { ImageSink } from './sinks/image-sink.ts';
@@ -39,12 +39,14 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
     }
     const target = await openTarget(options.target, { signal: run.signal });
     const readable = options.verify || options.sha256 ? await readableAgain(target) : undefined;
-    const readBack = options.verify && readable ? new ReadBack(run, target, readable) : undefined;
+    const readBack =
+      options.verify && readable ? new ReadBack(target, readable, new ReadBackProgress(run)) : undefined;
     const sink = new ImageSink(run, readBack?.target ?? target, { ...options, snapshotId });
     let geometry: Geometry;
     try {
       geometry = await restore(run, sink, readBack, { ...options, snapshotId, path: target.path });
     } catch (error) {
+      run.stop();
       throw await sink.abandon(error);
     }
     return { snapshotId, ...geometry, ...(await digestOf(geometry)), ...run.done(snapshotId) };
@@ -72,6 +74,7 @@ async function restore(
     const ebs = await run.connect(service);
     const finished = await sink.finishEarlier(ebs.identity);
     if (finished !== undefined) {
+      await sink.finish();
       run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
       return finished;
     }
@@ -82,6 +85,7 @@ async function restore(
     await sink.prepare(geometry);
     run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * geometry.blockSize });
     await copyBlocks(run, source, sink, geometry);
+    await sink.finish();
     return geometry;
   } finally {
     service.close();

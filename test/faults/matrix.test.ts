@@ -17,6 +17,7 @@ import {
   type DownloadOptions,
   deletePendingSnapshots,
   downloadSnapshot,
+  downloadToTargets,
   listPendingSnapshots,
   uploadSnapshot,
   type VerifyOptions,
@@ -178,15 +179,21 @@ const incrementalDiffers: Partial<Record<Fault, Expected>> = {
 
 /** Other transfers that use an operation, beside the download, upload or call that {@link scene} gives it. */
 const others: Record<string, readonly Transfer[]> = {
-  ListSnapshotBlocks: ['a comparison', 'an incremental download', 'a copy'],
+  ListSnapshotBlocks: ['a comparison', 'an incremental download', 'a download to two targets', 'a copy'],
   ListChangedBlocks: ['an incremental download', 'an incremental copy'],
-  GetSnapshotBlock: ['a comparison', 'an incremental download', 'a copy'],
+  GetSnapshotBlock: ['a comparison', 'an incremental download', 'a download to two targets', 'a copy'],
   StartSnapshot: ['a copy'],
   PutSnapshotBlock: ['a copy'],
   CompleteSnapshot: ['a copy'],
 };
 
-type Transfer = 'a comparison' | 'an incremental download' | 'a copy' | 'an incremental copy' | undefined;
+type Transfer =
+  | 'a comparison'
+  | 'an incremental download'
+  | 'a download to two targets'
+  | 'a copy'
+  | 'an incremental copy'
+  | undefined;
 
 interface Scene {
   readonly emulator: Emulator;
@@ -264,6 +271,15 @@ async function scene(
     const blocks = randomBlocks([0, 1, 2, 5, 100, GIB / BLOCK - 1], [3], BLOCK);
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
     if (transfer === 'a comparison') return comparison(emulator, snapshotId, path, blocks, options);
+    if (transfer === 'a download to two targets') {
+      const targets = [path, join(scratch(t), 'other.img')];
+      const run = async (retryForMs?: number) => {
+        await downloadToTargets({ snapshotId, targets, ...options(retryForMs) });
+        for (const target of targets)
+          assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
+      };
+      return { emulator, run };
+    }
     const run = async (retryForMs?: number) => {
       await downloadSnapshot({ snapshotId, target: path, ...options(retryForMs) });
       assert.equal(await firstWrongBlock(path, blocks, GIB, BLOCK), undefined);

@@ -131,7 +131,9 @@ test('a copy with other options is another copy, and does not disturb the first'
 test('fresh starts another copy, and names the unfinished one', async (t) => {
   const { destination, options, warnings } = await start(t);
   const first = await interrupt(destination, options, 5);
-  const { snapshotId } = await copySnapshot({ ...options, fresh: true });
+  // The service checks what was sent after it has replied.
+  const wait = { successesRequired: 1, secondsBetweenAttempts: 0.01 };
+  const { snapshotId } = await copySnapshot({ ...options, fresh: true, wait });
   assert.notEqual(snapshotId, first);
   assert.match(warnings.at(-1)!, new RegExp(`a fresh start was requested.*${first} still exists`));
   const to = { endpoint: destination.url, region: destination.region };

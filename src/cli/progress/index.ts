@@ -3,6 +3,8 @@ export {
   copyObject,
   copySummary,
   resultObject,
+  targetsObject,
+  targetsSummary,
   transferSummary,
   verifySummary,
   waitObject,
