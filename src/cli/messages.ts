@@ -101,6 +101,8 @@ export const targetsTitle = (targets: readonly string[]) =>
 
 export const targetWhole = (path: string) => `${path} is whole`;
 
+export const targetHashed = (path: string, sha256: string) => `${path} has the SHA-256 ${sha256}`;
+
 export const targetNotWhole = (path: string, why?: Error) =>
   `${path} is not whole${why === undefined ? '' : `: ${sanitize(why.message, 2_000)}`}`;
 

@@ -25,6 +25,7 @@ interface Target extends FanOutTarget<ImageSink> {
   readonly readBack: ReadBack | undefined;
   /** Whether an earlier run was killed after the target was whole. */
   finishedEarlier: boolean;
+  sha256?: string;
 }
 
 /**
@@ -68,11 +69,15 @@ export async function downloadToTargets(options: DownloadToTargetsOptions): Prom
       if (whole) await sink.finish();
       else await sink.abandon(own);
     }
+    const { volumeSize = 0 } = geometry ?? {};
+    if (options.sha256 === true && failure === undefined)
+      for (const target of targets) await hash(run, target, volumeSize);
     if (failure !== undefined && !(failure instanceof ColdsnapError)) throw failure;
     const digest = options.sha256 && geometry && !failure ? await digestOf(run, targets, geometry) : {};
     if (geometry === undefined || !targets.some(({ whole }) => whole)) throw targets[0]?.failure ?? failure;
-    const outcomes = targets.map(({ path, whole, failure: own = failure }): TargetOutcome => {
-      return whole || own === undefined ? { path, ok: whole } : { path, ok: false, error: own };
+    const outcomes = targets.map(({ path, whole, sha256, failure: own = failure }): TargetOutcome => {
+      const digest = sha256 === undefined ? {} : { sha256 };
+      return whole || own === undefined ? { path, ok: whole, ...digest } : { path, ok: false, error: own };
     });
     const progress = outcomes.every(({ ok }) => ok) ? run.done(snapshotId) : run.meter.progress();
     return { snapshotId, ...geometry, ...digest, targets: outcomes, ...progress };
@@ -134,6 +139,18 @@ async function examineAll(
   const source = await SnapshotBlocks.open(run, ebs, snapshotId);
   for (const { sink } of unfinished) await sink.examine(source.geometry);
   return { geometry: source.geometry, source };
+}
+
+/** A target that cannot be read any more is not known to be whole. */
+async function hash(run: Run, target: Target, volumeSize: number): Promise<void> {
+  if (!target.whole) return;
+  try {
+    target.sha256 = await hashTarget(run, target.path, volumeSize);
+  } catch (error) {
+    if (run.signal.aborted || !(error instanceof ColdsnapError)) throw error;
+    target.whole = false;
+    target.failure = error;
+  }
 }
 
 /** From here on a failure of one target is not a failure of the others. */

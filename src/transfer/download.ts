@@ -39,8 +39,8 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
     }
     const target = await openTarget(options.target, { signal: run.signal });
     const readable = options.verify || options.sha256 ? await readableAgain(target) : undefined;
-    const progress = new ReadBackProgress(run);
-    const readBack = options.verify && readable ? new ReadBack(target, readable, progress) : undefined;
+    const readBack =
+      options.verify && readable ? new ReadBack(target, readable, new ReadBackProgress(run)) : undefined;
     const sink = new ImageSink(run, readBack?.target ?? target, { ...options, snapshotId });
     let geometry: Geometry;
     try {

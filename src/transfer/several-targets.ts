@@ -22,6 +22,8 @@ export interface TargetOutcome {
   ok: boolean;
   /** Why it is not. */
   error?: ColdsnapError;
+  /** With `sha256`: that of the volume's bytes on it, in hex. */
+  sha256?: string;
 }
 
 /** Progress counts each block once, for all targets. */

@@ -99,7 +99,7 @@ async function check({ listed, zeros, targets: held, workers }: Plan): Promise<v
     waitsFor: 'service',
     async *steps(done) {
       const pages = (async function* () {
-        for (const blockIndex of blocks.keys()) yield { entries: [{ blockIndex, blockToken: '' }] };
+        yield { entries: [...blocks.keys()].map((blockIndex) => ({ blockIndex, blockToken: '' })) };
       })();
       yield* listedBlocks(pages, () => COUNT, done);
     },

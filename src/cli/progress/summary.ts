@@ -3,7 +3,7 @@ import type { TransferProgress } from '../../transfer/events.ts';
 import type { VerifyResult, WaitResult } from '../../transfer/options.ts';
 import type { DownloadToTargetsResult } from '../../transfer/several-targets.ts';
 import { describeVerified } from '../comparison-messages.ts';
-import { describeResult, describeWait } from '../messages.ts';
+import { describeResult, describeWait, targetHashed } from '../messages.ts';
 
 export interface Summary {
   /** For people. */
@@ -51,10 +51,10 @@ export function targetsObject({ snapshotId, targets, ...result }: DownloadToTarg
   return {
     operation: 'download',
     snapshotId,
-    targets: targets.map(({ path, ok, error }) =>
+    targets: targets.map(({ error, ...target }) =>
       error === undefined
-        ? { path, ok }
-        : { path, ok, error: { code: error.code, class: error.class, message: error.message } },
+        ? target
+        : { ...target, error: { code: error.code, class: error.class, message: error.message } },
     ),
     ...result,
     transferMs: Math.round(result.transferMs),
@@ -65,8 +65,11 @@ export function targetsObject({ snapshotId, targets, ...result }: DownloadToTarg
 
 export function targetsSummary(result: DownloadToTargetsResult): Summary {
   const paths = result.targets.map(({ path }) => path).join(', ');
+  const digests = result.targets.flatMap(({ path, sha256 }) =>
+    sha256 === undefined ? [] : [targetHashed(path, sha256)],
+  );
   return {
-    line: describeResult('download', paths, result, bytesPerSecond(result)),
+    line: [describeResult('download', paths, result, bytesPerSecond(result)), ...digests].join(', '),
     object: { type: 'done', ...targetsObject(result) },
   };
 }
