@@ -73,14 +73,13 @@ export async function downloadToTargets(options: DownloadToTargetsOptions): Prom
     if (options.sha256 === true && failure === undefined)
       for (const target of targets) await hash(run, target, volumeSize);
     if (failure !== undefined && !(failure instanceof ColdsnapError)) throw failure;
-    const digest = options.sha256 && geometry && !failure ? await digestOf(run, targets, geometry) : {};
     if (geometry === undefined || !targets.some(({ whole }) => whole)) throw targets[0]?.failure ?? failure;
     const outcomes = targets.map(({ path, whole, sha256, failure: own = failure }): TargetOutcome => {
       const digest = sha256 === undefined ? {} : { sha256 };
       return whole || own === undefined ? { path, ok: whole, ...digest } : { path, ok: false, error: own };
     });
     const progress = outcomes.every(({ ok }) => ok) ? run.done(snapshotId) : run.meter.progress();
-    return { snapshotId, ...geometry, ...digest, targets: outcomes, ...progress };
+    return { snapshotId, ...geometry, targets: outcomes, ...progress };
   });
 }
 
@@ -176,24 +175,6 @@ async function restoreAll(
   const bytesResumed = sizeWithin(sink.done, volumeSize / blockSize) * blockSize;
   run.begin({ ...start, ...geometry, bytesResumed });
   await copyBlocks(run, source, sink, geometry);
-}
-
-/** The SHA-256 of the first target that is whole; if it cannot be read, that target has failed. */
-async function digestOf(
-  run: Run,
-  targets: readonly Target[],
-  { volumeSize }: Geometry,
-): Promise<{ sha256?: string }> {
-  const first = targets.find(({ whole }) => whole);
-  if (first === undefined) return {};
-  try {
-    return { sha256: await hashTarget(run, first.path, volumeSize) };
-  } catch (error) {
-    if (!(error instanceof ColdsnapError)) throw error;
-    first.whole = false;
-    first.failure = error;
-    return {};
-  }
 }
 
 /** Reads a damaged block again: where the service fails, that is no fault of the target, and ends the run. */

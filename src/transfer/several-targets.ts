@@ -32,8 +32,6 @@ export interface DownloadToTargetsResult extends TransferProgress {
   /** Volume size in bytes. */
   volumeSize: number;
   blockSize: number;
-  /** With `sha256`: that of the volume's bytes on the first target that is whole, in hex. */
-  sha256?: string;
   /** In the order given. At least one is `ok`. */
   targets: TargetOutcome[];
 }
