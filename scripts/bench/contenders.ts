@@ -5,8 +5,8 @@ import type { LoadServer } from './load-server.ts';
 import type { BenchOptions, ContenderKey } from './options.ts';
 import { programPath, SOURCES } from './programs.ts';
 
-/** A copy reads from the server and writes to it. */
-export type Direction = 'download' | 'upload' | 'copy';
+/** A copy reads from the server and writes to it; `since` is an incremental download. */
+export type Direction = 'download' | 'upload' | 'copy' | 'verify' | 'since';
 
 export interface Job {
   direction: Direction;
@@ -14,6 +14,8 @@ export interface Job {
   /** CA to trust if the server uses TLS. */
   ca: string | undefined;
   snapshotId: string;
+  /** The snapshot that the target of an incremental download holds. */
+  baseId?: string | undefined;
   /** Target or source. */
   path: string;
   /** Further targets. */
@@ -44,12 +46,14 @@ export function ours(...args: string[]): string[] {
 function transport(kind: 'fast' | 'sdk') {
   return (job: Job) => {
     const what = {
-      download: [job.snapshotId, job.path, ...(job.more ?? []), '--force'],
-      upload: [job.path],
-      copy: [job.snapshotId, '--description', 'bench'],
+      download: ['download', job.snapshotId, job.path, ...(job.more ?? []), '--force'],
+      upload: ['upload', job.path],
+      copy: ['copy', job.snapshotId, '--description', 'bench'],
+      verify: ['verify', job.snapshotId, job.path],
+      since: ['download', '--since', job.baseId ?? '', job.snapshotId, job.path],
     }[job.direction];
     const how = ['--endpoint', job.server.url, '--workers', String(job.workers), '--transport', kind];
-    return ours(job.direction, ...what, ...how);
+    return ours(...what, ...how);
   };
 }
 

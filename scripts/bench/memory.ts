@@ -1,10 +1,10 @@
 /** Peak memory by volume size: sparse volumes of 1 GiB … 64 TiB with the same number of blocks to fetch. */
 import { existsSync, rmSync } from 'node:fs';
-import type { Contender } from './contenders.ts';
+import type { Contender, Direction } from './contenders.ts';
 import { BLOCKS_PER_GIB, layoutOf } from './layout.ts';
 import type { ContenderKey } from './options.ts';
 import { figure, markdownTable } from './report.ts';
-import { runTransfer, type TransferRun } from './transfer.ts';
+import { runTransfer, type TransferPlan, type TransferRun } from './transfer.ts';
 import { Volume } from './volume.ts';
 import { say, type Workbench } from './workbench.ts';
 
@@ -22,17 +22,21 @@ export interface MemoryResult {
 interface MemoryCase {
   contender: Contender;
   targets: number;
-  direction: 'download' | 'copy';
+  /** One after another, with the same volumes. */
+  directions: Direction[];
 }
 
-/** Each contender with one target; coldsnap also with several, and a copy. */
+/** Each contender with one target; coldsnap also with several, and what only it does. */
 function casesOf(contenders: Contender[]): MemoryCase[] {
-  const direction = 'download' as const;
   return contenders
     .filter(({ key }) => key !== 'reference')
     .flatMap((contender): MemoryCase[] => {
-      const one = { contender, targets: 1, direction };
-      return contender.key === 'fast' ? [one, { ...one, targets: 3 }, { ...one, direction: 'copy' }] : [one];
+      if (contender.key !== 'fast') return [{ contender, targets: 1, directions: ['download'] }];
+      return [
+        { contender, targets: 1, directions: ['download', 'verify', 'since'] },
+        { contender, targets: 3, directions: ['download'] },
+        { contender, targets: 1, directions: ['copy'] },
+      ];
     });
 }
 
@@ -52,18 +56,23 @@ export async function runMemory(
     const server = await bench.startServer('tls', { layout });
     const volumeOf = (at: number) =>
       Volume.create(TMPFS, `coldsnap-bench-${process.pid}-${at}.img`, 0, false);
-    for (const { contender, targets, direction } of casesOf(contenders)) {
+    for (const { contender, targets, directions } of casesOf(contenders)) {
       const volumes = Array.from({ length: targets }, (_, at) => volumeOf(at));
       const [volume, ...more] = volumes as [Volume, ...Volume[]];
       try {
-        const where = { direction, wire: 'tls' as const, layout, server };
-        const run = await runTransfer(bench, contender, { ...where, volume, more, workers });
-        const how = direction === 'copy' ? ', copy' : targets === 1 ? '' : `, ${targets} targets`;
-        const contenderTitle = `${contender.title}${how}`;
-        results.push({ contender: contender.key, contenderTitle, volumeGib, run });
-        say(
-          `memory  ${volumeGib} GiB  ${contenderTitle}: ${run.peakMib.toFixed(0)} MiB ${run.problems.join('; ')}`,
-        );
+        const where = { wire: 'tls' as const, layout, server, volume, more, workers };
+        let holds: string | undefined;
+        for (const direction of directions) {
+          const plan: TransferPlan = { ...where, direction, ...(holds === undefined ? {} : { holds }) };
+          const run = await runTransfer(bench, contender, plan);
+          holds = plan.holds;
+          const how =
+            direction === 'download' ? (targets === 1 ? '' : `, ${targets} targets`) : `, ${direction}`;
+          const contenderTitle = `${contender.title}${how}`;
+          results.push({ contender: contender.key, contenderTitle, volumeGib, run });
+          const problems = run.problems.join('; ');
+          say(`memory  ${volumeGib} GiB  ${contenderTitle}: ${run.peakMib.toFixed(0)} MiB ${problems}`);
+        }
       } finally {
         for (const { path } of volumes)
           for (const end of ['.partial', '.coldsnap-progress']) rmSync(`${path}${end}`, { force: true });

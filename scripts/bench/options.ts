@@ -8,6 +8,8 @@ export const SCENARIOS = [
   'paced',
   'zeros90',
   'fanout',
+  'verify',
+  'since',
   'ceiling',
   'sweep',
   'memory',

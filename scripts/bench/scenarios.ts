@@ -1,7 +1,7 @@
 /** The transfers that are compared, round by round. */
 import type { Contender, Direction } from './contenders.ts';
 import { BLOCK_SIZE, type Layout, layoutOf, SOURCE_SNAPSHOT } from './layout.ts';
-import type { BenchOptions, ContenderKey } from './options.ts';
+import type { BenchOptions, ContenderKey, ScenarioName } from './options.ts';
 import { runTransfer, type TransferPlan, type TransferRun } from './transfer.ts';
 import type { Volume } from './volume.ts';
 import { say, type Wire, type Workbench } from './workbench.ts';
@@ -32,7 +32,10 @@ interface Case {
   title: string;
   direction: Direction;
   change?: Partial<Layout>;
-  /** Fill the target with other data before each run, so that no run profits from zeros of the one before. */
+  /**
+   * Fill the target with the data of another snapshot before each run: so that no run profits from zeros of the one before,
+   * or as what a comparison and an incremental download start from.
+   */
   refill?: boolean;
   serving?: { pace?: number; delayMs?: number; rate?: number };
   workers?: number;
@@ -46,7 +49,10 @@ function casesOf(options: BenchOptions): Case[] {
   const wanted = new Set(options.scenarios);
   const cases: Case[] = [];
   // The full download is also the baseline of other cases.
-  if (wanted.has('download') || wanted.has('zeros90') || wanted.has('fanout')) {
+  if (
+    wanted.has('download') ||
+    ['zeros90', 'fanout', 'verify', 'since'].some((name) => wanted.has(name as ScenarioName))
+  ) {
     cases.push({ scenario: 'download', title: 'download', direction: 'download' });
   }
   if (wanted.has('upload')) cases.push({ scenario: 'upload', title: 'upload', direction: 'upload' });
@@ -78,6 +84,14 @@ function casesOf(options: BenchOptions): Case[] {
     const without: ContenderKey[] = ['peer', 'reference'];
     cases.push({ scenario: 'fanout', title, direction: 'download', targets: 3, without });
   }
+  const oursOnly: ContenderKey[] = ['peer', 'reference'];
+  if (wanted.has('verify')) {
+    cases.push({ scenario: 'verify', title: 'verify', direction: 'verify', refill: true, without: oursOnly });
+  }
+  if (wanted.has('since')) {
+    const title = 'download --since, 1 % changed';
+    cases.push({ scenario: 'since', title, direction: 'since', refill: true, without: oursOnly });
+  }
   if (wanted.has('ceiling')) {
     for (const direction of ['download', 'upload'] as const) {
       const title = `${direction}, 1,000 blocks/s`;
@@ -108,7 +122,7 @@ class Volumes {
 
   /** A copy uses none, so that any will do. */
   for(direction: Direction): Volume {
-    return direction === 'download' ? this.#downloadTarget() : this.#uploadSource();
+    return direction === 'upload' || direction === 'copy' ? this.#uploadSource() : this.#downloadTarget();
   }
 
   #downloadTarget(): Volume {
@@ -166,10 +180,13 @@ async function groupsOf(bench: Workbench, contenders: Contender[], options: Benc
           const who = { contender: contender.key, contenderTitle: contender.title };
           return { contender, result: { ...about, ...who, runs: [] } };
         });
+      const plan: TransferPlan = { direction, wire, layout, server, volume, more, workers };
       const prepare = () => {
-        if (one.refill) volume.fill(bench.nextSnapshotId(), full);
+        if (!one.refill) return;
+        plan.holds = bench.nextSnapshotId();
+        volume.fill(plan.holds, full);
       };
-      groups.push({ plan: { direction, wire, layout, server, volume, more, workers }, prepare, entries });
+      groups.push({ plan, prepare, entries });
     }
   }
   return groups;

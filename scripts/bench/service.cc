@@ -10,6 +10,8 @@ namespace bench {
 namespace {
 
 constexpr uint64_t kMaxPage = 10000;
+// Of the listed blocks, every n-th differs between two snapshots.
+constexpr uint64_t kChangedEvery = 100;
 constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 double now() {
@@ -97,30 +99,38 @@ Reply Service::answer(const Request& request, const std::string& body, const std
   if (request.path == "/snapshots" && request.method == "POST") return start(body);
   if (request.path.substr(0, prefix.size()) != prefix) return refuse("ResourceNotFoundException", "no such path");
   if (request.path.find("/completion/") != std::string_view::npos) return complete(request);
+  if (request.path.find("/changedblocks") != std::string_view::npos) return list(request, true);
   const size_t blocks = request.path.find("/blocks", prefix.size());
   if (blocks == std::string_view::npos) return refuse("ResourceNotFoundException", "no such operation");
   const std::string_view rest = request.path.substr(blocks + 7);
-  if (rest.empty()) return list(request);
+  if (rest.empty()) return list(request, false);
   const uint64_t block = numberOf(rest.substr(1), UINT64_MAX);
   if (request.method == "GET") return get(request, block);
   if (request.isBlockPut()) return put(request, block, bodyDigest);
   return refuse("ValidationException", "no such method");
 }
 
-Reply Service::list(const Request& request) {
+Reply Service::list(const Request& request, bool changed) {
   stats_.lists++;
+  const uint64_t every = layout_.every * (changed ? kChangedEvery : 1);
   const uint64_t most = std::min(numberOf(parameter(request.query, "maxResults"), 100), kMaxPage);
   const std::string_view page = parameter(request.query, "pageToken");
   // A page token is `P` and the next index; it takes precedence over a starting index.
   const uint64_t from = page.empty() ? numberOf(parameter(request.query, "startingBlockIndex")) : numberOf(page.substr(1));
-  uint64_t block = (from + layout_.every - 1) / layout_.every * layout_.every;
+  uint64_t block = (from + every - 1) / every * every;
   std::string body;
-  body.reserve(most * 112 + 200);
-  body += "{\"BlockSize\":" + std::to_string(kBlockSize) + ",\"Blocks\":[";
-  for (uint64_t count = 0; count < most && block < layout_.blocks; count++, block += layout_.every) {
+  body.reserve(most * 200 + 200);
+  body += "{\"BlockSize\":" + std::to_string(kBlockSize) + (changed ? ",\"ChangedBlocks\":[" : ",\"Blocks\":[");
+  for (uint64_t count = 0; count < most && block < layout_.blocks; count++, block += every) {
     body += count == 0 ? "{\"BlockIndex\":" : ",{\"BlockIndex\":";
     body += std::to_string(block);
-    body += ",\"BlockToken\":\"";
+    if (changed) {
+      body += ",\"FirstBlockToken\":\"";
+      appendToken(body, block);
+      body += "\",\"SecondBlockToken\":\"";
+    } else {
+      body += ",\"BlockToken\":\"";
+    }
     appendToken(body, block);
     body += "\"}";
   }

@@ -61,7 +61,8 @@ class Service {
   std::string takeStats();
 
  private:
-  Reply list(const Request& request);
+  // The blocks of a snapshot, or with `changed` those that differ between any two.
+  Reply list(const Request& request, bool changed);
   Reply get(const Request& request, uint64_t block);
   Reply put(const Request& request, uint64_t block, const std::optional<Digest>& bodyDigest);
   Reply start(const std::string& body);

@@ -13,6 +13,8 @@ export interface TransferPlan {
   server: LoadServer;
   /** Target or source. */
   volume: Volume;
+  /** The snapshot that the volume holds: what a comparison compares, and the base of an incremental download. */
+  holds?: string;
   /** Further targets. */
   more?: readonly Volume[];
   workers: number;
@@ -62,6 +64,11 @@ function uploadProblems(stats: ServerStats, expected: number): string[] {
   return problems;
 }
 
+/** Blocks that an incremental download may fetch beside the changed ones: the proof of the base, and the ends of a disk. */
+const PROOF_BLOCKS = 64 + 1 + 64 + 8;
+/** Of the listed blocks, one in so many differs between any two snapshots of the load server. */
+const CHANGED_EVERY = 100;
+
 /** Runs one contender through `plan`; the checks are not timed. */
 export async function runTransfer(
   bench: Workbench,
@@ -69,9 +76,15 @@ export async function runTransfer(
   plan: TransferPlan,
 ): Promise<TransferRun> {
   const { direction, layout, server, volume, more = [], workers } = plan;
-  const snapshotId = direction === 'download' ? bench.nextSnapshotId() : SOURCE_SNAPSHOT;
+  const { holds: baseId } = plan;
+  const snapshotId =
+    direction === 'download' || direction === 'since'
+      ? bench.nextSnapshotId()
+      : direction === 'verify'
+        ? (baseId ?? SOURCE_SNAPSHOT)
+        : SOURCE_SNAPSHOT;
   const command = contender.command({
-    ...{ direction, server, snapshotId, workers, ca: bench.caFor(plan.wire) },
+    ...{ direction, server, snapshotId, baseId, workers, ca: bench.caFor(plan.wire) },
     ...{ path: volume.path, more: more.map(({ path }) => path), blocks: layout.blocks },
   });
   await server.takeStats();
@@ -81,10 +94,17 @@ export async function runTransfer(
   const failure = failureOf(measured);
   if (failure !== undefined) return runOf(measured, stats, [failure]);
   const expected = listedBlocks(layout);
-  const problems = direction === 'download' ? [] : uploadProblems(stats, expected);
+  const sends = direction === 'upload' || direction === 'copy';
+  const problems = sends ? uploadProblems(stats, expected) : [];
   if (direction === 'upload') return runOf(measured, stats, problems);
+  if (direction === 'since') {
+    const most = Math.ceil(expected / CHANGED_EVERY) + PROOF_BLOCKS;
+    if (stats.gets > most) problems.push(`fetched ${stats.gets} blocks, more than ${most}`);
+    return runOf(measured, stats, problems);
+  }
   if (stats.gets !== expected) problems.push(`fetched ${stats.gets} blocks, not ${expected}`);
-  if (direction === 'copy') return runOf(measured, stats, problems);
+  if (direction !== 'download') return runOf(measured, stats, problems);
+  plan.holds = snapshotId;
   for (const target of [volume, ...more]) {
     const wrong = target.check(snapshotId, layout);
     if (wrong !== undefined) problems.push(wrong);
