@@ -2,17 +2,11 @@
 import type { DiffResult, DiskLayout, DryRun, InfoResult, TransferCost } from '../transfer/reports.ts';
 import { alignColumns } from './columns.ts';
 import type { NextStep } from './next-steps.ts';
-import { formatBytes, formatCount, formatDuration } from './progress/format.ts';
+import { formatBytes, formatCount, formatDollars, formatDuration } from './progress/format.ts';
 import { sourceName, targetName } from './progress-messages.ts';
 
 /** `8.0 GiB (8589934592 bytes)` */
 export const exactBytes = (bytes: number) => `${formatBytes(bytes)} (${bytes} bytes)`;
-
-/** `$6.29`, or `$0.0074` below a dollar. */
-export function formatDollars(dollars: number): string {
-  if (dollars >= 1) return `$${dollars.toFixed(2)}`;
-  return dollars > 0 && dollars < 0.0001 ? 'less than $0.0001' : `$${dollars.toFixed(4)}`;
-}
 
 /** `2,459 requests, $0.0074, at least 2.5 s` */
 export function describeCost({ requests, dollars, seconds }: TransferCost): string {
@@ -64,16 +58,17 @@ export function describeDiff(diff: DiffResult): string {
 }
 
 export function describeDryRun(plan: DryRun): string {
-  const { operation, snapshotId, path, volumeSize, blocks, bytes, bytesResumed, overwrites } = plan;
+  const { operation, snapshotId, path, volumeSize, blocks, bytes, bytesResumed, overwrites, atMost } = plan;
   const download = operation === 'download';
   const rows = download
     ? [['download', `${snapshotId ?? ''} to ${targetName(path ?? '')}`]]
     : [['upload', `${sourceName(path ?? '')} to ${snapshotId ?? 'a new snapshot'}`]];
   rows.push(
     ['volume', exactBytes(volumeSize)],
-    [download ? 'to fetch' : 'to send', describeBlocks(blocks, bytes)],
+    [download ? 'to fetch' : 'to send', `${atMost ? 'at most ' : ''}${describeBlocks(blocks, bytes)}`],
     ['cost', describeCost(plan)],
   );
+  if (atMost) rows.push(['not compared', 'blocks with those of the parent']);
   if (bytesResumed > 0) rows.push(['resumed', `${exactBytes(bytesResumed)} already done`]);
   if (overwrites !== undefined) rows.push(['overwrites', overwrites]);
   return alignColumns(rows);

@@ -37,6 +37,28 @@ export function costOfReading(blocks: number, listed = blocks): TransferCost {
   };
 }
 
+/**
+ * @param blocks blocks to put
+ * @param fetched listed blocks of a parent to get and compare
+ */
+export function costOfDiffering(blocks: number, fetched: number): TransferCost {
+  const [writing, reading] = [costOfWriting(blocks), costOfReading(fetched)];
+  return {
+    requests: writing.requests + reading.requests,
+    dollars: writing.dollars + reading.dollars,
+    seconds: Math.max(writing.seconds, reading.seconds),
+  };
+}
+
+/**
+ * The dollars that an upload of what differs saves against one that puts all blocks.
+ * @param skipped blocks that were not put
+ * @param fetched blocks of the parent that were read to compare them
+ */
+export function dollarsSaved(skipped: number, fetched: number): number {
+  return Math.max(0, skipped * PUT - fetched * GET) / UNITS_PER_DOLLAR;
+}
+
 /** @param blocks blocks to put; starting and completing the snapshot cost nothing */
 export function costOfWriting(blocks: number): TransferCost {
   return {

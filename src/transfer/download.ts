@@ -4,6 +4,8 @@ import type { Geometry } from '../geometry.ts';
 import { targetNotReadBack } from '../image/messages/targets.ts';
 import { openTarget } from '../image/open-target.ts';
 import type { ImageTarget } from '../image/target.ts';
+import { openDigests } from './digests/open.ts';
+import type { DigestWriter } from './digests/writer.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { checkNamedJournal } from './journal/named.ts';
 import type { DownloadOptions, DownloadResult } from './options.ts';
@@ -11,6 +13,7 @@ import { readableSnapshotId } from './run/checks.ts';
 import { ReadBack } from './run/read-back.ts';
 import { Run } from './run/run.ts';
 import { checkSinceOptions, downloadSince } from './since.ts';
+import { savingDigests } from './sinks/digest-saver.ts';
 import { ImageSink } from './sinks/image-sink.ts';
 import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
 
@@ -34,16 +37,31 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
       const geometry = await downloadSince(run, { ...options, snapshotId, since });
       return { snapshotId, ...geometry, ...run.done(snapshotId) };
     }
-    const target = await openTarget(options.target, { signal: run.signal });
-    const readBack = options.verify === true ? await readBackOf(run, target) : undefined;
-    const sink = new ImageSink(run, readBack?.target ?? target, { ...options, snapshotId });
+    const { target } = options;
+    const images = typeof target === 'string' ? [target, `${target}.partial`] : [];
+    const digests = await openDigests(options, images);
     try {
-      const geometry = await restore(run, sink, readBack, { ...options, snapshotId, path: target.path });
+      const geometry = await downloadAll(run, digests, { ...options, snapshotId });
       return { snapshotId, ...geometry, ...run.done(snapshotId) };
-    } catch (error) {
-      throw await sink.abandon(error);
+    } finally {
+      await digests?.close();
     }
   });
+}
+
+async function downloadAll(
+  run: Run,
+  digests: DigestWriter | undefined,
+  options: DownloadOptions,
+): Promise<Geometry> {
+  const target = await openTarget(options.target, { signal: run.signal });
+  const readBack = options.verify === true ? await readBackOf(run, target) : undefined;
+  const sink = new ImageSink(run, readBack?.target ?? target, { ...options, digests });
+  try {
+    return await restore(run, sink, { readBack, digests }, { ...options, path: target.path });
+  } catch (error) {
+    throw await sink.abandon(error);
+  }
 }
 
 /** @throws ColdsnapError class `usage` for a stream */
@@ -57,7 +75,7 @@ async function readBackOf(run: Run, target: ImageTarget): Promise<ReadBack> {
 async function restore(
   run: Run,
   sink: ImageSink,
-  readBack: ReadBack | undefined,
+  { readBack, digests }: { readBack: ReadBack | undefined; digests: DigestWriter | undefined },
   options: DownloadOptions & { path: string },
 ): Promise<Geometry> {
   const { snapshotId, path } = options;
@@ -69,6 +87,7 @@ async function restore(
     const finished = await sink.finishEarlier(ebs.identity);
     if (finished !== undefined) {
       run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
+      await digests?.save({ snapshotId, ...finished });
       return finished;
     }
     // Only a snapshot that is known to exist, and to fit, is a reason to touch the target.
@@ -77,7 +96,7 @@ async function restore(
     readBack?.from(source, geometry.blockSize);
     await sink.prepare(geometry);
     run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * geometry.blockSize });
-    await copyBlocks(run, source, sink, geometry);
+    await copyBlocks(run, source, savingDigests(sink, digests, { snapshotId, ...geometry }), geometry);
     return geometry;
   } finally {
     service.close();

@@ -5,12 +5,19 @@ import type { DownloadOptions } from '../../transfer/options.ts';
 import { runDryRun } from '../dry-run.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
-import { argumentsSwapped, downloadTitle, optionRequires, overwriteQuestion } from '../messages.ts';
+import {
+  argumentsSwapped,
+  downloadTitle,
+  optionRequires,
+  optionsExclude,
+  overwriteQuestion,
+} from '../messages.ts';
 import { printLine, printResult } from '../output.ts';
 import { nonEmpty } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
   addCheckpointOptions,
+  addDigestOption,
   addDryRunOption,
   addPaceOptions,
   type TransferFlags,
@@ -50,6 +57,7 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
         'trustBase',
       ),
     );
+  addDigestOption(command);
   addPaceOptions(command);
   addCheckpointOptions(command);
   addDryRunOption(command);
@@ -92,7 +100,8 @@ function downloadOptions(
   if (!snapshotId.startsWith('snap-') && target.startsWith('snap-')) {
     throw argumentsSwapped('download', target, snapshotId);
   }
-  const { force, verify, since, trustBase, verifyBase } = flags;
+  const { force, verify, since, trustBase, verifyBase, saveDigests } = flags;
+  if (since !== undefined && saveDigests !== undefined) throw optionsExclude('--since', '--save-digests');
   if (since === undefined && (trustBase || verifyBase))
     throw optionRequires(trustBase ? '--trust-base' : '--verify-base', '--since');
   return {

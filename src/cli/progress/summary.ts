@@ -1,6 +1,6 @@
 /** The summary of a successful run. */
 import type { TransferProgress } from '../../transfer/events.ts';
-import type { VerifyResult, WaitResult } from '../../transfer/options.ts';
+import type { IncrementalResult, VerifyResult, WaitResult } from '../../transfer/options.ts';
 import { describeVerified } from '../comparison-messages.ts';
 import { describeResult, describeWait } from '../messages.ts';
 
@@ -11,7 +11,8 @@ export interface Summary {
   readonly object: object;
 }
 
-type TransferResult = TransferProgress & { snapshotId: string; volumeSize: number; blockSize: number };
+type TransferResult = TransferProgress &
+  IncrementalResult & { snapshotId: string; volumeSize: number; blockSize: number };
 
 /** The rate while blocks were transferred: syncing and waiting do not count. */
 function bytesPerSecond({ bytesTransferred, transferMs }: TransferProgress): number {

@@ -47,8 +47,7 @@ export async function copyBlocks(
   const work = async (step: Step, worker: number): Promise<void> => {
     if (signal.aborted) throw abortedError(signal);
     if (step.kind === 'keep') {
-      sink.keep(step.start, step.end);
-      meter.kept((step.end - step.start) * blockSize);
+      meter.kept(sink.keep(step.start, step.end) * blockSize);
     } else if (step.kind === 'zeros') {
       watchdog.doing(worker, `zeros from block ${step.start} to be ${action} ${sink.label}`, sink.waitsFor);
       await sink.admit(step.start);
@@ -62,6 +61,7 @@ export async function copyBlocks(
       else if (outcome === 'zero') meter.transferredZeros(blockSize);
       else meter.plan(-blockSize);
       if (outcome === 'skipped') meter.skipped(blockSize);
+      if (outcome === 'unchanged') meter.kept(blockSize);
     }
     watchdog.done(worker);
   };

@@ -24,6 +24,8 @@ export interface Reader {
   readonly signal: AbortSignal;
   /** Called with the number of blocks that were read. */
   readonly onRead: (blocks: number) => void;
+  /** Called with the SHA-256 of each block that is not all zeros. */
+  readonly onDigest?: ((block: number, digest: Uint8Array) => Promise<void>) | undefined;
 }
 
 /**
@@ -45,7 +47,11 @@ export async function findChangedChunks(claim: Claim, reader: Reader): Promise<n
         offset: (first + at) * blockSize,
       }));
       const results = await reader.read(reads);
-      for (const [at, { zero, digest }] of results.entries()) if (!zero) found.add(first + at, digest);
+      for (const [at, { zero, digest }] of results.entries()) {
+        if (zero) continue;
+        found.add(first + at, digest);
+        await reader.onDigest?.(first + at, digest);
+      }
       reader.onRead(count);
     }
   };

@@ -86,7 +86,9 @@ export class CompareSink implements BlockSink {
     this.bytesCompared += (end - start) * this.#geometry.blockSize;
   }
 
-  keep(): void {}
+  keep(): number {
+    return 0;
+  }
 
   /** There is nothing to resume: it writes nothing. */
   async checkpoint(): Promise<void> {}

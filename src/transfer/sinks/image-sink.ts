@@ -27,11 +27,7 @@ import {
   restoreJournal,
 } from './resume.ts';
 import { warnUnfinished } from './unfinished.ts';
-
-/** Most zeros in one step, in bytes: few enough that an abort is noticed while a device is being zeroed. */
-const MAX_ZERO_BYTES = 2 ** 30;
-/** The same for a stream, whose reader may be slow: few enough that each step shows as progress. */
-const MAX_STREAM_ZERO_BYTES = 2 ** 24;
+import { zeroBlocksPerStep } from './zero-steps.ts';
 
 export class ImageSink implements BlockSink {
   readonly label: string;
@@ -73,8 +69,7 @@ export class ImageSink implements BlockSink {
   }
 
   get zerosPerStep(): number {
-    const most = this.#target.resumable === undefined ? MAX_STREAM_ZERO_BYTES : MAX_ZERO_BYTES;
-    return Math.max(1, Math.floor(most / this.#geometry.blockSize));
+    return zeroBlocksPerStep(this.#target, this.#geometry.blockSize);
   }
 
   /**
@@ -111,7 +106,8 @@ export class ImageSink implements BlockSink {
     if (!isSameService(service, journal.service)) {
       await this.#startAgain('it belongs to another service');
     } else if (this.#mayBeFinished) {
-      if (await isIntact(this.#run, claimOf(journal), this.#target.path, journal.base === undefined)) {
+      const whole = journal.base === undefined;
+      if (await isIntact(this.#run, claimOf(journal), this.#target.path, whole, this.#options.digests)) {
         if (this.#options.keepCheckpoint !== true) await this.#journal?.remove();
         await this.#target.close();
         return { volumeSize: journal.volumeSize, blockSize: journal.blockSize };
@@ -161,7 +157,7 @@ export class ImageSink implements BlockSink {
     if (journal.instance !== (await resumable.inode()))
       return this.#discard('it belongs to another partial file');
     const claim = claimOf(journal);
-    const proof = await prove(this.#run, claim, this.#target, resumable);
+    const proof = await prove(this.#run, claim, this.#target, resumable, this.#options.digests);
     if (proof.kind === 'unknown') return this.#discard('the target has been modified');
     if (proof.changedBlocks > 0) {
       const size = formatBytes(proof.changedBlocks * geometry.blockSize);
@@ -196,7 +192,9 @@ export class ImageSink implements BlockSink {
   }
 
   /** Not done by this run: the next one finds out again what it need not write. */
-  keep(): void {}
+  keep(start: number, end: number): number {
+    return end - start;
+  }
 
   /** The target first, then the journal: a journal must never speak of what a crash could lose. */
   async checkpoint(): Promise<void> {

@@ -2,6 +2,7 @@
 import type { Geometry } from '../../geometry.ts';
 import { openSource } from '../../image/open-source.ts';
 import type { ImageTarget, ResumableTarget } from '../../image/target.ts';
+import type { DigestWriter } from '../digests/writer.ts';
 import { RangeSet } from '../engine/range-set.ts';
 import { ChunkDigests } from '../journal/chunk-digests.ts';
 import { invalidateJournal } from '../journal/file.ts';
@@ -18,6 +19,8 @@ export type ImageSinkOptions = Pick<
 > & {
   /** The snapshot that the target holds, where only what has changed since is written. */
   readonly base?: string;
+  /** Gets the digests of what an earlier run has done. */
+  readonly digests?: DigestWriter | undefined;
 };
 
 /** The journal of a restore; undefined where none is kept. */
@@ -83,6 +86,7 @@ export async function prove(
   claim: Claim,
   target: ImageTarget,
   resumable: ResumableTarget,
+  digests?: DigestWriter,
 ): Promise<Proof> {
   // Holes are known only of what has reached the file system.
   await target.sync();
@@ -90,6 +94,7 @@ export async function prove(
     read: (reads) => resumable.readBlocks(reads, { pastCache: true, synced: true }),
     dataRanges: (start, end) => resumable.dataRanges(start, end),
     ...verifying(run, claim),
+    onDigest: digests && ((block, digest) => digests.set(block, digest)),
   });
   // A disk without a single right block is another disk, whose data are not ours to overwrite.
   if (changed.length > 0 && hasData(claim) && !hasData(claim, changed)) return { kind: 'unknown' };
@@ -102,13 +107,20 @@ export async function prove(
  * Whether a finished image, under its own name, still is what the journal claims.
  * @param whole whether the claim must cover all of the volume
  */
-export async function isIntact(run: Run, claim: Claim, path: string, whole: boolean): Promise<boolean> {
+export async function isIntact(
+  run: Run,
+  claim: Claim,
+  path: string,
+  whole: boolean,
+  digests?: DigestWriter,
+): Promise<boolean> {
   const image = await openSource(path, { format: 'raw' });
   try {
     const changed = await findChangedChunks(claim, {
       read: (reads) => image.readBlocks(reads),
       dataRanges: (start, end) => image.dataRanges(start, end),
       ...verifying(run, claim),
+      onDigest: digests && ((block, digest) => digests.set(block, digest)),
     });
     return changed.length === 0 && (!whole || claim.done.size === claim.blockCount);
   } finally {
