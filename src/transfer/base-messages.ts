@@ -106,6 +106,12 @@ export const partialDigestsNotOurs = (path: string) =>
     hint: 'Move it away, or choose another name for the digests.',
   });
 
+export const partialDigestsReplaced = (path: string) =>
+  new ColdsnapError('local', 'PARTIAL_REPLACED', `${path} was moved or replaced while it was written`, {
+    path,
+    hint: 'Run it again.',
+  });
+
 export const digestsBusy = (path: string) =>
   new ColdsnapError('refused', 'TARGET_BUSY', `another run is writing ${path}`, {
     path,

@@ -11,6 +11,7 @@ import type { Emulator } from '../../src/emulator/index.ts';
 import { downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
 import { Scratch } from '../support/loop.ts';
 import { firstWrongBlock, GIB, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 import { assertProperty } from './property.ts';
 
 const BLOCK = 2 ** 20;
@@ -152,6 +153,7 @@ async function check(scratch: Scratch, emulator: Emulator, chain: Chain, encrypt
       ...service,
     });
     const { snapshotId } = result;
+    await until(() => emulator.snapshot(snapshotId)?.status !== 'pending');
     assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
     const image = await emulator.readImage(snapshotId);
     assert.equal(await firstWrongBlock(image, held, gib * GIB, BLOCK), undefined);

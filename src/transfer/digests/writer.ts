@@ -5,7 +5,12 @@ import { dirname } from 'node:path';
 import { isErrno, localError } from '../../image/errno.ts';
 import { checkNewFile } from '../../image/new-file.ts';
 import { isZero, tryLock } from '../../native/index.ts';
-import { digestsBusy, digestsNotOurs, partialDigestsNotOurs } from '../base-messages.ts';
+import {
+  digestsBusy,
+  digestsNotOurs,
+  partialDigestsNotOurs,
+  partialDigestsReplaced,
+} from '../base-messages.ts';
 import { RangeSet } from '../engine/range-set.ts';
 import {
   computeSeal,
@@ -70,34 +75,36 @@ export class DigestWriter {
 
   /** @param digest undefined for a block of zeros */
   async set(block: number, digest: Uint8Array | undefined): Promise<void> {
+    if (digest === undefined) return this.clear(block, block + 1);
     const page = Math.floor(block / DIGESTS_PER_PAGE);
     const at = (block % DIGESTS_PER_PAGE) * DIGEST_BYTES;
     const loaded = this.#pages.get(page);
-    if (loaded !== undefined) put(loaded, at, digest);
-    else if (digest !== undefined || this.#written.has(page)) {
-      const copy = digest && Buffer.from(digest);
-      await this.#inTurn(async () => put(await this.#load(page), at, copy));
+    if (loaded !== undefined) {
+      loaded.set(digest, at);
+      return;
     }
+    const copy = Buffer.from(digest);
+    await this.#inTurn(async () => (await this.#load(page)).set(copy, at));
   }
 
   /** Blocks `start` … `end - 1` are zeros, or not in the snapshot. */
   async clear(start: number, end: number): Promise<void> {
     for (const page of this.#pagesIn(start, end)) {
       const first = page * DIGESTS_PER_PAGE;
-      const last = Math.min(first + DIGESTS_PER_PAGE, end);
-      for (let block = Math.max(first, start); block < last; block++) await this.set(block, undefined);
+      const from = Math.max(start - first, 0) * DIGEST_BYTES;
+      const to = Math.min(end - first, DIGESTS_PER_PAGE) * DIGEST_BYTES;
+      await this.#inTurn(async () => (await this.#load(page)).fill(0, from, to));
     }
   }
 
   /** The pages of a range of blocks that may hold digests. */
-  #pagesIn(start: number, end: number): number[] {
-    const pages = new RangeSet(this.#written.ranges());
-    for (const page of this.#pages.keys()) pages.add(page);
-    return pages.ranges().flatMap(([from, to]) => {
-      const first = Math.max(from, Math.floor(start / DIGESTS_PER_PAGE));
-      const last = Math.min(to, Math.ceil(end / DIGESTS_PER_PAGE));
-      return Array.from({ length: Math.max(0, last - first) }, (_, at) => first + at);
-    });
+  *#pagesIn(start: number, end: number): Generator<number, void, undefined> {
+    const first = Math.floor(start / DIGESTS_PER_PAGE);
+    const last = Math.ceil(end / DIGESTS_PER_PAGE);
+    for (const page of [...this.#pages.keys()]) if (page >= first && page < last) yield page;
+    const written = this.#written.ranges().filter(([from, to]) => from < last && to > first);
+    for (const [from, to] of written)
+      for (let page = Math.max(from, first); page < Math.min(to, last); page++) yield page;
   }
 
   /** Forgets all digests. */
@@ -112,6 +119,7 @@ export class DigestWriter {
   /** Makes the file whole and durable, still under the name of the partial one. */
   seal(header: DigestHeader): Promise<void> {
     return this.#inTurn(async () => {
+      await this.#checkName();
       for (const page of [...this.#pages.keys()]) await this.#unload(page);
       await this.#file.truncate(sizeOfFile(header));
       // A file system may report a hole where data have no place on the medium yet.
@@ -124,12 +132,12 @@ export class DigestWriter {
 
   /**
    * Gives the file its name.
-   * @throws ColdsnapError class `refused` when another program has taken one of the names
+   * @throws ColdsnapError when another program has taken one of the names
    */
   async publish(): Promise<void> {
     await checkReplaceable(this.#path, this.#force);
     await this.#inTurn(async () => {
-      if (!(await hasName(this.#file, this.#partial))) throw partialDigestsNotOurs(this.#partial);
+      await this.#checkName();
       await rename(this.#partial, this.#path);
       this.#published = true;
       const directory = await open(dirname(this.#path), O_RDONLY | O_DIRECTORY);
@@ -160,6 +168,10 @@ export class DigestWriter {
     return turn;
   }
 
+  async #checkName(): Promise<void> {
+    if (!(await hasName(this.#file, this.#partial))) throw partialDigestsReplaced(this.#partial);
+  }
+
   async #load(page: number): Promise<Buffer> {
     const loaded = this.#pages.get(page);
     if (loaded !== undefined) return loaded;
@@ -179,11 +191,6 @@ export class DigestWriter {
     await this.#file.write(bytes, 0, PAGE_BYTES, positionOf(page));
     this.#written.add(page);
   }
-}
-
-function put(page: Buffer, at: number, digest: Uint8Array | undefined): void {
-  if (digest === undefined) page.fill(0, at, at + DIGEST_BYTES);
-  else page.set(digest, at);
 }
 
 function positionOf(page: number): number {
