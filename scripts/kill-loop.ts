@@ -2,7 +2,7 @@
  * Kills transfers at every request and at every system call that changes something, one after the other, and runs them
  * again; test/faults/kill.ts states what must hold. Half of them are killed a second time, and after a third of the kills
  * another program writes to the target or source.
- * Usage: npm run test:kill -- [--kind file|device|upload|'incremental file'|'incremental device'] [--every N] [--call NAME] [--from N]
+ * Usage: npm run test:kill -- [--kind file|device|upload|'incremental upload'|…] [--every N] [--call NAME] [--from N]
  */
 import { test } from 'node:test';
 import { parseArgs } from 'node:util';
@@ -42,7 +42,14 @@ const calls = [
   'flock',
 ];
 
-for (const kind of ['file', 'device', 'upload', 'incremental file', 'incremental device'] as const) {
+for (const kind of [
+  'file',
+  'device',
+  'upload',
+  'incremental upload',
+  'incremental file',
+  'incremental device',
+] as const) {
   if (values.kind !== undefined && values.kind !== kind) continue;
   const skip = usesDevice(kind) ? noLoopDevices : undefined;
   test(

@@ -87,7 +87,6 @@ async function restore(
     const finished = await sink.finishEarlier(ebs.identity);
     if (finished !== undefined) {
       run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
-      await digests?.save({ snapshotId, ...finished });
       return finished;
     }
     // Only a snapshot that is known to exist, and to fit, is a reason to touch the target.

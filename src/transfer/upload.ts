@@ -83,9 +83,9 @@ async function uploadImage(
       } catch (error) {
         const parentId = base?.resultInstead(error, geometry, sink.blocks.put);
         if (base === undefined || parentId === undefined) throw error;
+        await digests?.save({ ...header, snapshotId: parentId });
         await sink.abandon(error, true);
         run.warn(...nothingChanged(parentId));
-        await digests?.save({ ...header, snapshotId: parentId });
         const progress = run.done(parentId);
         return {
           ...header,
@@ -96,8 +96,7 @@ async function uploadImage(
         };
       }
     } else {
-      await sink.finish();
-      await digests?.save(header);
+      await sink.finish(async () => digests?.save(header));
     }
     const { status, resumed } = sink;
     const state = await waitUntilUsable(run, service, options, { snapshotId, status, resumed });

@@ -27,6 +27,13 @@ const moments: Record<Kind, readonly (Moment | Moment[])[]> = {
     [{ call: 'pwrite64', number: 24 }, { request: 4 }],
   ],
   upload: [{ request: 1 }, { request: 12 }, { request: 25 }, { call: 'rename', number: 3 }],
+  'incremental upload': [
+    { request: 4 },
+    { request: 30 },
+    { call: 'rename', number: 3 },
+    // When the snapshot is complete and the digest file has no name.
+    { call: 'unlink', number: 1 },
+  ],
   'incremental file': [
     { request: 8 },
     // Between the journal and the mark, around the change of the name, and before the old name returns.
@@ -60,7 +67,7 @@ async function killAndWrite(t: TestContext, kind: Kind, moment: Moment): Promise
   assert.ok(await victim.killWriteAndRunAgain(moment));
 }
 
-for (const kind of ['file', 'device', 'upload'] as const) {
+for (const kind of ['file', 'device', 'upload', 'incremental upload'] as const) {
   const skip = kind === 'device' ? noLoopDevices : undefined;
   test(
     `a killed transfer (${kind}) is right although another program wrote before the next run`,
@@ -84,5 +91,8 @@ test(
   { ...(noLoopDevices === undefined ? {} : { skip: noLoopDevices }) },
   (t) => killAt(t, 'incremental device'),
 );
+
+test('a killed incremental upload resumes, and saves the digests of all blocks', (t) =>
+  killAt(t, 'incremental upload'));
 
 test('a killed upload resumes, with the same snapshot', (t) => killAt(t, 'upload'));

@@ -17,12 +17,14 @@ import {
   deletePendingSnapshots,
   downloadSnapshot,
   listPendingSnapshots,
+  type UploadOptions,
   uploadSnapshot,
   type VerifyOptions,
   verifySnapshot,
   waitForSnapshot,
 } from '../../src/index.ts';
 import { bytesAt, firstWrongBlock, GIB, randomBlocks, scratch, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 import { type Fault, faults } from './faults.ts';
 
 const BLOCK = 4096;
@@ -172,12 +174,15 @@ const incrementalDiffers: Partial<Record<Fault, Expected>> = {
 
 /** Other transfers that use an operation, beside the download, upload or call that {@link scene} gives it. */
 const others: Record<string, readonly Transfer[]> = {
-  ListSnapshotBlocks: ['a comparison', 'an incremental download'],
+  ListSnapshotBlocks: ['a comparison', 'an incremental download', 'an incremental upload'],
   ListChangedBlocks: ['an incremental download'],
-  GetSnapshotBlock: ['a comparison', 'an incremental download'],
+  GetSnapshotBlock: ['a comparison', 'an incremental download', 'an incremental upload'],
+  StartSnapshot: ['an incremental upload'],
+  PutSnapshotBlock: ['an incremental upload'],
+  CompleteSnapshot: ['an incremental upload'],
 };
 
-type Transfer = 'a comparison' | 'an incremental download' | undefined;
+type Transfer = 'a comparison' | 'an incremental download' | 'an incremental upload' | undefined;
 
 interface Scene {
   readonly emulator: Emulator;
@@ -230,6 +235,8 @@ async function scene(
     const trustBase = operation !== 'ListSnapshotBlocks' || faults[fault].type === 'stall';
     return incremental(emulator, join(scratch(t), 'disk.img'), trustBase, options);
   }
+  if (transfer === 'an incremental upload')
+    return incrementalUpload(emulator, join(scratch(t), 'disk.img'), options);
   if (operation === 'ListChangedBlocks') {
     const first = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 1], [], BLOCK) });
     const blocks = randomBlocks([1, 2, 5, 7, 100, GIB / BLOCK - 1], [], BLOCK);
@@ -295,6 +302,32 @@ async function incremental(
   const run = async (retryForMs?: number) => {
     await downloadSnapshot({ since, snapshotId, target, trustBase, ...options(retryForMs) });
     assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
+  };
+  return { emulator, run };
+}
+
+/** Uploads what differs from a parent, which is read at the service. */
+async function incrementalUpload(
+  emulator: Emulator,
+  source: string,
+  options: (retryForMs?: number) => Omit<UploadOptions, 'source'>,
+): Promise<Scene> {
+  const parentBlocks = randomBlocks([0, 1, 2, 5, 100, GIB / BLOCK - 1], [3], BLOCK);
+  const parentSnapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: parentBlocks });
+  const blocks = new Map([...parentBlocks, ...randomBlocks([1, 2, 50], [100], BLOCK)]);
+  const image = openSync(source, 'w');
+  ftruncateSync(image, GIB);
+  for (const [block, data] of blocks)
+    if (block !== 3 && block !== 100) writeSync(image, data, 0, BLOCK, block * BLOCK);
+  closeSync(image);
+  const run = async (retryForMs?: number) => {
+    const parent = { parentSnapshotId, incremental: true, detectHoles: true };
+    const { snapshotId } = await uploadSnapshot({ source, ...parent, ...options(retryForMs) });
+    await until(() => emulator.snapshot(snapshotId)?.status !== 'pending');
+    const { status, writtenBlocks } = emulator.snapshot(snapshotId)!;
+    assert.deepEqual([status, writtenBlocks], ['completed', [1, 2, 50, 100]]);
+    assert.equal(await firstWrongBlock(await emulator.readImage(snapshotId), blocks, GIB, BLOCK), undefined);
+    assert.deepEqual(await listPendingSnapshots(options()), [], 'no pending snapshot remains');
   };
   return { emulator, run };
 }
@@ -403,7 +436,7 @@ describe('when the reply', { concurrency: 12 }, () => {
           const how = blocks ? ` over ${transport}` : '';
           for (const transfer of [undefined, ...(others[operation] ?? [])]) {
             const of = transfer === undefined ? '' : ` of ${transfer}`;
-            const differs = transfer === 'an incremental download' ? incrementalDiffers[fault] : undefined;
+            const differs = transfer?.startsWith('an incremental') ? incrementalDiffers[fault] : undefined;
             if (differs !== undefined && times === 'twice') continue;
             test(`to ${operation}${of}${how} ${fault}, ${times}, ${what}`, (t) =>
               check(t, operation, transfer, transport, fault, times, differs ?? expected));

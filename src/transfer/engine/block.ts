@@ -105,6 +105,9 @@ export interface BlockSink {
    * @throws when what was written cannot be made durable
    */
   checkpoint(): Promise<void>;
-  /** Makes the result whole and durable. Called once, after all steps. */
-  commit(): Promise<void>;
+  /**
+   * Makes the result whole and durable. Called once, after all steps.
+   * @param onWhole called when it is, before a later run could no longer tell
+   */
+  commit(onWhole?: () => Promise<void>): Promise<void>;
 }

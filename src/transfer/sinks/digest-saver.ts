@@ -68,7 +68,6 @@ class DigestSaver implements BlockSink {
   /** A full disk must be noticed while the transfer can still be resumed. */
   async commit(): Promise<void> {
     await this.#digests.seal(this.#header);
-    await this.#sink.commit();
-    await this.#digests.publish();
+    await this.#sink.commit(() => this.#digests.publish());
   }
 }

@@ -106,11 +106,12 @@ export class ImageSink implements BlockSink {
     if (!isSameService(service, journal.service)) {
       await this.#startAgain('it belongs to another service');
     } else if (this.#mayBeFinished) {
-      const whole = journal.base === undefined;
-      if (await isIntact(this.#run, claimOf(journal), this.#target.path, whole, this.#options.digests)) {
+      const { snapshotId, volumeSize, blockSize } = journal;
+      if (await isIntact(this.#run, journal, this.#target.path, this.#options.digests)) {
+        await this.#options.digests?.save({ snapshotId, volumeSize, blockSize });
         if (this.#options.keepCheckpoint !== true) await this.#journal?.remove();
         await this.#target.close();
-        return { volumeSize: journal.volumeSize, blockSize: journal.blockSize };
+        return { volumeSize, blockSize };
       }
       await this.#startAgain('the image has been modified');
     }
@@ -213,7 +214,7 @@ export class ImageSink implements BlockSink {
     return restoreJournal(header, claim, this.#committing);
   }
 
-  async commit(): Promise<void> {
+  async commit(onWhole?: () => Promise<void>): Promise<void> {
     this.#run.phase('committing');
     await this.#run.watch(`${this.label} to be synced`, 'disk', async () => {
       if (this.#journal !== undefined) {
@@ -224,6 +225,7 @@ export class ImageSink implements BlockSink {
     });
     this.#committed = true;
     await this.#target.close();
+    await onWhole?.();
     if (this.#options.keepCheckpoint !== true) await this.#journal?.remove();
   }
 

@@ -103,17 +103,16 @@ export async function prove(
   return { kind: 'proved', changedBlocks: before - claim.done.size };
 }
 
-/**
- * Whether a finished image, under its own name, still is what the journal claims.
- * @param whole whether the claim must cover all of the volume
- */
+/** Whether a finished image, under its own name, still is what the journal claims. */
 export async function isIntact(
   run: Run,
-  claim: Claim,
+  journal: RestoreJournal,
   path: string,
-  whole: boolean,
   digests?: DigestWriter,
 ): Promise<boolean> {
+  const claim = claimOf(journal);
+  // An incremental restore did not write all of the volume.
+  const whole = journal.base === undefined;
   const image = await openSource(path, { format: 'raw' });
   try {
     const changed = await findChangedChunks(claim, {

@@ -201,7 +201,7 @@ export class SnapshotSink implements BlockSink {
   }
 
   /** Completes the snapshot and removes the journal. */
-  async commit(): Promise<void> {
+  async commit(onWhole?: () => Promise<void>): Promise<void> {
     const { snapshot, linear } = this.#opened;
     this.#run.phase('completing');
     this.#completing = true;
@@ -216,12 +216,13 @@ export class SnapshotSink implements BlockSink {
       completeSnapshot(this.#run, this.#service, request, () => this.#completionRepeated),
     );
     if (this.#opened.status === 'error') throw snapshotFailed(snapshot.snapshotId);
-    await this.finish();
+    await this.finish(onWhole);
   }
 
   /** The snapshot is completed, by this run or an earlier one. */
-  async finish(): Promise<void> {
+  async finish(onWhole?: () => Promise<void>): Promise<void> {
     this.#completed = true;
+    await onWhole?.();
     if (!this.#spec.keepJournal) await this.#journal?.remove();
   }
 
