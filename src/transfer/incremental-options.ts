@@ -26,7 +26,7 @@ export interface IncrementalOptions {
   verifyBase?: boolean | undefined;
 }
 
-/** What an incremental upload did not send. */
+/** Blocks that an incremental upload did not send, and the dollars that saved. */
 export interface IncrementalResult {
   /** With `incremental`: blocks that were not sent, because the parent holds the same. */
   blocksSkipped?: number;

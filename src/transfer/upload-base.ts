@@ -1,4 +1,4 @@
-/** An upload of what differs from the parent: what the parent holds, and what was saved. */
+/** Composes an upload of what differs from its parent. */
 import type { SnapshotState } from '../ebs/ec2.ts';
 import type { EbsConnection, Service } from '../ebs/service.ts';
 import { ColdsnapError } from '../errors.ts';
@@ -40,11 +40,11 @@ export function checkBaseOptions(options: UploadOptions): void {
   if (base === undefined && (trustBase || verifyBase)) throw baseImageMissing();
 }
 
-/** What the blocks of an incremental upload are compared with. */
+/** The base of an incremental upload, which its blocks are compared with. */
 export class UploadBase {
-  /** Of the parent. */
+  /** The parent's. */
   readonly geometry: Geometry;
-  /** What a later run must have, too, to decide the same. */
+  /** A later run decides the same only with the same identity. */
   readonly identity: string;
   readonly #contents: BaseContents;
   readonly #base: Base;
@@ -113,7 +113,7 @@ export class UploadBase {
       : undefined;
   }
 
-  /** What the upload has saved. */
+  /** Counts blocks that were not sent, and the dollars saved. */
   savings({ bytesSkipped }: TransferProgress): Pick<UploadResult, 'blocksSkipped' | 'dollarsSaved'> {
     const blocksSkipped = bytesSkipped / this.geometry.blockSize;
     return { blocksSkipped, dollarsSaved: dollarsSaved(blocksSkipped, this.#contents.blocksFetched) };

@@ -66,7 +66,7 @@ test('every command of docs/incremental-backups.md works', { skip }, async (t) =
   await shell(lost);
   assert.equal(puts(), 2);
 
-  // What cron and systemd run, with the paths of this test.
+  // The commands of cron and systemd, with the paths of this test.
   const lines = [/^[\d*/ ]+ root (.+)$/m.exec(fence('cron')), /^ExecStart=(.+)$/m.exec(fence('service'))];
   for (const line of lines) {
     const command = line![1]!

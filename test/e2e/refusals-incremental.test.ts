@@ -245,7 +245,7 @@ const uploads: Refusal[] = [
   },
 ];
 
-/** What a dry run does not find out, because it compares no blocks and writes no file. */
+/** A dry run does not find these, because it compares no blocks and writes no file. */
 const wet: Refusal[] = [
   {
     title: 'an image that is not the parent',

@@ -57,7 +57,7 @@ export function checkBaseSize({ path, digests, image }: BaseFile, parentId: stri
   throw baseOfOtherSize(path, size, parentId, volumeSize);
 }
 
-/** What a later run must have, too, to decide the same. */
+/** Identifies the base: a later run decides the same only with the same one. */
 export async function identifyBase(file: BaseFile | undefined): Promise<string> {
   if (file === undefined) return 'service';
   if (file.digests !== undefined) return `digests:${file.digests.seal}`;

@@ -1,4 +1,4 @@
-/** What the blocks of an incremental upload are compared with: the parent's, from one of three places. */
+/** The blocks that those of an incremental upload are compared with: the parent's, from one of three places. */
 import { abortedError } from '../../cancel.ts';
 import type { BlockReader } from '../../ebs/block-reader.ts';
 import type { EbsConnection } from '../../ebs/service.ts';

@@ -13,7 +13,7 @@ export const DIGEST_BYTES = 32;
 export const PAGE_BYTES = 65_536;
 export const DIGESTS_PER_PAGE = PAGE_BYTES / DIGEST_BYTES;
 
-/** What a digest file is of. */
+/** Names the snapshot of a digest file, and its sizes. */
 export interface DigestHeader extends Geometry {
   readonly snapshotId: string;
 }
