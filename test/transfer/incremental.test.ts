@@ -419,3 +419,28 @@ test('a dry run counts what may have to be sent, and fetches and starts nothing'
   assert.ok(!existsSync(`${base}.new.partial`));
   await assert.rejects(estimateUpload({ ...options, saveDigests: parts.source }), { class: 'usage' });
 });
+
+test('compares terabytes of holes in flat memory, and saves their digests', async (t) => {
+  const { emulator, service } = await startService(t);
+  const directory = scratch(t);
+  const volumeSizeGiB = 4_096;
+  const last = (volumeSizeGiB * GIB) / BLOCK - 1;
+  const parentBlocks = randomBlocks([0, 1_000_000, last]);
+  const parent = await emulator.putSnapshot({ volumeSizeGiB, blocks: parentBlocks });
+  const changed = randomBlocks([1_000_001, last]);
+  const blocks = new Map([...parentBlocks, ...changed]);
+  const source = join(directory, 'disk.img');
+  writeImage(source, blocks, volumeSizeGiB * GIB);
+  let most = 0;
+  const onEvent = () => {
+    most = Math.max(most, process.memoryUsage().arrayBuffers);
+  };
+  const saveDigests = join(directory, 'disk.digests');
+  const options = { source, parentSnapshotId: parent, incremental: true, detectHoles: true, ...service };
+  const { snapshotId, blocksSkipped } = await uploadSnapshot({ ...options, saveDigests, onEvent });
+  assert.equal(blocksSkipped, last + 1 - changed.size);
+  await until(() => emulator.snapshot(snapshotId)?.status !== 'pending');
+  assert.deepEqual(emulator.snapshot(snapshotId)?.writtenBlocks, [...changed.keys()]);
+  await uploadSnapshot({ ...options, parentSnapshotId: snapshotId, base: saveDigests, onEvent });
+  assert.ok(most < 128 * 2 ** 20, `${most} bytes of buffers`);
+});
