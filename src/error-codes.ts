@@ -68,6 +68,7 @@ export const errorCodes = {
     TARGET_IS_DIRECTORY: 'the target is a directory',
     TARGET_IS_TERMINAL: 'the target is a terminal',
     TARGET_NAME_EMPTY: 'the name of the target is empty',
+    SOURCE_NOT_HASHED: 'the SHA-256 of a stream was requested, which can be read only once',
     TARGET_NOT_READ_BACK: 'the target is a stream, which cannot be read back',
     TARGET_NOT_SUPPORTED: 'the target is not a file, block device, pipe or stream',
     TARGET_PARENT_MISSING: 'the directory of the target does not exist',

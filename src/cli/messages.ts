@@ -128,7 +128,7 @@ export const pendingTitle = 'looking for incomplete uploads';
 export function describeResult(
   operation: 'download' | 'upload',
   path: string,
-  result: TransferProgress & IncrementalResult & { snapshotId: string; volumeSize: number },
+  result: TransferProgress & IncrementalResult & { snapshotId: string; volumeSize: number; sha256?: string },
   bytesPerSecond: number,
 ): string {
   const { snapshotId, volumeSize, bytesTransferred, bytesZero, bytesSkipped, bytesResumed, throttles } =
@@ -151,6 +151,7 @@ export function describeResult(
   if (bytesResumed > 0) parts.push(`${formatBytes(bytesResumed)} already done`);
   parts.push(retryCount(result.retries));
   if (throttles > 0) parts.push(throttleCount(throttles));
+  if (result.sha256 !== undefined) parts.push(`SHA-256 ${result.sha256}`);
   return `${transfer}: ${parts.join(', ')}`;
 }
 

@@ -10,6 +10,7 @@ export const phases: Readonly<Record<TransferPhase, string>> = {
   listing: 'listing the blocks',
   verifying: 'verifying what an earlier run has done',
   proving: 'comparing the target with the base',
+  hashing: 'computing the SHA-256',
   'reading-back': 'reading back what was written',
   committing: 'flushing the target',
   completing: 'completing the snapshot',

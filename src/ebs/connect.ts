@@ -16,6 +16,7 @@ import { resolveRegion } from './connect/region.ts';
 import { profileKey, readSettings, readSwitch, type Settings } from './connect/settings.ts';
 import { classify } from './errors.ts';
 import { limitHandshakes } from './handshake-limit.ts';
+import { setCredentialProvider } from './sdk-call.ts';
 
 export type { Deadlines, ServiceOptions };
 
@@ -105,7 +106,9 @@ export async function connectEbs(
   const endpoint = options.ebsEndpoint ?? options.endpoint;
   const config = await clientConfig(options, endpoint, connections, deadlines);
   await config.credentials();
-  return new EBSClient(config);
+  const client = new EBSClient(config);
+  setCredentialProvider(client, config.credentials);
+  return client;
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Sends a command with an AWS SDK client and turns its failure into a ColdsnapError. */
 import { abortable, abortedError, deadline } from '../cancel.ts';
 import { ColdsnapError } from '../errors.ts';
+import type { CredentialProvider, Credentials } from './connect/cached.ts';
 import { classify } from './errors.ts';
 import { withoutToken } from './failure.ts';
 import type { RequestContext } from './request-context.ts';
@@ -13,17 +14,35 @@ export interface SendOptions {
 /** An instance role or a credential process answers within seconds. */
 const CREDENTIALS_MS = 20_000;
 
-/** The part of an SDK client that gives the credentials of its requests. */
-export interface CredentialsClient<Credentials> {
-  readonly config: { readonly credentials: () => Promise<Credentials> };
+/** How clients that were made here get their credentials. */
+const providers = new WeakMap<object, CredentialProvider>();
+
+/** Tells where the client's credentials come from, so that they are at hand for each request. */
+export function setCredentialProvider(client: object, provider: CredentialProvider): void {
+  providers.set(client, provider);
+}
+
+/** The part of an SDK client that gives the identity of its requests. */
+export interface CredentialsClient {
+  readonly config: {
+    readonly credentials: () => Promise<Credentials>;
+    readonly region: () => Promise<string>;
+  };
 }
 
 /**
  * The client's current credentials. Their provider may hang, and takes no signal.
  * @throws ColdsnapError class `transient`, code `STALLED`, when they do not arrive within 20 s; class `aborted`
  */
-export async function currentCredentials<Credentials>(
-  client: CredentialsClient<Credentials>,
+export function currentCredentials(
+  client: CredentialsClient,
+  signal: AbortSignal | undefined,
+): Credentials | Promise<Credentials> {
+  return providers.get(client)?.atHand() ?? askForCredentials(client, signal);
+}
+
+async function askForCredentials(
+  client: CredentialsClient,
   signal: AbortSignal | undefined,
 ): Promise<Credentials> {
   const credentials = client.config.credentials();
@@ -61,7 +80,7 @@ async function settlesAtOnce(promise: Promise<unknown>): Promise<boolean> {
 export async function callSdk<T>(
   context: RequestContext,
   signal: AbortSignal | undefined,
-  client: CredentialsClient<unknown>,
+  client: CredentialsClient,
   send: (options: SendOptions) => Promise<T>,
   token?: string,
 ): Promise<T> {
@@ -72,6 +91,18 @@ export async function callSdk<T>(
     // The client looks at the signal only once it has credentials and an endpoint.
     return await abortable(send({ abortSignal: signal }), signal);
   } catch (error) {
-    throw classify(withoutToken(error, token), context, signal);
+    const failure = classify(withoutToken(error, token), context, signal);
+    throw failure.code === 'SNAPSHOT_NOT_FOUND' ? await withPlace(failure, client) : failure;
+  }
+}
+
+/** Says where a snapshot was looked for: a snapshot that does not exist is most often one of another region or account. */
+async function withPlace(error: ColdsnapError, { config }: CredentialsClient): Promise<ColdsnapError> {
+  try {
+    const [region, { accountId }] = await Promise.all([config.region(), config.credentials()]);
+    const account = accountId === undefined ? '' : `, account ${accountId}`;
+    return error.reclassified(error.class, `${error.message} in ${region}${account}`);
+  } catch {
+    return error;
   }
 }

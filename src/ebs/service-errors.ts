@@ -42,6 +42,9 @@ const hintsByReason: Readonly<Record<string, string>> = {
     'Only snapshots of one volume, or of a chain of parents, can be compared; a full download works with any.',
 };
 
+/** The service's own words about a request that it does not carry out. */
+const refusal = (words: string) => ({ fact: `the service refused the request: ${words}` });
+
 /** The class of an exception that is known by name; undefined for any other. */
 export function classifyException(
   failure: Failure,
@@ -56,7 +59,7 @@ export function classifyException(
     return make(
       'expired-credentials',
       'CREDENTIALS_EXPIRED',
-      `was refused: ${message || name}`,
+      refusal(message || name),
       'Renew the credentials (for example with "aws sso login") and check the clock of this machine.',
     );
   }
@@ -64,7 +67,7 @@ export function classifyException(
     return make(
       'config',
       'NO_CREDENTIALS',
-      `found no usable credentials: ${message || name}`,
+      { fact: `the credentials cannot be used: ${message || name}` },
       'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile, or attach an instance role.',
     );
   }
@@ -79,17 +82,17 @@ export function classifyException(
     return make(
       'permanent',
       'QUOTA_EXCEEDED',
-      `exceeded a service quota: ${message}`,
+      { fact: `a quota of the service is exceeded: ${message}` },
       'Raise the quota in Service Quotas (Amazon EBS).',
     );
   }
-  if (name === 'ConflictException') return make('permanent', 'CONFLICT', `was refused: ${message}`);
+  if (name === 'ConflictException') return make('permanent', 'CONFLICT', refusal(message));
   if (name === 'ResourceNotFoundException' || name === 'InvalidSnapshot.NotFound') {
     return make(
       'permanent',
       'SNAPSHOT_NOT_FOUND',
       snapshotId === undefined
-        ? `was refused: ${message || 'the snapshot does not exist'}`
+        ? refusal(message || 'the snapshot does not exist')
         : { fact: `snapshot ${snapshotId} does not exist` },
       'Check the snapshot ID, the region and the account.',
     );
@@ -112,7 +115,7 @@ function classifyValidation(message: string, reason: string | undefined, make: M
   return make(
     'permanent',
     reason !== undefined && isServiceReason(reason) ? reason : 'SERVICE_REJECTED',
-    `was refused: ${message}${reason ? ` (${reason})` : ''}`,
+    refusal(`${message}${reason ? ` (${reason})` : ''}`),
     hintsByReason[reason ?? ''],
   );
 }
@@ -159,7 +162,7 @@ export function classifyStatus(
       'Check that the endpoint URL belongs to the EBS direct APIs, or to EC2 for EC2 operations.',
     );
   }
-  return make('permanent', 'SERVICE_REJECTED', `was refused (HTTP ${httpStatus}): ${message || name}`);
+  return make('permanent', 'SERVICE_REJECTED', refusal(`${message || name} (HTTP ${httpStatus})`));
 }
 
 const ec2Operations = ['DescribeSnapshots', 'DeleteSnapshot', 'CreateTags'];

@@ -3,13 +3,14 @@ import { Service } from '../ebs/service.ts';
 import type { Geometry } from '../geometry.ts';
 import { targetNotReadBack } from '../image/messages/targets.ts';
 import { openTarget } from '../image/open-target.ts';
-import type { ImageTarget } from '../image/target.ts';
+import type { ImageTarget, ResumableTarget } from '../image/target.ts';
 import { openDigests } from './digests/open.ts';
 import type { DigestWriter } from './digests/writer.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { checkNamedJournal } from './journal/named.ts';
 import type { DownloadOptions, DownloadResult } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
+import { hashTarget } from './run/hash-image.ts';
 import { ReadBack } from './run/read-back.ts';
 import { Run } from './run/run.ts';
 import { checkSinceOptions, downloadSince } from './since.ts';
@@ -28,24 +29,25 @@ import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
  */
 export async function downloadSnapshot(options: DownloadOptions): Promise<DownloadResult> {
   const snapshotId = readableSnapshotId(options.snapshotId);
-  const { since } = options;
+  const { since, target: path } = options;
   if (since !== undefined) checkSinceOptions({ ...options, since });
   const run = new Run(options);
   return run.carryOut(async () => {
     await checkNamedJournal(options.checkpointFile);
+    const digestOf = async ({ volumeSize }: Geometry) =>
+      options.sha256 && typeof path === 'string' ? { sha256: await hashTarget(run, path, volumeSize) } : {};
     if (since !== undefined) {
       const geometry = await downloadSince(run, { ...options, snapshotId, since });
-      return { snapshotId, ...geometry, ...run.done(snapshotId) };
+      return { snapshotId, ...geometry, ...(await digestOf(geometry)), ...run.done(snapshotId) };
     }
-    const { target } = options;
-    const images = typeof target === 'string' ? [target, `${target}.partial`] : [];
-    const digests = await openDigests(options, images);
+    const digests = await openDigests(options, typeof path === 'string' ? [path, `${path}.partial`] : []);
+    let geometry: Geometry;
     try {
-      const geometry = await downloadAll(run, digests, { ...options, snapshotId });
-      return { snapshotId, ...geometry, ...run.done(snapshotId) };
+      geometry = await downloadAll(run, digests, { ...options, snapshotId });
     } finally {
       await digests?.close();
     }
+    return { snapshotId, ...geometry, ...(await digestOf(geometry)), ...run.done(snapshotId) };
   });
 }
 
@@ -55,7 +57,8 @@ async function downloadAll(
   options: DownloadOptions,
 ): Promise<Geometry> {
   const target = await openTarget(options.target, { signal: run.signal });
-  const readBack = options.verify === true ? await readBackOf(run, target) : undefined;
+  const readable = options.verify || options.sha256 ? await readableAgain(target) : undefined;
+  const readBack = options.verify && readable ? new ReadBack(run, target, readable) : undefined;
   const sink = new ImageSink(run, readBack?.target ?? target, { ...options, digests });
   try {
     return await restore(run, sink, { readBack, digests }, { ...options, path: target.path });
@@ -65,9 +68,8 @@ async function downloadAll(
 }
 
 /** @throws ColdsnapError class `usage` for a stream */
-async function readBackOf(run: Run, target: ImageTarget): Promise<ReadBack> {
-  const { resumable } = target;
-  if (resumable !== undefined) return new ReadBack(run, target, resumable);
+async function readableAgain(target: ImageTarget): Promise<ResumableTarget> {
+  if (target.resumable !== undefined) return target.resumable;
   await target.abandon({ keepForResume: false });
   throw targetNotReadBack(target);
 }

@@ -3,12 +3,14 @@ import type { ErrorCode, SystemErrorCode, WarningCode } from '../error-codes.ts'
 
 /**
  * Before the blocks: read a list that nothing is transferred from, verify what an earlier run has done, prove that the target
- * holds the base. After them: read the target back, sync and rename it, complete the snapshot, wait for it.
+ * holds the base, hash a source. After them: read the target back, sync and rename it, hash it, complete the snapshot, wait
+ * for it.
  */
 export type TransferPhase =
   | 'listing'
   | 'verifying'
   | 'proving'
+  | 'hashing'
   | 'reading-back'
   | 'committing'
   | 'completing'

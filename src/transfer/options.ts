@@ -73,6 +73,8 @@ export interface DownloadOptions extends TransferOptions, CheckpointOptions, Dig
   trustBase?: boolean | undefined;
   /** With `since`: compare all of the target with the base. Default false. */
   verifyBase?: boolean | undefined;
+  /** Read the finished image once, and return its SHA-256. Not for streams. Default false. */
+  sha256?: boolean | undefined;
 }
 
 export interface DownloadResult extends TransferProgress {
@@ -80,6 +82,8 @@ export interface DownloadResult extends TransferProgress {
   /** Volume size in bytes. */
   volumeSize: number;
   blockSize: number;
+  /** With `sha256`: that of the volume's bytes on the target, in hex. */
+  sha256?: string;
 }
 
 export interface UploadOptions extends TransferOptions, CheckpointOptions, DigestOptions, IncrementalOptions {
@@ -122,6 +126,8 @@ export interface UploadOptions extends TransferOptions, CheckpointOptions, Diges
   onFailure?: 'keep' | 'delete' | undefined;
   /** Wait until the snapshot is usable; `true` uses the default conditions. Default false. */
   wait?: boolean | WaitConditions | undefined;
+  /** Read the source once before the upload, and return its SHA-256. Not for streams. Default false. */
+  sha256?: boolean | undefined;
 }
 
 export interface UploadResult extends TransferProgress, IncrementalResult {
@@ -130,6 +136,8 @@ export interface UploadResult extends TransferProgress, IncrementalResult {
   /** Volume size in bytes. */
   volumeSize: number;
   blockSize: number;
+  /** With `sha256`: that of the source's own bytes, in hex. */
+  sha256?: string;
   /** The last known state of the snapshot: `pending` or `completed`. */
   status: string;
 }

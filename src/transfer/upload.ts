@@ -1,6 +1,7 @@
 /** Uploads an image as a snapshot. */
 import { Service } from '../ebs/service.ts';
 import { GIB } from '../geometry.ts';
+import { sourceNotHashed } from '../image/messages/sources.ts';
 import { nothingChanged } from './base-messages.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import type { Journal } from './journal/journal.ts';
@@ -9,6 +10,7 @@ import type { UploadJournal } from './journal/upload.ts';
 import { sourceBusy } from './messages.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
 import { checkWaitConditions } from './run/checks.ts';
+import { hashImage } from './run/hash-image.ts';
 import { Run } from './run/run.ts';
 import { savingDigests } from './sinks/digest-saver.ts';
 import { waitUntilUsable } from './snapshot/complete.ts';
@@ -46,6 +48,7 @@ async function uploadImage(
   options: UploadOptions,
 ): Promise<UploadResult> {
   const stamp = await image.stamp();
+  if (options.sha256 && image.journal === undefined) throw sourceNotHashed(image);
   let sink: SnapshotSink | undefined;
   let journal: Journal<UploadJournal> | undefined;
   const service: Service = new Service(options, run.workers, (notice) => {
@@ -66,6 +69,7 @@ async function uploadImage(
       isUnchanged(run, image, stamp, earlier, digests),
     );
     await run.waitFor(`the first bytes of ${image.label}`, 'disk', () => image.ready());
+    const digest = options.sha256 ? { sha256: await hashImage(run, image, image.sizeBytes) } : {};
     const snapshot = await sink.open();
     const { snapshotId, blockSize } = snapshot;
     const geometry = { volumeSize: volumeSizeGiB * GIB, blockSize };
@@ -76,32 +80,29 @@ async function uploadImage(
       run.warn(...warnings.zerosOmitted());
     }
     const header = { snapshotId, ...geometry };
+    const resultFor = (id: string, state: string): UploadResult => {
+      const progress = run.done(id);
+      const savings = base?.savings(progress);
+      return { snapshotId: id, status: state, ...geometry, ...digest, ...progress, ...savings };
+    };
     if (sink.status === 'pending') {
       const source = blocksOf(run, image, geometry, { options, snapshot, base });
       try {
         await copyBlocks(run, source, savingDigests(sink, digests, header), geometry);
       } catch (error) {
         const parentId = base?.resultInstead(error, geometry, sink.blocks.put);
-        if (base === undefined || parentId === undefined) throw error;
+        if (parentId === undefined) throw error;
         await digests?.save({ ...header, snapshotId: parentId });
         await sink.abandon(error, true);
         run.warn(...nothingChanged(parentId));
-        const progress = run.done(parentId);
-        return {
-          ...header,
-          snapshotId: parentId,
-          status: 'completed',
-          ...progress,
-          ...base.savings(progress),
-        };
+        return resultFor(parentId, 'completed');
       }
     } else {
       await sink.finish(async () => digests?.save(header));
     }
     const { status, resumed } = sink;
     const state = await waitUntilUsable(run, service, options, { snapshotId, status, resumed });
-    const progress = run.done(snapshotId);
-    return { ...header, status: state, ...progress, ...base?.savings(progress) };
+    return resultFor(snapshotId, state);
   } catch (error) {
     throw (await sink?.abandon(error)) ?? error;
   } finally {

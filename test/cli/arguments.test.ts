@@ -44,6 +44,7 @@ describe('command lines are parsed into library options', () => {
       '--connect-timeout 500ms download --read-timeout 2m snap-1 disk.img',
       { deadlines: { connectMs: 500, idleMs: 120_000 } },
     ],
+    ['download --verify --sha256 snap-1 disk.img', { verify: true, sha256: true }],
     ['-v download -f snap-1 disk.img', { force: true }],
     ['download -q snap-1 disk.img', {}],
   ];
@@ -62,6 +63,7 @@ describe('command lines are parsed into library options', () => {
 
   const uploads: [string, object][] = [
     ['upload disk.img', {}],
+    ['upload --sha256 disk.img', { sha256: true }],
     ['upload --volume-size 8 disk.img', { volumeSizeGiB: 8 }],
     ['upload --volume-size 8G disk.img', { volumeSizeGiB: 8 }],
     ['upload --volume-size 8GiB disk.img', { volumeSizeGiB: 8 }],

@@ -785,7 +785,7 @@ const reports: Refusal[] = [
     title: 'info of a snapshot that does not exist',
     args: 'info snap-0123456789abcdef1',
     exit: 1,
-    message: /does not exist/,
+    message: /snapshot snap-0123456789abcdef1 does not exist in us-east-1$/,
     requests: ['ListSnapshotBlocks'],
   },
   {

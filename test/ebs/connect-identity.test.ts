@@ -167,11 +167,14 @@ test('credentials are renewed before they expire, once for all requests, and a f
     return { accessKeyId: `K${loads}`, secretAccessKey: 's', expiration: new Date(Date.now() + 240_000) };
   });
   const key = async () => (await provider()).accessKeyId;
+  assert.equal(provider.atHand(), undefined);
   assert.deepEqual(await Promise.all([key(), key(), key()]), ['K1', 'K1', 'K1']);
   t.mock.timers.tick(179_000);
   assert.equal(await key(), 'K1');
+  assert.equal(provider.atHand()?.accessKeyId, 'K1');
   failing = true;
   t.mock.timers.tick(2_000);
+  assert.equal(provider.atHand(), undefined, 'it is time to renew them');
   assert.deepEqual([await key(), await key(), loads], ['K1', 'K1', 2]);
   t.mock.timers.tick(60_000);
   await assert.rejects(provider(), {

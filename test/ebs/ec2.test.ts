@@ -68,7 +68,8 @@ test("a malformed ID is refused at once, with the service's message and request 
   const { states } = await connect(t);
   await assert.rejects(states.describe('vol-1'), (error: ColdsnapError) => {
     assert.equal(error.class, 'permanent');
-    assert.match(error.message, /^DescribeSnapshots \(vol-1\) was refused .*vol-1/);
+    assert.match(error.message, /^the service refused the request: .*vol-1/);
+    assert.deepEqual([error.operation, error.snapshotId], ['DescribeSnapshots', 'vol-1']);
     assert.match(error.requestId ?? '', /./);
     return true;
   });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { classify } from '../../src/ebs/errors.ts';
 import { iamAction } from '../../src/ebs/service-errors.ts';
+import { isServiceReason } from '../../src/error-codes.ts';
 import { ColdsnapError, type ErrorClass } from '../../src/errors.ts';
 
 const context = { operation: 'GetSnapshotBlock', snapshotId: 'snap-1', block: 7 };
@@ -314,11 +315,18 @@ for (const [sentence, thrown, errorClass, code, message = /./] of rows) {
     assert.deepEqual([error.class, error.code], [errorClass, code], error.message);
     assert.match(error.message, message);
     // These state the fact alone: the command line prints the operation on the next line.
-    const fact = {
+    const refusal = /^the service refused the request: /;
+    const facts: Readonly<Record<string, RegExp>> = {
       ACCESS_DENIED: /^access denied: /,
+      CONFLICT: refusal,
+      CREDENTIALS_EXPIRED: refusal,
+      NO_CREDENTIALS: /^the credentials cannot be used: /,
+      QUOTA_EXCEEDED: /^a quota of the service is exceeded: /,
+      SERVICE_REJECTED: refusal,
       SNAPSHOT_NOT_FOUND: /^snapshot snap-1 does not exist$/,
     };
-    const { [code as keyof typeof fact]: start = /^GetSnapshotBlock of block 7 \(snap-1\) / } = fact;
+    const byReason = isServiceReason(code) && !error.retryable ? refusal : undefined;
+    const start = facts[code] ?? byReason ?? /^GetSnapshotBlock of block 7 \(snap-1\) /;
     assert.match(error.message, start);
     assert.deepEqual([error.operation, error.snapshotId, error.block], ['GetSnapshotBlock', 'snap-1', 7]);
     assert.equal(error.cause, thrown);
@@ -383,7 +391,7 @@ test('text from the service has no control characters, and overlong reasons are 
   const error = classify(thrown, { operation: 'GetSnapshotBlock' });
   assert.deepEqual(
     [error.code, error.message],
-    ['SERVICE_REJECTED', 'GetSnapshotBlock was refused: no?[2J?2J'],
+    ['SERVICE_REJECTED', 'the service refused the request: no?[2J?2J'],
   );
   assert.equal(classify({ ...thrown, Reason: 'X'.repeat(101) }, { operation: 'x' }).code, 'SERVICE_REJECTED');
   const named = classify(

@@ -189,6 +189,16 @@ test('close() closes free connections', async (t) => {
   await closed(sockets[0]);
 });
 
+test('a connection that is in use is closed after close() when its request has ended', async (t) => {
+  const { url, sockets } = await listen(t, ({ socket }) => {
+    api.close();
+    setImmediate(() => socket.write(block));
+  });
+  const { get, api } = fastApi(t, url);
+  await get();
+  await closed(sockets[0]);
+});
+
 test('free connections do not keep the process alive', async (t) => {
   const { url } = await listen(t, ({ socket }) => socket.write(block));
   const script = `

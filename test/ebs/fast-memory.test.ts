@@ -83,13 +83,13 @@ for (const tls of [false, true]) {
           // The end of the payload, in the kernel's buffers, shows no progress and must be read fast.
           if (body > payload.length / 2) return;
           socket.pause();
-          setTimeout(() => socket.resume(), (3 * chunk.length) / 16_384);
+          setTimeout(() => socket.resume(), (7 * chunk.length) / 16_384);
         });
       },
     });
-    const { put } = fastApi(t, url, { deadlines: { idleMs: 700 } });
+    const { put } = fastApi(t, url, { deadlines: { idleMs: 2_000 } });
     const start = performance.now();
     await put(payload);
-    assert.ok(performance.now() - start > 800);
+    assert.ok(performance.now() - start > 2_500);
   });
 }

@@ -391,12 +391,9 @@ async function check(
     );
     if (error instanceof assert.AssertionError) throw error;
     assert.equal(exitCodeOf(error), expected, String(error));
-    assert.match(
-      String(error),
-      new RegExp(
-        `${operation}|block 1 of snap-|^ColdsnapError: (?:snap-|snapshot snap-\\S+ does not exist|access denied: )`,
-      ),
-    );
+    const fact =
+      'snap-|snapshot snap-\\S+ does not exist|access denied: |the service refused the request: |a quota of the service is exceeded: |the credentials cannot be used: ';
+    assert.match(String(error), new RegExp(`${operation}|block 1 of snap-|^ColdsnapError: (?:${fact})`));
   }
   assert.ok(emulator.requests(operation).some((request) => request.fault !== undefined));
   if (expected === 'recovers') return;

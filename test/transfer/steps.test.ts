@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { BlockStep, Step } from '../../src/transfer/engine/block.ts';
+import type { Step } from '../../src/transfer/engine/block.ts';
 import { RangeSet } from '../../src/transfer/engine/range-set.ts';
-import { cutZeros, listedBlocks } from '../../src/transfer/engine/steps.ts';
+import { cutZeros, type ListedPage, listedBlocks } from '../../src/transfer/engine/steps.ts';
 
-async function* listed(blocks: readonly number[]): AsyncGenerator<BlockStep> {
-  for (const index of blocks) yield { kind: 'block', index };
+/** A list of these blocks, two a page. */
+async function* listed(blocks: readonly number[]): AsyncGenerator<ListedPage> {
+  for (let at = 0; at < blocks.length; at += 2)
+    yield { entries: blocks.slice(at, at + 2).map((blockIndex) => ({ blockIndex, blockToken: 't' })) };
 }
 
 async function stepsOf(steps: AsyncIterable<Step>): Promise<Step[]> {
@@ -63,7 +65,7 @@ test('a sink that skips any range of zeros at once gets it uncut', async () => {
   const gap = listedBlocks(listed([3]), () => 1_000, new RangeSet());
   assert.deepEqual(await stepsOf(cutZeros(gap, Number.POSITIVE_INFINITY)), [
     { kind: 'zeros', start: 0, end: 3 },
-    { kind: 'block', index: 3 },
+    { kind: 'block', index: 3, token: 't' },
     { kind: 'zeros', start: 4, end: 1_000 },
   ]);
 });

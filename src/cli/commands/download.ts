@@ -28,6 +28,7 @@ interface DownloadFlags extends TransferFlags {
   force?: boolean;
   dryRun?: boolean;
   verify?: boolean;
+  sha256?: boolean;
   since?: string;
   trustBase?: boolean;
   verifyBase?: boolean;
@@ -44,7 +45,8 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
     .argument('<snapshot>', 'ID of the snapshot')
     .argument('<target>', 'file or block device to write, or - for stdout')
     .option('-f, --force', 'overwrite an existing file, or a device that is not blank (never one in use)')
-    .option('--verify', 'read everything back past the page cache, and fail if it differs; not to a pipe');
+    .option('--verify', 'read everything back past the page cache, and fail if it differs; not to a pipe')
+    .option('--sha256', 'read the finished image once, and print its SHA-256; not to a pipe');
   command
     .option(
       '--since <base>',
@@ -100,14 +102,14 @@ function downloadOptions(
   if (!snapshotId.startsWith('snap-') && target.startsWith('snap-')) {
     throw argumentsSwapped('download', target, snapshotId);
   }
-  const { force, verify, since, trustBase, verifyBase, saveDigests } = flags;
+  const { force, verify, sha256, since, trustBase, verifyBase, saveDigests } = flags;
   if (since !== undefined && saveDigests !== undefined) throw optionsExclude('--since', '--save-digests');
   if (since === undefined && (trustBase || verifyBase))
     throw optionRequires(trustBase ? '--trust-base' : '--verify-base', '--since');
   return {
     ...settings.service,
     ...transferOptions(flags),
-    ...definedOnly({ force, verify, since, trustBase, verifyBase }),
+    ...definedOnly({ force, verify, sha256, since, trustBase, verifyBase }),
     snapshotId,
     target,
   };

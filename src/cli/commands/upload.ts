@@ -40,6 +40,7 @@ interface UploadFlags extends TransferFlags, WaitFlags {
   onFailure?: 'keep' | 'delete';
   clientShards?: number;
   wait?: boolean;
+  sha256?: boolean;
 }
 
 export function addUpload(program: Command, runCommand: RunCommand): Command {
@@ -112,6 +113,7 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
   );
   addCheckpointOptions(command);
   addDryRunOption(command);
+  command.option('--sha256', 'read the source once before the upload, and print its SHA-256; not of a pipe');
   command.option('--wait', 'wait until the snapshot is completed and readable');
   addWaitOptions(command);
   command.action((source: string, flags: UploadFlags) =>
@@ -150,7 +152,15 @@ function uploadOptions(
   checkBaseFlags(flags);
   const { description, kmsKeyId, encrypted, parentSnapshotId, omitZeroBlocks, detectHoles } = flags;
   const { incremental, base, trustBase, verifyBase } = flags;
-  const { holesFromSidecar, onFailure, tag: tags, force, sourceFormat, volumeSize: volumeSizeGiB } = flags;
+  const {
+    holesFromSidecar,
+    onFailure,
+    tag: tags,
+    force,
+    sourceFormat,
+    sha256,
+    volumeSize: volumeSizeGiB,
+  } = flags;
   return {
     ...settings.service,
     ...transferOptions(flags),
@@ -163,7 +173,7 @@ function uploadOptions(
       parentSnapshotId,
       omitZeroBlocks,
     }),
-    ...definedOnly({ force, sourceFormat, detectHoles, holesFromSidecar, onFailure }),
+    ...definedOnly({ force, sourceFormat, detectHoles, holesFromSidecar, onFailure, sha256 }),
     ...definedOnly({ incremental, base, trustBase, verifyBase }),
     ...(flags.wait === true && { wait: conditions }),
     source,

@@ -12,7 +12,12 @@ export interface Summary {
 }
 
 type TransferResult = TransferProgress &
-  IncrementalResult & { snapshotId: string; volumeSize: number; blockSize: number };
+  IncrementalResult & {
+    snapshotId: string;
+    volumeSize: number;
+    blockSize: number;
+    sha256?: string;
+  };
 
 /** The rate while blocks were transferred: syncing and waiting do not count. */
 function bytesPerSecond({ bytesTransferred, transferMs }: TransferProgress): number {

@@ -26,6 +26,7 @@ export class ConnectionPool implements ConnectionOwner {
   readonly #queue: Exchange[] = [];
   /** Connections whose last reply has ended; nothing may follow it before they take the next request. */
   readonly #quieting = new Set<Connection>();
+  #closed = false;
   #idleTimer: NodeJS.Timeout | undefined;
 
   /**
@@ -47,33 +48,39 @@ export class ConnectionPool implements ConnectionOwner {
     return new Promise((resolve, reject) => this.#start(new Exchange(options, resolve, reject)));
   }
 
-  /** Closes the connections that carry no request. */
+  /** Closes the connections that carry no request, and the others once their requests have ended. */
   close(): void {
+    this.#closed = true;
+    this.#closeFree();
+  }
+
+  #closeFree(): void {
     for (const connection of [...this.#free, ...this.#quieting]) connection.destroy();
   }
 
   completed(connection: Connection): void {
     this.exchangesCompleted++;
-    this.#quieting.add(connection);
     // By then everything that had arrived has been read; a connection that got more than its reply is lost.
-    setImmediate(() => {
-      if (this.#quieting.delete(connection)) this.#reuse(connection);
-    });
+    if (this.#quieting.size === 0) setImmediate(this.#reuseQuiet);
+    this.#quieting.add(connection);
   }
+
+  readonly #reuseQuiet = (): void => {
+    const quiet = [...this.#quieting];
+    this.#quieting.clear();
+    for (const connection of quiet) this.#reuse(connection);
+  };
 
   #reuse(connection: Connection): void {
     const now = performance.now();
-    if (now - connection.openedAt > MAX_AGE_MS || now - connection.freeSince > MAX_FREE_MS) {
+    const isOld = now - connection.openedAt > MAX_AGE_MS || now - connection.freeSince > MAX_FREE_MS;
+    if (isOld || this.#closed) {
       connection.destroy();
       return;
     }
     const next = this.#queue.shift();
-    if (next !== undefined) {
-      connection.start(next);
-    } else {
-      connection.release();
-      this.#free.push(connection);
-    }
+    if (next === undefined) this.#free.push(connection);
+    else connection.start(next);
   }
 
   lost(connection: Connection, exchange: Exchange | undefined, error: Error): void {
@@ -84,7 +91,7 @@ export class ConnectionPool implements ConnectionOwner {
     if (exchange !== undefined) {
       if (connection.wasStale && !exchange.repeated && error.name !== 'TimeoutError') {
         // The other connections have been free for at least as long.
-        this.close();
+        this.#closeFree();
         exchange.repeated = true;
         this.#start(exchange);
       } else {
@@ -117,7 +124,7 @@ export class ConnectionPool implements ConnectionOwner {
     const connection = this.#free.pop();
     if (connection === undefined) return undefined;
     if (performance.now() - connection.freeSince > MAX_FREE_MS) {
-      this.close();
+      this.#closeFree();
       connection.destroy();
       return undefined;
     }
@@ -140,6 +147,8 @@ export class ConnectionPool implements ConnectionOwner {
       () => {
         const now = runningTime();
         for (const connection of this.#open) connection.checkProgress(now, idleMs, this.exchangesCompleted);
+        // Not after each request: that would cost half a percent of a transfer.
+        for (const connection of this.#free) connection.release();
       },
       Math.min(idleMs / 8, MAX_CHECK_MS),
     ).unref();

@@ -49,6 +49,7 @@ export class Connection {
   #headLength = 0;
   #connected = false;
   #destroyed = false;
+  #released = false;
   #exchange: Exchange | undefined;
   /** Receives the body, once the head was accepted. */
   #body: Uint8Array | undefined;
@@ -107,14 +108,16 @@ export class Connection {
     if (why !== undefined) this.#fail(timeoutError(why));
   }
 
-  /** Marks the connection as free; it does not keep the process alive. */
+  /** Lets the process end while the connection is free. */
   release(): void {
-    this.#socket.unref();
+    if (!this.#released) this.#socket.unref();
+    this.#released = true;
   }
 
   /** Takes a free connection into use. */
   acquire(): void {
-    this.#socket.ref();
+    if (this.#released) this.#socket.ref();
+    this.#released = false;
   }
 
   destroy(): void {

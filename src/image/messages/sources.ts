@@ -57,6 +57,14 @@ export const sourceSizeUnknown = ({ path, label }: Named) =>
     'Set the size of the volume.',
   );
 
+export const sourceNotHashed = ({ path, label }: Named) =>
+  usage(
+    'SOURCE_NOT_HASHED',
+    `${label} can be read only once, so its SHA-256 is not known before the upload`,
+    path,
+    'Hash it on the way, for example with "tee >(sha256sum >&2)", and drop the option.',
+  );
+
 export const sourceNotBytes = (path: string) =>
   sourceFault(
     'usage',

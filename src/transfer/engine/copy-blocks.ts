@@ -29,15 +29,15 @@ export async function copyBlocks(
   const workers = workersFor(blockSize, run.workers);
   const slab = allocateSlab(workers * blockSize);
   const { meter, watchdog, signal } = run;
-  const { action = 'written to' } = sink;
+  const fromSource = `from ${source.label}`;
+  const toSink = `to be ${sink.action ?? 'written to'} ${sink.label}`;
 
   const transfer = async (step: BlockStep, worker: number): Promise<BlockOutcome> => {
     const { index } = step;
-    const waitForSource = () =>
-      watchdog.doing(worker, `block ${index} from ${source.label}`, source.waitsFor);
+    const waitForSource = () => watchdog.doing(worker, fromSource, source.waitsFor, index);
     waitForSource();
     return source.read(step, new Uint8Array(slab, worker * blockSize, blockSize), async (block) => {
-      watchdog.doing(worker, `block ${index} to be ${action} ${sink.label}`, sink.waitsFor);
+      watchdog.doing(worker, toSink, sink.waitsFor, index);
       const outcome = await sink.write(block);
       if (outcome === 'mismatch') waitForSource();
       return outcome;
@@ -49,7 +49,7 @@ export async function copyBlocks(
     if (step.kind === 'keep') {
       meter.kept(sink.keep(step.start, step.end) * blockSize);
     } else if (step.kind === 'zeros') {
-      watchdog.doing(worker, `zeros from block ${step.start} to be ${action} ${sink.label}`, sink.waitsFor);
+      watchdog.doing(worker, `zeros from block ${step.start} ${toSink}`, sink.waitsFor);
       await sink.admit(step.start);
       const { transferred, skipped } = await sink.zeros(step.start, step.end);
       for (let count = 0; count < transferred; count++) meter.transferred(blockSize);

@@ -1,26 +1,33 @@
 /** Plans: lists of blocks turned into steps that cover the volume. */
-import type { BlockStep, Step } from './block.ts';
+import type { Step } from './block.ts';
 import type { BlockSet } from './range-set.ts';
+
+/** Part of a list of blocks. */
+export interface ListedPage {
+  readonly entries: Iterable<{ readonly blockIndex: number; readonly blockToken: string }>;
+}
 
 /**
  * Plans the transfer of listed blocks: what lies between them must read as zeros.
  *
- * @param blocks ascending
+ * @param pages ascending
  * @param end block at which the volume ends; asked for after the last block
  * @param done blocks that are right already
  * @param start block at which the plan begins
  */
 export async function* listedBlocks(
-  blocks: AsyncIterable<BlockStep>,
+  pages: AsyncIterable<ListedPage>,
   end: () => number,
   done: BlockSet,
   start = 0,
 ): AsyncGenerator<Step, void, undefined> {
   let next = start;
-  for await (const block of blocks) {
-    if (block.index > next) yield* gap(next, block.index, done);
-    if (!done.has(block.index)) yield block;
-    next = block.index + 1;
+  for await (const { entries } of pages) {
+    for (const { blockIndex: index, blockToken: token } of entries) {
+      if (index > next) yield* gap(next, index, done);
+      if (!done.has(index)) yield { kind: 'block', index, token };
+      next = index + 1;
+    }
   }
   yield* gap(next, end(), done);
 }

@@ -2,10 +2,13 @@
 import { abortedError } from '../../cancel.ts';
 import { allocateSlab, type BlockRead } from '../../native/index.ts';
 import { type BlockRange, RangeSet } from '../engine/range-set.ts';
+import { runWorkers } from '../engine/workers.ts';
 import { ChunkDigests } from './chunk-digests.ts';
 
 /** Bytes in one read, at most 1,024 blocks; a block may be larger. */
 const READ_BYTES = 4 * 2 ** 20;
+/** While one piece is hashed the next is read. */
+const READERS = 2;
 
 export interface Claim {
   readonly done: RangeSet;
@@ -36,37 +39,43 @@ export interface Reader {
 export async function findChangedChunks(claim: Claim, reader: Reader): Promise<number[]> {
   const { digests, blockSize, blockCount } = claim;
   const found = new ChunkDigests(blockCount);
-  const batch = Math.max(1, Math.floor(READ_BYTES / blockSize));
-  const slab = allocateSlab(batch * blockSize);
-  const read = async (start: number, end: number) => {
-    for (let first = start; first < end; first += batch) {
-      if (reader.signal.aborted) throw abortedError(reader.signal);
-      const count = Math.min(batch, end - first);
-      const reads = Array.from({ length: count }, (_, at) => ({
-        data: new Uint8Array(slab, at * blockSize, blockSize),
-        offset: (first + at) * blockSize,
-      }));
-      const results = await reader.read(reads);
-      for (const [at, { zero, digest }] of results.entries()) {
-        if (zero) continue;
-        found.add(first + at, digest);
-        await reader.onDigest?.(first + at, digest);
-      }
-      reader.onRead(count);
+  const most = Math.max(1, Math.floor(READ_BYTES / blockSize));
+  const slab = allocateSlab(READERS * most * blockSize);
+  const read = async ([start, end]: BlockRange, worker: number) => {
+    if (reader.signal.aborted) throw abortedError(reader.signal);
+    const reads = Array.from({ length: end - start }, (_, at) => ({
+      data: new Uint8Array(slab, (worker * most + at) * blockSize, blockSize),
+      offset: (start + at) * blockSize,
+    }));
+    const results = await reader.read(reads);
+    for (const [at, { zero, digest }] of results.entries()) {
+      if (zero) continue;
+      found.add(start + at, digest);
+      await reader.onDigest?.(start + at, digest);
     }
+    reader.onRead(end - start);
   };
-  for (const [start, end] of claim.done.ranges()) {
+  await runWorkers(READERS, piecesOf(claim, reader, most), read, () => {});
+  return chunksOf(claim).filter((chunk) => !found.equal(chunk, digests));
+}
+
+/** Yields what counts as done in pieces of at most `most` blocks; holes are skipped, and reported as read. */
+async function* piecesOf(
+  { done, blockSize }: Claim,
+  reader: Reader,
+  most: number,
+): AsyncGenerator<BlockRange, void, undefined> {
+  for (const [start, end] of done.ranges()) {
     let next = start;
     for await (const range of reader.dataRanges(start * blockSize, end * blockSize)) {
-      const first = Math.max(next, Math.floor(range.start / blockSize));
       const last = Math.min(end, Math.ceil(range.end / blockSize));
+      const first = Math.max(next, Math.floor(range.start / blockSize));
       reader.onRead(first - next);
-      await read(first, last);
-      next = Math.max(first, last);
+      for (next = first; next < last; next = Math.min(next + most, last))
+        yield [next, Math.min(next + most, last)];
     }
     reader.onRead(end - next);
   }
-  return chunksOf(claim).filter((chunk) => !found.equal(chunk, digests));
 }
 
 /** Takes chunks back: their blocks do not count as done any more. */

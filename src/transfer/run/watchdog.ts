@@ -16,7 +16,9 @@ const WARN_AFTER_MS = 60_000;
 const GRACE_MS = 120_000;
 const CHECK_INTERVAL_MS = 5_000;
 interface Activity {
+  /** Follows the block's number, where there is one. */
   readonly what: string;
+  readonly block: number | undefined;
   readonly on: WaitingFor;
   readonly startedAt: number;
 }
@@ -50,9 +52,12 @@ export class Watchdog {
     this.#timer.unref();
   }
 
-  /** A worker (or other part, by name) begins something; replaces what it was doing before. */
-  doing(who: number | string, what: string, on: WaitingFor): void {
-    this.#activities.set(who, { what, on, startedAt: this.#now() });
+  /**
+   * A worker (or other part, by name) begins something; replaces what it was doing before.
+   * @param block number to put before `what`; composed only for a message, because this runs twice a block
+   */
+  doing(who: number | string, what: string, on: WaitingFor, block?: number): void {
+    this.#activities.set(who, { what, block, on, startedAt: this.#now() });
   }
 
   /** It has finished: there is progress. */
@@ -65,7 +70,8 @@ export class Watchdog {
   get waiting(): { readonly what: string; readonly on: WaitingFor; readonly silentMs: number } | undefined {
     const [first, ...others] = this.#activities.values();
     if (first === undefined) return undefined;
-    const { what, on } = others.reduce((a, b) => (b.startedAt < a.startedAt ? b : a), first);
+    const { block, on, ...oldest } = others.reduce((a, b) => (b.startedAt < a.startedAt ? b : a), first);
+    const what = block === undefined ? oldest.what : `block ${block} ${oldest.what}`;
     return { what, on, silentMs: this.#now() - this.#lastProgress };
   }
 

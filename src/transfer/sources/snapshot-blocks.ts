@@ -59,10 +59,11 @@ export class SnapshotBlocks implements BlockSource {
 
   steps(done: BlockSet): AsyncGenerator<Step, void, undefined> {
     const { volumeSize, blockSize } = this.geometry;
-    return listedBlocks(this.#listed(done), () => volumeSize / blockSize, done);
+    return listedBlocks(this.#watched(done), () => volumeSize / blockSize, done);
   }
 
-  async *#listed(done: BlockSet): AsyncGenerator<BlockStep, void, undefined> {
+  /** The pages, read ahead to find how much is to be moved. */
+  async *#watched(done: BlockSet): Pages {
     const { meter } = this.#run;
     const plan = ({ entries, blockSize }: CheckedPage<BlockReference>) =>
       meter.plan(entries.filter(({ blockIndex }) => !done.has(blockIndex)).length * blockSize);
@@ -74,9 +75,7 @@ export class SnapshotBlocks implements BlockSource {
     });
     let page: CheckedPage<BlockReference> | undefined = this.#first;
     while (page !== undefined) {
-      for (const { blockIndex, blockToken } of page.entries) {
-        yield { kind: 'block', index: blockIndex, token: blockToken };
-      }
+      yield page;
       page = await nextPage(this.#run, this.#snapshotId, pages);
     }
   }

@@ -4,7 +4,7 @@ import { listBlocks } from '../../ebs/list/block-list.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
 import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
 import { type BlockRange, type BlockSet, RangeSet } from '../engine/range-set.ts';
-import { listedBlocks } from '../engine/steps.ts';
+import { type ListedPage, listedBlocks } from '../engine/steps.ts';
 import type { Run } from '../run/run.ts';
 
 /** The shortest page that the service sends, for a range that needs no longer one. */
@@ -35,17 +35,13 @@ export class SnapshotRanges implements BlockSource {
 
   async *steps(done: BlockSet = new RangeSet()): AsyncGenerator<Step, void, undefined> {
     for await (const [start, end] of this.#ranges)
-      yield* listedBlocks(this.#listed(start, end), () => end, done, start);
+      yield* listedBlocks(this.#pages(start, end), () => end, done, start);
   }
 
-  async *#listed(from: number, below: number): AsyncGenerator<BlockStep, void, undefined> {
+  #pages(from: number, below: number): AsyncIterable<ListedPage> {
     const { signal } = this.#run;
     const maxResults = below - from <= SHORT_PAGE ? { maxResults: SHORT_PAGE } : {};
-    const pages = listBlocks(this.#ebs.api, this.#snapshotId, { from, below, signal, ...maxResults });
-    for await (const { entries } of pages) {
-      for (const { blockIndex, blockToken } of entries)
-        yield { kind: 'block', index: blockIndex, token: blockToken };
-    }
+    return listBlocks(this.#ebs.api, this.#snapshotId, { from, below, signal, ...maxResults });
   }
 
   read(

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { test } from 'node:test';
+import { downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
+import { needsLoop, Scratch } from '../support/loop.ts';
+import { BLOCK, GIB, randomBlocks, recorder, scratch, startService } from '../support/service.ts';
+
+const indexes = [0, 1, 700, GIB / BLOCK - 1];
+
+async function sha256Of(path: string, end = Number.POSITIVE_INFINITY): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path, { end: end - 1 }), hash);
+  return hash.digest('hex');
+}
+
+test('a download returns the SHA-256 of the file, and so does an upload of it', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks(indexes) });
+  const target = join(scratch(t), 'disk.img');
+  const { events, onEvent } = recorder();
+  const { sha256 } = await downloadSnapshot({ snapshotId, target, sha256: true, onEvent, ...service });
+  assert.equal(sha256, await sha256Of(target));
+  const hashed = events.flatMap((event) =>
+    event.type === 'phase' && event.phase === 'hashing' ? [event] : [],
+  );
+  assert.equal(hashed.at(-1)?.bytesDone, GIB);
+  const again = await uploadSnapshot({ source: target, sha256: true, ...service });
+  assert.equal(again.sha256, sha256);
+});
+
+test('the SHA-256 is that of the source itself, not of the volume, and absent unless requested', async (t) => {
+  const { service } = await startService(t);
+  const source = join(scratch(t), 'small.img');
+  writeFileSync(source, Buffer.alloc(5_000_001, 'x'));
+  const { sha256 } = await uploadSnapshot({ source, sha256: true, ...service });
+  assert.equal(sha256, await sha256Of(source));
+  assert.ok(!('sha256' in (await uploadSnapshot({ source, ...service }))));
+});
+
+test('of a larger device, the SHA-256 is that of the volume', needsLoop, async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks(indexes) });
+  const space = await Scratch.for(t);
+  process.env.STATE_DIRECTORY = space.directory;
+  const { device } = await space.loop({ bytes: GIB + BLOCK });
+  const { sha256 } = await downloadSnapshot({ snapshotId, target: device, sha256: true, ...service });
+  assert.equal(sha256, await sha256Of(device, GIB));
+});
+
+test('an incremental download returns the SHA-256, too', async (t) => {
+  const { emulator, service } = await startService(t);
+  const base = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks(indexes) });
+  const snapshotId = await emulator.putSnapshot({
+    volumeSizeGiB: 1,
+    blocks: randomBlocks([3]),
+    parent: base,
+  });
+  const target = join(scratch(t), 'disk.img');
+  await downloadSnapshot({ snapshotId: base, target, ...service });
+  const { sha256 } = await downloadSnapshot({ snapshotId, since: base, target, sha256: true, ...service });
+  assert.equal(sha256, await sha256Of(target));
+});
+
+test('a stream cannot be hashed, and nothing is sent or received', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
+  const target = new Writable({ write: (_chunk, _encoding, done) => done() });
+  await assert.rejects(downloadSnapshot({ snapshotId, target, sha256: true, ...service }), {
+    class: 'usage',
+    code: 'TARGET_NOT_READ_BACK',
+  });
+  const source = Readable.from([Buffer.alloc(512)]);
+  await assert.rejects(uploadSnapshot({ source, volumeSizeGiB: 1, sha256: true, ...service }), {
+    class: 'usage',
+    code: 'SOURCE_NOT_HASHED',
+  });
+  assert.deepEqual(emulator.requests(), []);
+});
+
+test('an image that cannot be hashed any more is whole, and the run fails', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks(indexes) });
+  const target = join(scratch(t), 'disk.img');
+  const controller = new AbortController();
+  const onEvent = (event: { type: string; phase?: string }) => {
+    if (event.phase === 'hashing') controller.abort();
+  };
+  const options = { snapshotId, target, sha256: true, onEvent, signal: controller.signal, ...service };
+  await assert.rejects(downloadSnapshot(options), { class: 'aborted' });
+  assert.ok(existsSync(target));
+  assert.ok(!existsSync(`${target}.partial`));
+});
