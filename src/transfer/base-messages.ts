@@ -47,6 +47,13 @@ export const digestsOfOther = (path: string, named: string, parentId: string) =>
     'Name the digest file of the parent.',
   );
 
+export const digestsOfOtherBlocks = (path: string, size: number, parentId: string, expected: number) =>
+  refusedBase(
+    path,
+    `has the digests of blocks of ${size} bytes, and ${parentId} has blocks of ${expected}`,
+    'Write the file again.',
+  );
+
 export const baseOfOtherSize = (path: string, size: number, parentId: string, expected: number) =>
   refusedBase(
     path,

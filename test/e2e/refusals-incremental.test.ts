@@ -161,7 +161,7 @@ const uploads: Refusal[] = [
     title: 'a digest file of blocks of another size',
     args: `${inc} --base disk.digests disk.img`,
     exit: 3,
-    message: /disk\.digests/,
+    message: /disk\.digests has the digests of blocks of 4096 bytes, and snap-\S+ has blocks of 524288/,
     requests: ['ListSnapshotBlocks'],
     given: digests(SNAP, GIB, 4_096),
   },

@@ -18,6 +18,7 @@ import {
   type TransferEvent,
   uploadSnapshot,
 } from '../../src/index.ts';
+import { isZero } from '../../src/native/index.ts';
 import { DigestReader } from '../../src/transfer/digests/reader.ts';
 import { type Fault, faults } from '../faults/faults.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
@@ -145,15 +146,35 @@ async function checkDownload(schedule: Download, target: string, image: string):
     const blocks = contents(schedule.blocks, blockSize);
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
     const service = { endpoint: emulator.url, region: 'us-east-1' };
-    const base = { snapshotId, target, workers, transport, checkpointIntervalMs, verify, ...service };
+    const saveDigests = `${image}.digests`;
+    const limits = { workers, transport, checkpointIntervalMs };
+    const base = { snapshotId, target, verify, saveDigests, ...limits, ...service };
     const failure = await underFaults(emulator, schedule, (options) =>
       downloadSnapshot({ ...base, ...options }),
     );
     if (failure !== undefined) await inTime((signal) => downloadSnapshot({ ...base, signal }));
     assert.equal(await firstWrongBlock(image, blocks, GIB, blockSize), undefined, `after ${failure}`);
+    await checkDigests(saveDigests, snapshotId, blocks, `after ${failure}`);
   } finally {
     await emulator.close();
   }
+}
+
+/** Compares a digest file with the blocks of its snapshot. */
+async function checkDigests(
+  path: string,
+  snapshotId: string,
+  blocks: ReadonlyMap<number, Buffer>,
+  when: string,
+): Promise<void> {
+  const digests = await DigestReader.open(path);
+  assert.equal(digests?.header.snapshotId, snapshotId);
+  for (const [block, data] of blocks) {
+    const digest = isZero(data) ? undefined : hash('sha256', data, 'hex');
+    const saved = await digests!.digest(block);
+    assert.equal(saved && Buffer.from(saved).toString('hex'), digest, `block ${block} ${when}`);
+  }
+  await digests?.close();
 }
 
 test('a download to a file either succeeds with every byte right, or fails and the next run succeeds', async (t) => {
@@ -319,14 +340,7 @@ async function checkChildUpload(schedule: ChildUpload, path: (name: string) => s
     );
     const image = await emulator.readImage(snapshotId);
     assert.equal(await firstWrongBlock(image, after, GIB, blockSize), undefined, `after ${failure}`);
-    const digests = await DigestReader.open(saveDigests);
-    assert.equal(digests?.header.snapshotId, snapshotId);
-    for (const [block, data] of after) {
-      const digest = data.equals(zeros) ? undefined : hash('sha256', data, 'hex');
-      const saved = await digests!.digest(block);
-      assert.equal(saved && Buffer.from(saved).toString('hex'), digest, `block ${block} after ${failure}`);
-    }
-    await digests?.close();
+    await checkDigests(saveDigests, snapshotId, after, `after ${failure}`);
   } finally {
     await emulator.close();
   }

@@ -21,6 +21,7 @@ import { downloadSnapshot, type UploadOptions, uploadSnapshot } from '../../src/
 import { DigestReader } from '../../src/transfer/digests/reader.ts';
 import { DigestWriter } from '../../src/transfer/digests/writer.ts';
 import { GIB, randomBlocks, scratch, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 const BLOCK = 524_288;
 const COUNT = GIB / BLOCK;
@@ -95,12 +96,16 @@ test('a download to a stream saves digests, too', async (t) => {
 });
 
 test('an upload saves the digests of its source, whether or not zeros are sent', async (t) => {
-  const { options, service, blocks, directory } = await makeParts(t);
-  await downloadSnapshot(options);
+  const { service, directory } = await makeParts(t);
+  const blocks = randomBlocks([0, 1, 6], [3, 4]);
+  const source = join(directory, 'source.img');
+  const file = openSync(source, 'w');
+  for (const [block, data] of blocks) writeSync(file, data, 0, BLOCK, block * BLOCK);
+  closeSync(file);
   for (const zeros of [{}, { detectHoles: true }, { omitZeroBlocks: true }]) {
     const saveDigests = join(directory, 'upload.digests');
     const { snapshotId } = await uploadSnapshot({
-      source: options.target,
+      source,
       saveDigests,
       ...zeros,
       ...service,
@@ -143,6 +148,23 @@ test('digests of an earlier run that the target no longer has are not saved', as
   closeSync(partial);
   await downloadSnapshot(options);
   assert.deepEqual(digestsIn(options.saveDigests), expectedDigests(blocks));
+});
+
+test('digests of an image that an earlier run completed are saved without a transfer', async (t) => {
+  const { emulator, options, blocks, service, directory } = await makeParts(t);
+  const { saveDigests, ...plain } = options;
+  await downloadSnapshot({ ...plain, keepCheckpoint: true });
+  emulator.clearLog();
+  await downloadSnapshot({ ...options, keepCheckpoint: true });
+  assert.deepEqual(digestsIn(saveDigests), expectedDigests(blocks));
+  const upload = { source: options.target, detectHoles: true, keepCheckpoint: true, ...service };
+  const { snapshotId } = await uploadSnapshot(upload);
+  await until(() => emulator.snapshot(snapshotId)?.status !== 'pending');
+  emulator.clearLog();
+  const again = await uploadSnapshot({ ...upload, saveDigests: join(directory, 'upload.digests') });
+  assert.equal(again.snapshotId, snapshotId);
+  assert.deepEqual(digestsIn(join(directory, 'upload.digests')), expectedDigests(blocks));
+  assert.ok(emulator.log.every(({ operation }) => !/^(Get|Put)/.test(operation)));
 });
 
 test('an existing digest file is replaced, and another file only with force', async (t) => {

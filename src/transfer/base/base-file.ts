@@ -9,6 +9,7 @@ import {
   baseOfOtherSize,
   digestsDamaged,
   digestsOfOther,
+  digestsOfOtherBlocks,
 } from '../base-messages.ts';
 import { sizeOfFile } from '../digests/format.ts';
 import { DigestReader } from '../digests/reader.ts';
@@ -40,18 +41,19 @@ export async function openBaseFile(
   }
   const { signal } = run;
   const image = await openSource(path, { signal, format: 'raw', role: 'target', streamSize: 1 });
-  const ownsJournal = image.journal?.identity;
-  if (ownsJournal !== undefined && ownsJournal !== source.journal?.identity) return { path, image };
+  const { identity } = image.journal ?? {};
+  if (identity !== undefined && identity !== source.journal?.identity) return { path, image };
   await image.close();
-  throw ownsJournal === undefined ? baseIsStream(path) : baseIsSource(path);
+  throw identity === undefined ? baseIsStream(path) : baseIsSource(path);
 }
 
 /** @throws ColdsnapError class `refused` unless it is of a volume of this size, `integrity` for a damaged digest file */
 export function checkBaseSize({ path, digests, image }: BaseFile, parentId: string, parent: Geometry): void {
   const { volumeSize, blockSize } = parent;
   const size = digests === undefined ? image.sizeBytes : digests.header.volumeSize;
-  const sameBlocks = digests === undefined || digests.header.blockSize === blockSize;
-  if (size === volumeSize && sameBlocks) return;
+  if (digests !== undefined && digests.header.blockSize !== blockSize)
+    throw digestsOfOtherBlocks(path, digests.header.blockSize, parentId, blockSize);
+  if (size === volumeSize) return;
   // Its first bytes are wrong, or it would not have been taken for an image.
   if (digests === undefined && size === sizeOfFile(parent)) throw digestsDamaged(path);
   throw baseOfOtherSize(path, size, parentId, volumeSize);
