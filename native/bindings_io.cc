@@ -161,13 +161,15 @@ struct WriteTask {
   ZeroMethod method;
 };
 
-// writeBlocks(fd, policy, method, offsets: Float64Array, digests: Uint8Array, ...data) → Promise<[outcome…, method]>
+// writeBlocks(fd, policy, method, offsets: Float64Array, digests: Uint8Array, verified: Uint8Array, ...data)
+//   → Promise<[outcome…, method]>
 Napi::Value Write(const Napi::CallbackInfo& info) {
-  constexpr size_t kFirst = 5;
+  constexpr size_t kFirst = 6;
   WriteTask task{ToFd(info[0]), {}, static_cast<ZeroPolicy>(info[1].As<Napi::Number>().Uint32Value()),
                  ToZeroMethod(info[2])};
   Napi::Float64Array offsets = info[3].As<Napi::Float64Array>();
   const Bytes digests = ToBytes(info[4]);
+  const Bytes verified = ToBytes(info[5]);
   task.blocks.resize(info.Length() - kFirst);
   for (size_t i = 0; i < task.blocks.size(); i++) {
     BlockWrite& block = task.blocks[i];
@@ -175,6 +177,7 @@ Napi::Value Write(const Napi::CallbackInfo& info) {
     block.data = bytes.data;
     block.length = bytes.length;
     block.offset = static_cast<uint64_t>(offsets[i]);
+    block.verified = verified.data[i] != 0;
     memcpy(block.digest.data(), digests.data + i * block.digest.size(), block.digest.size());
   }
   return RunAsync<WriteTask>(

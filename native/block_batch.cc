@@ -34,7 +34,9 @@ SysError WriteBlocks(int fd, std::vector<BlockWrite>* blocks, ZeroPolicy policy,
   std::vector<BlockWrite*> hashed;
   for (BlockWrite& block : *blocks) {
     if (IsZero(block.data, block.length)) {
-      if (ZeroDigest(block.length) == block.digest) block.outcome = BlockOutcome::kZero;
+      if (block.verified || ZeroDigest(block.length) == block.digest) block.outcome = BlockOutcome::kZero;
+    } else if (block.verified) {
+      block.outcome = BlockOutcome::kWritten;
     } else {
       messages.push_back({block.data, block.length});
       hashed.push_back(&block);

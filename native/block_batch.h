@@ -19,6 +19,7 @@ struct BlockWrite {
   size_t length = 0;
   uint64_t offset = 0;
   Digest digest{};
+  bool verified = false;  // the data are known to have the digest, and are not hashed
   BlockOutcome outcome = BlockOutcome::kMismatch;
 };
 

@@ -28,7 +28,9 @@ function describeOption(option: OptionModel): string {
 }
 
 function synopsis(command: CommandModel): string {
-  const words = command.arguments.map((argument) => argument.term.replace(/<?(\w+)>?/, '\\fI$1\\fR'));
+  const words = command.arguments.map((argument) =>
+    argument.term.replace(/<?(\w+)(\.\.\.)?>?/, '\\fI$1\\fR$2'),
+  );
   return `\\fBcoldsnap ${command.name}\\fR [\\fIoptions\\fR]${words.map((word) => ` ${word}`).join('')}`;
 }
 

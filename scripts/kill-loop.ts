@@ -2,12 +2,12 @@
  * Kills transfers at every request and at every system call that changes something, one after the other, and runs them
  * again; test/faults/kill.ts states what must hold. Half of them are killed a second time, and after a third of the kills
  * another program writes to the target or source.
- * Usage: npm run test:kill -- [--kind file|device|upload|'incremental upload'|…] [--every N] [--call NAME] [--from N]
+ * Usage: npm run test:kill -- [--kind KIND] [--every N] [--call NAME] [--from N]
  */
 import { test } from 'node:test';
 import { parseArgs } from 'node:util';
 import { Command, noStrace } from '../test/faults/command.ts';
-import { describeMoment, type Moment, usesDevice, Victim } from '../test/faults/kill.ts';
+import { describeMoment, kinds, type Moment, usesDevice, Victim } from '../test/faults/kill.ts';
 import { noLoopDevices, Scratch } from '../test/support/loop.ts';
 import { GIB } from '../test/support/service.ts';
 
@@ -42,14 +42,7 @@ const calls = [
   'flock',
 ];
 
-for (const kind of [
-  'file',
-  'device',
-  'upload',
-  'incremental upload',
-  'incremental file',
-  'incremental device',
-] as const) {
+for (const kind of kinds) {
   if (values.kind !== undefined && values.kind !== kind) continue;
   const skip = usesDevice(kind) ? noLoopDevices : undefined;
   test(

@@ -13,6 +13,8 @@ export interface Job {
   snapshotId: string;
   /** Target or source. */
   path: string;
+  /** Further targets. */
+  more?: readonly string[];
   workers: number;
   /** Blocks of the source. */
   blocks: number;
@@ -38,7 +40,8 @@ export function ours(...args: string[]): string[] {
 
 function transport(kind: 'fast' | 'sdk') {
   return (job: Job) => {
-    const what = job.direction === 'download' ? [job.snapshotId, job.path, '--force'] : [job.path];
+    const what =
+      job.direction === 'download' ? [job.snapshotId, job.path, ...(job.more ?? []), '--force'] : [job.path];
     const how = ['--endpoint', job.server.url, '--workers', String(job.workers), '--transport', kind];
     return ours(job.direction, ...what, ...how);
   };

@@ -19,6 +19,15 @@ export interface MemoryResult {
   run: TransferRun;
 }
 
+/** Each contender with one target, and coldsnap with several. */
+function casesOf(contenders: Contender[]): { contender: Contender; targets: number }[] {
+  return contenders
+    .filter(({ key }) => key !== 'reference')
+    .flatMap((contender) =>
+      (contender.key === 'fast' ? [1, 3] : [1]).map((targets) => ({ contender, targets })),
+    );
+}
+
 /** @param gib data to fetch from each volume, GiB */
 export async function runMemory(
   bench: Workbench,
@@ -33,26 +42,23 @@ export async function runMemory(
   for (const volumeGib of SIZES_GIB) {
     const layout = layoutOf(volumeGib, { every: Math.floor((volumeGib * BLOCKS_PER_GIB) / listed) });
     const server = await bench.startServer('tls', { layout });
-    for (const contender of contenders.filter(({ key }) => key !== 'reference')) {
-      const volume = Volume.create(TMPFS, `coldsnap-bench-${process.pid}.img`, 0, false);
+    const volumeOf = (at: number) =>
+      Volume.create(TMPFS, `coldsnap-bench-${process.pid}-${at}.img`, 0, false);
+    for (const { contender, targets } of casesOf(contenders)) {
+      const volumes = Array.from({ length: targets }, (_, at) => volumeOf(at));
+      const [volume, ...more] = volumes as [Volume, ...Volume[]];
       try {
-        const plan = {
-          direction: 'download' as const,
-          wire: 'tls' as const,
-          layout,
-          server,
-          volume,
-          workers,
-        };
-        const run = await runTransfer(bench, contender, plan);
-        results.push({ contender: contender.key, contenderTitle: contender.title, volumeGib, run });
+        const where = { direction: 'download' as const, wire: 'tls' as const, layout, server };
+        const run = await runTransfer(bench, contender, { ...where, volume, more, workers });
+        const contenderTitle = `${contender.title}${targets === 1 ? '' : `, ${targets} targets`}`;
+        results.push({ contender: contender.key, contenderTitle, volumeGib, run });
         say(
-          `memory  ${volumeGib} GiB  ${contender.title}: ${run.peakMib.toFixed(0)} MiB ${run.problems.join('; ')}`,
+          `memory  ${volumeGib} GiB  ${contenderTitle}: ${run.peakMib.toFixed(0)} MiB ${run.problems.join('; ')}`,
         );
       } finally {
-        volume.remove();
-        for (const left of ['.partial', '.coldsnap-progress'])
-          rmSync(`${volume.path}${left}`, { force: true });
+        for (const { path } of volumes)
+          for (const end of ['.partial', '.coldsnap-progress']) rmSync(`${path}${end}`, { force: true });
+        for (const one of volumes) one.remove();
       }
     }
   }

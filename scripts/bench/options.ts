@@ -6,6 +6,7 @@ export const SCENARIOS = [
   'upload',
   'paced',
   'zeros90',
+  'fanout',
   'ceiling',
   'sweep',
   'memory',

@@ -99,11 +99,11 @@ export function transferTable(results: TransferResult[]): string {
   );
 }
 
-/** CPU of the zero cases relative to the same tool's full download; undefined if they were not run. */
-export function zerosTable(results: TransferResult[]): string | undefined {
+/** CPU of some cases relative to the same tool's full download; undefined if they were not run. */
+export function relativeTable(results: TransferResult[]): string | undefined {
   const rows: string[][] = [];
   for (const result of results) {
-    if (result.scenario !== 'zeros90' && result.scenario !== 'sparse90') continue;
+    if (!['zeros90', 'sparse90', 'fanout'].includes(result.scenario)) continue;
     const full = other(results, result, { scenario: 'download' });
     const ratio = pairedRatio(cpuByRound(result), full && cpuByRound(full));
     rows.push([`${result.title}, ${result.wire}`, result.contenderTitle, figure(ratio, 2)]);

@@ -8,7 +8,7 @@ import { describeMachine, machineText } from './machine.ts';
 import { memoryTable, runMemory } from './memory.ts';
 import { type BenchOptions, parseOptions, USAGE } from './options.ts';
 import { OUTPUT } from './programs.ts';
-import { ceilingTable, problemList, transferTable, zerosTable } from './report.ts';
+import { ceilingTable, problemList, relativeTable, transferTable } from './report.ts';
 import { runTransfers } from './scenarios.ts';
 import { runStartup, startupTable } from './startup.ts';
 import { sweepPlot } from './sweep-plot.ts';
@@ -29,7 +29,7 @@ function report(results: Awaited<ReturnType<typeof runBench>>): string {
   const { transfers, memory, disk, startup } = results;
   return [
     transfers.length > 0 ? transferTable(transfers) : undefined,
-    zerosTable(transfers),
+    relativeTable(transfers),
     ceilingTable(transfers),
     memory.length > 0 ? memoryTable(memory) : undefined,
     disk.length > 0 ? diskTable(disk) : undefined,

@@ -36,6 +36,8 @@ interface Case {
   refill?: boolean;
   serving?: { pace?: number; delayMs?: number; rate?: number };
   workers?: number;
+  /** Targets of a download, 1 unless given. */
+  targets?: number;
   /** Contenders to skip: the reference client does not zero gaps. */
   without?: ContenderKey[];
 }
@@ -43,8 +45,8 @@ interface Case {
 function casesOf(options: BenchOptions): Case[] {
   const wanted = new Set(options.scenarios);
   const cases: Case[] = [];
-  // The full download is also the baseline of the zero cases.
-  if (wanted.has('download') || wanted.has('zeros90')) {
+  // The full download is also the baseline of other cases.
+  if (wanted.has('download') || wanted.has('zeros90') || wanted.has('fanout')) {
     cases.push({ scenario: 'download', title: 'download', direction: 'download' });
   }
   if (wanted.has('upload')) cases.push({ scenario: 'upload', title: 'upload', direction: 'upload' });
@@ -68,6 +70,11 @@ function casesOf(options: BenchOptions): Case[] {
       change: { every: 10 },
     });
   }
+  if (wanted.has('fanout')) {
+    const title = 'download to 3 targets';
+    const without: ContenderKey[] = ['peer', 'reference'];
+    cases.push({ scenario: 'fanout', title, direction: 'download', targets: 3, without });
+  }
   if (wanted.has('ceiling')) {
     for (const direction of ['download', 'upload'] as const) {
       const title = `${direction}, 1,000 blocks/s`;
@@ -89,6 +96,7 @@ class Volumes {
   readonly #full: Layout;
   #target: Volume | undefined;
   #source: Volume | undefined;
+  readonly #more: Volume[] = [];
 
   constructor(bench: Workbench, full: Layout) {
     this.#bench = bench;
@@ -105,6 +113,19 @@ class Volumes {
       this.#target.fill(this.#bench.nextSnapshotId(), this.#full);
     }
     return this.#target;
+  }
+
+  /** Targets of a download beside the first. */
+  more(count: number): Volume[] {
+    while (this.#more.length < count) {
+      const volume = this.#bench.createVolume(
+        `target-${this.#more.length}.img`,
+        this.#full.volumeGib * 2 ** 30,
+      );
+      volume.fill(this.#bench.nextSnapshotId(), this.#full);
+      this.#more.push(volume);
+    }
+    return this.#more.slice(0, count);
   }
 
   #uploadSource(): Volume {
@@ -133,6 +154,7 @@ async function groupsOf(bench: Workbench, contenders: Contender[], options: Benc
       const layout = { ...full, ...one.change };
       const server = await bench.startServer(wire, { layout, ...one.serving });
       const volume = volumes.for(direction);
+      const more = volumes.more((one.targets ?? 1) - 1);
       const about = { scenario, title, wire, workers, gib: options.gib };
       const entries = contenders
         .filter((contender) => !one.without?.includes(contender.key))
@@ -143,7 +165,7 @@ async function groupsOf(bench: Workbench, contenders: Contender[], options: Benc
       const prepare = () => {
         if (one.refill) volume.fill(bench.nextSnapshotId(), full);
       };
-      groups.push({ plan: { direction, wire, layout, server, volume, workers }, prepare, entries });
+      groups.push({ plan: { direction, wire, layout, server, volume, more, workers }, prepare, entries });
     }
   }
   return groups;

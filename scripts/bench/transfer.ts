@@ -13,6 +13,8 @@ export interface TransferPlan {
   server: LoadServer;
   /** Target or source. */
   volume: Volume;
+  /** Further targets. */
+  more?: readonly Volume[];
   workers: number;
   /** Called after the process has ended, before the checks. */
   afterRun?: () => void;
@@ -66,11 +68,11 @@ export async function runTransfer(
   contender: Contender,
   plan: TransferPlan,
 ): Promise<TransferRun> {
-  const { direction, layout, server, volume, workers } = plan;
+  const { direction, layout, server, volume, more = [], workers } = plan;
   const snapshotId = direction === 'download' ? bench.nextSnapshotId() : SOURCE_SNAPSHOT;
   const command = contender.command({
     ...{ direction, server, snapshotId, workers, ca: bench.caFor(plan.wire) },
-    ...{ path: volume.path, blocks: layout.blocks },
+    ...{ path: volume.path, more: more.map(({ path }) => path), blocks: layout.blocks },
   });
   await server.takeStats();
   const measured = await bench.measure(command);
@@ -82,8 +84,10 @@ export async function runTransfer(
   if (direction === 'upload') return runOf(measured, stats, uploadProblems(stats, expected));
   const problems: string[] = [];
   if (stats.gets !== expected) problems.push(`fetched ${stats.gets} blocks, not ${expected}`);
-  const wrong = volume.check(snapshotId, layout);
-  if (wrong !== undefined) problems.push(wrong);
+  for (const target of [volume, ...more]) {
+    const wrong = target.check(snapshotId, layout);
+    if (wrong !== undefined) problems.push(wrong);
+  }
   return runOf(measured, stats, problems);
 }
 

@@ -34,9 +34,14 @@ export function optionWords<Options extends object>(options: Options, flags: Fla
   });
 }
 
-/** The command line that resumes an interrupted run: the same one without `--fresh`, which would start over. */
-export function runAgainLine(argv: readonly string[]): string {
+/**
+ * The command line that resumes an interrupted run: the same one without `--fresh`, which would start over.
+ * @param dropped indexes of words to drop
+ */
+export function runAgainLine(argv: readonly string[], dropped: readonly number[] = []): string {
   const end = argv.indexOf('--');
-  const words = argv.filter((word, index) => word !== '--fresh' || (end !== -1 && index > end));
+  const words = argv.filter(
+    (word, index) => !dropped.includes(index) && (word !== '--fresh' || (end !== -1 && index > end)),
+  );
   return ['coldsnap', ...words].map(shellQuote).join(' ');
 }

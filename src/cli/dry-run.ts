@@ -1,5 +1,6 @@
 /** Prints what a transfer would do, instead of doing it. */
 import type { DryRun } from '../transfer/reports.ts';
+import type { TargetsDryRun } from '../transfer/several-targets.ts';
 import type { CommandIo } from './io.ts';
 import { dryRunDone } from './messages.ts';
 import { printLine, printResult } from './output.ts';
@@ -9,7 +10,7 @@ import type { Hooks } from './progress/with-progress.ts';
 export async function runDryRun(
   io: CommandIo,
   title: string,
-  estimate: (hooks: Hooks) => Promise<DryRun>,
+  estimate: (hooks: Hooks) => Promise<DryRun | TargetsDryRun>,
 ): Promise<void> {
   const [{ withProgress }, { describeDryRun }] = await Promise.all([
     import('./progress/index.ts'),
@@ -21,6 +22,7 @@ export async function runDryRun(
   }));
   const text = io.settings.json ? `${JSON.stringify(planned)}\n` : describeDryRun(planned);
   // stdout as the target may be a disk, which is not to be changed.
-  if (planned.operation === 'download' && planned.path === '-') printLine(io, text.trimEnd());
+  if (planned.operation === 'download' && 'path' in planned && planned.path === '-')
+    printLine(io, text.trimEnd());
   else await printResult(io, text);
 }

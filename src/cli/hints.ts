@@ -29,6 +29,8 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
       .replace('as they are, as a raw image', 'as they are with --source-format raw'),
   SOURCE_SIZE_UNKNOWN: 'Set the size of the volume with --volume-size, in GiB.',
   SOURCE_TOO_LONG: 'Set a larger --volume-size.',
+  SEVERAL_TARGETS: (hint) =>
+    hint.startsWith('Give no path') ? 'Drop --checkpoint-file: each target has its own.' : hint,
   TARGET_NOT_READ_BACK: 'Name a file or a block device, or drop --verify.',
   BASE_DIFFERS: 'Name the snapshot that it holds with --since, or drop --since for a full download.',
   BASE_MISMATCH:

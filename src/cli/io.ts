@@ -77,4 +77,8 @@ export interface CommandIo extends Io {
   readonly settings: Settings;
   /** The command line that resumes an interrupted run, quoted for a shell. An upload that waits replaces it. */
   runAgain: string;
+  /** The same without some of the command's operands. */
+  runAgainWithout(operands: readonly string[]): string;
+  /** A part is done for good, so that only {@link runAgain} does the rest: it is printed whatever failed. */
+  partlyDone?: boolean;
 }

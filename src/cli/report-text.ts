@@ -1,5 +1,8 @@
 /** The reports of the commands that only report, for people. */
+
+import { sanitize } from '../text.ts';
 import type { DiffResult, DiskLayout, DryRun, InfoResult, TransferCost } from '../transfer/reports.ts';
+import type { TargetsDryRun } from '../transfer/several-targets.ts';
 import { alignColumns } from './columns.ts';
 import type { NextStep } from './next-steps.ts';
 import { formatBytes, formatCount, formatDollars, formatDuration } from './progress/format.ts';
@@ -57,7 +60,8 @@ export function describeDiff(diff: DiffResult): string {
   ]);
 }
 
-export function describeDryRun(plan: DryRun): string {
+export function describeDryRun(plan: DryRun | TargetsDryRun): string {
+  if ('targets' in plan) return describeTargetsDryRun(plan);
   const { operation, snapshotId, path, volumeSize, blocks, bytes, bytesResumed, overwrites, atMost } = plan;
   const download = operation === 'download';
   const rows = download
@@ -72,6 +76,24 @@ export function describeDryRun(plan: DryRun): string {
   if (bytesResumed > 0) rows.push(['resumed', `${exactBytes(bytesResumed)} already done`]);
   if (overwrites !== undefined) rows.push(['overwrites', overwrites]);
   return alignColumns(rows);
+}
+
+/** The common part, then each target. */
+function describeTargetsDryRun(plan: TargetsDryRun): string {
+  const { snapshotId, volumeSize, blocks, bytes, targets } = plan;
+  const common = alignColumns([
+    ['download', `${snapshotId} to ${formatCount(targets.length, 'target', 'targets')}`],
+    ['volume', exactBytes(volumeSize)],
+    ['to fetch', describeBlocks(blocks, bytes)],
+    ['cost', describeCost(plan)],
+  ]);
+  const each = targets.map(({ path, blocks: own, bytes: ownBytes, bytesResumed, overwrites }) => {
+    const rows = [['  to write', describeBlocks(own, ownBytes)]];
+    if (bytesResumed > 0) rows.push(['  resumed', `${exactBytes(bytesResumed)} already done`]);
+    if (overwrites !== undefined) rows.push(['  overwrites', overwrites]);
+    return `${sanitize(path)}:\n${alignColumns(rows)}`;
+  });
+  return [common, ...each].join('');
 }
 
 /** The partition table and what is in each partition; empty where nothing is recognized. */

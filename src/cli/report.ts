@@ -9,7 +9,9 @@ import { errorObject, renderError, stackLines } from './render-error.ts';
 /** Exit codes after which running the command again may succeed. */
 const worthRunningAgain: ReadonlySet<number> = new Set([5, 129, 130, 143]);
 
-type ReportIo = Pick<CommandIo, 'stdout' | 'stderr' | 'env' | 'settings'> & { runAgain: string | undefined };
+type ReportIo = Pick<CommandIo, 'stdout' | 'stderr' | 'env' | 'settings' | 'partlyDone'> & {
+  runAgain: string | undefined;
+};
 
 /** Prints the error as text or, with `--json`, as an object. Returns the exit code. */
 export function reportError(io: ReportIo, error: unknown): number {
@@ -18,7 +20,8 @@ export function reportError(io: ReportIo, error: unknown): number {
   // The reader closed the pipe on purpose.
   if ((error as { code?: unknown } | null)?.code === 'EPIPE' && verbosity !== 'verbose') return exitCode;
 
-  const runAgain = worthRunningAgain.has(exitCode) ? io.runAgain : undefined;
+  const repeat = io.partlyDone === true || worthRunningAgain.has(exitCode);
+  const runAgain = repeat ? io.runAgain : undefined;
   // For a usage error or a signal the stack is of no help.
   const explainsItself = error instanceof ColdsnapError && ['usage', 'aborted'].includes(error.class);
   const stack = verbosity === 'verbose' && !explainsItself ? stackLines(error) : undefined;

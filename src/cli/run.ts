@@ -18,7 +18,12 @@ import { buildProgram } from './program.ts';
  */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   // A parse error is printed with the settings that can be read without parsing.
-  let commandIo: CommandIo = { ...io, settings: guessSettings(argv), runAgain: runAgainLine(argv) };
+  let commandIo: CommandIo = {
+    ...io,
+    settings: guessSettings(argv),
+    runAgain: runAgainLine(argv),
+    runAgainWithout: (operands) => runAgainLine(argv, indexesOf(operands, argv, program)),
+  };
   const runCommand: RunCommand = async (command, runner) => {
     commandIo = { ...commandIo, settings: readSettings(program, command, io.env) };
     await runner(commandIo);
@@ -104,6 +109,21 @@ function nextOperand(argv: readonly string[], start: number, command: Command): 
       index++;
   }
   return argv.length;
+}
+
+/** The indexes in `argv` of some operands of its command. */
+function indexesOf(operands: readonly string[], argv: readonly string[], program: Command): number[] {
+  const found = findCommand(argv, program);
+  if (found === undefined) return [];
+  const indexes: number[] = [];
+  // After -- each word is an operand.
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+  for (let at = found.index + 1; at < end; at++) {
+    at = nextOperand(argv, at, found.command);
+    if (at < end) indexes.push(at);
+  }
+  for (let at = end + 1; at < argv.length; at++) indexes.push(at);
+  return indexes.filter((at) => operands.includes(argv[at]!));
 }
 
 /** coldsnap 0.12 prints help when `help` is an argument of a command. A file of that name is `./help`. */

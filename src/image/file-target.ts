@@ -16,17 +16,11 @@ import { isErrno, localError } from './errno.ts';
 import { type ByteRange, dataRanges } from './extents.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
+import { journalName, partialName } from './names.ts';
 import { setOwnerAndMode } from './ownership.ts';
 import { PartialFile } from './partial-file.ts';
 import { readBack } from './read-back.ts';
-import type {
-  BlockOutcome,
-  Geometry,
-  ImageTarget,
-  Notice,
-  ResumableTarget,
-  UnverifiedBlock,
-} from './target.ts';
+import type { BlockOutcome, Geometry, ImageTarget, Notice, ResumableTarget, TargetBlock } from './target.ts';
 
 const ftruncateFd = promisify(ftruncate);
 
@@ -70,7 +64,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     this.label = path;
     this.#file = file;
     this.#signal = signal;
-    this.journal = { path: `${file}.coldsnap-progress`, identity: `file:${file}` };
+    this.journal = { path: journalName(file), identity: `file:${file}` };
   }
 
   async checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void> {
@@ -88,7 +82,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   }
 
   get partialPath(): string {
-    return `${this.#file}.partial`;
+    return partialName(this.#file);
   }
 
   async #existing() {
@@ -145,7 +139,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     return { partial: this.#partial, volumeSize: this.#geometry.volumeSize };
   }
 
-  async writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
+  async writeBlocks(blocks: readonly TargetBlock[]): Promise<BlockOutcome[]> {
     const { partial, volumeSize } = this.#ready();
     for (const block of blocks) checkRange(this.path, block.offset, block.data.length, volumeSize);
     throwIfAborted(this.#signal);

@@ -1,6 +1,7 @@
-/** Checks that every range requested of a target is inside the volume. */
+/** Checks that a volume fits its target, and that every range requested of the target is inside the volume. */
+import { targetTooSmall } from './messages/devices.ts';
 import { badGeometry, outsideVolume } from './messages/targets.ts';
-import type { Geometry } from './target.ts';
+import type { Geometry, ImageTarget } from './target.ts';
 
 /** @throws ColdsnapError `BAD_GEOMETRY` unless the volume is a whole number of blocks */
 export function checkGeometry(path: string, { volumeSize, blockSize }: Geometry): void {
@@ -18,4 +19,9 @@ export function checkRange(path: string, offset: number, length: number, volumeS
 /** The error of `writeBlocks` and `zero` before `prepare`. */
 export function notPrepared(path: string): Error {
   return new Error(`${path} is not ready to be written: prepare() comes first`);
+}
+
+/** @throws ColdsnapError `TARGET_TOO_SMALL`, with both sizes */
+export function checkFits({ label, sizeBytes }: ImageTarget, volumeSize: number): void {
+  if (sizeBytes !== undefined && sizeBytes < volumeSize) throw targetTooSmall(label, sizeBytes, volumeSize);
 }

@@ -11,6 +11,7 @@ import { isErrno, localError } from './errno.ts';
 import { FileTarget } from './file-target.ts';
 import { targetTooSmall } from './messages/devices.ts';
 import { holdsNoBase, partialNotOurs, resumeMismatch, targetInUse } from './messages/targets.ts';
+import { stdoutNames } from './names.ts';
 import { syncDirectory } from './partial-file.ts';
 import { mayBeBetween, setBetween } from './partial-mark.ts';
 import type {
@@ -20,7 +21,7 @@ import type {
   InPlaceTarget,
   Notice,
   ResumableTarget,
-  UnverifiedBlock,
+  TargetBlock,
 } from './target.ts';
 
 /**
@@ -32,8 +33,7 @@ export async function openInPlace(
   options: { signal?: AbortSignal } = {},
 ): Promise<InPlaceTarget> {
   const { signal } = options;
-  const streams = ['-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1'];
-  if (streams.includes(path)) throw holdsNoBase('stdout', 'is a stream');
+  if (stdoutNames.has(path)) throw holdsNoBase('stdout', 'is a stream');
   const info = await statPath(path);
   if (info?.isBlockDevice()) {
     const device = await openDeviceTarget(path, await realpath(path), info, options);
@@ -75,7 +75,7 @@ abstract class InPlace implements InPlaceTarget {
     return this.inner.prepare(geometry, options);
   }
 
-  writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
+  writeBlocks(blocks: readonly TargetBlock[]): Promise<BlockOutcome[]> {
     return this.inner.writeBlocks(blocks);
   }
 

@@ -20,6 +20,7 @@ import {
   targetParentNotDirectory,
   targetParentNotWritable,
 } from './messages/targets.ts';
+import { stdoutNames } from './names.ts';
 import { checkNewFile } from './new-file.ts';
 import { openCharacterDevice, openFifo, openStdout } from './open-stream-target.ts';
 import { StreamTarget } from './stream-target.ts';
@@ -33,8 +34,6 @@ const terminalMajors: ReadonlySet<string> = new Set([
   '5',
   ...Array.from({ length: 8 }, (_, i) => `${136 + i}`),
 ]);
-
-const stdoutNames: ReadonlySet<string> = new Set(['-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1']);
 
 export interface OpenTargetOptions {
   /** Ends the wait for a FIFO's reader, and for a stream that stands still. Once it fires, no file or device is changed. */

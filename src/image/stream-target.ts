@@ -6,7 +6,7 @@ import { isErrno, localError } from './errno.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { closed, streamFailed } from './messages/common.ts';
 import { alreadyWritten, streamClosed, streamIncomplete } from './messages/targets.ts';
-import type { BlockOutcome, Geometry, ImageTarget, Notice, UnverifiedBlock } from './target.ts';
+import type { BlockOutcome, Geometry, ImageTarget, Notice, TargetBlock } from './target.ts';
 import { Turns } from './turns.ts';
 
 /** Zeros are written from here, in chunks large enough that the cost of a call does not matter. */
@@ -64,7 +64,7 @@ export class StreamTarget implements ImageTarget {
     this.#geometry = geometry;
   }
 
-  async writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
+  async writeBlocks(blocks: readonly TargetBlock[]): Promise<BlockOutcome[]> {
     for (const block of blocks) this.#checkTurn(block.offset, block.data.length);
     const { outcomes } = await writeBlocks(-1, [...blocks], { zero: 'skip', zeroMethod: 'write' });
     // A block that must come again needs its buffer, which is free only when this batch settles, and the batch would wait

@@ -9,14 +9,16 @@ export interface Notice {
   readonly message: string;
 }
 
-/** A block that has arrived but was not checked yet. */
-export interface UnverifiedBlock {
+/** A block that has arrived, checked or not. */
+export interface TargetBlock {
   /** Block-size bytes, from the buffer pool. */
   readonly data: Uint8Array;
   /** Byte offset in the volume. */
   readonly offset: number;
   /** The SHA-256 (32 bytes) that the service gave for the data. */
   readonly digest: Uint8Array;
+  /** The data were compared with the digest already, for another target. Default false. */
+  readonly verified?: boolean;
 }
 
 /**
@@ -40,7 +42,7 @@ export interface ImageTarget {
   /** The name for messages: the path, or `stdout`. */
   readonly label: string;
   /** Bytes that fit, where that is limited. */
-  readonly sizeBytes?: number;
+  readonly sizeBytes?: number | undefined;
   /** Resuming, or undefined where no resume is possible (streams). */
   readonly resumable: ResumableTarget | undefined;
   /**
@@ -74,7 +76,7 @@ export interface ImageTarget {
    * buffers are the caller's again then. A stream resolves when the last block of the batch had its turn (or at once,
    * keeping copies, when one of its blocks is a `mismatch` and has to come again): all lower blocks must be in flight.
    */
-  writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]>;
+  writeBlocks(blocks: readonly TargetBlock[]): Promise<BlockOutcome[]>;
   /**
    * Makes a range read as zeros (a no-op where it already must). Offset and length are multiples of the block size.
    * A stream resolves when the range had its turn, so do not wait for it before fetching lower blocks.

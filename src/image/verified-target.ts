@@ -4,14 +4,7 @@
  */
 import { allocateSlab } from '../native/index.ts';
 import { targetDamaged } from './messages/targets.ts';
-import type {
-  BlockOutcome,
-  Geometry,
-  ImageTarget,
-  Notice,
-  ResumableTarget,
-  UnverifiedBlock,
-} from './target.ts';
+import type { BlockOutcome, Geometry, ImageTarget, Notice, ResumableTarget, TargetBlock } from './target.ts';
 
 /** A range that was written: a block with this digest, or zeros. */
 interface Written {
@@ -37,6 +30,7 @@ export interface ReadBackOptions {
 export class VerifiedTarget implements ImageTarget {
   readonly path: string;
   readonly label: string;
+  readonly sizeBytes: number | undefined;
   readonly resumable: ResumableTarget;
   readonly #target: ImageTarget;
   readonly #options: ReadBackOptions;
@@ -50,6 +44,7 @@ export class VerifiedTarget implements ImageTarget {
   constructor(target: ImageTarget, resumable: ResumableTarget, options: ReadBackOptions) {
     this.path = target.path;
     this.label = target.label;
+    this.sizeBytes = target.sizeBytes;
     this.resumable = resumable;
     this.#target = target;
     this.#options = options;
@@ -64,7 +59,7 @@ export class VerifiedTarget implements ImageTarget {
     this.#blockSize = geometry.blockSize;
   }
 
-  async writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
+  async writeBlocks(blocks: readonly TargetBlock[]): Promise<BlockOutcome[]> {
     const outcomes = await this.#target.writeBlocks(blocks);
     for (const [at, { offset, data, digest }] of blocks.entries()) {
       const range = { offset, length: data.length, digest: undefined };

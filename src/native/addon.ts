@@ -7,13 +7,14 @@ export interface Addon {
   deviceInfo(fd: number): Promise<{ sizeBytes: number; logicalBlockSize: number; readOnly: boolean }>;
   rereadPartitionTable(fd: number): Promise<boolean>;
   allocateSlab(bytes: number): ArrayBuffer | Error;
-  /** Takes digests one after another; resolves with one outcome per block, then the zero method that worked. */
+  /** Takes digests one after another, and 1 for each verified block; resolves with one outcome per block, then the zero method that worked. */
   writeBlocks(
     fd: number,
     policy: number,
     method: number,
     offsets: Float64Array,
     digests: Uint8Array,
+    verified: Uint8Array,
     ...data: Uint8Array[]
   ): Promise<number[]>;
   readBlocks(

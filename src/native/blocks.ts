@@ -32,6 +32,8 @@ export interface BlockWrite {
   offset: number;
   /** The SHA-256 (32 bytes) the data must have. */
   digest: Uint8Array;
+  /** The data are known to have this digest, and are not hashed again. Default false. */
+  verified?: boolean;
 }
 
 export interface BlockRead {
@@ -80,6 +82,7 @@ export async function writeBlocks(
   const data: Uint8Array[] = [];
   const offsets = new Float64Array(blocks.length);
   const digests = new Uint8Array(blocks.length * 32);
+  const verified = new Uint8Array(blocks.length);
   for (const [i, block] of blocks.entries()) {
     const { data: bytes, offset, digest } = block;
     checkData(`blocks[${i}].data`, bytes);
@@ -88,8 +91,12 @@ export async function writeBlocks(
     data.push(bytes);
     offsets[i] = offset;
     digests.set(digest, i * 32);
+    if (block.verified !== undefined) {
+      checkBoolean(`blocks[${i}].verified`, block.verified);
+      verified[i] = Number(block.verified);
+    }
   }
-  const result = await settled(addon().writeBlocks(fd, policy, method, offsets, digests, ...data));
+  const result = await settled(addon().writeBlocks(fd, policy, method, offsets, digests, verified, ...data));
   const zeroMethod = methods[result.pop()!]!;
   return { outcomes: result.map((outcome) => outcomes[outcome]!), zeroMethod };
 }

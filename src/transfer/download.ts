@@ -11,7 +11,7 @@ import { checkNamedJournal } from './journal/named.ts';
 import type { DownloadOptions, DownloadResult } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { hashTarget } from './run/hash-image.ts';
-import { ReadBack } from './run/read-back.ts';
+import { ReadBack, ReadBackProgress } from './run/read-back.ts';
 import { Run } from './run/run.ts';
 import { checkSinceOptions, downloadSince } from './since.ts';
 import { savingDigests } from './sinks/digest-saver.ts';
@@ -58,11 +58,13 @@ async function downloadAll(
 ): Promise<Geometry> {
   const target = await openTarget(options.target, { signal: run.signal });
   const readable = options.verify || options.sha256 ? await readableAgain(target) : undefined;
-  const readBack = options.verify && readable ? new ReadBack(run, target, readable) : undefined;
+  const readBack =
+    options.verify && readable ? new ReadBack(target, readable, new ReadBackProgress(run)) : undefined;
   const sink = new ImageSink(run, readBack?.target ?? target, { ...options, digests });
   try {
     return await restore(run, sink, { readBack, digests }, { ...options, path: target.path });
   } catch (error) {
+    run.stop();
     throw await sink.abandon(error);
   }
 }
@@ -88,6 +90,8 @@ async function restore(
     const ebs = await run.connect(service);
     const finished = await sink.finishEarlier(ebs.identity);
     if (finished !== undefined) {
+      await digests?.save({ snapshotId, ...finished });
+      await sink.finish();
       run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
       return finished;
     }
@@ -98,6 +102,7 @@ async function restore(
     await sink.prepare(geometry);
     run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * geometry.blockSize });
     await copyBlocks(run, source, savingDigests(sink, digests, { snapshotId, ...geometry }), geometry);
+    await sink.finish();
     return geometry;
   } finally {
     service.close();

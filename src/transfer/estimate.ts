@@ -2,8 +2,8 @@
 import { type EbsConnection, isSameService, Service } from '../ebs/service.ts';
 import { ColdsnapError } from '../errors.ts';
 import type { Geometry } from '../geometry.ts';
+import { checkFits } from '../image/geometry.ts';
 import { openInPlace } from '../image/in-place.ts';
-import { targetTooSmall } from '../image/messages/devices.ts';
 import { holdsNoBase, targetNotReadBack } from '../image/messages/targets.ts';
 import { openTarget } from '../image/open-target.ts';
 import type { ImageTarget, InPlaceTarget } from '../image/target.ts';
@@ -103,15 +103,22 @@ async function openPlan(
   }
   const source = await SnapshotBlocks.open(run, ebs, snapshotId);
   const { geometry } = source;
-  const { sizeBytes = Number.POSITIVE_INFINITY } = target;
-  if (geometry.volumeSize > sizeBytes) throw targetTooSmall(target.label, sizeBytes, geometry.volumeSize);
+  checkFits(target, geometry.volumeSize);
   return { source, geometry };
 }
 
-async function earlierRestore(
+/** The journal of an earlier run, which is not changed. */
+export async function earlierRestore(
   run: Run,
   { label, resumable }: ImageTarget,
-  { snapshotId, since: base, force, checkpoint, checkpointFile, fresh = false }: DownloadOptions,
+  {
+    snapshotId,
+    since: base,
+    force,
+    checkpoint,
+    checkpointFile,
+    fresh = false,
+  }: Omit<DownloadOptions, 'target'>,
 ): Promise<RestoreJournal | undefined> {
   if (resumable === undefined || checkpoint === false || fresh) return undefined;
   const { path, identity } = resumable.journal;
@@ -125,7 +132,8 @@ async function earlierRestore(
   return found.kind === 'usable' ? found.journal : undefined;
 }
 
-function fits(journal: RestoreJournal, { identity }: EbsConnection, geometry: Geometry): boolean {
+/** Whether the journal belongs to this service and volume. */
+export function fits(journal: RestoreJournal, { identity }: EbsConnection, geometry: Geometry): boolean {
   const { service, volumeSize, blockSize } = journal;
   return (
     isSameService(identity, service) && volumeSize === geometry.volumeSize && blockSize === geometry.blockSize
@@ -136,9 +144,9 @@ function fits(journal: RestoreJournal, { identity }: EbsConnection, geometry: Ge
  * @returns what would be overwritten, with force
  * @throws ColdsnapError class `refused`
  */
-async function checkOverwrite(
+export async function checkOverwrite(
   target: ImageTarget | InPlaceTarget,
-  { force = false }: DownloadOptions,
+  { force = false }: Pick<DownloadOptions, 'force'>,
   resuming: boolean,
 ): Promise<string | undefined> {
   // A file that was interrupted between two states is renamed by this check.
@@ -154,18 +162,25 @@ async function checkOverwrite(
   }
 }
 
-/** Counts the blocks that a plan transfers. @param putsZeros whether ranges of zeros are transferred, too */
+/**
+ * Counts the blocks that a plan transfers.
+ * @param putsZeros whether ranges of zeros are transferred, too
+ * @param onBlock called with each block that is no zeros
+ */
 export async function countBlocks(
   run: Run,
   steps: AsyncIterable<Step>,
   { blockSize, volumeSize }: Geometry,
   putsZeros: boolean,
+  onBlock: (index: number) => void = () => {},
 ): Promise<number> {
   let blocks = 0;
   let reportedAt = performance.now();
   for await (const step of steps) {
-    if (step.kind === 'block') blocks++;
-    else if (step.kind === 'zeros' && putsZeros) blocks += step.end - step.start;
+    if (step.kind === 'block') {
+      blocks++;
+      onBlock(step.index);
+    } else if (step.kind === 'zeros' && putsZeros) blocks += step.end - step.start;
     if (performance.now() - reportedAt < REPORT_INTERVAL_MS) continue;
     reportedAt = performance.now();
     const at = step.kind === 'block' ? step.index : step.end;

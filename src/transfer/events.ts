@@ -56,7 +56,10 @@ export type TransferEvent =
       type: 'start';
       operation: 'download' | 'upload' | 'verify';
       snapshotId?: string;
+      /** The target or source; the first of several targets. */
       path: string;
+      /** All of several targets. */
+      targets?: readonly string[];
       volumeSize: number;
       blockSize: number;
       bytesResumed: number;

@@ -11,7 +11,7 @@ import { RangeSet } from './engine/range-set.ts';
 import { baseDiffers, baseNeedsJournal, baseProofConflict } from './messages.ts';
 import type { DownloadOptions } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
-import { ReadBack } from './run/read-back.ts';
+import { ReadBack, ReadBackProgress } from './run/read-back.ts';
 import type { Run } from './run/run.ts';
 import { proofBlocks, proveBase, within } from './sinks/base-proof.ts';
 import { ImageSink } from './sinks/image-sink.ts';
@@ -33,13 +33,15 @@ export function checkSinceOptions(options: SinceOptions): void {
 export async function downloadSince(run: Run, options: SinceOptions): Promise<Geometry> {
   if (typeof options.target !== 'string') throw holdsNoBase('the target', 'is a stream');
   const opened = await openInPlace(options.target, { signal: run.signal });
-  const readBack = options.verify === true ? new ReadBack(run, opened, opened.resumable) : undefined;
+  const readBack =
+    options.verify === true ? new ReadBack(opened, opened.resumable, new ReadBackProgress(run)) : undefined;
   const sink = new ImageSink(run, readBack?.target ?? opened, { ...options, base: options.since });
   const service = new Service(options, run.workers, run.meter.retry);
   try {
     const resumes = await sink.claim();
     return await update(run, { opened, sink, readBack, resumes }, await run.connect(service), options);
   } catch (error) {
+    run.stop();
     throw await sink.abandon(error);
   } finally {
     service.close();
@@ -64,6 +66,7 @@ async function update(
   const start = { operation: 'download', snapshotId, path: target.path } as const;
   const finished = await sink.finishEarlier(ebs.identity);
   if (finished !== undefined) {
+    await sink.finish();
     run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
     return finished;
   }
@@ -86,6 +89,7 @@ async function update(
   await sink.prepare(geometry);
   run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * blockSize });
   await copyBlocks(run, source, sink, geometry);
+  await sink.finish();
   return geometry;
 }
 

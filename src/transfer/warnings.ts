@@ -57,6 +57,14 @@ export const warnings = {
 
   overwriting: (found: string): Warning => ['OVERWRITING', `Overwriting the target: ${found}.`],
 
+  /** @param remaining targets that are still written */
+  targetDropped: (target: string, error: Error, remaining: number): Warning => [
+    'TARGET_DROPPED',
+    `${target} failed and is not written any more (${error.message}); ${
+      remaining === 0 ? 'no target remains' : `the download continues to ${remaining} of the targets`
+    }.`,
+  ],
+
   /** @param partial undefined for a device */
   downloadUnfinished: (target: string, partial: string | undefined, journal: string): Warning => [
     'DOWNLOAD_UNFINISHED',

@@ -166,7 +166,7 @@ describe('an invalid command line exits with 2 without calling the library', () 
     ['--nope download snap-1 disk.img', /unknown option '--nope'/],
     ['download snap-1', /missing required argument 'target'/],
     ['download', /missing required argument 'snapshot'/],
-    ['download snap-1 a b', /too many arguments/],
+    ['verify snap-1 a b', /too many arguments/],
     [
       'download --workers 0 snap-1 disk.img',
       /^coldsnap: --workers: 0 is not a whole number from 1 to 1024\n/,

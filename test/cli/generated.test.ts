@@ -16,6 +16,12 @@ test('the man page in docs/ is up to date (npm run docs)', () => {
   assert.equal(readFileSync(manPagePath, 'utf8'), manPage());
 });
 
+test('the man page shows which arguments may be repeated', () => {
+  const page = manPage().replaceAll(/\\f[BIR]/g, '');
+  assert.match(page, /^coldsnap download \[options\] snapshot target\.\.\.$/m);
+  assert.match(page, /^coldsnap pending \[options\] \[snapshots\.\.\.\]$/m);
+});
+
 test('the man page has every option of every command', () => {
   const page = manPage()
     .replaceAll('\\-', '-')

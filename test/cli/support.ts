@@ -219,6 +219,11 @@ export function makeWorld(library: Partial<Library> = {}): World {
         downloads.push(options);
         return library.downloadSnapshot?.(options) ?? downloadResult;
       },
+      downloadToTargets: async (options) =>
+        library.downloadToTargets?.(options) ?? {
+          ...downloadResult,
+          targets: options.targets.map((path) => ({ path, ok: true })),
+        },
       async uploadSnapshot(options) {
         uploads.push(options);
         return library.uploadSnapshot?.(options) ?? uploadResult;
@@ -235,6 +240,13 @@ export function makeWorld(library: Partial<Library> = {}): World {
       snapshotInfo: async (options) => library.snapshotInfo?.(options) ?? infoResult,
       diffSnapshots: async (options) => library.diffSnapshots?.(options) ?? diffResult,
       estimateDownload: async (options) => library.estimateDownload?.(options) ?? dryRun,
+      estimateDownloadToTargets: async (options) =>
+        library.estimateDownloadToTargets?.(options) ?? {
+          ...dryRun,
+          operation: 'download',
+          snapshotId: options.snapshotId,
+          targets: options.targets.map((path) => ({ path, blocks: 2, bytes: 2 ** 20, bytesResumed: 0 })),
+        },
       estimateUpload: async (options) =>
         library.estimateUpload?.(options) ?? { ...dryRun, operation: 'upload' },
       readImageLayout: async (path) =>

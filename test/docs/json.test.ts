@@ -71,10 +71,12 @@ function faultsOf(object: Json, schema: Schema): string[] {
   ];
 }
 
-const sectionOf = ({ type, operation }: Json): string =>
-  type === 'done' && operation !== 'download' && operation !== 'upload'
-    ? `done of ${operation}`
-    : String(type);
+const sectionOf = ({ type, operation, targets }: Json): string =>
+  type === 'done' && targets !== undefined
+    ? 'done of several targets'
+    : type === 'done' && operation !== 'download' && operation !== 'upload'
+      ? `done of ${operation}`
+      : String(type);
 
 const knownCodes = new Set(
   [...Object.values(errorCodes), warningCodes].flatMap((codes) => Object.keys(codes)),
@@ -235,6 +237,35 @@ describe('what --json --verbose prints is as docs/json.md says', needsBuild, () 
       'warning',
     ];
     assert.deepEqual([...commands.seen].sort(), ['done', 'done of verify', 'done of wait', ...shown].sort());
+  });
+
+  test('of a download to several targets', async (t) => {
+    const commands = await Commands.for(t);
+    const upload = await commands.run('upload', 'source.img');
+    const id = String(upload.result?.snapshotId);
+    const { exit, events, result } = await commands.run('download', id, 'a.img', 'b.img');
+    assert.equal(exit, 0);
+    const { type, ...document } = events.at(-1)!;
+    assert.deepEqual([type, result], ['done', document]);
+    assert.deepEqual(events.find((event) => event.type === 'start')?.targets, ['a.img', 'b.img']);
+    assert.ok(commands.seen.has('done of several targets'));
+
+    // A file that another program makes fails one commit.
+    const { place } = commands;
+    place.emulator.clearLog();
+    void place.emulator
+      .waitForRequest(({ operation }) => operation === 'GetSnapshotBlock')
+      .then(() => writeFileSync(place.path('d.img'), 'of another program'));
+    const partial = await commands.run('download', id, 'c.img', 'd.img');
+    assert.equal(partial.exit, 3);
+    assert.deepEqual(
+      faultsOf(partial.result!, new Map([...page.get('done of several targets')!.schema].slice(1))),
+      [],
+    );
+    const last = partial.events.at(-1)!;
+    assert.deepEqual([last.type, last.exitCode], ['error', 3]);
+    assert.match(String(last.runAgain), / d\.img$/);
+    assert.doesNotMatch(String(last.runAgain), /c\.img/);
   });
 
   test('of lists', async (t) => {

@@ -275,6 +275,12 @@ const downloads: Refusal[] = [
     message: /--since.*--save-digests/,
   },
   {
+    title: 'digests of a download to several targets',
+    args: 'download --save-digests disk.digests SNAP one.img two.img',
+    exit: 2,
+    message: /digests can be saved of a download to one target/,
+  },
+  {
     title: 'digests of a download to be saved over its target',
     args: 'download --save-digests disk.img SNAP disk.img',
     exit: 2,

@@ -1,4 +1,5 @@
 /** Invalid input to the installed command line. */
+import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -7,6 +8,7 @@ import {
   linkSync,
   mkdirSync,
   openSync,
+  statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -87,7 +89,7 @@ const commandLine: Refusal[] = [
     exit: 2,
     message: /missing required argument 'target'/,
   },
-  { title: 'too many arguments', args: 'download SNAP x.img y.img', exit: 2, message: /too many arguments/ },
+  { title: 'too many arguments', args: 'verify SNAP x.img y.img', exit: 2, message: /too many arguments/ },
   {
     title: 'snapshot and target swapped',
     args: 'download x.img SNAP',
@@ -176,6 +178,92 @@ const service: Refusal[] = [
 ];
 
 const downloads: Refusal[] = [
+  {
+    title: 'a target that is named twice',
+    args: 'download SNAP x.img y.img x.img',
+    exit: 2,
+    message: /^x\.img is named twice$/,
+    hint: /Name each target once/,
+  },
+  {
+    title: 'two spellings of one target',
+    args: 'download SNAP x.img ./x.img',
+    exit: 2,
+    message: /^x\.img and \.\/x\.img are the same file or device, or share storage$/,
+  },
+  {
+    title: 'two hard links of one file, with --force',
+    args: 'download --force SNAP disk.img link.img',
+    exit: 2,
+    message: /disk\.img and link\.img are the same/,
+    given: (place) => {
+      image(place);
+      linkSync(place.path('disk.img'), place.path('link.img'));
+    },
+  },
+  {
+    title: 'stdout among several targets',
+    args: 'download SNAP x.img -',
+    exit: 2,
+    message: /stdout is a stream, which cannot be one of several targets/,
+    hint: /Name files and block devices/,
+  },
+  {
+    title: 'a character device among several targets',
+    args: 'download SNAP /dev/null x.img',
+    exit: 2,
+    message: /\/dev\/null is a stream/,
+  },
+  {
+    title: 'one journal for several targets',
+    args: 'download --checkpoint-file journal SNAP x.img y.img',
+    exit: 2,
+    message: /one journal cannot belong to several targets/,
+    hint: /Drop --checkpoint-file/,
+  },
+  {
+    title: 'an incremental download to several targets',
+    args: 'download --since SNAP SNAP disk.img x.img',
+    exit: 3,
+    message: /an incremental download has one target/,
+    hint: /Run it once for each target/,
+    given: image,
+  },
+  {
+    title: 'one of several targets that exists',
+    args: 'download SNAP x.img disk.img',
+    exit: 3,
+    message: /disk\.img already exists/,
+    given: image,
+  },
+  {
+    title: 'two of several targets, with the exit code of the first in the order given',
+    args: 'download SNAP x.img missing/y.img disk.img',
+    exit: 2,
+    message: /cannot create missing\/y\.img/,
+    given: image,
+  },
+  {
+    title: 'two of several targets in the other order',
+    args: 'download SNAP x.img disk.img missing/y.img',
+    exit: 3,
+    message: /disk\.img already exists/,
+    given: image,
+  },
+  {
+    title: 'several targets of an unknown snapshot',
+    args: 'download snap-0ff x.img y.img',
+    exit: 1,
+    message: /snap-0ff/,
+    requests: ['ListSnapshotBlocks'],
+  },
+  {
+    title: 'snapshot and several targets swapped',
+    args: 'download x.img snap-0ff y.img',
+    exit: 2,
+    message: /the snapshot ID must come before the target/,
+    hint: /coldsnap download snap-0ff x\.img y\.img/,
+  },
   {
     title: 'a malformed snapshot ID',
     args: 'download vol-0123 x.img',
@@ -884,6 +972,45 @@ test('refused: a device without a medium', {
     message: /\/dev\/loop\d+ has no medium/,
     hint,
   });
+});
+
+test('refused: several devices of which one is too small, or two share storage', {
+  skip: needsBuild.skip ?? needsLoop.skip ?? false,
+}, async (t) => {
+  const scratch = await Scratch.for(t);
+  const blank = await scratch.loop({ bytes: 2 ** 30 });
+  const small = await scratch.loop({ bytes: 2 ** 20 });
+  const again = await scratch.attach(blank.backing);
+  const state = () => {
+    const { blocks, mtimeNs } = statSync(blank.backing, { bigint: true });
+    return [blocks, mtimeNs];
+  };
+  const before = state();
+  for (const flags of ['', '--dry-run ']) {
+    await refuse(t, {
+      title: '',
+      args: `download ${flags}SNAP ${blank.device} ${again}`,
+      exit: 2,
+      message: /are the same file or device, or share storage/,
+    });
+    await refuse(t, {
+      title: '',
+      args: `download ${flags}SNAP ${blank.device} ${blank.backing}`,
+      exit: 2,
+      message: /are the same file or device, or share storage/,
+    });
+  }
+  await scratch.detach(again);
+  for (const flags of ['', '--dry-run ']) {
+    await refuse(t, {
+      title: '',
+      args: `download ${flags}SNAP x.img ${blank.device} ${small.device}`,
+      exit: 3,
+      message: /1048576 bytes/,
+      requests: ['ListSnapshotBlocks'],
+    });
+  }
+  assert.deepEqual(state(), before);
 });
 
 test('refused: an endpoint that is another service', needsBuild, async (t) => {

@@ -26,6 +26,17 @@ const moments: Record<Kind, readonly (Moment | Moment[])[]> = {
     // When a part of the first blocks is written, and again before the next run completes them.
     [{ call: 'pwrite64', number: 24 }, { request: 4 }],
   ],
+  'file and device': [
+    { request: 9 },
+    { request: 26 },
+    { call: 'pwrite64', number: 20 },
+    { call: 'rename', number: 3 },
+    { call: 'fsync', number: 3 },
+    // Around the two commits, and before the journals are removed.
+    { call: 'link', number: 1 },
+    { call: 'unlink', number: 2 },
+    { call: 'unlink', number: 3 },
+  ],
   upload: [{ request: 1 }, { request: 12 }, { request: 25 }, { call: 'rename', number: 3 }],
   'incremental upload': [
     { request: 4 },
@@ -62,13 +73,13 @@ async function killAt(t: TestContext, kind: Kind): Promise<void> {
 async function killAndWrite(t: TestContext, kind: Kind, moment: Moment): Promise<void> {
   const scratch = await Scratch.for(t);
   const command = await Command.compile(scratch.directory);
-  const device = kind === 'device' ? await scratch.loop({ bytes: GIB }) : undefined;
+  const device = usesDevice(kind) ? await scratch.loop({ bytes: GIB }) : undefined;
   const victim = await Victim.make(kind, command, scratch, device);
   assert.ok(await victim.killWriteAndRunAgain(moment));
 }
 
-for (const kind of ['file', 'device', 'upload', 'incremental upload'] as const) {
-  const skip = kind === 'device' ? noLoopDevices : undefined;
+for (const kind of ['file', 'device', 'file and device', 'upload', 'incremental upload'] as const) {
+  const skip = usesDevice(kind) ? noLoopDevices : undefined;
   test(
     `a killed transfer (${kind}) is right although another program wrote before the next run`,
     skip === undefined ? {} : { skip },
@@ -82,6 +93,12 @@ test(
   'a killed download to a device resumes',
   { ...(noLoopDevices === undefined ? {} : { skip: noLoopDevices }) },
   (t) => killAt(t, 'device'),
+);
+
+test(
+  'a killed download to a file and a device resumes with what either lacks',
+  { ...(noLoopDevices === undefined ? {} : { skip: noLoopDevices }) },
+  (t) => killAt(t, 'file and device'),
 );
 
 test('a killed incremental download to a file resumes', (t) => killAt(t, 'incremental file'));

@@ -31,13 +31,17 @@ const WORKERS = 4;
 /** Blocks at the start, and one at the end, because both are checked for a blank disk. */
 const indexes = [...Array.from({ length: BLOCKS - 1 }, (_, at) => at * 3), GIB / BLOCK - 1];
 
-export type Kind =
-  | 'file'
-  | 'device'
-  | 'upload'
-  | 'incremental upload'
-  | 'incremental file'
-  | 'incremental device';
+export const kinds = [
+  'file',
+  'device',
+  'file and device',
+  'upload',
+  'incremental upload',
+  'incremental file',
+  'incremental device',
+] as const;
+
+export type Kind = (typeof kinds)[number];
 
 export const usesDevice = (kind: Kind): boolean => kind.endsWith('device');
 
@@ -77,7 +81,7 @@ export class Victim {
   readonly #operation: string;
   /** The blocks to transfer. */
   readonly #blocks: readonly number[];
-  readonly #journal: () => string;
+  readonly #journals: () => readonly string[];
   readonly #check: (stdout: string) => Promise<void>;
   /** Writes to the target or source; undefined where there is nothing to write to. */
   readonly #meddle: () => unknown;
@@ -88,7 +92,7 @@ export class Victim {
     command: Command,
     args: readonly string[],
     blocks: Iterable<number>,
-    journal: () => string,
+    journals: () => string | readonly string[],
     check: (stdout: string) => Promise<void>,
     meddle: () => unknown,
     onDevice = false,
@@ -98,7 +102,7 @@ export class Victim {
     this.#args = ['--quiet', ...args, '--workers', String(WORKERS)];
     this.#operation = args[0] === 'upload' ? 'PutSnapshotBlock' : 'GetSnapshotBlock';
     this.#blocks = [...blocks];
-    this.#journal = journal;
+    this.#journals = () => [journals()].flat();
     this.#check = check;
     this.#meddle = meddle;
     this.#onDevice = onDevice;
@@ -139,6 +143,28 @@ export class Victim {
     }
     const blocks = randomBlocks(indexes, [4], BLOCK);
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+    if (kind === 'file and device') {
+      assert.ok(device);
+      truncateSync(device.backing, 0);
+      truncateSync(device.backing, GIB);
+      return new Victim(
+        emulator,
+        command,
+        ['download', snapshotId, path, device.device],
+        blocks.keys(),
+        () => [`${path}.coldsnap-progress`, deviceJournal(command)],
+        async () => {
+          for (const image of [path, device.backing])
+            assert.equal(await firstWrongBlock(image, blocks, GIB, BLOCK), undefined);
+          rmSync(path);
+        },
+        () => {
+          if (existsSync(`${path}.partial`)) meddle(`${path}.partial`, indexes);
+          meddle(device.device, indexes);
+        },
+        true,
+      );
+    }
     if (kind === 'file') {
       return new Victim(
         emulator,
@@ -316,7 +342,7 @@ export class Victim {
       // The transfer was complete when the process was killed; another download would be refused.
       if (
         this.#operation === 'GetSnapshotBlock' &&
-        !existsSync(this.#journal()) &&
+        !this.#journals().every(existsSync) &&
         (await this.#isComplete())
       )
         return true;
@@ -327,8 +353,8 @@ export class Victim {
         lost = Infinity;
         continue;
       }
-      const journalled = journalledBlocks(this.#journal());
-      safe = new Set(this.#blocks.filter((block) => journalled.has(block)));
+      const journalled = this.#journals().map(journalledBlocks);
+      safe = new Set(this.#blocks.filter((block) => journalled.every((blocks) => blocks.has(block))));
       lost += transferred.filter((block) => !safe.has(block)).length;
     }
     return true;

@@ -16,6 +16,7 @@ import {
   type DownloadOptions,
   deletePendingSnapshots,
   downloadSnapshot,
+  downloadToTargets,
   listPendingSnapshots,
   type UploadOptions,
   uploadSnapshot,
@@ -174,15 +175,30 @@ const incrementalDiffers: Partial<Record<Fault, Expected>> = {
 
 /** Other transfers that use an operation, beside the download, upload or call that {@link scene} gives it. */
 const others: Record<string, readonly Transfer[]> = {
-  ListSnapshotBlocks: ['a comparison', 'an incremental download', 'an incremental upload'],
+  ListSnapshotBlocks: [
+    'a comparison',
+    'an incremental download',
+    'a download to two targets',
+    'an incremental upload',
+  ],
   ListChangedBlocks: ['an incremental download'],
-  GetSnapshotBlock: ['a comparison', 'an incremental download', 'an incremental upload'],
+  GetSnapshotBlock: [
+    'a comparison',
+    'an incremental download',
+    'a download to two targets',
+    'an incremental upload',
+  ],
   StartSnapshot: ['an incremental upload'],
   PutSnapshotBlock: ['an incremental upload'],
   CompleteSnapshot: ['an incremental upload'],
 };
 
-type Transfer = 'a comparison' | 'an incremental download' | 'an incremental upload' | undefined;
+type Transfer =
+  | 'a comparison'
+  | 'an incremental download'
+  | 'an incremental upload'
+  | 'a download to two targets'
+  | undefined;
 
 interface Scene {
   readonly emulator: Emulator;
@@ -260,6 +276,15 @@ async function scene(
     const blocks = randomBlocks([0, 1, 2, 5, 100, GIB / BLOCK - 1], [3], BLOCK);
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
     if (transfer === 'a comparison') return comparison(emulator, snapshotId, path, blocks, options);
+    if (transfer === 'a download to two targets') {
+      const targets = [path, join(scratch(t), 'other.img')];
+      const run = async (retryForMs?: number) => {
+        await downloadToTargets({ snapshotId, targets, ...options(retryForMs) });
+        for (const target of targets)
+          assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
+      };
+      return { emulator, run };
+    }
     const run = async (retryForMs?: number) => {
       await downloadSnapshot({ snapshotId, target: path, ...options(retryForMs) });
       assert.equal(await firstWrongBlock(path, blocks, GIB, BLOCK), undefined);

@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import { createHash } from 'node:crypto';
 import { ColdsnapError } from '../../src/errors.ts';
 import type { ImageSource } from '../../src/image/source.ts';
-import type { ImageTarget, UnverifiedBlock } from '../../src/image/target.ts';
+import type { ImageTarget, TargetBlock } from '../../src/image/target.ts';
 import { allocateSlab, type BlockRead } from '../../src/native/index.ts';
 
 export const KiB = 1024;
@@ -19,21 +19,21 @@ export function aligned(length: number): Uint8Array {
 }
 
 /** Block `index`, its bytes made from the seed; 0 gives zeros. */
-export function arrived(index: number, blockSize: number, seed = index + 1): UnverifiedBlock {
+export function arrived(index: number, blockSize: number, seed = index + 1): TargetBlock {
   const data = aligned(blockSize);
   if (seed !== 0) for (let i = 0; i < blockSize; i++) data[i] = (seed * 31 + i * 7 + (i >> 8)) | 1;
   return { data, offset: index * blockSize, digest: sha256Of(data) };
 }
 
 /** A block whose data do not have its digest. */
-export function damaged(index: number, blockSize: number): UnverifiedBlock {
+export function damaged(index: number, blockSize: number): TargetBlock {
   const block = arrived(index, blockSize);
   block.data[blockSize - 1]! ^= 1;
   return block;
 }
 
 /** The volume that these blocks make. */
-export function volumeOf(blocks: readonly UnverifiedBlock[], volumeSize: number): Buffer {
+export function volumeOf(blocks: readonly TargetBlock[], volumeSize: number): Buffer {
   const volume = Buffer.alloc(volumeSize);
   for (const { data, offset } of blocks) volume.set(data, offset);
   return volume;
@@ -42,7 +42,7 @@ export function volumeOf(blocks: readonly UnverifiedBlock[], volumeSize: number)
 /** Restores blocks and zeroes the rest of the volume, as a download does. */
 export async function restore(
   target: ImageTarget,
-  blocks: readonly UnverifiedBlock[],
+  blocks: readonly TargetBlock[],
   volumeSize: number,
   blockSize: number,
 ): Promise<void> {

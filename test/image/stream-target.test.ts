@@ -6,7 +6,7 @@ import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { openTarget } from '../../src/image/open-target.ts';
-import type { BlockOutcome, ImageTarget, UnverifiedBlock } from '../../src/image/target.ts';
+import type { BlockOutcome, ImageTarget, TargetBlock } from '../../src/image/target.ts';
 import { arrived, assertFails, assertSameBytes, damaged, KiB, MiB, volumeOf } from './blocks.ts';
 
 const blockSize = 64 * KiB;
@@ -127,14 +127,14 @@ test('workers with one buffer each never deadlock when blocks come late, twice o
       const image = buffer(stream);
       const target = await openTarget(stream);
       await target.prepare({ volumeSize: MiB, blockSize: size }, { resume: false });
-      let waiting: { block: UnverifiedBlock; settle: (outcome: BlockOutcome) => void }[] = [];
+      let waiting: { block: TargetBlock; settle: (outcome: BlockOutcome) => void }[] = [];
       const flush = async () => {
         const batch = waiting;
         waiting = [];
         const outcomes = await target.writeBlocks(batch.map(({ block }) => block));
         for (const [i, { settle }] of batch.entries()) settle(outcomes[i]!);
       };
-      const submit = (block: UnverifiedBlock) =>
+      const submit = (block: TargetBlock) =>
         new Promise<BlockOutcome>((settle) => {
           waiting.push({ block, settle });
           setImmediate(() => void flush());

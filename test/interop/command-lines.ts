@@ -94,7 +94,14 @@ const download: CommandLine[] = [
   { args: `download ${SNAP} out.img --no-progress` },
   { args: 'download', exit: 2 },
   { args: `download ${SNAP}`, exit: 2 },
-  { args: `download ${SNAP} out.img more.img`, exit: 2 },
+  {
+    args: `download ${SNAP} out.img more.img`,
+    differs: {
+      why: 'severalTargets',
+      ...downloaded,
+      files: { 'out.img': '<snapshot>', 'more.img': '<snapshot>' },
+    },
+  },
   { args: `download --frobnicate ${SNAP} out.img`, exit: 2 },
   { args: `download ${NONE} out.img`, exit: 1 },
   { args: `download ${PENDING} out.img`, exit: 1 },

@@ -33,6 +33,7 @@ export const differences = {
   globalAnywhere: 'Global options are also accepted after the command.',
   equalsSign: 'An equals sign may separate an option and its value.',
   dash: '`-` is stdout for `download` and, with `--volume-size`, stdin for `upload`.',
+  severalTargets: '`download` takes several targets.',
   workersLimit: '`--workers` is at most 1,024.',
   helpText: 'The help text is different.',
 } as const;

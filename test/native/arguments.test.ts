@@ -122,6 +122,15 @@ test('a digest has 32 bytes, and the message says which block', async () => {
   ]);
 });
 
+test('whether a block is verified is a boolean', async () => {
+  await refused([
+    [
+      () => native.writeBlocks(-1, [{ data, offset: 0, digest, verified: as(1) }], skipZeros),
+      /TypeError: blocks\[0\]\.verified must be a boolean, not number/,
+    ],
+  ]);
+});
+
 test('choices, flags and lists must have the documented types', async () => {
   const policy = (zero: string, zeroMethod = 'write') => as<typeof skipZeros>({ zero, zeroMethod });
   await refused([

@@ -98,6 +98,24 @@ test('without a descriptor blocks are only checked', async () => {
   });
 });
 
+test('verified blocks are written without a comparison, among others that are compared', async () => {
+  await withFile(noise(16 * K, 9), async (fd, path) => {
+    const before = readFileSync(path);
+    const [a, b] = [noise(4 * K, 1), noise(4 * K, 2)];
+    const blocks = [
+      { data: a, offset: 0, digest: wrong, verified: true },
+      { data: new Uint8Array(4 * K), offset: 4 * K, digest: wrong, verified: true },
+      { data: b, offset: 8 * K, digest: wrong, verified: false },
+      { data: b, offset: 12 * K, digest: wrong },
+    ];
+    const { outcomes } = await writeBlocks(fd, blocks, { zero: 'zero', zeroMethod: 'punch-hole' });
+    assert.deepEqual(outcomes, ['written', 'zero', 'mismatch', 'mismatch']);
+    before.set(a, 0);
+    before.fill(0, 4 * K, 8 * K);
+    assert.deepEqual(readFileSync(path), before);
+  });
+});
+
 test('blocks written in any batches are read back with their digests and zero flags', async () => {
   const size = 512;
   await fc.assert(

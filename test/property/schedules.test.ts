@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { hash, randomBytes } from 'node:crypto';
-import { closeSync, ftruncateSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readdirSync, rmSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,6 +14,7 @@ import { blankProbes } from '../../src/image/device/blank.ts';
 import {
   type DownloadOptions,
   downloadSnapshot,
+  downloadToTargets,
   listPendingSnapshots,
   type TransferEvent,
   uploadSnapshot,
@@ -213,6 +214,49 @@ test(
     await assertProperty(t, property, 8);
   },
 );
+
+test(
+  'a download to a file and a device either succeeds with every byte of both right, or fails and the next run succeeds',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    process.env.STATE_DIRECTORY = scratch.directory;
+    const { device, backing } = await scratch.loop({ bytes: GIB });
+    const file = scratch.path('disk.img');
+    const property = fc.asyncProperty(downloads, async (schedule) => {
+      for (const end of ['', '.partial', '.coldsnap-progress']) rmSync(`${file}${end}`, { force: true });
+      truncateSync(backing, 0);
+      truncateSync(backing, GIB);
+      await checkTwoTargets(schedule, [file, device], [file, backing]);
+    });
+    await assertProperty(t, property, 8);
+  },
+);
+
+/** @param images the files with the targets' bytes and holes */
+async function checkTwoTargets(schedule: Download, targets: string[], images: string[]): Promise<void> {
+  const { blockSize, pageSize, emptyPages, workers, transport, checkpointIntervalMs, verify } = schedule;
+  const emulator = await startEmulator({ blockSize, pageSize, emptyPages });
+  try {
+    const blocks = contents(schedule.blocks, blockSize);
+    const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+    const service = { endpoint: emulator.url, region: 'us-east-1' };
+    const base = { snapshotId, workers, transport, checkpointIntervalMs, verify, ...service };
+    let unfinished: string[] = targets;
+    // Some targets may be whole although others failed; only the others are downloaded again.
+    const download = async (options: Partial<DownloadOptions>) => {
+      const result = await downloadToTargets({ ...base, ...options, targets: unfinished });
+      unfinished = result.targets.flatMap(({ path, ok }) => (ok ? [] : [path]));
+    };
+    const failure = await underFaults(emulator, schedule, download);
+    if (unfinished.length > 0) await inTime((signal) => download({ signal }));
+    assert.deepEqual(unfinished, []);
+    for (const image of images)
+      assert.equal(await firstWrongBlock(image, blocks, GIB, blockSize), undefined, `after ${failure}`);
+  } finally {
+    await emulator.close();
+  }
+}
 
 const updates = fc.record({
   ...common(['ListSnapshotBlocks', 'ListChangedBlocks', 'GetSnapshotBlock', 'GetSnapshotBlock']),

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, writeFileSync } from 'node:fs';
+import { createReadStream, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { test } from 'node:test';
-import { downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
+import { downloadSnapshot, downloadToTargets, uploadSnapshot } from '../../src/index.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import { BLOCK, GIB, randomBlocks, recorder, scratch, startService } from '../support/service.ts';
 
@@ -63,6 +63,37 @@ test('an incremental download returns the SHA-256, too', async (t) => {
   await downloadSnapshot({ snapshotId: base, target, ...service });
   const { sha256 } = await downloadSnapshot({ snapshotId, since: base, target, sha256: true, ...service });
   assert.equal(sha256, await sha256Of(target));
+});
+
+test('each of several targets has its SHA-256', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks(indexes) });
+  const place = scratch(t);
+  const targets = ['a.img', 'b.img'].map((name) => join(place, name));
+  const result = await downloadToTargets({ snapshotId, targets, sha256: true, ...service });
+  const sha256 = await sha256Of(targets[0]!);
+  assert.deepEqual(
+    result.targets,
+    targets.map((path) => ({ path, ok: true, sha256 })),
+  );
+});
+
+test('one of several targets that cannot be hashed is not known to be whole', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks(indexes) });
+  const place = scratch(t);
+  const targets = ['a.img', 'b.img'].map((name) => join(place, name)) as [string, string];
+  const onEvent = (event: { type: string; phase?: string }) => {
+    if (event.phase === 'hashing') rmSync(targets[1], { force: true });
+  };
+  const result = await downloadToTargets({ snapshotId, targets, sha256: true, onEvent, ...service });
+  assert.deepEqual(
+    result.targets.map(({ ok, error }) => [ok, error?.code]),
+    [
+      [true, undefined],
+      [false, 'SOURCE_MISSING'],
+    ],
+  );
 });
 
 test('a stream cannot be hashed, and nothing is sent or received', async (t) => {

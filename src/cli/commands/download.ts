@@ -3,6 +3,7 @@ import { ColdsnapError } from '../../errors.ts';
 import { sanitize } from '../../text.ts';
 import type { DownloadOptions } from '../../transfer/options.ts';
 import { runDryRun } from '../dry-run.ts';
+import { runDownloadToTargets } from '../fan-out.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import {
@@ -12,7 +13,8 @@ import {
   optionsExclude,
   overwriteQuestion,
 } from '../messages.ts';
-import { printLine, printResult } from '../output.ts';
+import { printResult } from '../output.ts';
+import { printNextSteps } from '../print-next-steps.ts';
 import { nonEmpty } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
@@ -40,10 +42,13 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
     .summary('download a snapshot to a file or block device')
     .description(
       'Download a snapshot to a file or block device. After exit code 0 the target equals the snapshot and is on ' +
-        'stable storage; blocks that the snapshot does not have read as zeros.',
+        'stable storage; blocks that the snapshot does not have read as zeros. With several targets each block is fetched ' +
+        'once. All are checked before any is touched; one that fails later is dropped, and the others continue at the ' +
+        'speed of the slowest. The exit code is then that of the first failed target, and stderr says of each whether it ' +
+        'is whole.',
     )
     .argument('<snapshot>', 'ID of the snapshot')
-    .argument('<target>', 'file or block device to write, or - for stdout')
+    .argument('<target...>', 'files or block devices to write, or - alone for stdout')
     .option('-f, --force', 'overwrite an existing file, or a device that is not blank (never one in use)')
     .option('--verify', 'read everything back past the page cache, and fail if it differs; not to a pipe')
     .option('--sha256', 'read the finished image once, and print its SHA-256; not to a pipe');
@@ -63,9 +68,12 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
   addPaceOptions(command);
   addCheckpointOptions(command);
   addDryRunOption(command);
-  command.action((snapshotId: string, target: string, flags: DownloadFlags) =>
+  command.action((snapshotId: string, targets: [string, ...string[]], flags: DownloadFlags) =>
     runCommand(command, async (io) => {
-      const options = downloadOptions(snapshotId, target, flags, io.settings);
+      const [target, ...others] = targets;
+      const common = downloadOptions(snapshotId, targets, flags, io.settings);
+      if (others.length > 0) return runDownloadToTargets({ ...common, targets }, io, flags.dryRun);
+      const options = { ...common, target };
       if (flags.dryRun !== true) return runDownload(options, io);
       return runDryRun(io, downloadTitle(snapshotId, target), async (hooks) =>
         (await io.library()).estimateDownload({ ...options, ...hooks }),
@@ -85,6 +93,10 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
       explanation: 'Bring a disk that holds one snapshot to the next',
       line: 'sudo coldsnap download --since snap-0123456789abcdef0 snap-0fedcba9876543210 /dev/nvme1n1',
     },
+    {
+      explanation: 'Restore one snapshot to several disks, and fetch it once',
+      line: 'sudo coldsnap download snap-0123456789abcdef0 /dev/nvme1n1 /dev/nvme2n1 /dev/nvme3n1',
+    },
     { explanation: 'Download to a file', line: 'coldsnap download snap-0123456789abcdef0 disk.img' },
     {
       explanation: 'Compress the image',
@@ -95,12 +107,14 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
 
 function downloadOptions(
   snapshotId: string,
-  target: string,
+  targets: readonly string[],
   flags: DownloadFlags,
   settings: Settings,
-): DownloadOptions & { target: string } {
-  if (!snapshotId.startsWith('snap-') && target.startsWith('snap-')) {
-    throw argumentsSwapped('download', target, snapshotId);
+): Omit<DownloadOptions, 'target'> {
+  const swapped = targets.find((target) => target.startsWith('snap-'));
+  if (!snapshotId.startsWith('snap-') && swapped !== undefined) {
+    const others = targets.filter((target) => target !== swapped);
+    throw argumentsSwapped('download', swapped, [snapshotId, ...others].join(' '));
   }
   const { force, verify, sha256, since, trustBase, verifyBase, saveDigests } = flags;
   if (since !== undefined && saveDigests !== undefined) throw optionsExclude('--since', '--save-digests');
@@ -111,7 +125,6 @@ function downloadOptions(
     ...transferOptions(flags),
     ...definedOnly({ force, verify, sha256, since, trustBase, verifyBase }),
     snapshotId,
-    target,
   };
 }
 
@@ -150,18 +163,4 @@ async function transfer(options: DownloadOptions & { target: string }, io: Comma
   } else if (io.settings.verbosity !== 'quiet' && io.settings.progress !== 'json') {
     await printNextSteps(options.target, result.volumeSize, io);
   }
-}
-
-/** Prints which partitions the restored image has, and the commands that follow. */
-async function printNextSteps(target: string, volumeSize: number, io: CommandIo): Promise<void> {
-  const [{ describePartitions, describeSteps }, { stepsAfterDownload }] = await Promise.all([
-    import('../report-text.ts'),
-    import('../next-steps.ts'),
-  ]);
-  const library = await io.library();
-  // The restore is done: what cannot be read now is no failure of it.
-  const layout = await library.readImageLayout(target).catch(() => undefined);
-  if (layout === undefined) return;
-  const text = describePartitions(layout).split('\n').filter(Boolean);
-  for (const line of [...text, ...describeSteps(stepsAfterDownload(layout, volumeSize))]) printLine(io, line);
 }

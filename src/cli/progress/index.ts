@@ -1,3 +1,11 @@
 /** Runs library calls with progress. Loaded only when a command runs. */
-export { resultObject, transferSummary, verifySummary, waitObject, waitSummary } from './summary.ts';
+export {
+  resultObject,
+  targetsObject,
+  targetsSummary,
+  transferSummary,
+  verifySummary,
+  waitObject,
+  waitSummary,
+} from './summary.ts';
 export { withProgress } from './with-progress.ts';

@@ -1,8 +1,9 @@
 /** The summary of a successful run. */
 import type { TransferProgress } from '../../transfer/events.ts';
 import type { IncrementalResult, VerifyResult, WaitResult } from '../../transfer/options.ts';
+import type { DownloadToTargetsResult } from '../../transfer/several-targets.ts';
 import { describeVerified } from '../comparison-messages.ts';
-import { describeResult, describeWait } from '../messages.ts';
+import { describeResult, describeWait, targetHashed } from '../messages.ts';
 
 export interface Summary {
   /** For people. */
@@ -43,6 +44,34 @@ export function transferSummary(
   return {
     line: describeResult(operation, path, result, bytesPerSecond(result)),
     object: { type: 'done', ...resultObject(operation, path, result) },
+  };
+}
+
+/** The result of a download to several targets, for `--json`. */
+export function targetsObject({ snapshotId, targets, ...result }: DownloadToTargetsResult): object {
+  return {
+    operation: 'download',
+    snapshotId,
+    targets: targets.map(({ error, ...target }) =>
+      error === undefined
+        ? target
+        : { ...target, error: { code: error.code, class: error.class, message: error.message } },
+    ),
+    ...result,
+    transferMs: Math.round(result.transferMs),
+    elapsedMs: Math.round(result.elapsedMs),
+    bytesPerSecond: bytesPerSecond(result),
+  };
+}
+
+export function targetsSummary(result: DownloadToTargetsResult): Summary {
+  const paths = result.targets.map(({ path }) => path).join(', ');
+  const digests = result.targets.flatMap(({ path, sha256 }) =>
+    sha256 === undefined ? [] : [targetHashed(path, sha256)],
+  );
+  return {
+    line: [describeResult('download', paths, result, bytesPerSecond(result)), ...digests].join(', '),
+    object: { type: 'done', ...targetsObject(result) },
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import { allocateSlab, type BlockWrite, writeBlocks } from '../../native/index.ts';
 import type { ByteRange } from '../extents.ts';
-import type { BlockOutcome, Geometry, UnverifiedBlock } from '../target.ts';
+import type { BlockOutcome, Geometry, TargetBlock } from '../target.ts';
 
 /** Bytes to stage at least; whole blocks. VMFS has its label at 1 MiB, LVM and ZFS write into the first, too. */
 const headSize = 2 * 1024 * 1024;
@@ -56,12 +56,12 @@ export class StagedEnds {
     return [...this.#blocks.values()].reduce((sum, { data }) => sum + data.length, 0);
   }
 
-  covers({ offset }: UnverifiedBlock): boolean {
+  covers({ offset }: TargetBlock): boolean {
     return offset < this.head.length || offset >= this.tail.offset;
   }
 
   /** Checks blocks and keeps copies of the good ones. Resolves with one outcome per block. */
-  async stage(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
+  async stage(blocks: readonly TargetBlock[]): Promise<BlockOutcome[]> {
     const { outcomes } = await writeBlocks(-1, [...blocks], { zero: 'skip', zeroMethod: 'write' });
     return blocks.map(({ data, offset, digest }, i) => {
       const outcome = outcomes[i]!;

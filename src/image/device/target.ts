@@ -12,26 +12,18 @@ import {
 } from '../../native/index.ts';
 import { type Descriptor, directAlignment } from '../descriptor.ts';
 import type { ByteRange } from '../extents.ts';
-import { checkGeometry, checkRange, notPrepared } from '../geometry.ts';
+import { checkFits, checkGeometry, checkRange, notPrepared } from '../geometry.ts';
 import {
   deviceInUse,
   deviceReplaced,
   oldPartitions,
   oldSignature,
   targetNotBlank,
-  targetTooSmall,
 } from '../messages/devices.ts';
 import { resumeMismatch } from '../messages/targets.ts';
 import { readBack } from '../read-back.ts';
 import { stateFile } from '../state-files.ts';
-import type {
-  BlockOutcome,
-  Geometry,
-  ImageTarget,
-  Notice,
-  ResumableTarget,
-  UnverifiedBlock,
-} from '../target.ts';
+import type { BlockOutcome, Geometry, ImageTarget, Notice, ResumableTarget, TargetBlock } from '../target.ts';
 import { isBlank, isZeroRange } from './blank.ts';
 import { describeContents } from './contents.ts';
 import { findOldSignatures } from './old-signatures.ts';
@@ -100,7 +92,7 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
   ): Promise<void> {
     const { volumeSize, blockSize } = geometry;
     checkGeometry(this.path, geometry);
-    if (volumeSize > this.sizeBytes) throw targetTooSmall(this.path, this.sizeBytes, volumeSize);
+    checkFits(this, volumeSize);
     const ends = new StagedEnds(geometry);
     if (!options.resume) await this.#startOver(ends);
     else if (!(await this.#areZero(ends)) && !(await this.#onlyCommitted(options.committing)))
@@ -168,11 +160,11 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     return { ends: this.#ends, volumeSize: this.#geometry.volumeSize };
   }
 
-  async writeBlocks(blocks: readonly UnverifiedBlock[]): Promise<BlockOutcome[]> {
+  async writeBlocks(blocks: readonly TargetBlock[]): Promise<BlockOutcome[]> {
     const { ends, volumeSize } = this.#ready();
     for (const block of blocks) checkRange(this.path, block.offset, block.data.length, volumeSize);
     throwIfAborted(this.#signal);
-    const outcomes = new Map<UnverifiedBlock, BlockOutcome>();
+    const outcomes = new Map<TargetBlock, BlockOutcome>();
     const staged = blocks.filter((block) => ends.covers(block));
     const rest = blocks.filter((block) => !ends.covers(block));
     if (staged.length > 0) {

@@ -68,6 +68,24 @@ export const targetNotReadBack = ({ path, label }: Named) =>
     'Name a file or a block device, or drop the option.',
   );
 
+export const targetsShareStorage = (one: string, other: string) =>
+  usage(
+    'SAME_TARGET',
+    one === other
+      ? `${one} is named twice`
+      : `${one} and ${other} are the same file or device, or share storage`,
+    other,
+    'Name each target once; of a disk and its partitions, name one.',
+  );
+
+export const streamAmongTargets = (path: string) =>
+  usage(
+    'SEVERAL_TARGETS',
+    `${path === '-' ? 'stdout' : path} is a stream, which cannot be one of several targets`,
+    path,
+    'Name files and block devices.',
+  );
+
 export const targetDamaged = ({ path, label }: Named, start: number, end: number) =>
   new ColdsnapError(
     'integrity',

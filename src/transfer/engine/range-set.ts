@@ -86,3 +86,25 @@ export class RangeSet implements BlockSet {
     return low;
   }
 }
+
+/** The blocks that are in each of some sets, which may change meanwhile. */
+export function intersection(sets: () => Iterable<BlockSet>): BlockSet {
+  return {
+    has(index) {
+      for (const set of sets()) if (!set.has(index)) return false;
+      return true;
+    },
+    missing(start, end) {
+      const missing = new RangeSet();
+      for (const set of sets()) for (const range of set.missing(start, end)) missing.add(...range);
+      return missing.ranges();
+    },
+  };
+}
+
+/** How many of the blocks `0` … `count - 1` are in the set. */
+export function sizeWithin(set: BlockSet, count: number): number {
+  let size = count;
+  for (const [start, end] of set.missing(0, count)) size -= end - start;
+  return size;
+}

@@ -8,24 +8,52 @@ import type { Run } from './run.ts';
 /** Often enough for a display, rare enough to cost nothing. */
 const INTERVAL_MS = 200;
 
-export class ReadBack {
-  readonly target: VerifiedTarget;
+/** The progress of reading back several targets, as one. */
+export class ReadBackProgress {
   readonly #run: Run;
-  readonly #inner: ImageTarget;
-  #source: { readonly blocks: BlockSource; readonly blockSize: number } | undefined;
+  readonly #amounts = new Map<object, { readonly bytesDone: number; readonly bytesTotal: number }>();
   #reportedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(run: Run, target: ImageTarget, resumable: ResumableTarget) {
+  constructor(run: Run) {
     this.#run = run;
+  }
+
+  /**
+   * While blocks still arrive, their progress is the one to show.
+   * @param of the target
+   */
+  report(of: object, bytesDone: number, bytesTotal: number): void {
+    this.#amounts.set(of, { bytesDone, bytesTotal });
+    const { meter } = this.#run;
+    if (meter.bytesDone < meter.bytesTotal) return;
+    const all = { bytesDone: 0, bytesTotal: 0 };
+    for (const amount of this.#amounts.values()) {
+      all.bytesDone += amount.bytesDone;
+      all.bytesTotal += amount.bytesTotal;
+    }
+    const complete = all.bytesDone === all.bytesTotal;
+    if (!complete && performance.now() - this.#reportedAt < INTERVAL_MS) return;
+    this.#reportedAt = performance.now();
+    this.#run.phase('reading-back', all);
+    if (complete) this.#run.phase('committing');
+  }
+}
+
+export class ReadBack {
+  readonly target: VerifiedTarget;
+  readonly #inner: ImageTarget;
+  #source: { readonly blocks: Pick<BlockSource, 'read'>; readonly blockSize: number } | undefined;
+
+  constructor(target: ImageTarget, resumable: ResumableTarget, progress: ReadBackProgress) {
     this.#inner = target;
     this.target = new VerifiedTarget(target, resumable, {
       rewrite: (offset) => this.#rewrite(offset),
-      onRead: (bytesDone, bytesTotal) => this.#report(bytesDone, bytesTotal),
+      onRead: (bytesDone, bytesTotal) => progress.report(this, bytesDone, bytesTotal),
     });
   }
 
   /** Names where damaged blocks are read again. */
-  from(blocks: BlockSource, blockSize: number): void {
+  from(blocks: Pick<BlockSource, 'read'>, blockSize: number): void {
     this.#source = { blocks, blockSize };
   }
 
@@ -37,16 +65,5 @@ export class ReadBack {
       const [outcome] = await this.#inner.writeBlocks([{ data, offset, digest }]);
       return outcome === 'mismatch' ? outcome : 'written';
     });
-  }
-
-  /** While blocks still arrive, their progress is the one to show. */
-  #report(bytesDone: number, bytesTotal: number): void {
-    const { meter } = this.#run;
-    if (meter.bytesDone < meter.bytesTotal) return;
-    const complete = bytesDone === bytesTotal;
-    if (!complete && performance.now() - this.#reportedAt < INTERVAL_MS) return;
-    this.#reportedAt = performance.now();
-    this.#run.phase('reading-back', { bytesDone, bytesTotal });
-    if (complete) this.#run.phase('committing');
   }
 }

@@ -1,11 +1,10 @@
 /** A file, block device or stream as a sink: each block is checked and written in one thread-pool call. */
 import { abortedError } from '../../cancel.ts';
 import { isSameService, type ServiceIdentity } from '../../ebs/service.ts';
-import { ColdsnapError } from '../../errors.ts';
 import type { Geometry } from '../../geometry.ts';
 import { isErrno } from '../../image/errno.ts';
-import type { BlockOutcome as ImageOutcome, ImageTarget, UnverifiedBlock } from '../../image/target.ts';
-import { formatBytes } from '../../text.ts';
+import { checkFits } from '../../image/geometry.ts';
+import type { BlockOutcome as ImageOutcome, ImageTarget, TargetBlock } from '../../image/target.ts';
 import { Batcher } from '../engine/batch.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
 import type { RangeSet } from '../engine/range-set.ts';
@@ -14,7 +13,7 @@ import type { Claim } from '../journal/prove.ts';
 import { findRestoreJournal, type RestoreJournal, type RestoreLookup } from '../journal/restore.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
-import { warnOfOverwriting } from './overwriting.ts';
+import { checkOverwrite } from './overwriting.ts';
 import { RecentBlocks } from './recent-blocks.ts';
 import {
   claimOf,
@@ -23,8 +22,8 @@ import {
   isIntact,
   journalFor,
   nothingDone,
-  prove,
   restoreJournal,
+  resumeEarlier,
 } from './resume.ts';
 import { warnUnfinished } from './unfinished.ts';
 import { zeroBlocksPerStep } from './zero-steps.ts';
@@ -36,7 +35,7 @@ export class ImageSink implements BlockSink {
   readonly #target: ImageTarget;
   readonly #options: ImageSinkOptions;
   readonly #journal: Journal<RestoreJournal> | undefined;
-  readonly #batcher: Batcher<UnverifiedBlock, ImageOutcome>;
+  readonly #batcher: Batcher<TargetBlock, ImageOutcome>;
   #found: RestoreLookup = { kind: 'none' };
   #geometry: Geometry = { volumeSize: 0, blockSize: 0 };
   #claim: Claim = nothingDone({ volumeSize: 0, blockSize: 1 });
@@ -49,6 +48,8 @@ export class ImageSink implements BlockSink {
   #committing: string | undefined;
   /** Whether this run prepared the target: what it saves is true of it. */
   #prepared = false;
+  /** Whether it resumes; undefined until that is known. */
+  #resumes: boolean | undefined;
   #committed = false;
 
   constructor(run: Run, target: ImageTarget, options: ImageSinkOptions) {
@@ -85,19 +86,15 @@ export class ImageSink implements BlockSink {
     const committing = this.#found.kind === 'usable' ? this.#found.journal.committing : undefined;
     this.#mayBeFinished =
       committing !== undefined && (await this.#target.resumable?.finishCommit(committing)) === true;
-    if (!this.#mayBeFinished) await this.#checkOverwrite(this.#found.kind === 'usable');
+    if (!this.#mayBeFinished)
+      await checkOverwrite(this.#run, this.#target, this.#options, this.#found.kind === 'usable');
     return this.#found.kind === 'usable';
   }
 
-  async #checkOverwrite(resuming: boolean): Promise<void> {
-    const { force = false } = this.#options;
-    if (force && !resuming) await warnOfOverwriting(this.#run, this.#target);
-    await this.#target.checkOverwrite({ force, resuming });
-  }
-
   /**
-   * Compares the service with that of the journal, once it is known.
-   * @returns the volume's geometry when an earlier run was killed after the image was whole, and it still is
+   * Compares the service with that of the journal, once it is known. Changes nothing.
+   * @returns the volume's geometry when an earlier run was killed after the image was whole, and it still is: only
+   *   {@link finish} remains
    */
   async finishEarlier(service: ServiceIdentity): Promise<Geometry | undefined> {
     this.#service = service;
@@ -106,13 +103,8 @@ export class ImageSink implements BlockSink {
     if (!isSameService(service, journal.service)) {
       await this.#startAgain('it belongs to another service');
     } else if (this.#mayBeFinished) {
-      const { snapshotId, volumeSize, blockSize } = journal;
-      if (await isIntact(this.#run, journal, this.#target.path, this.#options.digests)) {
-        await this.#options.digests?.save({ snapshotId, volumeSize, blockSize });
-        if (this.#options.keepCheckpoint !== true) await this.#journal?.remove();
-        await this.#target.close();
-        return { volumeSize, blockSize };
-      }
+      if (await isIntact(this.#run, journal, this.#target.path, this.#options.digests))
+        return { volumeSize: journal.volumeSize, blockSize: journal.blockSize };
       await this.#startAgain('the image has been modified');
     }
     return undefined;
@@ -122,20 +114,33 @@ export class ImageSink implements BlockSink {
   async #startAgain(reason: string): Promise<void> {
     this.#discard(reason);
     this.#found = { kind: 'none' };
-    await this.#checkOverwrite(false);
+    await checkOverwrite(this.#run, this.#target, this.#options, false);
+  }
+
+  /**
+   * Finds out whether what an earlier run has done is there, and refuses a target that must not be overwritten otherwise, or
+   * that is too small. Changes nothing.
+   * @throws ColdsnapError class `refused`
+   */
+  async examine(geometry: Geometry): Promise<void> {
+    this.#geometry = geometry;
+    await this.#run.watch(`${this.label} to be examined`, 'disk', async () => {
+      checkFits(this.#target, geometry.volumeSize);
+      this.#resumes = await this.#resume(geometry);
+      if (!this.#resumes && this.#found.kind !== 'none')
+        await checkOverwrite(this.#run, this.#target, this.#options, false);
+    });
   }
 
   /** Makes the target ready: resumes what an earlier run has done, if that proves to be there, or starts over. */
   async prepare(geometry: Geometry): Promise<void> {
-    this.#geometry = geometry;
-    await this.#run.watch(`${this.label} to be made ready`, 'disk', async () => {
-      if (!(await this.#resume(geometry))) await this.#startOver(geometry);
-    });
+    if (this.#resumes === undefined) await this.examine(geometry);
+    if (this.#resumes !== true)
+      await this.#run.watch(`${this.label} to be made ready`, 'disk', () => this.#startOver(geometry));
     this.#prepared = true;
   }
 
   async #startOver(geometry: Geometry): Promise<void> {
-    if (this.#found.kind !== 'none') await this.#checkOverwrite(false);
     this.#claim = nothingDone(geometry);
     this.#committing = undefined;
     if (this.#options.base === undefined) await invalidateJournals(this.#journal, this.#target);
@@ -147,23 +152,8 @@ export class ImageSink implements BlockSink {
     const { resumable } = this.#target;
     if (resumable === undefined || this.#found.kind !== 'usable') return false;
     const { journal } = this.#found;
-    if (journal.volumeSize !== geometry.volumeSize || journal.blockSize !== geometry.blockSize)
-      return this.#discard('it belongs to a volume of other sizes');
-    try {
-      await this.#target.prepare(geometry, { ...journal, resume: true });
-    } catch (error) {
-      if (!(error instanceof ColdsnapError) || error.code !== 'RESUME_MISMATCH') throw error;
-      return this.#discard(error.message);
-    }
-    if (journal.instance !== (await resumable.inode()))
-      return this.#discard('it belongs to another partial file');
-    const claim = claimOf(journal);
-    const proof = await prove(this.#run, claim, this.#target, resumable, this.#options.digests);
-    if (proof.kind === 'unknown') return this.#discard('the target has been modified');
-    if (proof.changedBlocks > 0) {
-      const size = formatBytes(proof.changedBlocks * geometry.blockSize);
-      this.#run.warn(...warnings.targetModified(this.label, size));
-    }
+    const claim = await resumeEarlier(this.#run, journal, geometry, this.#target, this.#options.digests);
+    if (typeof claim === 'string') return this.#discard(claim);
     this.#claim = claim;
     this.#committing = journal.committing;
     return true;
@@ -174,8 +164,9 @@ export class ImageSink implements BlockSink {
     return false;
   }
   async admit(): Promise<void> {}
-  async write({ index, data, digest }: Block): Promise<BlockOutcome> {
-    const outcome = await this.#batcher.submit({ data, digest, offset: index * this.#geometry.blockSize });
+  async write({ index, data, digest, verified }: Block): Promise<BlockOutcome> {
+    const offset = index * this.#geometry.blockSize;
+    const outcome = await this.#batcher.submit({ data, digest, verified, offset });
     // A block that is held back until the commit is not on the target yet, so a later run has to fetch it again.
     if (outcome === 'held') return 'written';
     if (outcome === 'mismatch') return outcome;
@@ -224,14 +215,20 @@ export class ImageSink implements BlockSink {
       for (const { code, message } of await this.#target.commit()) this.#run.warn(code, message);
     });
     this.#committed = true;
-    await this.#target.close();
     await onWhole?.();
+  }
+
+  /** Closes a target that is whole, and removes its journal. */
+  async finish(): Promise<void> {
+    await this.#target.close();
     if (this.#options.keepCheckpoint !== true) await this.#journal?.remove();
   }
 
-  /** Leaves the target so that a later run can resume, if it can. Returns the error to throw. */
+  /**
+   * Leaves the target so that a later run can resume, if it can. Nothing may be written meanwhile.
+   * @returns the error to throw
+   */
   async abandon(error: unknown): Promise<unknown> {
-    this.#run.stop();
     const resumable = this.#prepared && this.#journal !== undefined;
     if (resumable && !this.#committed) await this.#saveAfter(error).catch(() => {});
     await this.#target.abandon({ keepForResume: resumable });

@@ -1,7 +1,9 @@
 /** Decides which part of an interrupted restore a later run keeps: every byte is read back before it is trusted. */
+import { ColdsnapError } from '../../errors.ts';
 import type { Geometry } from '../../geometry.ts';
 import { openSource } from '../../image/open-source.ts';
 import type { ImageTarget, ResumableTarget } from '../../image/target.ts';
+import { formatBytes } from '../../text.ts';
 import type { DigestWriter } from '../digests/writer.ts';
 import { RangeSet } from '../engine/range-set.ts';
 import { ChunkDigests } from '../journal/chunk-digests.ts';
@@ -12,6 +14,7 @@ import type { RestoreJournal } from '../journal/restore.ts';
 import type { CheckpointOptions, DownloadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
 import { verifying } from '../run/verifying.ts';
+import { warnings } from '../warnings.ts';
 
 export type ImageSinkOptions = Pick<
   DownloadOptions,
@@ -76,12 +79,10 @@ export function nothingDone({ volumeSize, blockSize }: Geometry): Claim {
 }
 
 /** The result of reading back. `unknown`: nothing shows that this is the target of the earlier run. */
-export type Proof =
-  | { readonly kind: 'proved'; readonly changedBlocks: number }
-  | { readonly kind: 'unknown' };
+type Proof = { readonly kind: 'proved'; readonly changedBlocks: number } | { readonly kind: 'unknown' };
 
 /** Reads back what counts as done, and takes back what differs. */
-export async function prove(
+async function prove(
   run: Run,
   claim: Claim,
   target: ImageTarget,
@@ -101,6 +102,36 @@ export async function prove(
   const before = claim.done.size;
   forget(claim, changed);
   return { kind: 'proved', changedBlocks: before - claim.done.size };
+}
+
+/**
+ * Opens the work of an earlier run, and reads it back. Changes nothing.
+ * @returns what is done, or the reason why nothing counts
+ */
+export async function resumeEarlier(
+  run: Run,
+  journal: RestoreJournal,
+  geometry: Geometry,
+  target: ImageTarget,
+  digests?: DigestWriter,
+): Promise<Claim | string> {
+  const { resumable } = target;
+  if (resumable === undefined) return 'it cannot be read back';
+  if (journal.volumeSize !== geometry.volumeSize || journal.blockSize !== geometry.blockSize)
+    return 'it belongs to a volume of other sizes';
+  try {
+    await target.prepare(geometry, { ...journal, resume: true });
+  } catch (error) {
+    if (!(error instanceof ColdsnapError) || error.code !== 'RESUME_MISMATCH') throw error;
+    return error.message;
+  }
+  if (journal.instance !== (await resumable.inode())) return 'it belongs to another partial file';
+  const claim = claimOf(journal);
+  const proof = await prove(run, claim, target, resumable, digests);
+  if (proof.kind === 'unknown') return 'the target has been modified';
+  if (proof.changedBlocks > 0)
+    run.warn(...warnings.targetModified(target.label, formatBytes(proof.changedBlocks * geometry.blockSize)));
+  return claim;
 }
 
 /** Whether a finished image, under its own name, still is what the journal claims. */

@@ -1,0 +1,81 @@
+/** Downloads to several targets, and says of each whether it is whole. */
+import type {
+  DownloadToTargetsOptions,
+  DownloadToTargetsResult,
+  TargetOutcome,
+} from '../transfer/several-targets.ts';
+import { runDryRun } from './dry-run.ts';
+import type { CommandIo } from './io.ts';
+import { downloadTitle, targetNotWhole, targetsTitle, targetWhole } from './messages.ts';
+import { printLine, printResult } from './output.ts';
+import { printNextSteps } from './print-next-steps.ts';
+
+/**
+ * Nobody is asked whether a disk may be overwritten: the answer would hold for all targets.
+ * @throws the error of the first target that failed, in the order given
+ */
+export async function runDownloadToTargets(
+  options: DownloadToTargetsOptions,
+  io: CommandIo,
+  dryRun = false,
+): Promise<void> {
+  const title = downloadTitle(options.snapshotId, targetsTitle(options.targets));
+  if (dryRun) {
+    await runDryRun(io, title, async (hooks) =>
+      (await io.library()).estimateDownloadToTargets({ ...options, ...hooks }),
+    );
+    return;
+  }
+  const { targetsObject, targetsSummary, withProgress } = await import('./progress/index.ts');
+  let began = false;
+  let result: DownloadToTargetsResult | undefined;
+  const { json, verbosity, progress } = io.settings;
+  try {
+    await withProgress(
+      io,
+      title,
+      async ({ onEvent, ...hooks }) => {
+        const follow: typeof onEvent = (event) => {
+          if (event.type === 'start') began = true;
+          onEvent(event);
+        };
+        const library = await io.library();
+        result = await library.downloadToTargets({ ...options, ...hooks, onEvent: follow });
+        const failed = result.targets.find(({ ok }) => !ok);
+        // Not a success, although others are whole.
+        if (failed !== undefined) throw failed.error;
+        return result;
+      },
+      targetsSummary,
+    );
+  } catch (error) {
+    if (began) await reportOutcomes(options, result, io);
+    throw error;
+  }
+  if (result === undefined) return;
+  if (json) await printResult(io, `${JSON.stringify(targetsObject(result))}\n`);
+  else if (verbosity !== 'quiet' && progress !== 'json')
+    await printNextSteps(options.targets[0]!, result.volumeSize, io);
+}
+
+/**
+ * Prints the outcome of each target, and has the command that is printed for a repeat name the failed ones alone.
+ * @param result undefined where none is whole
+ */
+async function reportOutcomes(
+  { targets }: DownloadToTargetsOptions,
+  result: DownloadToTargetsResult | undefined,
+  io: CommandIo,
+): Promise<void> {
+  const outcomes: readonly TargetOutcome[] = result?.targets ?? targets.map((path) => ({ path, ok: false }));
+  const whole = outcomes.filter(({ ok }) => ok).map(({ path }) => path);
+  io.runAgain = io.runAgainWithout(whole);
+  io.partlyDone = whole.length > 0;
+  if (!io.settings.json) {
+    for (const { path, ok, error } of outcomes)
+      printLine(io, ok ? targetWhole(path) : targetNotWhole(path, error));
+    return;
+  }
+  const { targetsObject } = await import('./progress/index.ts');
+  if (result !== undefined) await printResult(io, `${JSON.stringify(targetsObject(result))}\n`);
+}
