@@ -298,7 +298,7 @@ test(
     const { stderr } = await place.run(ours, line);
     assert.match(
       stderr,
-      /^coldsnap: snapshot snap-0123456789abcdef0 does not exist\n {2}ListSnapshotBlocks, request ID [\w-]+\n {2}Check the snapshot ID, the region and the account\.\n$/,
+      /^coldsnap: snapshot snap-0123456789abcdef0 does not exist in us-east-1\n {2}ListSnapshotBlocks, request ID [\w-]+\n {2}Check the snapshot ID, the region and the account\.\n$/,
     );
   },
 );

@@ -159,7 +159,8 @@ export class Victim {
           rmSync(path);
         },
         () => {
-          if (existsSync(`${path}.partial`)) meddle(`${path}.partial`, indexes);
+          // An image that has its name already is whole: a change to it is not the download's to repair.
+          if (existsSync(`${path}.partial`) && !existsSync(path)) meddle(`${path}.partial`, indexes);
           meddle(device.device, indexes);
         },
         true,

@@ -33,6 +33,7 @@ import {
   recorder,
   startService,
 } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 const LAST = GIB / BLOCK - 1;
 const indexes = [0, 1, 5, 100, 101, 500, 900, LAST];
@@ -197,7 +198,15 @@ test(
     const file = scratch.path('disk.img');
     const { events, onEvent } = recorder();
     const slowly = { ...options, workers: 1, checkpointIntervalMs: 1 };
-    const result = await downloadToTargets({ ...slowly, targets: [file, small], onEvent });
+    // The file system is full only when the journal on it lists blocks.
+    const throttle = { type: 'error', status: 400, code: 'RequestThrottledException' } as const;
+    const block = [...blocks.keys()].slice(4);
+    emulator.setFaults([{ operation: 'GetSnapshotBlock', block, action: throttle }]);
+    const downloading = downloadToTargets({ ...slowly, targets: [file, small], onEvent });
+    const journal = `${small}.coldsnap-progress`;
+    await until(() => journalledBlocks(journal).has(0), downloading);
+    emulator.setFaults([]);
+    const result = await downloading;
     assert.equal(await firstWrongBlock(file, blocks, GIB), undefined);
     assert.deepEqual(
       result.targets.map(({ path, ok, error }) => [path, ok, error?.class, error?.code]),
@@ -206,7 +215,8 @@ test(
         [small, false, 'local', 'ENOSPC'],
       ],
     );
-    assert.equal(requested(emulator).length, blocks.size);
+    const sent = emulator.requests('GetSnapshotBlock').filter(({ fault }) => fault === undefined);
+    assert.equal(sent.length, blocks.size);
     assert.ok(!existsSync(small));
     const warnings = events.flatMap((event) => (event.type === 'warning' ? [event] : []));
     assert.match(
@@ -215,7 +225,7 @@ test(
     );
     assert.deepEqual([warnings[0]!.code, warnings.at(-1)!.code], ['TARGET_DROPPED', 'DOWNLOAD_UNFINISHED']);
     assert.ok(!events.some(({ type }) => type === 'done'));
-    const safe = journalledBlocks(`${small}.coldsnap-progress`);
+    const safe = journalledBlocks(journal);
     assert.ok(safe.has(0));
     await execute('mount', '-o', 'remount,size=16m', directory);
     emulator.clearLog();
@@ -404,6 +414,23 @@ test('a block that one target lost is fetched once more, and written to that one
   assert.deepEqual(requested(place.emulator), [...place.blocks.keys(), 100]);
   for (const path of [sound, damaged])
     assert.equal(await firstWrongBlock(path, place.blocks, GIB), undefined);
+});
+
+test('only a target that is whole has a SHA-256', async (t) => {
+  const { scratch, emulator, options } = await scene(t);
+  const [taken, file] = [scratch.path('taken.img'), scratch.path('disk.img')];
+  void emulator
+    .waitForRequest(({ blockIndex }) => blockIndex === LAST)
+    .then(() => writeFileSync(taken, 'of another program'));
+  const result = await downloadToTargets({ ...options, targets: [taken, file], sha256: true });
+  const [sha256] = (await execute('sha256sum', file)).split(' ');
+  assert.deepEqual(
+    result.targets.map((target) => [target.ok, target.sha256]),
+    [
+      [false, undefined],
+      [true, sha256],
+    ],
+  );
 });
 
 test('several targets are read back as one phase, with the bytes of all', async (t) => {

@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
-import { listPendingSnapshots, uploadSnapshot } from '../../src/index.ts';
+import { type ColdsnapError, listPendingSnapshots, uploadSnapshot } from '../../src/index.ts';
 import { BLOCK, bytesAt, GIB, recorder, scratch, startService } from '../support/service.ts';
 
 /** A block size for tests that move many images. */
@@ -350,14 +350,15 @@ test('names a rejected KMS key or an unknown parent and starts no snapshot', asy
   writeFileSync(source, randomBytes(BLOCK));
   const kmsKeyId = 'arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000002';
   for (const refused of [{ kmsKeyId }, { parentSnapshotId: 'snap-0123456789abcdef0' }]) {
-    await assert.rejects(
-      uploadSnapshot({ source, ...refused, ...service }),
-      (error: Error & { class?: string }) => {
-        assert.match(`${error.class}`, /permanent|config/);
-        assert.match(error.message, /^StartSnapshot/);
-        return true;
-      },
-    );
+    await assert.rejects(uploadSnapshot({ source, ...refused, ...service }), (error: ColdsnapError) => {
+      assert.match(`${error.class}`, /permanent|config/);
+      assert.equal(error.operation, 'StartSnapshot');
+      assert.ok(
+        Object.values(refused).every((named) => error.message.includes(named)),
+        error.message,
+      );
+      return true;
+    });
   }
   assert.equal(emulator.requests('PutSnapshotBlock').length, 0);
   assert.deepEqual(await listPendingSnapshots({ ...service }), []);
