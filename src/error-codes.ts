@@ -46,6 +46,7 @@ export const errorCodes = {
     BAD_WORKERS: 'the number of workers is out of range',
     CHECKPOINT_NOT_OURS: 'the file for the journal exists and is something else',
     CONFLICTING_OPTIONS: 'two options exclude each other, or one requires another',
+    COPY_ONTO_ITSELF: 'a copy was requested that would not differ from its source',
     EXCESS_ARGUMENTS: 'the command line has too many arguments',
     HOLES_NEED_FILE: 'holes were requested from a stream, which has none',
     INVALID_ARGUMENT: 'the value of an option or argument is not accepted',
@@ -92,7 +93,7 @@ export const errorCodes = {
     PARTIAL_FOREIGN: 'the name of the partial file is taken by something else',
     RESUME_MISMATCH: 'the target was changed since the interrupted download',
     SEVERAL_TARGETS: 'an incremental download was requested for several targets',
-    SOURCE_BUSY: 'another run is uploading the source',
+    SOURCE_BUSY: 'another run is uploading the source, or makes the same copy',
     SOURCE_IN_USE: 'the source device is mounted read-write or open for writing',
     SOURCE_IS_CONTAINER: 'the source is compressed, an archive, or a disk image in another format than raw',
     SOURCE_NO_MEDIUM: 'the source device has no medium',
@@ -231,6 +232,8 @@ export const warningCodes = {
   TARGET_DROPPED: 'one of several targets failed; the message says why, and the others continue',
   STALLED: 'nothing made progress for a while; the message says what the run waits for',
   DOWNLOAD_UNFINISHED: 'a download failed or was stopped; the message says where it is kept for a later run',
+  UNLISTED_SENT: 'the copy is encrypted, so blocks that its source does not list are sent as zeros',
+  UNLISTED_SKIPPED: 'the copy is encrypted, and what its source does not list reads as random data in it',
   ZEROS_OMITTED: 'blocks of zeros were not uploaded; the message says what that means',
 } as const;
 

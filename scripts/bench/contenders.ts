@@ -5,8 +5,11 @@ import type { LoadServer } from './load-server.ts';
 import type { BenchOptions, ContenderKey } from './options.ts';
 import { programPath, SOURCES } from './programs.ts';
 
+/** A copy reads from the server and writes to it. */
+export type Direction = 'download' | 'upload' | 'copy';
+
 export interface Job {
-  direction: 'download' | 'upload';
+  direction: Direction;
   server: LoadServer;
   /** CA to trust if the server uses TLS. */
   ca: string | undefined;
@@ -40,8 +43,11 @@ export function ours(...args: string[]): string[] {
 
 function transport(kind: 'fast' | 'sdk') {
   return (job: Job) => {
-    const what =
-      job.direction === 'download' ? [job.snapshotId, job.path, ...(job.more ?? []), '--force'] : [job.path];
+    const what = {
+      download: [job.snapshotId, job.path, ...(job.more ?? []), '--force'],
+      upload: [job.path],
+      copy: [job.snapshotId, '--description', 'bench'],
+    }[job.direction];
     const how = ['--endpoint', job.server.url, '--workers', String(job.workers), '--transport', kind];
     return ours(job.direction, ...what, ...how);
   };

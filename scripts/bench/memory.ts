@@ -19,13 +19,21 @@ export interface MemoryResult {
   run: TransferRun;
 }
 
-/** Each contender with one target, and coldsnap with several. */
-function casesOf(contenders: Contender[]): { contender: Contender; targets: number }[] {
+interface MemoryCase {
+  contender: Contender;
+  targets: number;
+  direction: 'download' | 'copy';
+}
+
+/** Each contender with one target; coldsnap also with several, and a copy. */
+function casesOf(contenders: Contender[]): MemoryCase[] {
+  const direction = 'download' as const;
   return contenders
     .filter(({ key }) => key !== 'reference')
-    .flatMap((contender) =>
-      (contender.key === 'fast' ? [1, 3] : [1]).map((targets) => ({ contender, targets })),
-    );
+    .flatMap((contender): MemoryCase[] => {
+      const one = { contender, targets: 1, direction };
+      return contender.key === 'fast' ? [one, { ...one, targets: 3 }, { ...one, direction: 'copy' }] : [one];
+    });
 }
 
 /** @param gib data to fetch from each volume, GiB */
@@ -44,13 +52,14 @@ export async function runMemory(
     const server = await bench.startServer('tls', { layout });
     const volumeOf = (at: number) =>
       Volume.create(TMPFS, `coldsnap-bench-${process.pid}-${at}.img`, 0, false);
-    for (const { contender, targets } of casesOf(contenders)) {
+    for (const { contender, targets, direction } of casesOf(contenders)) {
       const volumes = Array.from({ length: targets }, (_, at) => volumeOf(at));
       const [volume, ...more] = volumes as [Volume, ...Volume[]];
       try {
-        const where = { direction: 'download' as const, wire: 'tls' as const, layout, server };
+        const where = { direction, wire: 'tls' as const, layout, server };
         const run = await runTransfer(bench, contender, { ...where, volume, more, workers });
-        const contenderTitle = `${contender.title}${targets === 1 ? '' : `, ${targets} targets`}`;
+        const how = direction === 'copy' ? ', copy' : targets === 1 ? '' : `, ${targets} targets`;
+        const contenderTitle = `${contender.title}${how}`;
         results.push({ contender: contender.key, contenderTitle, volumeGib, run });
         say(
           `memory  ${volumeGib} GiB  ${contenderTitle}: ${run.peakMib.toFixed(0)} MiB ${run.problems.join('; ')}`,

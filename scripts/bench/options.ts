@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 export const SCENARIOS = [
   'download',
   'upload',
+  'copy',
   'paced',
   'zeros90',
   'fanout',

@@ -1,5 +1,5 @@
 /** The transfers that are compared, round by round. */
-import type { Contender } from './contenders.ts';
+import type { Contender, Direction } from './contenders.ts';
 import { BLOCK_SIZE, type Layout, layoutOf, SOURCE_SNAPSHOT } from './layout.ts';
 import type { BenchOptions, ContenderKey } from './options.ts';
 import { runTransfer, type TransferPlan, type TransferRun } from './transfer.ts';
@@ -30,7 +30,7 @@ export interface TransferResult {
 interface Case {
   scenario: string;
   title: string;
-  direction: 'download' | 'upload';
+  direction: Direction;
   change?: Partial<Layout>;
   /** Fill the target with other data before each run, so that no run profits from zeros of the one before. */
   refill?: boolean;
@@ -38,7 +38,7 @@ interface Case {
   workers?: number;
   /** Targets of a download, 1 unless given. */
   targets?: number;
-  /** Contenders to skip: the reference client does not zero gaps. */
+  /** Contenders to skip: the reference client does not zero gaps, and only coldsnap copies. */
   without?: ContenderKey[];
 }
 
@@ -50,6 +50,9 @@ function casesOf(options: BenchOptions): Case[] {
     cases.push({ scenario: 'download', title: 'download', direction: 'download' });
   }
   if (wanted.has('upload')) cases.push({ scenario: 'upload', title: 'upload', direction: 'upload' });
+  if (wanted.has('copy')) {
+    cases.push({ scenario: 'copy', title: 'copy', direction: 'copy', without: ['peer', 'reference'] });
+  }
   if (wanted.has('paced')) {
     for (const direction of ['download', 'upload'] as const) {
       cases.push({ scenario: `${direction}-paced`, title: `${direction}, paced`, direction, serving: PACED });
@@ -103,7 +106,8 @@ class Volumes {
     this.#full = full;
   }
 
-  for(direction: 'download' | 'upload'): Volume {
+  /** A copy uses none, so that any will do. */
+  for(direction: Direction): Volume {
     return direction === 'download' ? this.#downloadTarget() : this.#uploadSource();
   }
 

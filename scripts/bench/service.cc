@@ -158,14 +158,13 @@ Reply Service::get(const Request& request, uint64_t block) {
 }
 
 Reply Service::put(const Request& request, uint64_t block, const std::optional<Digest>& bodyDigest) {
-  if (block >= present_.size()) return refuse("ValidationException", "the block is beyond the volume");
+  if (block >= volumeBlocks_) return refuse("ValidationException", "the block is beyond the volume");
   if (request.bodyLength != kBlockSize) return refuse("ValidationException", "the data is not one block");
   stats_.puts++;
   noteBlockAsked();
   const std::string_view given = headerOf(request.head, "x-amz-checksum");
   const Digest expected = contents_.digestOf(sourceSeed_, block, layout_.zerosPercent);
   if (given != base64(expected.data(), expected.size()) || (bodyDigest && *bodyDigest != expected)) stats_.wrongPuts++;
-  present_[block] = true;
   digests_[block] = expected;
   Reply reply = json("201 Created", "{}", checksumHeaders(given));
   reply.isBlock = true;
@@ -176,9 +175,9 @@ Reply Service::start(const std::string& body) {
   stats_.starts++;
   const size_t at = body.find("\"VolumeSize\":");
   const uint64_t gib = at == std::string::npos ? 0 : numberOf(std::string_view(body).substr(at + 13));
-  if (gib == 0 || gib > 1024) return refuse("ValidationException", "the volume is not 1 to 1024 GiB");
-  digests_.assign(gib * kBlocksPerGib, Digest{});
-  present_.assign(gib * kBlocksPerGib, false);
+  if (gib == 0 || gib > 65536) return refuse("ValidationException", "the volume is not 1 to 65536 GiB");
+  digests_.clear();
+  volumeBlocks_ = gib * kBlocksPerGib;
   countRight_ = linearRight_ = linearGiven_ = false;
   char reply[400];
   snprintf(reply, sizeof reply,
@@ -191,13 +190,10 @@ Reply Service::start(const std::string& body) {
 
 Reply Service::complete(const Request& request) {
   stats_.completes++;
-  uint64_t count = 0;
+  const uint64_t count = digests_.size();
   std::string digests;
-  for (size_t block = 0; block < present_.size(); block++) {
-    if (!present_[block]) continue;
-    count++;
-    digests.append(reinterpret_cast<const char*>(digests_[block].data()), digests_[block].size());
-  }
+  for (const auto& [block, digest] : digests_)
+    digests.append(reinterpret_cast<const char*>(digest.data()), digest.size());
   Digest linear;
   require(EVP_Digest(digests.data(), digests.size(), linear.data(), nullptr, EVP_sha256(), nullptr) == 1, "cannot hash");
   countRight_ = count == layout_.listed() && numberOf(headerOf(request.head, "x-amz-ChangedBlocksCount")) == count;

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "contents.h"
 
@@ -75,9 +75,9 @@ class Service {
   uint64_t volumeGib_;
   uint64_t sourceSeed_;
   uint64_t snapshotsStarted_ = 0;
-  // Digests of the newest upload by block; `present_` marks the blocks that were put.
-  std::vector<Digest> digests_;
-  std::vector<bool> present_;
+  // Digests of the blocks that were put into the newest snapshot, in ascending order.
+  std::map<uint64_t, Digest> digests_;
+  uint64_t volumeBlocks_ = 0;
   // Whether count and LINEAR checksum of the newest CompleteSnapshot were right.
   bool countRight_ = false, linearRight_ = false, linearGiven_ = false;
   Stats stats_;

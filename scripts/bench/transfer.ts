@@ -1,5 +1,5 @@
 /** One measured transfer, with a check of its result. */
-import type { Contender } from './contenders.ts';
+import type { Contender, Direction } from './contenders.ts';
 import { BLOCK_SIZE, type Layout, listedBlocks, SOURCE_SNAPSHOT } from './layout.ts';
 import type { LoadServer, ServerStats } from './load-server.ts';
 import type { Measurement } from './measure.ts';
@@ -7,7 +7,7 @@ import type { Volume } from './volume.ts';
 import type { Wire, Workbench } from './workbench.ts';
 
 export interface TransferPlan {
-  direction: 'download' | 'upload';
+  direction: Direction;
   wire: Wire;
   layout: Layout;
   server: LoadServer;
@@ -81,9 +81,10 @@ export async function runTransfer(
   const failure = failureOf(measured);
   if (failure !== undefined) return runOf(measured, stats, [failure]);
   const expected = listedBlocks(layout);
-  if (direction === 'upload') return runOf(measured, stats, uploadProblems(stats, expected));
-  const problems: string[] = [];
+  const problems = direction === 'download' ? [] : uploadProblems(stats, expected);
+  if (direction === 'upload') return runOf(measured, stats, problems);
   if (stats.gets !== expected) problems.push(`fetched ${stats.gets} blocks, not ${expected}`);
+  if (direction === 'copy') return runOf(measured, stats, problems);
   for (const target of [volume, ...more]) {
     const wrong = target.check(snapshotId, layout);
     if (wrong !== undefined) problems.push(wrong);

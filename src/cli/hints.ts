@@ -40,10 +40,13 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
     'Drop --base to read the blocks of the parent, and write the file again with --save-digests.',
   DIGESTS_EXIST: (hint) => hint.replace('force it', 'add --force to overwrite it'),
   BASE_NEEDS_JOURNAL: 'Drop --no-checkpoint.',
+  COPY_ONTO_ITSELF:
+    'Add --to-region, --to-profile or another --to- option, --kms-key-id, --encrypted, --tag, --copy-tags or --description.',
   JOURNAL_REQUIRED: 'Make its directory writable, or set another path with --checkpoint-file.',
   TARGET_BETWEEN: 'Run the interrupted command again to finish it, or add --force to overwrite it.',
   TARGET_HOLDS_NO_BASE: 'Name a file or device that holds the base, or drop --since for a full download.',
-  UNRELATED_SNAPSHOTS: 'Only snapshots of one volume can be compared. A full download works: drop --since.',
+  UNRELATED_SNAPSHOTS:
+    'Only snapshots of one volume can be compared. A full download or copy works: drop --since.',
   TARGET_EXISTS: 'Choose another name, or add --force to overwrite it.',
   TARGET_NOT_BLANK: 'Check that it is the right device; add --force to overwrite it.',
 };

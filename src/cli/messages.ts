@@ -207,10 +207,16 @@ export const shardsUnused: Extract<TransferEvent, { type: 'warning' }> = {
 // Errors
 
 /** The snapshot is complete, and only its ID could not be printed. */
-export const resultNotPrinted = (snapshotId: string, code: SystemErrorCode, reason: string, cause: unknown) =>
+export const resultNotPrinted = (
+  operation: 'upload' | 'copy',
+  snapshotId: string,
+  code: SystemErrorCode,
+  reason: string,
+  cause: unknown,
+) =>
   new ColdsnapError('local', code, `could not write the ID of snapshot ${snapshotId} to stdout: ${reason}`, {
     snapshotId,
-    hint: `The upload is done: the snapshot is ${snapshotId}. Do not upload again.`,
+    hint: `The ${operation} is done: the snapshot is ${snapshotId}. Do not ${operation} again.`,
     cause,
   });
 

@@ -2,6 +2,7 @@
 import { Command, Help, type HelpConfiguration } from 'commander';
 import { argumentTerm, type RunCommand } from './commands/command.ts';
 import { addCompletion } from './commands/completion.ts';
+import { addCopy } from './commands/copy.ts';
 import { addDevices } from './commands/devices.ts';
 import { addDiff } from './commands/diff.ts';
 import { addDownload } from './commands/download.ts';
@@ -45,6 +46,7 @@ export function buildProgram(runCommand: RunCommand): Command {
   const commands = [
     addDownload,
     addUpload,
+    addCopy,
     addVerify,
     addWait,
     addList,

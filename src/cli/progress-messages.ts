@@ -6,6 +6,15 @@ export const targetName = (path: string) => (path === '-' ? 'stdout' : path);
 
 export const sourceName = (path: string) => (path === '-' ? 'stdin' : path);
 
+/** `snap-1 (eu-west-1)` */
+export const inRegion = ({
+  snapshotId,
+  region,
+}: {
+  readonly snapshotId?: string | undefined;
+  readonly region?: string | undefined;
+}) => `${snapshotId ?? 'a new snapshot'} (${region})`;
+
 export const phases: Readonly<Record<TransferPhase, string>> = {
   listing: 'listing the blocks',
   verifying: 'verifying what an earlier run has done',
@@ -92,12 +101,15 @@ export function describeRetry(event: Extract<TransferEvent, { type: 'retry' }>, 
 
 /** `downloading snap-1 to disk.img: 8.0 GiB in blocks of 512.0 KiB, resuming, 1.0 GiB already done`. */
 export function describeStart(event: Extract<TransferEvent, { type: 'start' }>): string {
-  const { operation, snapshotId, path, volumeSize, blockSize, bytesResumed } = event;
-  const transfer = {
-    download: `downloading ${snapshotId} to ${targetName(path)}`,
-    upload: `uploading ${sourceName(path)} to ${snapshotId ?? 'a new snapshot'}`,
-    verify: `comparing ${sourceName(path)} with ${snapshotId}`,
-  }[operation];
+  const { snapshotId, volumeSize, blockSize, bytesResumed } = event;
+  const transfer =
+    event.operation === 'copy'
+      ? `copying ${inRegion(event.source)} to ${inRegion(event)}`
+      : {
+          download: `downloading ${snapshotId} to ${targetName(event.path)}`,
+          upload: `uploading ${sourceName(event.path)} to ${snapshotId ?? 'a new snapshot'}`,
+          verify: `comparing ${sourceName(event.path)} with ${snapshotId}`,
+        }[event.operation];
   const resumed = bytesResumed > 0 ? `, resuming, ${formatBytes(bytesResumed)} already done` : '';
   return `${transfer}: ${formatBytes(volumeSize)} in blocks of ${formatBytes(blockSize)}${resumed}`;
 }

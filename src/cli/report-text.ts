@@ -6,7 +6,7 @@ import type { TargetsDryRun } from '../transfer/several-targets.ts';
 import { alignColumns } from './columns.ts';
 import type { NextStep } from './next-steps.ts';
 import { formatBytes, formatCount, formatDollars, formatDuration } from './progress/format.ts';
-import { sourceName, targetName } from './progress-messages.ts';
+import { inRegion, sourceName, targetName } from './progress-messages.ts';
 
 /** `8.0 GiB (8589934592 bytes)` */
 export const exactBytes = (bytes: number) => `${formatBytes(bytes)} (${bytes} bytes)`;
@@ -62,11 +62,9 @@ export function describeDiff(diff: DiffResult): string {
 
 export function describeDryRun(plan: DryRun | TargetsDryRun): string {
   if ('targets' in plan) return describeTargetsDryRun(plan);
-  const { operation, snapshotId, path, volumeSize, blocks, bytes, bytesResumed, overwrites, atMost } = plan;
+  const { operation, volumeSize, blocks, bytes, bytesResumed, overwrites, atMost } = plan;
   const download = operation === 'download';
-  const rows = download
-    ? [['download', `${snapshotId ?? ''} to ${targetName(path ?? '')}`]]
-    : [['upload', `${sourceName(path ?? '')} to ${snapshotId ?? 'a new snapshot'}`]];
+  const rows = [[operation, transferOf(plan)]];
   rows.push(
     ['volume', exactBytes(volumeSize)],
     [download ? 'to fetch' : 'to send', `${atMost ? 'at most ' : ''}${describeBlocks(blocks, bytes)}`],
@@ -76,6 +74,12 @@ export function describeDryRun(plan: DryRun | TargetsDryRun): string {
   if (bytesResumed > 0) rows.push(['resumed', `${exactBytes(bytesResumed)} already done`]);
   if (overwrites !== undefined) rows.push(['overwrites', overwrites]);
   return alignColumns(rows);
+}
+
+function transferOf({ operation, snapshotId, path = '', source, region }: DryRun): string {
+  if (operation === 'download') return `${snapshotId ?? ''} to ${targetName(path)}`;
+  if (operation === 'copy') return `${inRegion({ ...source })} to ${inRegion({ snapshotId, region })}`;
+  return `${sourceName(path)} to ${snapshotId ?? 'a new snapshot'}`;
 }
 
 /** The common part, then each target. */

@@ -20,7 +20,10 @@ export const environment: readonly Row[] = [
   ['AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_EBS, AWS_ENDPOINT_URL_EC2', 'endpoints, unless given as options'],
   ['HTTPS_PROXY, NO_PROXY', 'proxy, and the hosts to reach without it'],
   ['NODE_EXTRA_CA_CERTS, AWS_CA_BUNDLE', 'file with additional certificate authorities'],
-  ['STATE_DIRECTORY, XDG_STATE_HOME', 'where journals of devices are kept; see coldsnap help resume'],
+  [
+    'STATE_DIRECTORY, XDG_STATE_HOME',
+    'where journals of devices and copies are kept; see coldsnap help resume',
+  ],
   ['NO_COLOR', 'if not empty, no colors are used'],
   ['UV_THREADPOOL_SIZE', 'threads for disk and checksums (default: the number of processors, 2 to 8)'],
 ];
@@ -31,7 +34,7 @@ export const files: readonly Row[] = [
   ['SOURCE.REGION.coldsnap-upload', 'the journal of an upload, if its directory is writable'],
   [
     '/var/lib/coldsnap, ~/.local/state/coldsnap',
-    'the state directory of root and of other users: journals of devices, and of uploads whose directory is read-only. ' +
+    'the state directory of root and of other users: journals of devices, of copies, and of uploads whose directory is read-only. ' +
       'STATE_DIRECTORY and XDG_STATE_HOME/coldsnap take precedence. Where it cannot be written, a warning says so and the ' +
       'transfer cannot be resumed',
   ],
@@ -50,12 +53,12 @@ export const topics: readonly Topic[] = [
     name: 'json',
     summary: 'output for programs',
     parts: [
-      'With --json, stdout has the result as one JSON document: of an upload, a wait, a report, or a download to a file. ' +
+      'With --json, stdout has the result as one JSON document: of an upload, a copy, a wait, a report, or a download to a file. ' +
         'Every line on stderr is a JSON object with a type, also with --verbose:',
       [
         ['start', 'the transfer begins: operation, snapshotId, path, volumeSize, blockSize, bytesResumed'],
         ['progress', 'at most once a second, at least every 10 seconds'],
-        ['snapshot', 'the snapshot of an upload exists'],
+        ['snapshot', 'the snapshot of an upload or copy exists'],
         [
           'phase, status',
           'what the run does before the first block and after the last; the state of the snapshot',
@@ -75,7 +78,7 @@ export const topics: readonly Topic[] = [
     name: 'resume',
     summary: 'interrupted transfers and their files',
     parts: [
-      'Transfers of files and devices keep a journal. Run the same command again to resume; --fresh starts over. Transfers ' +
+      'Transfers of files and devices, and copies, keep a journal. Run the same command again to resume; --fresh starts over. Transfers ' +
         'from and to pipes cannot be resumed.',
       files,
       'A download resumes only if the target was not written since. An upload resumes only with the same source and ' +
@@ -91,6 +94,11 @@ export const topics: readonly Topic[] = [
         ['download, verify', 'ebs:ListSnapshotBlocks, ebs:GetSnapshotBlock'],
         ['download --since', 'also ebs:ListChangedBlocks'],
         ['upload', 'ebs:StartSnapshot, ebs:PutSnapshotBlock, ebs:CompleteSnapshot; with tags ec2:CreateTags'],
+        [
+          'copy',
+          'those of a download at the source, those of an upload at the destination; ec2:DescribeSnapshots at the source for ' +
+            'description, tags and encryption',
+        ],
         [
           'wait, upload --wait',
           'ec2:DescribeSnapshots; ebs:ListSnapshotBlocks to check that the snapshot is readable',

@@ -2,6 +2,7 @@
  * Snapshot operations that only EC2 has: states, deletion and lists of snapshots. Its SDK client takes longer to load than
  * everything else together, so it is loaded on first use.
  */
+import type { ColdsnapError } from '../errors.ts';
 import type { CallOptions } from './api.ts';
 import type { Deadlines, SdkClient, ServiceOptions } from './client-options.ts';
 import { type RetryNotice, RetryPolicy } from './retry.ts';
@@ -56,6 +57,8 @@ export interface OpenEc2Options extends ServiceOptions {
   retryForMs?: number | undefined;
   deadlines?: Partial<Deadlines> | undefined;
   onRetry: (notice: RetryNotice) => void;
+  /** Adds to the message of every failure which service it is of. */
+  describe?: ((failure: ColdsnapError) => ColdsnapError) | undefined;
 }
 
 /** An open connection to EC2. */
@@ -75,6 +78,7 @@ export async function openEc2(options: OpenEc2Options): Promise<OpenEc2> {
   const policy = new RetryPolicy({
     retryForMs: options.retryForMs,
     onRetry: options.onRetry,
+    describe: options.describe,
     refreshCredentials: async () => {
       await client.config.credentials({ forceRefresh: true });
     },

@@ -216,3 +216,18 @@ class PacedApi extends ApiDecorator {
     );
   }
 }
+
+/** The limits of a pacer at present. */
+export type Pace = Pick<Pacer, 'requestsPerSecond' | 'inFlightAllowed'>;
+
+/** The pace of a run that each of these holds back. */
+export function slowest(paces: readonly Pace[]): Pace {
+  return {
+    get requestsPerSecond() {
+      return Math.min(...paces.map((pace) => pace.requestsPerSecond));
+    },
+    get inFlightAllowed() {
+      return Math.min(...paces.map((pace) => pace.inFlightAllowed));
+    },
+  };
+}

@@ -24,6 +24,8 @@ export interface RetryPolicyOptions {
   onRetry?: (notice: RetryNotice) => void;
   /** Called before a request is retried that was refused for expired credentials. */
   refreshCredentials?: () => Promise<void>;
+  /** Adds to the message of every failure which service it is of. Called again with what it has returned. */
+  describe?: ((failure: ColdsnapError) => ColdsnapError) | undefined;
   /** For tests: a clock in milliseconds, a source of jitter from 0 to 1, and a sleep. */
   now?: () => number;
   random?: () => number;
@@ -52,6 +54,7 @@ export class RetryPolicy {
   readonly #retryForMs: number;
   readonly #onRetry: (notice: RetryNotice) => void;
   readonly #refreshCredentials: () => Promise<void>;
+  readonly #describe: (failure: ColdsnapError) => ColdsnapError;
   readonly #now: () => number;
   readonly #random: () => number;
   readonly #sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
@@ -62,6 +65,7 @@ export class RetryPolicy {
     this.#retryForMs = options.retryForMs ?? DEFAULT_RETRY_FOR_MS;
     this.#onRetry = options.onRetry ?? (() => {});
     this.#refreshCredentials = options.refreshCredentials ?? (async () => {});
+    this.#describe = options.describe ?? ((failure) => failure);
     this.#now = options.now ?? runningTime;
     this.#random = options.random ?? Math.random;
     this.#sleep = options.sleep ?? pause;
@@ -97,7 +101,9 @@ export class RetryPolicy {
         this.#lastProgress = this.#now();
         return result;
       } catch (failure) {
-        const error = classify(failure, context, signal);
+        const classified = classify(failure, context, signal);
+        // The reason of an abort may be a failure of another service.
+        const error = signal?.aborted ? classified : this.#describe(classified);
         if (!error.retryable) throw error;
         if (error.class === 'expired-credentials') {
           if (refreshed) throw error.reclassified('config');

@@ -26,9 +26,10 @@ export interface ServiceSettings extends ServiceOptions {
   readonly deadlines?: Partial<Deadlines> | undefined;
   /** Most payload bytes per second. */
   readonly bytesPerSecond?: number | undefined;
+  /** Names the service in errors, where a run uses two. */
+  readonly side?: 'source' | 'destination' | undefined;
 }
 
-/** The EBS direct APIs, connected. */
 /** Tells one service from another: snapshot IDs mean something only there. */
 export interface ServiceIdentity {
   /** `aws` and the partition's domain for AWS's own endpoints, else the URL. */
@@ -43,6 +44,7 @@ export function isSameService(one: ServiceIdentity, other: ServiceIdentity): boo
   return account && one.endpoint === other.endpoint && one.region === other.region;
 }
 
+/** The EBS direct APIs, connected. */
 export interface EbsConnection {
   /** With retries. */
   readonly api: EbsDirectApi;
@@ -66,6 +68,7 @@ export class Service {
   readonly #workers: number;
   readonly #onRetry: (notice: RetryNotice) => void;
   readonly #closed = new AbortController();
+  #region: string | undefined;
   #ebs: Promise<EbsConnection> | undefined;
   #ec2: Promise<OpenEc2> | undefined;
 
@@ -78,6 +81,7 @@ export class Service {
       idleMs: Math.min(idleMs, this.#limitMs),
     };
     this.#settings = { ...settings, deadlines };
+    this.#region = settings.region;
     this.#workers = workers;
     this.#onRetry = onRetry;
   }
@@ -98,11 +102,30 @@ export class Service {
       return new ColdsnapError('gave-up', 'STALLED', message);
     });
     try {
-      return await abortable(connection, limit.signal);
+      return await this.naming(() => abortable(connection, limit.signal));
     } finally {
       limit.end();
     }
   }
+
+  /** Work whose failures are named as those of this service are. */
+  async naming<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw error instanceof ColdsnapError ? this.#describe(error) : error;
+    }
+  }
+
+  /** `in the source region eu-west-1: …`; unchanged where there is only one service. */
+  readonly #describe = (error: ColdsnapError): ColdsnapError => {
+    const { side } = this.#settings;
+    if (side === undefined || error.class === 'aborted') return error;
+    const prefix =
+      this.#region === undefined ? `in the ${side}: ` : `in the ${side} region ${this.#region}: `;
+    if (error.message.startsWith(prefix)) return error;
+    return error.reclassified(error.class, `${prefix}${error.message}`);
+  };
 
   async #connectEbs(): Promise<EbsConnection> {
     const settings = this.#settings;
@@ -110,7 +133,9 @@ export class Service {
     const own = settings.ebsClient as EBSClient | undefined;
     const client = own ?? (await connectEbs(settings, this.#workers + SPARE_CONNECTIONS, deadlines));
     if (own !== undefined) await checkIdentity(own.config);
+    this.#region = await client.config.region();
     const policy = new RetryPolicy({
+      describe: this.#describe,
       retryForMs: settings.retryForMs,
       onRetry: this.#onRetry,
       refreshCredentials: async () => {
@@ -135,13 +160,17 @@ export class Service {
    * @throws ColdsnapError class `config` when there is no region or no credentials, `gave-up` when they do not arrive
    */
   async ec2(): Promise<SnapshotStates> {
-    this.#ec2 ??= this.#withinLimit(openEc2({ ...this.#settings, onRetry: this.#onRetry }));
+    this.#ec2 ??= this.#withinLimit(
+      openEc2({ ...this.#settings, onRetry: this.#onRetry, describe: this.#describe }),
+    );
     return (await this.#ec2).states;
   }
 
   /** The same service for a last request after a failure, which is not retried for longer than `retryForMs`. */
   impatient(retryForMs: number): Service {
-    return new Service({ ...this.#settings, retryForMs }, 1, () => {});
+    const service = new Service({ ...this.#settings, retryForMs }, 1, () => {});
+    service.#region = this.#region;
+    return service;
   }
 
   /** Drops idle connections; requests in flight must have ended. */

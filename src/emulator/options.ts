@@ -154,7 +154,10 @@ export interface Emulator {
   /** Creates a snapshot without requests and resolves with its ID. */
   putSnapshot(options: PutSnapshotOptions): Promise<string>;
   snapshot(id: string): SnapshotView | undefined;
-  /** Path of a sparse image of the snapshot's volume, including its ancestors' blocks. Do not write to it. */
+  /**
+   * Path of a sparse image of the snapshot's volume, including its ancestors' blocks. Do not write to it. In an encrypted
+   * snapshot each block that is not listed begins with 512 random bytes.
+   */
   readImage(id: string): Promise<string>;
   deleteSnapshot(id: string): void;
   close(): Promise<void>;

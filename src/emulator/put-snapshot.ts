@@ -1,6 +1,6 @@
 /** Creates and reads snapshots without requests. */
 
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lineage, nextBlock, providerOf } from './lineage.ts';
@@ -114,18 +114,31 @@ function isZero(data: Uint8Array): boolean {
   return true;
 }
 
+/** Few enough bytes that the image of an encrypted snapshot remains sparse. */
+const RANDOM_BYTES = 512;
+
 /** Path of a snapshot's image, including its ancestors' blocks; written if no single file has them. */
 export async function readImage(snapshot: Snapshot): Promise<string> {
-  if (snapshot.wholeImage !== undefined) return snapshot.wholeImage;
+  const { encrypted, blockSize } = snapshot.metadata;
+  if (snapshot.wholeImage !== undefined && !encrypted) return snapshot.wholeImage;
   const path = join(snapshot.directory, 'merged-image');
   const file = await open(path, 'w');
   try {
     await file.truncate(snapshot.volumeBytes);
     const layers = lineage(snapshot);
+    let next = 0;
+    // A volume made from an encrypted snapshot decrypts what was never written.
+    const fillTo = async (end: number) => {
+      for (; encrypted && next < end; next++)
+        await file.write(randomBytes(RANDOM_BYTES), 0, RANDOM_BYTES, next * blockSize);
+    };
     for (let block = nextBlock(layers, 0); block !== -1; block = nextBlock(layers, block + 1)) {
       const { data } = await providerOf(layers, block)!.readBlock(block);
-      await file.write(data, 0, data.length, block * snapshot.metadata.blockSize);
+      await fillTo(block);
+      next = block + 1;
+      await file.write(data, 0, data.length, block * blockSize);
     }
+    await fillTo(snapshot.volumeBlocks);
   } finally {
     await file.close();
   }

@@ -142,7 +142,7 @@ export class Handler {
         headers: request.headers,
         bodyHash: () => createHash('sha256').update(body).digest('hex'),
       });
-      if (body.length > MAX_BODY_BYTES)
+      if (body.length > this.#maxBodyBytes)
         throw new ServiceError(413, 'RequestEntityTooLargeException', 'The request body is too large.');
       if (protocol === 'ec2')
         return ec2Operation(this.#service, new URLSearchParams(body.toString()), requestId);

@@ -38,15 +38,17 @@ export function costOfReading(blocks: number, listed = blocks): TransferCost {
 }
 
 /**
- * @param blocks blocks to put
- * @param fetched listed blocks of a parent to get and compare
+ * @param gets blocks to get
+ * @param puts blocks to put: those, and zeros. Gets and puts run at the same time
  */
-export function costOfDiffering(blocks: number, fetched: number): TransferCost {
-  const [writing, reading] = [costOfWriting(blocks), costOfReading(fetched)];
+export function costOfCopying(gets: number, puts: number): TransferCost {
+  const reading = costOfReading(gets);
+  const writing = costOfWriting(puts);
+  const units = Math.round((reading.dollars + writing.dollars) * UNITS_PER_DOLLAR);
   return {
-    requests: writing.requests + reading.requests,
-    dollars: writing.dollars + reading.dollars,
-    seconds: Math.max(writing.seconds, reading.seconds),
+    requests: reading.requests + writing.requests,
+    dollars: units / UNITS_PER_DOLLAR,
+    seconds: Math.max(reading.seconds, writing.seconds),
   };
 }
 

@@ -4,7 +4,7 @@ import { GIB } from '../geometry.ts';
 import { openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
 import { type BaseFile, closeBaseFile, openBaseFile } from './base/base-file.ts';
-import { costOfDiffering, costOfWriting } from './cost.ts';
+import { costOfCopying, costOfWriting } from './cost.ts';
 import { checkDigestsName } from './digests/open.ts';
 import type { Step } from './engine/block.ts';
 import { RangeSet } from './engine/range-set.ts';
@@ -76,7 +76,7 @@ export async function estimateUpload(options: UploadOptions): Promise<DryRun> {
         ...(base === undefined ? {} : { atMost: true }),
         ...(base === undefined || baseFile !== undefined
           ? costOfWriting(blocks)
-          : costOfDiffering(blocks, counted.compared())),
+          : costOfCopying(counted.compared(), blocks)),
         bytesResumed: done.size * blockSize,
       };
     } finally {

@@ -180,7 +180,7 @@ export async function countBlocks(
     if (step.kind === 'block') {
       blocks++;
       onBlock(step.index);
-    } else if (step.kind === 'zeros' && putsZeros) blocks += step.end - step.start;
+    } else if (step.kind === 'zeros' && putsZeros) blocks += Math.max(0, step.end - step.start);
     if (performance.now() - reportedAt < REPORT_INTERVAL_MS) continue;
     reportedAt = performance.now();
     const at = step.kind === 'block' ? step.index : step.end;

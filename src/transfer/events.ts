@@ -64,6 +64,19 @@ export type TransferEvent =
       blockSize: number;
       bytesResumed: number;
     }
+  | {
+      type: 'start';
+      operation: 'copy';
+      source: { snapshotId: string; region: string };
+      /** The copy, and its region. */
+      snapshotId: string;
+      region: string;
+      path?: undefined;
+      targets?: undefined;
+      volumeSize: number;
+      blockSize: number;
+      bytesResumed: number;
+    }
   | ({ type: 'progress' } & TransferProgress)
   /** A request failed and will be retried after `delayMs`. */
   | {

@@ -1,10 +1,8 @@
 /** Tells what a snapshot holds, from its list of blocks and from EC2. */
 import type { BlockReference } from '../ebs/api.ts';
-import type { SnapshotState } from '../ebs/ec2.ts';
 import { listBlocks } from '../ebs/list/block-list.ts';
 import type { CheckedPage } from '../ebs/list/pages.ts';
 import { type EbsConnection, Service } from '../ebs/service.ts';
-import { ColdsnapError } from '../errors.ts';
 import type { Geometry } from '../geometry.ts';
 import { readLayout } from '../image/layout/layout.ts';
 import { costOfReading } from './cost.ts';
@@ -14,10 +12,8 @@ import type { InfoOptions, InfoResult } from './reports.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
 import { blockBytes } from './snapshot/block-bytes.ts';
+import { describeSnapshot } from './snapshot/describe.ts';
 import { warnings } from './warnings.ts';
-
-/** How long EC2 is asked; it only adds to what the list says. */
-const DESCRIBE_MS = 10_000;
 
 /**
  * Tells what a snapshot holds and what a download of it costs. Lists its blocks, and describes it in EC2 where that is
@@ -105,22 +101,8 @@ async function layoutOf(
 type Described = Pick<InfoResult, 'state' | 'encrypted' | 'description' | 'tags' | 'startTime'>;
 
 async function describe(run: Run, service: Service, snapshotId: string): Promise<Described> {
-  const last = service.impatient(DESCRIBE_MS);
-  let found: SnapshotState | undefined;
-  try {
-    const ec2 = await last.ec2();
-    found = await ec2.describe(snapshotId, { signal: run.signal });
-  } catch (error) {
-    if (!(error instanceof ColdsnapError) || run.signal.aborted) throw error;
-    run.warn(...warnings.notDescribed(snapshotId, error));
-    return {};
-  } finally {
-    last.close();
-  }
-  if (found === undefined) {
-    run.warn(...warnings.notDescribed(snapshotId, new Error('EC2 does not list it')));
-    return {};
-  }
+  const found = await describeSnapshot(run, service, snapshotId);
+  if (found === undefined) return {};
   const { state, encrypted, description, tags, startTime } = found;
   return { state, encrypted, description, tags, startTime };
 }

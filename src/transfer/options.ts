@@ -6,6 +6,7 @@ import type { TransferListener, TransferProgress } from './events.ts';
 import type { DigestOptions, IncrementalOptions, IncrementalResult } from './incremental-options.ts';
 
 export type * from './comparison.ts';
+export type * from './copy-options.ts';
 export type * from './incremental-options.ts';
 export type { Deadlines, SdkClient, ServiceOptions };
 

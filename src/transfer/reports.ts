@@ -62,10 +62,14 @@ export interface InfoResult {
 /** The plan and the cost of a transfer. */
 export interface DryRun extends TransferCost {
   readonly dryRun: true;
-  readonly operation: 'download' | 'upload';
-  /** The snapshot to download; that of an earlier upload, which would be resumed. */
+  readonly operation: 'download' | 'upload' | 'copy';
+  /** The snapshot to copy, and its region. */
+  readonly source?: { readonly snapshotId: string; readonly region: string };
+  /** The region of the copy. */
+  readonly region?: string;
+  /** The snapshot to download; that of an earlier upload or copy, which would be resumed. */
   readonly snapshotId?: string;
-  /** Absent for the caller's stream. */
+  /** Absent for the caller's stream and for a copy. */
   readonly path?: string;
   /** Bytes. */
   readonly volumeSize: number;

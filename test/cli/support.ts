@@ -8,6 +8,7 @@ import { run } from '../../src/cli/run.ts';
 import type { EmulatorOptions } from '../../src/emulator/options.ts';
 import type { TransferEvent, TransferProgress } from '../../src/transfer/events.ts';
 import type {
+  CopyResult,
   DownloadOptions,
   DownloadResult,
   UploadOptions,
@@ -132,6 +133,15 @@ export const downloadResult: DownloadResult = {
   blockSize: 2 ** 19,
 };
 export const uploadResult: UploadResult = { ...downloadResult, snapshotId: 'snap-new', status: 'completed' };
+export const copyResult: CopyResult = {
+  ...downloadResult,
+  source: { snapshotId: 'snap-1', region: 'us-east-1' },
+  snapshotId: 'snap-new',
+  region: 'eu-west-1',
+  status: 'completed',
+  blocksSkipped: 0,
+  zerosSent: 0,
+};
 export const verifyResult: VerifyResult = {
   ...downloadResult,
   equal: true,
@@ -232,6 +242,7 @@ export function makeWorld(library: Partial<Library> = {}): World {
         waits.push(options);
         return library.waitForSnapshot?.(options) ?? waitResult;
       },
+      copySnapshot: async (options) => library.copySnapshot?.(options) ?? copyResult,
       verifySnapshot: async (options) => library.verifySnapshot?.(options) ?? verifyResult,
       listSnapshots: async (options) => library.listSnapshots?.(options) ?? [],
       listPendingSnapshots: async (options) => library.listPendingSnapshots?.(options) ?? [],
@@ -249,6 +260,7 @@ export function makeWorld(library: Partial<Library> = {}): World {
         },
       estimateUpload: async (options) =>
         library.estimateUpload?.(options) ?? { ...dryRun, operation: 'upload' },
+      estimateCopy: async (options) => library.estimateCopy?.(options) ?? { ...dryRun, operation: 'copy' },
       readImageLayout: async (path) =>
         library.readImageLayout?.(path) ?? {
           path,

@@ -11,6 +11,7 @@ const source = fileURLToPath(new URL('../../src', import.meta.url));
 const common = [
   'cancel.ts',
   'clock.ts',
+  'destination.ts',
   'error-codes.ts',
   'errno.ts',
   'errors.ts',
@@ -27,6 +28,7 @@ const mayUse: Readonly<Record<string, readonly string[]>> = {
   'error-codes.ts': ['errors.ts'],
   'cancel.ts': ['clock.ts', 'errors.ts'],
   'clock.ts': [],
+  'destination.ts': [],
   'errno.ts': ['error-codes.ts'],
   'geometry.ts': [],
   'home.ts': [],

@@ -239,6 +239,26 @@ describe('what --json --verbose prints is as docs/json.md says', needsBuild, () 
     assert.deepEqual([...commands.seen].sort(), ['done', 'done of verify', 'done of wait', ...shown].sort());
   });
 
+  test('of copies, interrupted and resumed', async (t) => {
+    const commands = await Commands.for(t);
+    const { emulator } = commands.place;
+    const source = await commands.run('upload', 'source.img');
+    const id = String(source.result?.snapshotId);
+    const words = ['copy', '--description', 'a copy', id, '--workers', '1'];
+    const interrupted = await commands.interrupt('PutSnapshotBlock', ...words);
+    assert.equal(interrupted.exit, 143);
+    emulator.clearLog();
+    const copy = await commands.run(...words);
+    assert.equal(copy.exit, 0);
+    const { type: _, ...document } = copy.events.at(-1)!;
+    assert.deepEqual(copy.result, document);
+    assert.equal(document.operation, 'copy');
+    assert.deepEqual(document.source, { snapshotId: id, region: 'us-east-1' });
+    assert.deepEqual([document.bytesResumed, document.blocksTransferred], [small / 6, 5]);
+    assert.equal(document.blocksSkipped, 2048 - 6);
+    assert.ok(copy.events.some(({ type, source: from }) => type === 'start' && from !== undefined));
+  });
+
   test('of a download to several targets', async (t) => {
     const commands = await Commands.for(t);
     const upload = await commands.run('upload', 'source.img');

@@ -20,6 +20,7 @@ import { describe, test } from 'node:test';
 import { needsBuild } from '../support/built.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { ours, type Tool, type Workplace } from '../support/workplace.ts';
+import { copies } from './copy-refusals.ts';
 import { type Refusal, refuse } from './refusals.ts';
 
 const long = 'x'.repeat(256);
@@ -931,7 +932,7 @@ reports.push(
   },
 );
 
-const all = { commandLine, service, downloads, incremental, comparisons, uploads, others, reports };
+const all = { commandLine, service, downloads, incremental, comparisons, uploads, copies, others, reports };
 for (const [subject, refusals] of Object.entries(all)) {
   describe(`refused: ${subject}`, { ...needsBuild, concurrency: 3 }, () => {
     for (const refusal of refusals) test(refusal.title, (t) => refuse(t, refusal));
@@ -940,7 +941,7 @@ for (const [subject, refusals] of Object.entries(all)) {
 
 /** A dry run refuses as the transfer would, with the same message and exit code, up to its first request that changes anything. */
 const changing = ['StartSnapshot', 'PutSnapshotBlock', 'GetSnapshotBlock', 'CompleteSnapshot'];
-const dry = (command: 'download' | 'upload', refusals: readonly Refusal[]) =>
+const dry = (command: 'download' | 'upload' | 'copy', refusals: readonly Refusal[]) =>
   refusals
     .filter(({ requests = [] }) => !requests.some((operation) => changing.includes(operation)))
     .flatMap((refusal) => {
@@ -951,6 +952,7 @@ const dry = (command: 'download' | 'upload', refusals: readonly Refusal[]) =>
 for (const [command, refusals] of [
   ['download', downloads],
   ['upload', uploads],
+  ['copy', copies],
 ] as const) {
   describe(`refused by a dry run: ${command}`, { ...needsBuild, concurrency: 3 }, () => {
     for (const refusal of dry(command, refusals)) test(refusal.title, (t) => refuse(t, refusal));

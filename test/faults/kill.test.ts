@@ -45,6 +45,8 @@ const moments: Record<Kind, readonly (Moment | Moment[])[]> = {
     // When the snapshot is complete and the digest file has no name.
     { call: 'unlink', number: 1 },
   ],
+  copy: [{ request: 1 }, { request: 12 }, { request: 26 }, { call: 'rename', number: 3 }],
+  'copy source': [{ request: 2 }, { request: 14 }, [{ request: 20 }, { request: 8 }]],
   'incremental file': [
     { request: 8 },
     // Between the journal and the mark, around the change of the name, and before the old name returns.
@@ -113,3 +115,8 @@ test('a killed incremental upload resumes, and saves the digests of all blocks',
   killAt(t, 'incremental upload'));
 
 test('a killed upload resumes, with the same snapshot', (t) => killAt(t, 'upload'));
+
+for (const kind of ['copy', 'copy source'] as const) {
+  test(`a killed copy resumes, with the same snapshot; kills by the requests of its ${kind === 'copy' ? 'destination' : 'source'}`, (t) =>
+    killAt(t, kind));
+}

@@ -37,6 +37,8 @@ export const kinds = [
   'file and device',
   'upload',
   'incremental upload',
+  'copy',
+  'copy source',
   'incremental file',
   'incremental device',
 ] as const;
@@ -67,9 +69,9 @@ function meddle(path: string, blocks: readonly number[]): { offset: number; data
   return { offset, data };
 }
 
-/** The journal of a restore to a device; a path without a file if there is none. */
-function deviceJournal({ stateDirectory }: Command): string {
-  const name = readdirSync(stateDirectory).find((entry) => entry.endsWith('.coldsnap-progress'));
+/** The journal in the state directory; a path without a file if there is none. */
+function stateJournal({ stateDirectory }: Command, kind: 'progress' | 'upload'): string {
+  const name = readdirSync(stateDirectory).find((entry) => entry.endsWith(`.coldsnap-${kind}`));
   return join(stateDirectory, name ?? 'none');
 }
 
@@ -96,11 +98,12 @@ export class Victim {
     check: (stdout: string) => Promise<void>,
     meddle: () => unknown,
     onDevice = false,
+    operation = args[0] === 'upload' ? 'PutSnapshotBlock' : 'GetSnapshotBlock',
   ) {
     this.emulator = emulator;
     this.#command = command;
     this.#args = ['--quiet', ...args, '--workers', String(WORKERS)];
-    this.#operation = args[0] === 'upload' ? 'PutSnapshotBlock' : 'GetSnapshotBlock';
+    this.#operation = operation;
     this.#blocks = [...blocks];
     this.#journals = () => [journals()].flat();
     this.#check = check;
@@ -117,6 +120,7 @@ export class Victim {
   ): Promise<Victim> {
     const emulator = await startEmulator({ blockSize: BLOCK, pageSize: 10 });
     scratch.onEnd(() => emulator.close());
+    if (kind.startsWith('copy')) return Victim.#copy(emulator, command, scratch, kind === 'copy source');
     const path = scratch.path(`${kind.replace(' ', '-')}-${randomBytes(4).toString('hex')}.img`);
     if (kind === 'incremental upload') return Victim.#incrementalUpload(emulator, command, path);
     if (kind.startsWith('incremental')) return Victim.#incremental(emulator, command, path, device);
@@ -152,7 +156,7 @@ export class Victim {
         command,
         ['download', snapshotId, path, device.device],
         blocks.keys(),
-        () => [`${path}.coldsnap-progress`, deviceJournal(command)],
+        () => [`${path}.coldsnap-progress`, stateJournal(command, 'progress')],
         async () => {
           for (const image of [path, device.backing])
             assert.equal(await firstWrongBlock(image, blocks, GIB, BLOCK), undefined);
@@ -188,7 +192,7 @@ export class Victim {
       command,
       ['download', snapshotId, device.device],
       blocks.keys(),
-      () => deviceJournal(command),
+      () => stateJournal(command, 'progress'),
       async () => assert.equal(await firstWrongBlock(device.backing, blocks, GIB, BLOCK), undefined),
       () => meddle(device.device, indexes),
       true,
@@ -252,6 +256,35 @@ export class Victim {
     );
   }
 
+  /** Copies between two emulators. @param countsGets whether requests of the source count, or those of the destination */
+  static async #copy(
+    source: Emulator,
+    command: Command,
+    scratch: Scratch,
+    countsGets: boolean,
+  ): Promise<Victim> {
+    const destination = await startEmulator({ blockSize: BLOCK });
+    scratch.onEnd(() => destination.close());
+    const blocks = randomBlocks(indexes, [4], BLOCK);
+    const snapshotId = await source.putSnapshot({ volumeSizeGiB: 1, blocks });
+    return new Victim(
+      countsGets ? source : destination,
+      command,
+      ['copy', '--endpoint', source.url, '--to-endpoint', destination.url, snapshotId],
+      blocks.keys(),
+      () => stateJournal(command, 'upload'),
+      async (stdout) => {
+        const made = destination.snapshot(stdout.trim());
+        assert.deepEqual([made?.status, made?.writtenBlocks], ['completed', [...blocks.keys()]]);
+        const image = await destination.readImage(stdout.trim());
+        assert.equal(await firstWrongBlock(image, blocks, GIB, BLOCK), undefined);
+      },
+      () => {},
+      false,
+      countsGets ? 'GetSnapshotBlock' : 'PutSnapshotBlock',
+    );
+  }
+
   /** Makes the image of a base, in place, into that of its child. */
   static async #incremental(
     emulator: Emulator,
@@ -285,7 +318,7 @@ export class Victim {
       command,
       ['download', '--since', since, '--trust-base', snapshotId, target],
       new Set([...changed.keys(), ...(device === undefined ? [] : staged)]),
-      () => (device === undefined ? `${path}.coldsnap-progress` : deviceJournal(command)),
+      () => (device === undefined ? `${path}.coldsnap-progress` : stateJournal(command, 'progress')),
       async () => assert.equal(await firstWrongBlock(image, blocks, GIB, BLOCK), undefined),
       // Outside what has changed since the base, only a comparison with the base would notice.
       () => {},

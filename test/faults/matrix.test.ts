@@ -5,9 +5,10 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
+import { after, describe, type TestContext, test } from 'node:test';
 import { exitCodeOf } from '../../src/cli/exit-codes.ts';
 import { listChangedBlocks } from '../../src/ebs/list/block-list.ts';
 import { Service } from '../../src/ebs/service.ts';
@@ -26,6 +27,7 @@ import {
 } from '../../src/index.ts';
 import { bytesAt, firstWrongBlock, GIB, randomBlocks, scratch, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
+import { copyScene, namesSide } from './copy-scene.ts';
 import { type Fault, faults } from './faults.ts';
 
 const BLOCK = 4096;
@@ -34,6 +36,10 @@ const RETRY_FOR_MS = 300;
 /** For runs that must not give up, on a machine of any speed. */
 const PATIENT_MS = 600_000;
 const long = process.env.COLDSNAP_LONG !== undefined;
+
+// The journals of copies; each has emulators of its own.
+process.env.STATE_DIRECTORY = mkdtempSync(join(tmpdir(), 'coldsnap-matrix-'));
+after(() => rmSync(process.env.STATE_DIRECTORY!, { recursive: true, force: true }));
 
 type Outcome = 'recovers' | 1 | 4 | 5 | 6;
 /** The outcome of a fault that occurs twice, and of a permanent one. */
@@ -179,18 +185,20 @@ const others: Record<string, readonly Transfer[]> = {
     'a comparison',
     'an incremental download',
     'a download to two targets',
+    'a copy',
     'an incremental upload',
   ],
-  ListChangedBlocks: ['an incremental download'],
+  ListChangedBlocks: ['an incremental download', 'an incremental copy'],
   GetSnapshotBlock: [
     'a comparison',
     'an incremental download',
     'a download to two targets',
+    'a copy',
     'an incremental upload',
   ],
-  StartSnapshot: ['an incremental upload'],
-  PutSnapshotBlock: ['an incremental upload'],
-  CompleteSnapshot: ['an incremental upload'],
+  StartSnapshot: ['a copy', 'an incremental upload'],
+  PutSnapshotBlock: ['a copy', 'an incremental upload'],
+  CompleteSnapshot: ['a copy', 'an incremental upload'],
 };
 
 type Transfer =
@@ -198,6 +206,8 @@ type Transfer =
   | 'an incremental download'
   | 'an incremental upload'
   | 'a download to two targets'
+  | 'a copy'
+  | 'an incremental copy'
   | undefined;
 
 interface Scene {
@@ -215,16 +225,18 @@ async function scene(
   transport: Transport,
   fault: Fault,
 ): Promise<Scene> {
-  const { emulator, service } = await startService(t, { blockSize: BLOCK, pageSize: 4 });
+  const isCopy = transfer === 'a copy' || transfer === 'an incremental copy';
   // Only a stall needs a short deadline; on a busy machine it would end other requests too.
   const deadlines = { connectMs: PATIENT_MS, idleMs: faults[fault].type === 'stall' ? 500 : PATIENT_MS };
   // The run after the faults are removed needs no short deadlines.
-  const options = (retryForMs?: number) => ({
-    ...service,
+  const common = (retryForMs?: number) => ({
     transport,
     workers: 4,
     ...(retryForMs === undefined ? {} : { retryForMs, deadlines }),
   });
+  if (isCopy) return copyScene(t, operation, transfer === 'an incremental copy', BLOCK, common);
+  const { emulator, service } = await startService(t, { blockSize: BLOCK, pageSize: 4 });
+  const options = (retryForMs?: number) => ({ ...service, ...common(retryForMs) });
   if (operation === 'DescribeSnapshots') {
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: new Map() });
     const run = async (retryForMs?: number) => {
@@ -418,7 +430,11 @@ async function check(
     assert.equal(exitCodeOf(error), expected, String(error));
     const fact =
       'snap-|snapshot snap-\\S+ does not exist|access denied: |the service refused the request: |a quota of the service is exceeded: |the credentials cannot be used: ';
-    assert.match(String(error), new RegExp(`${operation}|block 1 of snap-|^ColdsnapError: (?:${fact})`));
+    assert.match(
+      String(error),
+      new RegExp(`${operation}|block 1 of snap-|^ColdsnapError: (?:in the \\w+ region \\S+: )?(?:${fact})`),
+    );
+    if (transfer?.endsWith('copy')) assert.ok(namesSide(operation, (error as Error).message), String(error));
   }
   assert.ok(emulator.requests(operation).some((request) => request.fault !== undefined));
   if (expected === 'recovers') return;

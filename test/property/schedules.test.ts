@@ -12,6 +12,7 @@ import fc from 'fast-check';
 import { type Emulator, type FaultAction, type FaultRule, startEmulator } from '../../src/emulator/index.ts';
 import { blankProbes } from '../../src/image/device/blank.ts';
 import {
+  copySnapshot,
   type DownloadOptions,
   downloadSnapshot,
   downloadToTargets,
@@ -22,7 +23,9 @@ import {
 import { isZero } from '../../src/native/index.ts';
 import { DigestReader } from '../../src/transfer/digests/reader.ts';
 import { type Fault, faults } from '../faults/faults.ts';
+import { listedBlocks } from '../support/listed.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
+import { assertCopy, openRegions } from '../support/regions.ts';
 import { firstWrongBlock, GIB } from '../support/service.ts';
 import { assertProperty } from './property.ts';
 
@@ -492,4 +495,76 @@ test('an upload either completes a snapshot with exactly these bytes, or fails a
     rmSync(source);
   });
   await assertProperty(t, property, 10);
+});
+
+const copies = fc.record({
+  ...common([
+    'ListSnapshotBlocks',
+    'ListChangedBlocks',
+    'GetSnapshotBlock',
+    'GetSnapshotBlock',
+    'StartSnapshot',
+    'PutSnapshotBlock',
+    'PutSnapshotBlock',
+    'CompleteSnapshot',
+    'DescribeSnapshots',
+  ]),
+  blocks: someBlocks,
+  changes: someBlocks,
+  gone: fc.uniqueArray(fc.nat(20), { maxLength: 6 }),
+  incremental: fc.boolean(),
+  pageSize: fc.integer({ min: 1, max: 12 }),
+});
+
+type Copy = typeof copies extends fc.Arbitrary<infer Value> ? Value : never;
+
+async function checkCopy(schedule: Copy): Promise<void> {
+  const { blockSize, pageSize, workers, transport, checkpointIntervalMs, incremental } = schedule;
+  const regions = await openRegions({ blockSize, pageSize });
+  const { source, destination, service } = regions;
+  try {
+    const before = contents(schedule.blocks, blockSize);
+    const since = await source.putSnapshot({ volumeSizeGiB: 1, blocks: before });
+    const changes = contents(schedule.changes, blockSize);
+    const gone = schedule.gone.filter((block) => before.has(block) && !changes.has(block));
+    const next = await source.putSnapshot({ volumeSizeGiB: 1, blocks: changes, parent: since, gone });
+    const parentSnapshotId = await destination.putSnapshot({ volumeSizeGiB: 1, blocks: before });
+    const after = new Map([...before, ...(incremental ? changes : [])]);
+    for (const block of incremental ? gone : []) after.set(block, Buffer.alloc(blockSize));
+    const warnings: string[] = [];
+    const onEvent = (event: TransferEvent) => {
+      if (event.type === 'warning') warnings.push(event.message);
+    };
+    const what = incremental ? { snapshotId: next, since, parentSnapshotId } : { snapshotId: since };
+    const base = { ...service, ...what, workers, transport, checkpointIntervalMs, onEvent };
+    let snapshotId = '';
+    source.setFaults(rulesOf(schedule));
+    const failure = await underFaults(destination, schedule, async (options) => {
+      ({ snapshotId } = await copySnapshot({ ...base, ...options }));
+    });
+    source.setFaults([]);
+    if (failure !== undefined) {
+      await inTime(async (signal) => {
+        ({ snapshotId } = await copySnapshot({ ...base, signal }));
+      });
+    }
+    assert.equal(destination.snapshot(snapshotId)?.status, 'completed', `after ${failure}`);
+    const listed = await listedBlocks(destination, snapshotId);
+    await assertCopy(regions, snapshotId, { blocks: after, blockSize }, listed);
+    const at = { endpoint: destination.url, region: destination.region };
+    for (const pending of await listPendingSnapshots(at)) {
+      assert.ok(
+        warnings.some((text) => text.includes(pending.snapshotId)),
+        `${pending.snapshotId} is pending without a warning`,
+      );
+    }
+  } finally {
+    await regions.close();
+  }
+}
+
+test('a copy either completes a snapshot with exactly these blocks, or fails and the next run does; no snapshot stays pending without a warning', async (t) => {
+  const scratch = await Scratch.for(t);
+  process.env.STATE_DIRECTORY = scratch.directory;
+  await assertProperty(t, fc.asyncProperty(copies, checkCopy), 14);
 });

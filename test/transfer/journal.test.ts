@@ -1,9 +1,12 @@
 /** The directory of a journal. */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { tryLock } from '../../src/native/index.ts';
 import { makeJournalDirectory, readJournal, writeJournal } from '../../src/transfer/journal/file.ts';
+import { isLocked, JournalLock, lockOf } from '../../src/transfer/journal/lock.ts';
 import { scratch } from '../support/service.ts';
 
 test("does not recreate a journal's directory that was moved away", async (t) => {
@@ -15,4 +18,17 @@ test("does not recreate a journal's directory that was moved away", async (t) =>
   await writeJournal(path, { version: 1 });
   assert.deepEqual(readdirSync(dirname(path)), ['disk.img.coldsnap-progress']);
   assert.deepEqual(await readJournal(path), { kind: 'present', content: { version: 1 }, sealed: true });
+});
+
+test('a look at whether a run holds a journal does not make it seem busy to another', async (t) => {
+  const path = join(scratch(t), 'disk.img.coldsnap-upload');
+  // A look opens the file, locks it and closes it.
+  const looking = await open(lockOf(path), 'a+');
+  assert.ok(tryLock(looking.fd));
+  setTimeout(() => void looking.close(), 10);
+  const lock = await JournalLock.take(path);
+  assert.ok(lock);
+  assert.equal(await isLocked(path), true);
+  assert.equal(await JournalLock.take(path), undefined);
+  await lock.release();
 });

@@ -19,7 +19,8 @@ test('computes the LINEAR digest over blocks in ascending order, however they fi
       fc.array(step, { maxLength: 30 }),
       fc.infiniteStream(fc.nat()),
       fc.nat(30),
-      (runs, order, cut) => {
+      fc.boolean(),
+      (runs, order, cut, keepsAhead) => {
         const steps: { start: number; end: number; put: boolean }[] = [];
         let next = 0;
         for (const run of runs) {
@@ -34,10 +35,12 @@ test('computes the LINEAR digest over blocks in ascending order, however they fi
         const left = new Set(steps);
         for (const [at, { value }] of shuffled.entries()) {
           if (at === cut) {
-            // A crash: what is ahead of the prefix is forgotten and comes again.
-            const prefix = linear.prefix();
-            linear = new LinearDigest(prefix);
-            for (const earlier of steps) {
+            // A crash: what is ahead of the prefix was saved, or is forgotten and comes again.
+            const { ahead, ...prefix } = linear.prefix();
+            const finished = linear.finished().ranges();
+            linear = new LinearDigest(keepsAhead ? { ...prefix, ahead: ahead ?? [] } : prefix);
+            if (keepsAhead) assert.deepEqual(linear.finished().ranges(), finished);
+            for (const earlier of keepsAhead ? steps.filter(({ put }) => !put) : steps) {
               if (!left.has(earlier) && earlier.start >= prefix.block) report(linear, earlier);
             }
           }

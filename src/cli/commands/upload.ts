@@ -1,15 +1,13 @@
 import { type Command, Option } from 'commander';
 import type { SnapshotTag } from '../../ebs/api.ts';
-import type { SystemErrorCode } from '../../error-codes.ts';
-import type { TransferEvent } from '../../transfer/events.ts';
 import type { UploadOptions } from '../../transfer/options.ts';
 import { runDryRun } from '../dry-run.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
-import { optionRequires, resultNotPrinted, shardsUnused, uploadTitle } from '../messages.ts';
-import { printResult } from '../output.ts';
+import { optionRequires, shardsUnused, uploadTitle } from '../messages.ts';
 import { nonEmpty, tag, volumeSize, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
+import { makeSnapshot } from './new-snapshot.ts';
 import {
   addCheckpointOptions,
   addDigestOption,
@@ -18,7 +16,7 @@ import {
   type TransferFlags,
   transferOptions,
 } from './transfer-options.ts';
-import { addWaitOptions, type WaitFlags, waitCommandLine, waitConditions } from './wait.ts';
+import { addWaitOptions, type WaitFlags, waitConditions } from './wait.ts';
 
 interface UploadFlags extends TransferFlags, WaitFlags {
   force?: boolean;
@@ -195,47 +193,17 @@ export async function runUpload(
   io: CommandIo,
   clientShards?: number,
 ): Promise<void> {
-  const { resultObject, transferSummary, withProgress } = await import('../progress/index.ts');
-  const { json } = io.settings;
-  let snapshotId = '';
-  let printed: Promise<void> | undefined;
-  const follow = (event: TransferEvent) => {
-    if (event.type === 'snapshot') snapshotId = event.snapshotId;
-    if (event.type !== 'phase' || event.phase !== 'waiting') return;
-    // The upload is done: print the ID even if waiting fails, and do not suggest uploading again.
-    const conditions = typeof options.wait === 'object' ? options.wait : {};
-    io.runAgain = waitCommandLine(snapshotId, conditions, io.settings.service);
-    // On a terminal it would interrupt the display.
-    if (!json && io.stdout.isTTY !== true) printed = printId(`${snapshotId}\n`, snapshotId, io);
-    printed?.catch(() => {});
-  };
-  const result = await withProgress(
-    io,
-    uploadTitle(options.source),
-    async ({ signal, onEvent }) => {
+  const { resultObject, transferSummary } = await import('../progress/index.ts');
+  await makeSnapshot(io, {
+    operation: 'upload',
+    title: uploadTitle(options.source),
+    wait: options.wait,
+    service: io.settings.service,
+    make: async ({ onEvent, ...hooks }) => {
       if (clientShards !== undefined) onEvent(shardsUnused);
-      const library = await io.library();
-      const listen = (event: TransferEvent) => {
-        onEvent(event);
-        follow(event);
-      };
-      return library.uploadSnapshot({ ...options, signal, onEvent: listen });
+      return (await io.library()).uploadSnapshot({ ...options, ...hooks, onEvent });
     },
-    (uploaded) => transferSummary('upload', options.source, uploaded),
-  );
-  const document = () => JSON.stringify(resultObject('upload', options.source, result));
-  await (printed ?? printId(`${json ? document() : result.snapshotId}\n`, result.snapshotId, io));
-}
-
-/** @throws ColdsnapError that names the snapshot when stdout cannot be written, such as to a full disk */
-async function printId(text: string, snapshotId: string, io: CommandIo): Promise<void> {
-  try {
-    await printResult(io, text);
-  } catch (error) {
-    const { code } = error as { code?: SystemErrorCode };
-    // The reader of stdout ended on purpose.
-    if (code === undefined || code === 'EPIPE') throw error;
-    const { describeErrno } = await import('../../errno.ts');
-    throw resultNotPrinted(snapshotId, code, describeErrno(code), error);
-  }
+    summarize: (uploaded) => transferSummary('upload', options.source, uploaded),
+    document: (uploaded) => resultObject('upload', options.source, uploaded),
+  });
 }

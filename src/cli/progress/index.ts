@@ -1,5 +1,7 @@
 /** Runs library calls with progress. Loaded only when a command runs. */
 export {
+  copyObject,
+  copySummary,
   resultObject,
   targetsObject,
   targetsSummary,

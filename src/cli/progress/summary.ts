@@ -1,8 +1,9 @@
 /** The summary of a successful run. */
 import type { TransferProgress } from '../../transfer/events.ts';
-import type { IncrementalResult, VerifyResult, WaitResult } from '../../transfer/options.ts';
+import type { CopyResult, IncrementalResult, VerifyResult, WaitResult } from '../../transfer/options.ts';
 import type { DownloadToTargetsResult } from '../../transfer/several-targets.ts';
 import { describeVerified } from '../comparison-messages.ts';
+import { describeCopied } from '../copy-messages.ts';
 import { describeResult, describeWait, targetHashed } from '../messages.ts';
 
 export interface Summary {
@@ -31,9 +32,25 @@ export function resultObject(
   path: string,
   result: TransferResult,
 ): object {
+  return { operation, path, ...rounded(result) };
+}
+
+/** The result of a copy as one object, for `--json`. */
+export function copyObject(result: CopyResult): object {
+  return { operation: 'copy', ...rounded(result) };
+}
+
+function rounded<Result extends TransferProgress>(result: Result): object {
   const elapsedMs = Math.round(result.elapsedMs);
   const transferMs = Math.round(result.transferMs);
-  return { operation, path, ...result, transferMs, elapsedMs, bytesPerSecond: bytesPerSecond(result) };
+  return { ...result, transferMs, elapsedMs, bytesPerSecond: bytesPerSecond(result) };
+}
+
+export function copySummary(result: CopyResult): Summary {
+  return {
+    line: describeCopied(result, bytesPerSecond(result)),
+    object: { type: 'done', ...copyObject(result) },
+  };
 }
 
 export function transferSummary(

@@ -1,8 +1,13 @@
 /** One writer at a time: a lock beside a journal, held for as long as a run may write it. */
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, unlink } from 'node:fs/promises';
+import { pause } from '../../cancel.ts';
 import { tryLock } from '../../native/index.ts';
 import { makeJournalDirectory } from './file.ts';
+
+/** {@link isLocked} holds a lock for a moment, which must not look like another run. */
+const ATTEMPTS = 4;
+const PAUSE_MS = 25;
 
 const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
@@ -16,19 +21,21 @@ export class JournalLock {
   }
 
   /**
-   * Takes the lock `<journal>.lock` without waiting. The end of the process gives it back, however it comes.
+   * Takes the lock `<journal>.lock`, waiting no longer than a tenth of a second. The end of the process gives it back, however it comes.
    * @returns undefined while another run holds it
    * @throws the system call's error where no lock can be had (no such file made, no locks on this file system)
    */
   static async take(journal: string): Promise<JournalLock | undefined> {
     const path = lockOf(journal);
     await makeJournalDirectory(path);
-    for (;;) {
+    for (let attempt = 1; ; ) {
       const file = await open(path, FLAGS, 0o600);
       try {
         if (!tryLock(file.fd)) {
           await file.close();
-          return undefined;
+          if (attempt++ === ATTEMPTS) return undefined;
+          await pause(PAUSE_MS);
+          continue;
         }
         // Another run may have ended, and removed the file, after it was opened here.
         if (await hasName(file, path)) return new JournalLock(path, file);

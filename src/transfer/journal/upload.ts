@@ -31,7 +31,13 @@ export interface UploadJournal extends UploadToken {
   readonly done: readonly BlockRange[];
   /** Digests of the blocks that are done, as {@link ChunkDigests.save} gives them. */
   readonly digests: string;
-  readonly linear: { readonly block: number; readonly count: number; readonly state: string };
+  readonly linear: {
+    readonly block: number;
+    readonly count: number;
+    readonly state: string;
+    /** Start, end and digest of what is finished ahead; no digest for what is not put. Earlier journals have none. */
+    readonly ahead?: readonly (readonly [start: number, end: number, digest: string])[];
+  };
 }
 
 /** The source's journal for this destination: an image can be uploaded to several regions at the same time. */
@@ -72,12 +78,27 @@ export async function findUploadJournal(journal: JournalReader, parameters: stri
 }
 
 /** The state of the LINEAR checksum as a journal keeps it. */
-export function savedPrefix({ block, count, state }: LinearPrefix): UploadJournal['linear'] {
-  return { block, count, state: Buffer.from(state).toString('base64') };
+export function savedPrefix({ block, count, state, ahead = [] }: LinearPrefix): UploadJournal['linear'] {
+  const base64 = (bytes: Uint8Array = new Uint8Array()) => Buffer.from(bytes).toString('base64');
+  return {
+    block,
+    count,
+    state: base64(state),
+    ahead: ahead.map(({ start, end, digest }) => [start, end, base64(digest)] as const),
+  };
 }
 
-export function restoredPrefix({ block, count, state }: UploadJournal['linear']): LinearPrefix {
-  return { block, count, state: Buffer.from(state, 'base64') };
+export function restoredPrefix({ block, count, state, ahead = [] }: UploadJournal['linear']): LinearPrefix {
+  return {
+    block,
+    count,
+    state: Buffer.from(state, 'base64'),
+    ahead: ahead.map(([start, end, digest]) => ({
+      start,
+      end,
+      digest: digest === '' ? undefined : Buffer.from(digest, 'base64'),
+    })),
+  };
 }
 
 function isUploadJournal(content: unknown): content is UploadJournal {
@@ -99,6 +120,17 @@ function isUploadJournal(content: unknown): content is UploadJournal {
     isRanges(journal.done) &&
     isCount(journal.linear?.block) &&
     isCount(journal.linear?.count) &&
-    typeof journal.linear?.state === 'string'
+    typeof journal.linear?.state === 'string' &&
+    isAhead(journal.linear.ahead)
+  );
+}
+
+function isAhead(ahead: unknown): boolean {
+  if (ahead === undefined) return true;
+  const isDigest = (text: unknown) => typeof text === 'string' && (text === '' || /^[\w+/]{43}=$/.test(text));
+  return (
+    Array.isArray(ahead) &&
+    isRanges(ahead.map((range: unknown) => (Array.isArray(range) ? range.slice(0, 2) : range))) &&
+    ahead.every((range: unknown[]) => isDigest(range[2]))
   );
 }

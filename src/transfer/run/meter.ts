@@ -1,5 +1,5 @@
 /** Counts what a transfer has done and tells its listener, a few times a second at most. */
-import type { Pacer } from '../../ebs/pacing.ts';
+import type { Pace } from '../../ebs/pacing.ts';
 import type { RetryNotice } from '../../ebs/retry.ts';
 import type { TransferListener, TransferProgress } from '../events.ts';
 
@@ -19,7 +19,7 @@ export class Meter {
   retries = 0;
   throttles = 0;
   /** Set once the service is open. */
-  pacer: Pacer | undefined;
+  pacer: Pace | undefined;
   readonly #started = performance.now();
   readonly #listener: TransferListener;
   readonly #onListenerError: (error: unknown) => void;

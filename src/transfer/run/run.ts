@@ -14,6 +14,10 @@ import { Watchdog } from './watchdog.ts';
 /** Time between reports of a run without progress. */
 const TELL_WAITING_MS = 1_000;
 
+/** A `start` event. */
+type TransferStart = DistributiveOmit<Extract<TransferEvent, { type: 'start' }>, 'type'>;
+type DistributiveOmit<T, Key extends keyof T> = T extends unknown ? Omit<T, Key> : never;
+
 export interface RunOptions extends ClientOptions {
   readonly workers?: number | undefined;
   readonly bytesPerSecond?: number | undefined;
@@ -72,7 +76,7 @@ export class Run {
    * Tells the listener that the transfer begins, with what an earlier run has done.
    * @param bytesTotal for a transfer of a part of the volume
    */
-  begin(start: Omit<Extract<TransferEvent, { type: 'start' }>, 'type'>, bytesTotal = start.volumeSize): void {
+  begin(start: TransferStart, bytesTotal = start.volumeSize): void {
     this.meter.begin(bytesTotal, start.bytesResumed);
     this.meter.emit({ type: 'start', ...start });
   }

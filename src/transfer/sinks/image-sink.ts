@@ -184,9 +184,7 @@ export class ImageSink implements BlockSink {
   }
 
   /** Not done by this run: the next one finds out again what it need not write. */
-  keep(start: number, end: number): number {
-    return end - start;
-  }
+  keep = (start: number, end: number): number => end - start;
 
   /** The target first, then the journal: a journal must never speak of what a crash could lose. */
   async checkpoint(): Promise<void> {

@@ -86,7 +86,7 @@ export async function deleteSnapshot(service: Service, snapshotId: string): Prom
 export async function waitUntilUsable(
   run: Run,
   service: Service,
-  { wait = false, signal }: UploadOptions,
+  { wait = false, signal }: Pick<UploadOptions, 'wait' | 'signal'>,
   { snapshotId, status, resumed }: { snapshotId: string; status: string; resumed: boolean },
 ): Promise<string> {
   if (wait === false) return resumed ? confirmAccepted(run, service, snapshotId, status) : status;

@@ -4,6 +4,7 @@
  * than its window; at 32 bytes a block a whole volume's would be 4 GiB.
  */
 import { Sha256State } from '../../native/index.ts';
+import { RangeSet } from '../engine/range-set.ts';
 
 /** The digest as of a block: all blocks before it are in it. A journal can hold it. */
 export interface LinearPrefix {
@@ -13,6 +14,15 @@ export interface LinearPrefix {
   readonly count: number;
   /** The hash's state. */
   readonly state: Uint8Array;
+  /** Ranges finished beyond `block`, in any order. Without them, those blocks have to be read again. */
+  readonly ahead?: readonly FinishedRange[];
+}
+
+/** Blocks `start` … `end - 1`: one that was put, with its digest, or some that are not put. */
+export interface FinishedRange {
+  readonly start: number;
+  readonly end: number;
+  readonly digest: Uint8Array | undefined;
 }
 
 /** Blocks that may be finished ahead of one that is late; at about 100 bytes each, below 2 MiB. */
@@ -30,6 +40,7 @@ export class LinearDigest {
     this.#hash = from === undefined ? new Sha256State() : Sha256State.import(from.state);
     this.#next = from?.block ?? 0;
     this.#count = from?.count ?? 0;
+    for (const { start, ...rest } of from?.ahead ?? []) this.#ahead.set(start, rest);
   }
 
   /** Waits until `block` is within the window, so that one late block cannot make the digests ahead of it pile up. */
@@ -49,7 +60,9 @@ export class LinearDigest {
   }
 
   #add(start: number, end: number, digest: Uint8Array | undefined): void {
-    this.#ahead.set(start, { end, digest });
+    // A resumed run tells again of ranges that an earlier one has skipped.
+    if (end <= this.#next) return;
+    this.#ahead.set(Math.max(start, this.#next), { end, digest });
     for (let range = this.#ahead.get(this.#next); range !== undefined; range = this.#ahead.get(this.#next)) {
       this.#ahead.delete(this.#next);
       if (range.digest !== undefined) {
@@ -72,7 +85,14 @@ export class LinearDigest {
 
   /** Where the contiguous prefix ends, and the digest up to there. */
   prefix(): LinearPrefix {
-    return { block: this.#next, count: this.#count, state: this.#hash.export() };
+    const ahead = [...this.#ahead].map(([start, rest]) => ({ start, ...rest }));
+    return { block: this.#next, count: this.#count, state: this.#hash.export(), ahead };
+  }
+
+  /** All blocks that are accounted for. */
+  finished(): RangeSet {
+    const ahead = [...this.#ahead].map(([start, { end }]) => [start, end] as const);
+    return new RangeSet([[0, this.#next], ...ahead]);
   }
 
   /** The digest of everything so far, 32 bytes. */

@@ -17,6 +17,9 @@ import {
 import type { UploadOptions } from '../options.ts';
 import { UPLOAD_MARKER_TAG } from './marker.ts';
 
+/** The properties of a new snapshot; `source` gives it its description. */
+export type SnapshotOptions = Omit<UploadOptions, 'source'> & Partial<Pick<UploadOptions, 'source'>>;
+
 /** Limits of StartSnapshot, from the service model. */
 const MAX_DESCRIPTION = 255;
 const MAX_TAGS = 50;
@@ -27,7 +30,7 @@ const MAX_TAG_VALUE = 255;
  * Refuses options that contradict one another or the service's limits.
  * @throws ColdsnapError class `usage`, or `refused` where omitted zeros would read as something else
  */
-export function checkUploadOptions(options: UploadOptions): void {
+export function checkUploadOptions(options: SnapshotOptions): void {
   const encrypts = asksForEncryption(options);
   const child = options.parentSnapshotId !== undefined;
   if (encrypts && child) throw parentWithEncryption();
@@ -128,7 +131,7 @@ export interface NewSnapshot {
  * @param resumable whether a later run can resume the upload
  */
 export function newSnapshot(
-  options: UploadOptions & { volumeSizeGiB: number },
+  options: SnapshotOptions & { volumeSizeGiB: number },
   source: {
     readonly holeMapDigest?: string | undefined;
     readonly stamp: string | undefined;
@@ -159,7 +162,7 @@ export function newSnapshot(
 
 /** The request that starts the snapshot. Only these parameters and the client token make it the same snapshot again. */
 export function startRequest(
-  options: UploadOptions & { volumeSizeGiB: number },
+  options: SnapshotOptions & { volumeSizeGiB: number },
   run: UploadToken & { resumable: boolean },
 ): StartRequest {
   const description =

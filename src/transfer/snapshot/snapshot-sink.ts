@@ -4,7 +4,7 @@ import type { StartedSnapshot } from '../../ebs/api.ts';
 import type { RetryNotice } from '../../ebs/retry.ts';
 import type { EbsConnection, Service, ServiceIdentity } from '../../ebs/service.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
-import { RangeSet } from '../engine/range-set.ts';
+import type { RangeSet } from '../engine/range-set.ts';
 import { type ZeroBlock, zeroBlock } from '../engine/zero-block.ts';
 import type { Journal } from '../journal/journal.ts';
 import { findUploadJournal, type UploadJournal, type UploadLookup } from '../journal/upload.ts';
@@ -18,7 +18,7 @@ import { chooseJournal } from './resume.ts';
 import { emptySnapshot, type OpenSnapshot, startSnapshot, uploadJournal } from './start.ts';
 
 export class SnapshotSink implements BlockSink {
-  readonly label = 'the service';
+  label = 'the service';
   readonly waitsFor = 'service';
   readonly zerosPerStep: number;
   readonly #run: Run;
@@ -115,9 +115,9 @@ export class SnapshotSink implements BlockSink {
     return { done: this.#opened.done.size, put: this.#opened.linear.prefix().count };
   }
 
-  /** The digests of blocks beyond the prefix are not known, so they are read again, though not put. */
+  /** Blocks whose digests are not known are read again, though not put. */
   get done(): RangeSet {
-    return new RangeSet([[0, this.#opened.linear.prefix().block]]);
+    return this.#opened.linear.finished();
   }
 
   admit(index: number): Promise<void> {

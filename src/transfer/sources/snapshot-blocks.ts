@@ -27,6 +27,7 @@ export class SnapshotBlocks implements BlockSource {
   readonly #reader: BlockReader;
   readonly #pages: Pages;
   readonly #first: CheckedPage<BlockReference>;
+  #transfersAll = false;
 
   private constructor(
     run: Run,
@@ -57,16 +58,29 @@ export class SnapshotBlocks implements BlockSource {
     return new SnapshotBlocks(run, snapshotId, ebs.reader(snapshotId, run.signal), pages, first);
   }
 
+  /** Plans the transfer of blocks that are not listed, too. */
+  transferAll(): void {
+    this.#transfersAll = true;
+  }
+
   steps(done: BlockSet): AsyncGenerator<Step, void, undefined> {
     const { volumeSize, blockSize } = this.geometry;
+    if (this.#transfersAll) {
+      const { meter } = this.#run;
+      for (const [start, end] of done.missing(0, volumeSize / blockSize))
+        meter.plan((end - start) * blockSize);
+      meter.planComplete();
+    }
     return listedBlocks(this.#watched(done), () => volumeSize / blockSize, done);
   }
 
   /** The pages, read ahead to find how much is to be moved. */
   async *#watched(done: BlockSet): Pages {
     const { meter } = this.#run;
-    const plan = ({ entries, blockSize }: CheckedPage<BlockReference>) =>
+    const plan = ({ entries, blockSize }: CheckedPage<BlockReference>) => {
+      if (this.#transfersAll) return;
       meter.plan(entries.filter(({ blockIndex }) => !done.has(blockIndex)).length * blockSize);
+    };
     plan(this.#first);
     const pages = readAhead(this.#pages, {
       limit: MAX_PAGES_AHEAD,

@@ -1,0 +1,77 @@
+/** Runs what makes a snapshot, and prints its ID on stdout once it is complete. */
+import type { SystemErrorCode } from '../../error-codes.ts';
+import type { TransferEvent } from '../../transfer/events.ts';
+import type { WaitConditions } from '../../transfer/options.ts';
+import type { CommandIo, ServiceSettings } from '../io.ts';
+import { resultNotPrinted } from '../messages.ts';
+import { printResult } from '../output.ts';
+import type { Summary } from '../progress/summary.ts';
+import type { Hooks } from '../progress/with-progress.ts';
+import { waitCommandLine } from './wait.ts';
+
+interface SnapshotCommand<Result> {
+  readonly operation: 'upload' | 'copy';
+  /** Shown before the first event. */
+  readonly title: string;
+  readonly wait: boolean | WaitConditions | undefined;
+  /** Where the snapshot is made. */
+  readonly service: ServiceSettings;
+  /** Calls the library with the hooks. */
+  readonly make: (hooks: Hooks) => Promise<Result>;
+  readonly summarize: (result: Result) => Summary;
+  /** The document of `--json`. */
+  readonly document: (result: Result) => object;
+}
+
+export async function makeSnapshot<Result extends { snapshotId: string }>(
+  io: CommandIo,
+  command: SnapshotCommand<Result>,
+): Promise<void> {
+  const { withProgress } = await import('../progress/index.ts');
+  const { operation, title, wait, service, make, summarize, document } = command;
+  const { json } = io.settings;
+  const print = (text: string, snapshotId: string) => printId(operation, text, snapshotId, io);
+  let snapshotId = '';
+  let printed: Promise<void> | undefined;
+  const follow = (event: TransferEvent) => {
+    if (event.type === 'snapshot') snapshotId = event.snapshotId;
+    if (event.type !== 'phase' || event.phase !== 'waiting') return;
+    // The snapshot is complete: print the ID even if waiting fails, and do not suggest the same command again.
+    io.runAgain = waitCommandLine(snapshotId, typeof wait === 'object' ? wait : {}, service);
+    // On a terminal it would interrupt the display.
+    if (!json && io.stdout.isTTY !== true) printed = print(`${snapshotId}\n`, snapshotId);
+    printed?.catch(() => {});
+  };
+  const result = await withProgress(
+    io,
+    title,
+    ({ onEvent, ...hooks }) => {
+      const listen = (event: TransferEvent) => {
+        onEvent(event);
+        follow(event);
+      };
+      return make({ ...hooks, onEvent: listen });
+    },
+    summarize,
+  );
+  await (printed ??
+    print(`${json ? JSON.stringify(document(result)) : result.snapshotId}\n`, result.snapshotId));
+}
+
+/** @throws ColdsnapError that names the snapshot when stdout cannot be written, such as to a full disk */
+async function printId(
+  operation: 'upload' | 'copy',
+  text: string,
+  snapshotId: string,
+  io: CommandIo,
+): Promise<void> {
+  try {
+    await printResult(io, text);
+  } catch (error) {
+    const { code } = error as { code?: SystemErrorCode };
+    // The reader of stdout ended on purpose.
+    if (code === undefined || code === 'EPIPE') throw error;
+    const { describeErrno } = await import('../../errno.ts');
+    throw resultNotPrinted(operation, snapshotId, code, describeErrno(code), error);
+  }
+}

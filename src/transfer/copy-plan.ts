@@ -1,0 +1,157 @@
+/** Plans a copy: checks its options, and decides on its journal, its snapshot and the zeros to put. */
+import type { SnapshotTag } from '../ebs/api.ts';
+import type { EbsConnection, Service, ServiceIdentity } from '../ebs/service.ts';
+import { type Geometry, GIB } from '../geometry.ts';
+import { stateFile } from '../image/state-files.ts';
+import { baseIsSnapshot, baseNeedsParent, copyOntoItself } from './copy-messages.ts';
+import { type JournalLocation, peekJournal } from './journal/journal.ts';
+import type { UploadJournal } from './journal/upload.ts';
+import type { CopyOptions } from './options.ts';
+import { checkWaitConditions, readableSnapshotId } from './run/checks.ts';
+import type { Run } from './run/run.ts';
+import { describeSnapshot } from './snapshot/describe.ts';
+import { UPLOAD_MARKER_TAG } from './snapshot/marker.ts';
+import { asksForEncryption, checkUploadOptions, type NewSnapshot, newSnapshot } from './snapshot/request.ts';
+import { ChangedBlocks } from './sources/changed-blocks.ts';
+import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
+
+/** @throws ColdsnapError class `usage` */
+export function checkCopyOptions(options: CopyOptions): void {
+  const { snapshotId, since, parentSnapshotId, wait } = options;
+  readableSnapshotId(snapshotId);
+  if ((since === undefined) !== (parentSnapshotId === undefined)) throw baseNeedsParent();
+  if (since !== undefined) readableSnapshotId(since);
+  if (parentSnapshotId !== undefined) readableSnapshotId(parentSnapshotId);
+  if (since === snapshotId) throw baseIsSnapshot(snapshotId);
+  checkUploadOptions(withoutSource(options));
+  if (typeof wait === 'object') checkWaitConditions(wait);
+  if (!differs(options)) throw copyOntoItself();
+}
+
+function differs({ to = {}, description, tags = [], copyTags = false, ...encryption }: CopyOptions): boolean {
+  const elsewhere = Object.values(to).some((value) => value !== undefined);
+  return (
+    elsewhere || description !== undefined || tags.length > 0 || copyTags || asksForEncryption(encryption)
+  );
+}
+
+/** The parts of the options that are those of any new snapshot. */
+function withoutSource({
+  description,
+  tags,
+  kmsKeyId,
+  encrypted,
+  parentSnapshotId,
+  keepCheckpoint,
+}: CopyOptions) {
+  return { description, tags, kmsKeyId, encrypted, parentSnapshotId, keepCheckpoint };
+}
+
+/** The journal of this copy. Other options are another copy, which does not disturb it. */
+export function copyJournal(
+  options: CopyOptions,
+  source: ServiceIdentity,
+  destination: ServiceIdentity,
+): JournalLocation {
+  const { snapshotId, since, to, copyTags = false, skipUnlisted = false, checkpointFile } = options;
+  const { keepCheckpoint: _, ...given } = withoutSource(options);
+  const decisive = {
+    base: since,
+    endpoint: source.endpoint,
+    destination,
+    profile: to?.profile,
+    ...given,
+    copyTags,
+    skipUnlisted,
+  };
+  const identity = `copy ${snapshotId} ${source.region} to ${destination.region} ${JSON.stringify(decisive)}`;
+  return { path: checkpointFile ?? stateFile(identity, 'coldsnap-upload'), identity };
+}
+
+/** The parts of the copy that come from the source's description in EC2. */
+interface Inherited {
+  readonly description?: string | undefined;
+  readonly tags: readonly SnapshotTag[];
+  /** Whether the source is known to be encrypted. */
+  readonly sourceEncrypted: boolean;
+}
+
+/**
+ * The copy as an earlier run began it, or else as EC2 describes the source now: a snapshot is resumed by the very parameters
+ * that started it.
+ * @throws ColdsnapError when the source's tags are to be copied and EC2 does not give them
+ */
+export async function inheritedFrom(
+  run: Run,
+  service: Service,
+  options: CopyOptions,
+  journal: JournalLocation | undefined,
+): Promise<Inherited> {
+  const earlier = journal === undefined || options.fresh ? undefined : await readEarlier(journal);
+  if (earlier !== undefined) return earlier;
+  const { snapshotId, copyTags: required = false, tags: own = [] } = options;
+  const described = await run.watch(`EC2 to describe ${snapshotId}`, 'service', () =>
+    describeSnapshot(run, service, snapshotId, { required }),
+  );
+  const description = options.description ?? (described?.description || undefined);
+  const tags = [...own];
+  for (const [key, value] of Object.entries(required ? (described?.tags ?? {}) : {})) {
+    const isOurs = /^aws:/i.test(key) || key === UPLOAD_MARKER_TAG.key;
+    if (!isOurs && !own.some((tag) => tag.key === key)) tags.push({ key, value });
+  }
+  return { description, tags, sourceEncrypted: described?.encrypted === true };
+}
+
+async function readEarlier(journal: JournalLocation): Promise<Inherited | undefined> {
+  const reading = await peekJournal(journal).read();
+  if (reading.kind !== 'found' || !reading.sealed) return undefined;
+  const { source, parameters } = reading.content as Partial<UploadJournal>;
+  if (source !== journal.identity || typeof parameters !== 'string') return undefined;
+  const { description, tags = [], sourceEncrypted } = JSON.parse(parameters) as Partial<Inherited>;
+  return { description, tags, sourceEncrypted: sourceEncrypted === true };
+}
+
+/** @throws ColdsnapError class `usage` for tags that a snapshot cannot have */
+export function copiedSnapshot(
+  options: CopyOptions,
+  { volumeSize }: Geometry,
+  { description, tags, sourceEncrypted }: Inherited,
+): NewSnapshot {
+  const wanted = { ...withoutSource(options), description, tags, volumeSizeGiB: volumeSize / GIB };
+  checkUploadOptions(wanted);
+  const spec = newSnapshot(wanted, { stamp: undefined }, options.checkpoint !== false);
+  return {
+    ...spec,
+    parameters: JSON.stringify({ ...(JSON.parse(spec.parameters) as object), sourceEncrypted }),
+    // The source turns into blocks what has to be put.
+    hasParent: false,
+  };
+}
+
+/**
+ * Where ranges of zeros have to be put: what the parent holds and the source does not, and what would read as random data.
+ * @param baseBlocks blocks in the volume of the base; 0 without one
+ * @param random whether what the copy does not list may read as something else than it does in the source
+ */
+export function zerosToPut(
+  { volumeSize, blockSize }: Geometry,
+  baseBlocks: number,
+  random: boolean,
+): { start: number; end: number } {
+  return { start: 0, end: random ? volumeSize / blockSize : baseBlocks };
+}
+
+/** Lists the first page, or that of the changes. */
+export async function openCopySource(
+  run: Run,
+  ebs: EbsConnection,
+  { snapshotId, since: baseId }: CopyOptions,
+): Promise<{ source: SnapshotBlocks | ChangedBlocks; geometry: Geometry; baseBlocks: number }> {
+  if (baseId === undefined) {
+    const source = await SnapshotBlocks.open(run, ebs, snapshotId);
+    return { source, geometry: source.geometry, baseBlocks: 0 };
+  }
+  const source = await ChangedBlocks.open(run, ebs, { baseId, snapshotId });
+  const { geometry, baseGeometry } = source;
+  return { source, geometry, baseBlocks: baseGeometry.volumeSize / baseGeometry.blockSize };
+}

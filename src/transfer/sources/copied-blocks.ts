@@ -1,0 +1,141 @@
+/**
+ * A source whose blocks are checked as they arrive, so that their checksums can be sent with them. Ranges of zeros become
+ * blocks of zeros where the sink has to transfer them.
+ */
+import { abortedError } from '../../cancel.ts';
+import { ColdsnapError } from '../../errors.ts';
+import type { Geometry } from '../../geometry.ts';
+import { type BlockOutcome as Checked, sha256, writeBlocks } from '../../native/index.ts';
+import { Batcher } from '../engine/batch.ts';
+import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
+import type { BlockSet } from '../engine/range-set.ts';
+import type { Run } from '../run/run.ts';
+
+export interface CopiedOptions {
+  /** For messages: `the source region eu-west-1`. */
+  readonly label: string;
+  /** Names the side in failures of reading. */
+  readonly naming: <T>(work: () => Promise<T>) => Promise<T>;
+  /** The range of blocks whose zeros are transferred; elsewhere they are not. */
+  readonly zeros: { readonly start: number; readonly end: number };
+  /** Whether the source plans the bytes of those zeros. */
+  readonly zerosPlanned: boolean;
+}
+
+export class CopiedBlocks implements BlockSource {
+  readonly label: string;
+  readonly waitsFor = 'service';
+  /** Blocks of zeros that this run has transferred. */
+  zerosSent = 0;
+  readonly #run: Run;
+  readonly #source: BlockSource;
+  readonly #geometry: Geometry;
+  readonly #options: CopiedOptions;
+  readonly #checks: Batcher<Block, Checked>;
+  #zeroDigest: Promise<Uint8Array> | undefined;
+
+  constructor(run: Run, source: BlockSource, geometry: Geometry, options: CopiedOptions) {
+    this.label = options.label;
+    this.#run = run;
+    this.#source = source;
+    this.#geometry = geometry;
+    this.#options = options;
+    this.#checks = new Batcher(run.workers, async (blocks) => {
+      if (run.signal.aborted) throw abortedError(run.signal);
+      const writes = blocks.map(({ data, digest }) => ({ data, digest, offset: 0 }));
+      return (await writeBlocks(-1, writes, { zero: 'skip', zeroMethod: 'write' })).outcomes;
+    });
+  }
+
+  async *steps(done: BlockSet): AsyncGenerator<Step, void, undefined> {
+    const steps = this.#source.steps(done);
+    try {
+      for (;;) {
+        const { value: step } = await this.#reading(() => steps.next());
+        if (step === undefined) return;
+        if (step.kind === 'zeros') yield* this.#zeros(step);
+        else yield step;
+      }
+    } finally {
+      await steps.return();
+    }
+  }
+
+  *#zeros(step: Extract<Step, { kind: 'zeros' }>): Generator<Step, void, undefined> {
+    const { zeros, zerosPlanned } = this.#options;
+    const start = Math.max(step.start, zeros.start);
+    const end = Math.min(step.end, zeros.end);
+    if (start >= end) {
+      yield step;
+      return;
+    }
+    if (step.start < start) yield { ...step, end: start };
+    if (!zerosPlanned) this.#run.meter.plan((end - start) * this.#geometry.blockSize);
+    for (let index = start; index < end; index++) yield { kind: 'block', index };
+    if (end < step.end) yield { ...step, start: end };
+  }
+
+  /** The check is a part of the read, which is repeated with it; the sink has retries of its own. */
+  async read(
+    step: BlockStep,
+    buffer: Uint8Array,
+    use: (block: Block) => Promise<BlockOutcome>,
+  ): Promise<BlockOutcome> {
+    const { index, token } = step;
+    if (token === undefined) return this.#useZeros(index, buffer, use);
+    let digest: Uint8Array | undefined;
+    let zero = false;
+    await this.#reading(() =>
+      this.#source.read(step, buffer, async (block) => {
+        const checked = await this.#checks.submit(block);
+        digest = block.digest;
+        zero = checked === 'zero';
+        return checked;
+      }),
+    );
+    if (digest === undefined) throw new Error(`block ${index} was not read`);
+    const outcome = await use({ index, data: buffer, digest, verified: true, zero });
+    return zero && outcome === 'written' ? 'zero' : outcome;
+  }
+
+  async #useZeros(
+    index: number,
+    buffer: Uint8Array,
+    use: (block: Block) => Promise<BlockOutcome>,
+  ): Promise<BlockOutcome> {
+    buffer.fill(0);
+    this.#zeroDigest ??= sha256([new Uint8Array(this.#geometry.blockSize)]).then(([digest]) => digest!);
+    const outcome = await use({
+      index,
+      data: buffer,
+      digest: await this.#zeroDigest,
+      verified: true,
+      zero: true,
+    });
+    if (outcome !== 'written') return outcome;
+    this.zerosSent++;
+    return 'zero';
+  }
+
+  async #reading<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#options.naming(work);
+    } catch (error) {
+      throw sourceGone(error);
+    }
+  }
+
+  finish(): Promise<void> {
+    return this.#source.finish();
+  }
+}
+
+/** A source that is deleted meanwhile leaves a copy that no later run could finish. */
+function sourceGone(error: unknown): unknown {
+  if (!(error instanceof ColdsnapError) || error.code !== 'SNAPSHOT_NOT_FOUND') return error;
+  return new ColdsnapError(error.class, error.code, error.message, {
+    ...error,
+    cause: error.cause,
+    sourceFault: true,
+  });
+}
