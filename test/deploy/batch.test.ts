@@ -80,6 +80,21 @@ describe('a job', { concurrency: 2, ...needsBuild }, () => {
     assert.ok(bytesAt(await array.place.emulator.readImage(id!), 0, image.length).equals(image));
   });
 
+  test('copies a snapshot, and prints the ID of the copy alone on stdout', async (t) => {
+    const blocks = randomVolume();
+    const array = await ArrayJob.for(t, async ({ emulator }) => {
+      return [`copy --description=nightly ${await emulator.putSnapshot({ volumeSizeGiB: 1, blocks })}`];
+    });
+    const { exit, stdout, stderr } = await array.run();
+    assert.equal(exit, 0, stderr);
+    const [, id] = /^(snap-[0-9a-f]+)\n$/.exec(stdout) ?? [];
+    const { emulator } = array.place;
+    assert.equal(emulator.snapshot(id!)?.status, 'completed');
+    const image = await emulator.readImage(id!);
+    for (const [index, data] of blocks)
+      assert.ok(bytesAt(image, index * data.length, data.length).equals(data));
+  });
+
   test('ends with 5 when the service gave up, and its next attempt resumes', async (t) => {
     const blocks = new Map(Array.from({ length: 40 }, (_, index) => [index, randomBytes(524_288)]));
     const array = await ArrayJob.for(t, async ({ emulator }) => {
@@ -165,13 +180,13 @@ describe('a job refuses', { concurrency: 2 }, () => {
     'pending --delete',
     '--region us-east-1 download',
     'downloads a b',
-    'copy snap-0123456789abcdef0',
+    'wait snap-0123456789abcdef0',
     '-',
   ]) {
     test(`the line ${JSON.stringify(line)}: it begins with no command that a job may run`, async (t) => {
       await assertRefused(
         await ArrayJob.for(t, async () => [line]),
-        /does not begin with download, upload or verify/,
+        /does not begin with copy, download, upload or verify/,
       );
     });
   }
