@@ -33,6 +33,12 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
     hint.startsWith('Give no path') ? 'Drop --checkpoint-file: each target has its own.' : hint,
   TARGET_NOT_READ_BACK: 'Name a file or a block device, or drop --verify.',
   BASE_DIFFERS: 'Name the snapshot that it holds with --since, or drop --since for a full download.',
+  BASE_MISMATCH:
+    'Name an image or the digest file of the parent with --base, or drop --base to read its blocks.',
+  CHILD_TOO_SMALL: 'Set a larger --volume-size, or drop it.',
+  DIGESTS_DAMAGED:
+    'Drop --base to read the blocks of the parent, and write the file again with --save-digests.',
+  DIGESTS_EXIST: (hint) => hint.replace('force it', 'add --force to overwrite it'),
   BASE_NEEDS_JOURNAL: 'Drop --no-checkpoint.',
   COPY_ONTO_ITSELF:
     'Add --to-region, --to-profile or another --to- option, --kms-key-id, --encrypted, --tag, --copy-tags or --description.',

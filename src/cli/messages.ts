@@ -6,8 +6,8 @@ import type { SystemErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import { sanitize } from '../text.ts';
 import type { TransferEvent, TransferProgress } from '../transfer/events.ts';
-import type { WaitResult } from '../transfer/options.ts';
-import { formatBytes, formatCount, formatDuration, formatRate } from './progress/format.ts';
+import type { IncrementalResult, WaitResult } from '../transfer/options.ts';
+import { formatBytes, formatCount, formatDollars, formatDuration, formatRate } from './progress/format.ts';
 import { retryCount, snapshotState, sourceName, targetName, throttleCount } from './progress-messages.ts';
 
 // Usage errors
@@ -139,7 +139,7 @@ export const pendingTitle = 'looking for incomplete uploads';
 export function describeResult(
   operation: 'download' | 'upload',
   path: string,
-  result: TransferProgress & { snapshotId: string; volumeSize: number; sha256?: string },
+  result: TransferProgress & IncrementalResult & { snapshotId: string; volumeSize: number; sha256?: string },
   bytesPerSecond: number,
 ): string {
   const { snapshotId, volumeSize, bytesTransferred, bytesZero, bytesSkipped, bytesResumed, throttles } =
@@ -154,7 +154,8 @@ export function describeResult(
     `${formatBytes(bytesTransferred)} ${download ? 'received' : 'sent'} at ${formatRate(bytesPerSecond)}`,
   ];
   if (zeros > 0) parts.push(`${formatBytes(zeros)} of it zeros`);
-  if (bytesSkipped > 0) {
+  if (result.blocksSkipped !== undefined) parts.push(describeSavings(result));
+  else if (bytesSkipped > 0) {
     const empty = download ? 'empty in the snapshot' : 'of the volume left empty';
     parts.push(`${formatBytes(bytesSkipped)} ${empty}`);
   }
@@ -163,6 +164,17 @@ export function describeResult(
   if (throttles > 0) parts.push(throttleCount(throttles));
   if (result.sha256 !== undefined) parts.push(`SHA-256 ${result.sha256}`);
   return `${transfer}: ${parts.join(', ')}`;
+}
+
+/** `1,200 blocks sent, 3,400 skipped, $0.02 saved`. */
+function describeSavings({
+  blocksTransferred,
+  blocksSkipped = 0,
+  dollarsSaved = 0,
+}: TransferProgress & IncrementalResult): string {
+  const sent = `${formatCount(blocksTransferred, 'block', 'blocks')} sent`;
+  const skipped = formatCount(blocksSkipped, 'skipped', 'skipped');
+  return `${sent}, ${skipped}, ${formatDollars(dollarsSaved)} saved`;
 }
 
 export const describeWait = ({ snapshotId, status, elapsedMs }: WaitResult) =>

@@ -18,7 +18,7 @@ export const inRegion = ({
 export const phases: Readonly<Record<TransferPhase, string>> = {
   listing: 'listing the blocks',
   verifying: 'verifying what an earlier run has done',
-  proving: 'comparing the target with the base',
+  proving: 'comparing with the base',
   hashing: 'computing the SHA-256',
   'reading-back': 'reading back what was written',
   committing: 'flushing the target',

@@ -5,17 +5,11 @@ import type { DiffResult, DiskLayout, DryRun, InfoResult, TransferCost } from '.
 import type { TargetsDryRun } from '../transfer/several-targets.ts';
 import { alignColumns } from './columns.ts';
 import type { NextStep } from './next-steps.ts';
-import { formatBytes, formatCount, formatDuration } from './progress/format.ts';
+import { formatBytes, formatCount, formatDollars, formatDuration } from './progress/format.ts';
 import { inRegion, sourceName, targetName } from './progress-messages.ts';
 
 /** `8.0 GiB (8589934592 bytes)` */
 export const exactBytes = (bytes: number) => `${formatBytes(bytes)} (${bytes} bytes)`;
-
-/** `$6.29`, or `$0.0074` below a dollar. */
-export function formatDollars(dollars: number): string {
-  if (dollars >= 1) return `$${dollars.toFixed(2)}`;
-  return dollars > 0 && dollars < 0.0001 ? 'less than $0.0001' : `$${dollars.toFixed(4)}`;
-}
 
 /** `2,459 requests, $0.0074, at least 2.5 s` */
 export function describeCost({ requests, dollars, seconds }: TransferCost): string {
@@ -68,14 +62,15 @@ export function describeDiff(diff: DiffResult): string {
 
 export function describeDryRun(plan: DryRun | TargetsDryRun): string {
   if ('targets' in plan) return describeTargetsDryRun(plan);
-  const { operation, volumeSize, blocks, bytes, bytesResumed, overwrites } = plan;
+  const { operation, volumeSize, blocks, bytes, bytesResumed, overwrites, atMost } = plan;
   const download = operation === 'download';
   const rows = [[operation, transferOf(plan)]];
   rows.push(
     ['volume', exactBytes(volumeSize)],
-    [download ? 'to fetch' : 'to send', describeBlocks(blocks, bytes)],
+    [download ? 'to fetch' : 'to send', `${atMost ? 'at most ' : ''}${describeBlocks(blocks, bytes)}`],
     ['cost', describeCost(plan)],
   );
+  if (atMost) rows.push(['not compared', 'blocks with those of the parent']);
   if (bytesResumed > 0) rows.push(['resumed', `${exactBytes(bytesResumed)} already done`]);
   if (overwrites !== undefined) rows.push(['overwrites', overwrites]);
   return alignColumns(rows);

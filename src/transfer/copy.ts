@@ -81,7 +81,7 @@ async function copyFrom(run: Run, sourceService: Service, options: CopyOptions):
       source: { snapshotId: sourceId, region: from.identity.region },
       region: to.identity.region,
     };
-    const bytesResumed = sink.resumedBlocks * blockSize;
+    const bytesResumed = sink.blocks.done * blockSize;
     run.begin({ operation: 'copy', ...sides, snapshotId, ...geometry, bytesResumed });
     const mayDiffer = geometry.volumeSize > baseBlocks * blockSize;
     const random = mayDiffer && isEncrypted(options, snapshot) && !inherited.sourceEncrypted;

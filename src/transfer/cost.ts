@@ -52,6 +52,15 @@ export function costOfCopying(gets: number, puts: number): TransferCost {
   };
 }
 
+/**
+ * The dollars that an upload of what differs saves against one that puts all blocks.
+ * @param skipped blocks that were not put
+ * @param fetched blocks of the parent that were read to compare them
+ */
+export function dollarsSaved(skipped: number, fetched: number): number {
+  return Math.max(0, skipped * PUT - fetched * GET) / UNITS_PER_DOLLAR;
+}
+
 /** @param blocks blocks to put; starting and completing the snapshot cost nothing */
 export function costOfWriting(blocks: number): TransferCost {
   return {

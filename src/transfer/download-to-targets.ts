@@ -17,7 +17,7 @@ import type { DownloadToTargetsOptions, DownloadToTargetsResult, TargetOutcome }
 import { FanOutSink, type FanOutTarget } from './sinks/fan-out-sink.ts';
 import { ImageSink } from './sinks/image-sink.ts';
 import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
-import { baseForSeveral, noTargets, oneJournalForSeveral } from './target-messages.ts';
+import { baseForSeveral, digestsForSeveral, noTargets, oneJournalForSeveral } from './target-messages.ts';
 
 interface Target extends FanOutTarget<ImageSink> {
   readonly path: string;
@@ -85,10 +85,11 @@ export async function downloadToTargets(options: DownloadToTargetsOptions): Prom
 
 /** @throws ColdsnapError `SEVERAL_TARGETS`, `MISSING_ARGUMENT` */
 export function checkTargetOptions(options: DownloadToTargetsOptions): void {
-  const { since, checkpointFile } = options as Partial<DownloadOptions>;
+  const { since, checkpointFile, saveDigests } = options as Partial<DownloadOptions>;
   if (options.targets.length === 0) throw noTargets();
   if (checkpointFile !== undefined) throw oneJournalForSeveral();
   if (since !== undefined) throw baseForSeveral();
+  if (saveDigests !== undefined) throw digestsForSeveral();
 }
 
 /** Opens and claims each target, in the order given. Changes none. */

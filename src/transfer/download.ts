@@ -4,6 +4,8 @@ import type { Geometry } from '../geometry.ts';
 import { targetNotReadBack } from '../image/messages/targets.ts';
 import { openTarget } from '../image/open-target.ts';
 import type { ImageTarget, ResumableTarget } from '../image/target.ts';
+import { openDigests } from './digests/open.ts';
+import type { DigestWriter } from './digests/writer.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { checkNamedJournal } from './journal/named.ts';
 import type { DownloadOptions, DownloadResult } from './options.ts';
@@ -12,6 +14,7 @@ import { hashTarget } from './run/hash-image.ts';
 import { ReadBack, ReadBackProgress } from './run/read-back.ts';
 import { Run } from './run/run.ts';
 import { checkSinceOptions, downloadSince } from './since.ts';
+import { savingDigests } from './sinks/digest-saver.ts';
 import { ImageSink } from './sinks/image-sink.ts';
 import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
 
@@ -37,20 +40,33 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
       const geometry = await downloadSince(run, { ...options, snapshotId, since });
       return { snapshotId, ...geometry, ...(await digestOf(geometry)), ...run.done(snapshotId) };
     }
-    const target = await openTarget(options.target, { signal: run.signal });
-    const readable = options.verify || options.sha256 ? await readableAgain(target) : undefined;
-    const readBack =
-      options.verify && readable ? new ReadBack(target, readable, new ReadBackProgress(run)) : undefined;
-    const sink = new ImageSink(run, readBack?.target ?? target, { ...options, snapshotId });
+    const digests = await openDigests(options, typeof path === 'string' ? [path, `${path}.partial`] : []);
     let geometry: Geometry;
     try {
-      geometry = await restore(run, sink, readBack, { ...options, snapshotId, path: target.path });
-    } catch (error) {
-      run.stop();
-      throw await sink.abandon(error);
+      geometry = await downloadAll(run, digests, { ...options, snapshotId });
+    } finally {
+      await digests?.close();
     }
     return { snapshotId, ...geometry, ...(await digestOf(geometry)), ...run.done(snapshotId) };
   });
+}
+
+async function downloadAll(
+  run: Run,
+  digests: DigestWriter | undefined,
+  options: DownloadOptions,
+): Promise<Geometry> {
+  const target = await openTarget(options.target, { signal: run.signal });
+  const readable = options.verify || options.sha256 ? await readableAgain(target) : undefined;
+  const readBack =
+    options.verify && readable ? new ReadBack(target, readable, new ReadBackProgress(run)) : undefined;
+  const sink = new ImageSink(run, readBack?.target ?? target, { ...options, digests });
+  try {
+    return await restore(run, sink, { readBack, digests }, { ...options, path: target.path });
+  } catch (error) {
+    run.stop();
+    throw await sink.abandon(error);
+  }
 }
 
 /** @throws ColdsnapError class `usage` for a stream */
@@ -63,7 +79,7 @@ async function readableAgain(target: ImageTarget): Promise<ResumableTarget> {
 async function restore(
   run: Run,
   sink: ImageSink,
-  readBack: ReadBack | undefined,
+  { readBack, digests }: { readBack: ReadBack | undefined; digests: DigestWriter | undefined },
   options: DownloadOptions & { path: string },
 ): Promise<Geometry> {
   const { snapshotId, path } = options;
@@ -74,6 +90,7 @@ async function restore(
     const ebs = await run.connect(service);
     const finished = await sink.finishEarlier(ebs.identity);
     if (finished !== undefined) {
+      await digests?.save({ snapshotId, ...finished });
       await sink.finish();
       run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
       return finished;
@@ -84,7 +101,7 @@ async function restore(
     readBack?.from(source, geometry.blockSize);
     await sink.prepare(geometry);
     run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * geometry.blockSize });
-    await copyBlocks(run, source, sink, geometry);
+    await copyBlocks(run, source, savingDigests(sink, digests, { snapshotId, ...geometry }), geometry);
     await sink.finish();
     return geometry;
   } finally {

@@ -3,7 +3,10 @@ import { type EbsConnection, Service } from '../ebs/service.ts';
 import { GIB } from '../geometry.ts';
 import { openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
-import { costOfWriting } from './cost.ts';
+import { type BaseFile, closeBaseFile, openBaseFile } from './base/base-file.ts';
+import { costOfCopying, costOfWriting } from './cost.ts';
+import { checkDigestsName } from './digests/open.ts';
+import type { Step } from './engine/block.ts';
 import { RangeSet } from './engine/range-set.ts';
 import { countBlocks } from './estimate.ts';
 import { peekJournal } from './journal/journal.ts';
@@ -13,12 +16,12 @@ import { findUploadJournal, journalPathFor, type UploadJournal } from './journal
 import { sourceBusy } from './messages.ts';
 import type { UploadOptions } from './options.ts';
 import type { DryRun } from './reports.ts';
-import { readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
+import { sourceOptions } from './snapshot/opening.ts';
 import { asksForEncryption, checkUploadOptions, newSnapshot, volumeSizeFor } from './snapshot/request.ts';
 import { chooseJournal, isUnchanged } from './snapshot/resume.ts';
 import { ImageBlocks } from './sources/image-blocks.ts';
-import { sourceOptions } from './upload.ts';
+import { checkBaseOptions, UploadBase } from './upload-base.ts';
 import { warnings } from './warnings.ts';
 
 /** The block size of AWS. That of a snapshot is known only once it was started. */
@@ -33,29 +36,35 @@ const USUAL_BLOCK_SIZE = 524_288;
  */
 export async function estimateUpload(options: UploadOptions): Promise<DryRun> {
   checkUploadOptions(options);
-  if (options.parentSnapshotId !== undefined) readableSnapshotId(options.parentSnapshotId);
+  checkBaseOptions(options);
   const run = new Run(options);
   return run.carryOut(async () => {
     await checkNamedJournal(options.checkpointFile);
     const image = await openSource(options.source, sourceOptions(run, options));
     const service = new Service(options, run.workers, run.meter.retry);
+    let baseFile: BaseFile | undefined;
     try {
-      const volumeSizeGiB = volumeSizeFor(options, image.sizeBytes);
+      volumeSizeFor(options, image.sizeBytes);
       for (const warning of image.warnings) run.warn(...warning);
+      baseFile = await openBaseFile(run, image, options);
+      await checkDigestsName(options, [options.source, baseFile?.image?.path]);
+      const { identity } = await run.connect(service);
+      const base = await UploadBase.connect(run, service, baseFile, options, { compares: false });
+      const volumeSizeGiB = volumeSizeFor(options, image.sizeBytes, base?.geometry.volumeSize);
       const { parameters, hasParent } = newSnapshot(
         { ...options, volumeSizeGiB },
-        { holeMapDigest: image.holeMapDigest, stamp: await image.stamp() },
+        { holeMapDigest: image.holeMapDigest, stamp: await image.stamp(), base: base?.identity },
         image.journal !== undefined && options.checkpoint !== false,
       );
-      const { identity } = await run.connect(service);
       const earlier = await earlierUpload(run, image, options, parameters, identity);
       await run.waitFor(`the first bytes of ${image.label}`, 'disk', () => image.ready());
-      const blockSize = earlier?.blockSize || USUAL_BLOCK_SIZE;
+      const blockSize = earlier?.blockSize || base?.geometry.blockSize || USUAL_BLOCK_SIZE;
       const geometry = { volumeSize: volumeSizeGiB * GIB, blockSize };
       const done = new RangeSet(earlier?.done);
       const plan = { putHoles: asksForEncryption(options), putZeros: hasParent };
-      const steps = new ImageBlocks(run, image, geometry, plan).steps(done);
-      const blocks = await countBlocks(run, steps, geometry, hasParent);
+      const source = new ImageBlocks(run, image, geometry, plan);
+      const counted = countCompared((base?.differing(run, source) ?? source).steps(done));
+      const blocks = await countBlocks(run, counted.steps, geometry, hasParent);
       return {
         dryRun: true,
         operation: 'upload',
@@ -64,14 +73,30 @@ export async function estimateUpload(options: UploadOptions): Promise<DryRun> {
         volumeSize: geometry.volumeSize,
         blocks,
         bytes: blocks * blockSize,
-        ...costOfWriting(blocks),
+        ...(base === undefined ? {} : { atMost: true }),
+        ...(base === undefined || baseFile !== undefined
+          ? costOfWriting(blocks)
+          : costOfCopying(counted.compared(), blocks)),
         bytesResumed: done.size * blockSize,
       };
     } finally {
       service.close();
+      await closeBaseFile(baseFile);
       await image.close();
     }
   });
+}
+
+/** Counts, while the plan is read, the blocks of a base that would be fetched. */
+function countCompared(plan: AsyncIterable<Step>): { steps: AsyncIterable<Step>; compared: () => number } {
+  let count = 0;
+  async function* steps() {
+    for await (const step of plan) {
+      if (step.kind === 'block' && step.baseToken !== undefined) count++;
+      yield step;
+    }
+  }
+  return { steps: steps(), compared: () => count };
 }
 
 async function earlierUpload(

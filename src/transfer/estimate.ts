@@ -8,6 +8,7 @@ import { holdsNoBase, targetNotReadBack } from '../image/messages/targets.ts';
 import { openTarget } from '../image/open-target.ts';
 import type { ImageTarget, InPlaceTarget } from '../image/target.ts';
 import { costOfReading } from './cost.ts';
+import { checkDigestsName } from './digests/open.ts';
 import type { BlockSource, Step } from './engine/block.ts';
 import { RangeSet } from './engine/range-set.ts';
 import { peekJournal } from './journal/journal.ts';
@@ -37,6 +38,7 @@ export async function estimateDownload(options: DownloadOptions): Promise<DryRun
   const run = new Run(options);
   return run.carryOut(async () => {
     await checkNamedJournal(options.checkpointFile);
+    await checkDigestsName(options, [options.target]);
     const target = await openUnchanged(run, options);
     const service = new Service(options, run.workers, run.meter.retry);
     try {

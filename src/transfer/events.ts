@@ -3,7 +3,7 @@ import type { ErrorCode, SystemErrorCode, WarningCode } from '../error-codes.ts'
 
 /**
  * Before the blocks: read a list that nothing is transferred from, verify what an earlier run has done, prove that the target
- * holds the base, hash a source. After them: read the target back, sync and rename it, hash it, complete the snapshot, wait
+ * or an image holds the base, hash a source. After them: read the target back, sync and rename it, hash it, complete the snapshot, wait
  * for it.
  */
 export type TransferPhase =

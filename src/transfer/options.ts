@@ -3,9 +3,11 @@ import type { Readable, Writable } from 'node:stream';
 import type { SnapshotTag } from '../ebs/api.ts';
 import type { Deadlines, SdkClient, ServiceOptions } from '../ebs/client-options.ts';
 import type { TransferListener, TransferProgress } from './events.ts';
+import type { DigestOptions, IncrementalOptions, IncrementalResult } from './incremental-options.ts';
 
 export type * from './comparison.ts';
 export type * from './copy-options.ts';
+export type * from './incremental-options.ts';
 export type { Deadlines, SdkClient, ServiceOptions };
 
 /** Options of every function of the library. */
@@ -52,7 +54,7 @@ export interface CheckpointOptions {
   checkpointIntervalMs?: number | undefined;
 }
 
-export interface DownloadOptions extends TransferOptions, CheckpointOptions {
+export interface DownloadOptions extends TransferOptions, CheckpointOptions, DigestOptions {
   snapshotId: string;
   /** Path of a file or block device, `-` for stdout, or a stream that receives the image in order. */
   target: string | Writable;
@@ -85,7 +87,7 @@ export interface DownloadResult extends TransferProgress {
   sha256?: string;
 }
 
-export interface UploadOptions extends TransferOptions, CheckpointOptions {
+export interface UploadOptions extends TransferOptions, CheckpointOptions, DigestOptions, IncrementalOptions {
   /** Path of a file or block device, `-` for stdin, or a stream; the last two require `volumeSizeGiB`. */
   source: string | Readable;
   /**
@@ -129,7 +131,8 @@ export interface UploadOptions extends TransferOptions, CheckpointOptions {
   sha256?: boolean | undefined;
 }
 
-export interface UploadResult extends TransferProgress {
+export interface UploadResult extends TransferProgress, IncrementalResult {
+  /** The new snapshot; with `incremental` the parent, if nothing differs and the service makes no empty snapshot. */
   snapshotId: string;
   /** Volume size in bytes. */
   volumeSize: number;

@@ -77,6 +77,8 @@ export interface DryRun extends TransferCost {
   readonly blocks: number;
   /** Bytes in these blocks. */
   readonly bytes: number;
+  /** The contents of the blocks were not compared with a base, so fewer of them may have to be sent. */
+  readonly atMost?: true;
   /** Bytes that an earlier run has done, if they prove to be unchanged. */
   readonly bytesResumed: number;
   /** A sentence that names what would be overwritten. */

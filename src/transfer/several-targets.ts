@@ -9,7 +9,10 @@ import type { DownloadOptions } from './options.ts';
  * that of a download to it alone is, so an interrupted run may be continued for some of the targets.
  */
 export interface DownloadToTargetsOptions
-  extends Omit<DownloadOptions, 'target' | 'since' | 'trustBase' | 'verifyBase' | 'checkpointFile'> {
+  extends Omit<
+    DownloadOptions,
+    'target' | 'since' | 'trustBase' | 'verifyBase' | 'checkpointFile' | 'saveDigests'
+  > {
   /** Paths of files and block devices, at least one; no two that share storage. */
   targets: readonly string[];
 }

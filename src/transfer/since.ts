@@ -5,9 +5,10 @@ import type { Geometry } from '../geometry.ts';
 import { openInPlace } from '../image/in-place.ts';
 import { holdsNoBase } from '../image/messages/targets.ts';
 import type { InPlaceTarget } from '../image/target.ts';
+import { digestsNeedAll } from './base-messages.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { RangeSet } from './engine/range-set.ts';
-import { baseNeedsJournal, baseProofConflict } from './messages.ts';
+import { baseDiffers, baseNeedsJournal, baseProofConflict } from './messages.ts';
 import type { DownloadOptions } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { ReadBack, ReadBackProgress } from './run/read-back.ts';
@@ -20,8 +21,10 @@ import { SnapshotRanges } from './sources/snapshot-ranges.ts';
 export type SinceOptions = DownloadOptions & { since: string };
 
 /** @throws ColdsnapError class `usage` */
-export function checkSinceOptions({ since, checkpoint, trustBase, verifyBase }: SinceOptions): void {
+export function checkSinceOptions(options: SinceOptions): void {
+  const { since, checkpoint, trustBase, verifyBase, saveDigests } = options;
   readableSnapshotId(since);
+  if (saveDigests !== undefined) throw digestsNeedAll();
   if (checkpoint === false) throw baseNeedsJournal();
   if (trustBase === true && verifyBase === true) throw baseProofConflict();
 }
@@ -108,10 +111,9 @@ async function prove(
       new SnapshotRanges(proof, ebs, baseId, resumes ? within(blocks, changed.kept()) : blocks.ranges()),
     {
       contents: target.contents,
-      label: target.label,
-      baseId,
       geometry,
       bytesTotal: blocks.size * geometry.blockSize,
+      differs: (start, end) => baseDiffers(target.label, baseId, start, end),
     },
   );
 }

@@ -9,6 +9,11 @@ export const oneJournalForSeveral = () =>
     hint: 'Give no path for the journal: each target has its own.',
   });
 
+export const digestsForSeveral = () =>
+  new ColdsnapError('usage', 'SEVERAL_TARGETS', 'digests can be saved of a download to one target', {
+    hint: 'Save them with the upload of the snapshot, or with a download to one target.',
+  });
+
 export const baseForSeveral = () =>
   new ColdsnapError('refused', 'SEVERAL_TARGETS', 'an incremental download has one target', {
     hint: 'Run it once for each target.',

@@ -211,6 +211,9 @@ describe('what --json --verbose prints is as docs/json.md says', needsBuild, () 
     assert.equal(upload.events[completing - 1]?.bytesDone, document.bytesTotal);
 
     const id = String(document.snapshotId);
+    const child = await commands.run('upload', '--incremental', '--parent-snapshot-id', id, 'source.img');
+    assert.deepEqual([child.result?.blocksTransferred, child.result?.blocksSkipped], [0, 2_048]);
+    assert.ok(Number(child.result?.dollarsSaved) > 0);
     assert.equal((await commands.interrupt('GetSnapshotBlock', 'download', id, 'disk.img')).exit, 143);
     const download = await commands.run('download', id, 'disk.img');
     assert.equal(download.exit, 0);

@@ -38,6 +38,13 @@ const moments: Record<Kind, readonly (Moment | Moment[])[]> = {
     { call: 'unlink', number: 3 },
   ],
   upload: [{ request: 1 }, { request: 12 }, { request: 25 }, { call: 'rename', number: 3 }],
+  'incremental upload': [
+    { request: 4 },
+    { request: 30 },
+    { call: 'rename', number: 3 },
+    // When the snapshot is complete and the digest file has no name.
+    { call: 'unlink', number: 1 },
+  ],
   copy: [{ request: 1 }, { request: 12 }, { request: 26 }, { call: 'rename', number: 3 }],
   'copy source': [{ request: 2 }, { request: 14 }, [{ request: 20 }, { request: 8 }]],
   'incremental file': [
@@ -73,7 +80,7 @@ async function killAndWrite(t: TestContext, kind: Kind, moment: Moment): Promise
   assert.ok(await victim.killWriteAndRunAgain(moment));
 }
 
-for (const kind of ['file', 'device', 'file and device', 'upload'] as const) {
+for (const kind of ['file', 'device', 'file and device', 'upload', 'incremental upload'] as const) {
   const skip = usesDevice(kind) ? noLoopDevices : undefined;
   test(
     `a killed transfer (${kind}) is right although another program wrote before the next run`,
@@ -103,6 +110,9 @@ test(
   { ...(noLoopDevices === undefined ? {} : { skip: noLoopDevices }) },
   (t) => killAt(t, 'incremental device'),
 );
+
+test('a killed incremental upload resumes, and saves the digests of all blocks', (t) =>
+  killAt(t, 'incremental upload'));
 
 test('a killed upload resumes, with the same snapshot', (t) => killAt(t, 'upload'));
 

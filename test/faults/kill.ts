@@ -3,7 +3,7 @@
  * no block that the journal lists is requested or sent again. With another writer in between, the bytes are right too.
  */
 import assert from 'node:assert/strict';
-import { randomBytes, randomInt } from 'node:crypto';
+import { hash, randomBytes, randomInt } from 'node:crypto';
 import {
   closeSync,
   existsSync,
@@ -18,6 +18,8 @@ import {
 import { join } from 'node:path';
 import { type Emulator, startEmulator } from '../../src/emulator/index.ts';
 import { listPendingSnapshots } from '../../src/index.ts';
+import { isZero } from '../../src/native/index.ts';
+import { DigestReader } from '../../src/transfer/digests/reader.ts';
 import type { Scratch } from '../support/loop.ts';
 import { bytesAt, firstWrongBlock, GIB, randomBlocks, uploadJournal } from '../support/service.ts';
 import { type Command, type Ended, journalledBlocks } from './command.ts';
@@ -34,6 +36,7 @@ export const kinds = [
   'device',
   'file and device',
   'upload',
+  'incremental upload',
   'copy',
   'copy source',
   'incremental file',
@@ -119,6 +122,7 @@ export class Victim {
     scratch.onEnd(() => emulator.close());
     if (kind.startsWith('copy')) return Victim.#copy(emulator, command, scratch, kind === 'copy source');
     const path = scratch.path(`${kind.replace(' ', '-')}-${randomBytes(4).toString('hex')}.img`);
+    if (kind === 'incremental upload') return Victim.#incrementalUpload(emulator, command, path);
     if (kind.startsWith('incremental')) return Victim.#incremental(emulator, command, path, device);
     if (kind === 'upload') {
       const image = randomBytes(BLOCKS * BLOCK);
@@ -192,6 +196,63 @@ export class Victim {
       async () => assert.equal(await firstWrongBlock(device.backing, blocks, GIB, BLOCK), undefined),
       () => meddle(device.device, indexes),
       true,
+    );
+  }
+
+  /** Uploads what differs from a parent, and saves digests of all. */
+  static async #incrementalUpload(emulator: Emulator, command: Command, path: string): Promise<Victim> {
+    const parentBlocks = randomBlocks(indexes, [4], BLOCK);
+    const parent = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: parentBlocks });
+    const changed = randomBlocks(
+      indexes.map((index) => index + (index % 2)).filter((index) => index < GIB / BLOCK),
+      [],
+      BLOCK,
+    );
+    // A block of zeros over data, which is a hole of the source.
+    const blocks = new Map([...parentBlocks, ...changed, [9, Buffer.alloc(BLOCK)]]);
+    writeFileSync(path, '');
+    truncateSync(path, GIB);
+    const file = openSync(path, 'r+');
+    for (const [block, data] of blocks) if (!isZero(data)) writeSync(file, data, 0, BLOCK, block * BLOCK);
+    closeSync(file);
+    const digests = `${path}.digests`;
+    return new Victim(
+      emulator,
+      command,
+      [
+        'upload',
+        '--incremental',
+        '--parent-snapshot-id',
+        parent,
+        '--detect-holes',
+        '--save-digests',
+        digests,
+        path,
+      ],
+      [...changed.keys(), 9],
+      () => uploadJournal(path, emulator),
+      async (stdout) => {
+        const snapshotId = stdout.trim();
+        assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
+        const image = await emulator.readImage(snapshotId);
+        assert.equal(await firstWrongBlock(image, blocks, GIB, BLOCK), undefined);
+        const reader = await DigestReader.open(digests);
+        assert.equal(reader?.header.snapshotId, snapshotId);
+        for (const [block, data] of blocks) {
+          const digest = await reader!.digest(block);
+          if (isZero(data)) assert.equal(digest, undefined);
+          else assert.ok(hash('sha256', data, 'buffer').equals(digest!), `digest of block ${block}`);
+        }
+        await reader!.close();
+        assert.ok(!existsSync(`${digests}.partial`));
+      },
+      () => {
+        const { offset, data } = meddle(path, [...blocks.keys()]);
+        const block = Math.floor(offset / BLOCK);
+        const copy = Buffer.from(blocks.get(block)!);
+        data.copy(copy, offset - block * BLOCK);
+        blocks.set(block, copy);
+      },
     );
   }
 

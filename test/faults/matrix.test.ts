@@ -19,12 +19,14 @@ import {
   downloadSnapshot,
   downloadToTargets,
   listPendingSnapshots,
+  type UploadOptions,
   uploadSnapshot,
   type VerifyOptions,
   verifySnapshot,
   waitForSnapshot,
 } from '../../src/index.ts';
 import { bytesAt, firstWrongBlock, GIB, randomBlocks, scratch, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 import { copyScene, namesSide } from './copy-scene.ts';
 import { type Fault, faults } from './faults.ts';
 
@@ -179,17 +181,30 @@ const incrementalDiffers: Partial<Record<Fault, Expected>> = {
 
 /** Other transfers that use an operation, beside the download, upload or call that {@link scene} gives it. */
 const others: Record<string, readonly Transfer[]> = {
-  ListSnapshotBlocks: ['a comparison', 'an incremental download', 'a download to two targets', 'a copy'],
+  ListSnapshotBlocks: [
+    'a comparison',
+    'an incremental download',
+    'a download to two targets',
+    'a copy',
+    'an incremental upload',
+  ],
   ListChangedBlocks: ['an incremental download', 'an incremental copy'],
-  GetSnapshotBlock: ['a comparison', 'an incremental download', 'a download to two targets', 'a copy'],
-  StartSnapshot: ['a copy'],
-  PutSnapshotBlock: ['a copy'],
-  CompleteSnapshot: ['a copy'],
+  GetSnapshotBlock: [
+    'a comparison',
+    'an incremental download',
+    'a download to two targets',
+    'a copy',
+    'an incremental upload',
+  ],
+  StartSnapshot: ['a copy', 'an incremental upload'],
+  PutSnapshotBlock: ['a copy', 'an incremental upload'],
+  CompleteSnapshot: ['a copy', 'an incremental upload'],
 };
 
 type Transfer =
   | 'a comparison'
   | 'an incremental download'
+  | 'an incremental upload'
   | 'a download to two targets'
   | 'a copy'
   | 'an incremental copy'
@@ -248,6 +263,8 @@ async function scene(
     const trustBase = operation !== 'ListSnapshotBlocks' || faults[fault].type === 'stall';
     return incremental(emulator, join(scratch(t), 'disk.img'), trustBase, options);
   }
+  if (transfer === 'an incremental upload')
+    return incrementalUpload(emulator, join(scratch(t), 'disk.img'), options);
   if (operation === 'ListChangedBlocks') {
     const first = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 1], [], BLOCK) });
     const blocks = randomBlocks([1, 2, 5, 7, 100, GIB / BLOCK - 1], [], BLOCK);
@@ -322,6 +339,32 @@ async function incremental(
   const run = async (retryForMs?: number) => {
     await downloadSnapshot({ since, snapshotId, target, trustBase, ...options(retryForMs) });
     assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
+  };
+  return { emulator, run };
+}
+
+/** Uploads what differs from a parent, which is read at the service. */
+async function incrementalUpload(
+  emulator: Emulator,
+  source: string,
+  options: (retryForMs?: number) => Omit<UploadOptions, 'source'>,
+): Promise<Scene> {
+  const parentBlocks = randomBlocks([0, 1, 2, 5, 100, GIB / BLOCK - 1], [3], BLOCK);
+  const parentSnapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: parentBlocks });
+  const blocks = new Map([...parentBlocks, ...randomBlocks([1, 2, 50], [100], BLOCK)]);
+  const image = openSync(source, 'w');
+  ftruncateSync(image, GIB);
+  for (const [block, data] of blocks)
+    if (block !== 3 && block !== 100) writeSync(image, data, 0, BLOCK, block * BLOCK);
+  closeSync(image);
+  const run = async (retryForMs?: number) => {
+    const parent = { parentSnapshotId, incremental: true, detectHoles: true };
+    const { snapshotId } = await uploadSnapshot({ source, ...parent, ...options(retryForMs) });
+    await until(() => emulator.snapshot(snapshotId)?.status !== 'pending');
+    const { status, writtenBlocks } = emulator.snapshot(snapshotId)!;
+    assert.deepEqual([status, writtenBlocks], ['completed', [1, 2, 50, 100]]);
+    assert.equal(await firstWrongBlock(await emulator.readImage(snapshotId), blocks, GIB, BLOCK), undefined);
+    assert.deepEqual(await listPendingSnapshots(options()), [], 'no pending snapshot remains');
   };
   return { emulator, run };
 }

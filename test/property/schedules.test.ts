@@ -3,8 +3,8 @@
  * fail in bounded time and the next run without faults succeeds.
  */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
-import { closeSync, ftruncateSync, openSync, rmSync, truncateSync, writeSync } from 'node:fs';
+import { hash, randomBytes } from 'node:crypto';
+import { closeSync, ftruncateSync, openSync, readdirSync, rmSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,6 +20,8 @@ import {
   type TransferEvent,
   uploadSnapshot,
 } from '../../src/index.ts';
+import { isZero } from '../../src/native/index.ts';
+import { DigestReader } from '../../src/transfer/digests/reader.ts';
 import { type Fault, faults } from '../faults/faults.ts';
 import { listedBlocks } from '../support/listed.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
@@ -148,15 +150,35 @@ async function checkDownload(schedule: Download, target: string, image: string):
     const blocks = contents(schedule.blocks, blockSize);
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
     const service = { endpoint: emulator.url, region: 'us-east-1' };
-    const base = { snapshotId, target, workers, transport, checkpointIntervalMs, verify, ...service };
+    const saveDigests = `${image}.digests`;
+    const limits = { workers, transport, checkpointIntervalMs };
+    const base = { snapshotId, target, verify, saveDigests, ...limits, ...service };
     const failure = await underFaults(emulator, schedule, (options) =>
       downloadSnapshot({ ...base, ...options }),
     );
     if (failure !== undefined) await inTime((signal) => downloadSnapshot({ ...base, signal }));
     assert.equal(await firstWrongBlock(image, blocks, GIB, blockSize), undefined, `after ${failure}`);
+    await checkDigests(saveDigests, snapshotId, blocks, `after ${failure}`);
   } finally {
     await emulator.close();
   }
+}
+
+/** Compares a digest file with the blocks of its snapshot. */
+async function checkDigests(
+  path: string,
+  snapshotId: string,
+  blocks: ReadonlyMap<number, Buffer>,
+  when: string,
+): Promise<void> {
+  const digests = await DigestReader.open(path);
+  assert.equal(digests?.header.snapshotId, snapshotId);
+  for (const [block, data] of blocks) {
+    const digest = isZero(data) ? undefined : hash('sha256', data, 'hex');
+    const saved = await digests!.digest(block);
+    assert.equal(saved && Buffer.from(saved).toString('hex'), digest, `block ${block} ${when}`);
+  }
+  await digests?.close();
 }
 
 test('a download to a file either succeeds with every byte right, or fails and the next run succeeds', async (t) => {
@@ -299,6 +321,89 @@ test(
     await assertProperty(t, property, 6);
   },
 );
+
+const childUploads = fc.record({
+  ...common([
+    'ListSnapshotBlocks',
+    'GetSnapshotBlock',
+    'StartSnapshot',
+    'PutSnapshotBlock',
+    'PutSnapshotBlock',
+    'CompleteSnapshot',
+  ]),
+  blocks: someBlocks,
+  changes: someBlocks,
+  base: fc.constantFrom('service', 'image', 'digests'),
+  pageSize: fc.integer({ min: 1, max: 12 }),
+  completionDelayMs: fc.constantFrom(0, 100),
+});
+
+type ChildUpload = typeof childUploads extends fc.Arbitrary<infer Value> ? Value : never;
+
+/** Uploads what differs from a parent, with the digests of all. */
+async function checkChildUpload(schedule: ChildUpload, path: (name: string) => string): Promise<void> {
+  const { blockSize, pageSize, workers, transport, checkpointIntervalMs, completionDelayMs } = schedule;
+  const emulator = await startEmulator({ blockSize, pageSize, completionDelayMs });
+  try {
+    const service = { endpoint: emulator.url, region: 'us-east-1' };
+    const before = contents(schedule.blocks, blockSize);
+    const parentSnapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: before });
+    const [parentImage, parentDigests] = [path('parent.img'), path('parent.digests')];
+    await downloadSnapshot({
+      snapshotId: parentSnapshotId,
+      target: parentImage,
+      saveDigests: parentDigests,
+      force: true,
+      ...service,
+    });
+    const changes = new Map([...before, ...contents(schedule.changes, blockSize)]);
+    const source = path('disk.img');
+    const after = writeImage(source, changes, GIB, blockSize);
+    const files = { service: {}, image: { base: parentImage }, digests: { base: parentDigests } };
+    const saveDigests = path('child.digests');
+    const base = {
+      ...{ source, parentSnapshotId, incremental: true, detectHoles: true, saveDigests },
+      ...files[schedule.base],
+      ...{ workers, transport, checkpointIntervalMs },
+      wait: { successesRequired: 1, secondsBetweenAttempts: 0.05, timeoutMs: HANGS_AFTER_MS },
+      ...service,
+    };
+    let snapshotId = '';
+    const failure = await underFaults(emulator, schedule, async (options) => {
+      ({ snapshotId } = await uploadSnapshot({ ...base, ...options }));
+    });
+    if (failure !== undefined) {
+      await inTime(async (signal) => {
+        ({ snapshotId } = await uploadSnapshot({ ...base, signal }));
+      });
+    }
+    assert.equal(emulator.snapshot(snapshotId)?.status, 'completed', `after ${failure}`);
+    const zeros = Buffer.alloc(blockSize);
+    const differing = [...after].filter(([block, data]) => !data.equals(before.get(block) ?? zeros));
+    assert.deepEqual(
+      emulator.snapshot(snapshotId)?.writtenBlocks,
+      differing.map(([block]) => block).sort((a, b) => a - b),
+      `after ${failure}`,
+    );
+    const image = await emulator.readImage(snapshotId);
+    assert.equal(await firstWrongBlock(image, after, GIB, blockSize), undefined, `after ${failure}`);
+    await checkDigests(saveDigests, snapshotId, after, `after ${failure}`);
+  } finally {
+    await emulator.close();
+  }
+}
+
+test('an incremental upload either completes a snapshot with exactly these bytes, or fails and the next run does', async (t) => {
+  const scratch = await Scratch.for(t);
+  process.env.STATE_DIRECTORY = scratch.directory;
+  let count = 0;
+  const property = fc.asyncProperty(childUploads, async (schedule) => {
+    count++;
+    await checkChildUpload(schedule, (name) => join(scratch.directory, `${count}-${name}`));
+    for (const name of readdirSync(scratch.directory)) rmSync(join(scratch.directory, name));
+  });
+  await assertProperty(t, property, 10);
+});
 
 const uploads = fc.record({
   ...common([

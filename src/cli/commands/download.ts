@@ -6,13 +6,20 @@ import { runDryRun } from '../dry-run.ts';
 import { runDownloadToTargets } from '../fan-out.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
-import { argumentsSwapped, downloadTitle, optionRequires, overwriteQuestion } from '../messages.ts';
+import {
+  argumentsSwapped,
+  downloadTitle,
+  optionRequires,
+  optionsExclude,
+  overwriteQuestion,
+} from '../messages.ts';
 import { printResult } from '../output.ts';
 import { printNextSteps } from '../print-next-steps.ts';
 import { nonEmpty } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
   addCheckpointOptions,
+  addDigestOption,
   addDryRunOption,
   addPaceOptions,
   type TransferFlags,
@@ -57,6 +64,7 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
         'trustBase',
       ),
     );
+  addDigestOption(command);
   addPaceOptions(command);
   addCheckpointOptions(command);
   addDryRunOption(command);
@@ -108,7 +116,8 @@ function downloadOptions(
     const others = targets.filter((target) => target !== swapped);
     throw argumentsSwapped('download', swapped, [snapshotId, ...others].join(' '));
   }
-  const { force, verify, sha256, since, trustBase, verifyBase } = flags;
+  const { force, verify, sha256, since, trustBase, verifyBase, saveDigests } = flags;
+  if (since !== undefined && saveDigests !== undefined) throw optionsExclude('--since', '--save-digests');
   if (since === undefined && (trustBase || verifyBase))
     throw optionRequires(trustBase ? '--trust-base' : '--verify-base', '--since');
   return {

@@ -1,6 +1,6 @@
 /** Options shared by download and upload. */
 import { type Command, Option } from 'commander';
-import type { CheckpointOptions, TransferOptions } from '../../transfer/options.ts';
+import type { CheckpointOptions, DigestOptions, TransferOptions } from '../../transfer/options.ts';
 import { definedOnly } from '../global-options.ts';
 import { optionsExclude } from '../messages.ts';
 import { nonEmpty, rate, wholeNumber } from '../values.ts';
@@ -13,6 +13,7 @@ export interface TransferFlags {
   keepCheckpoint?: boolean;
   checkpointFile?: string;
   fresh?: boolean;
+  saveDigests?: string;
 }
 
 export function addPaceOptions(command: Command): void {
@@ -35,6 +36,14 @@ export function addDryRunOption(command: Command): void {
   command.option('-n, --dry-run', 'print what would be done and what it costs, and change nothing');
 }
 
+export function addDigestOption(command: Command): void {
+  command.option(
+    '--save-digests <file>',
+    'write a digest file of the snapshot, for --base of a later upload; --force replaces another file',
+    nonEmpty,
+  );
+}
+
 export function addCheckpointOptions(command: Command): void {
   command
     .option('--checkpoint', 'keep a journal, so that an interrupted run can be resumed (default)')
@@ -50,7 +59,7 @@ export function addCheckpointOptions(command: Command): void {
  */
 export function transferOptions(
   flags: TransferFlags,
-): CheckpointOptions & Pick<TransferOptions, 'workers' | 'bytesPerSecond' | 'transport'> {
+): CheckpointOptions & DigestOptions & Pick<TransferOptions, 'workers' | 'bytesPerSecond' | 'transport'> {
   const {
     workers,
     rate: bytesPerSecond,
@@ -59,6 +68,7 @@ export function transferOptions(
     keepCheckpoint,
     checkpointFile,
     fresh,
+    saveDigests,
   } = flags;
   const conflicting = keepCheckpoint
     ? '--keep-checkpoint'
@@ -74,5 +84,6 @@ export function transferOptions(
     keepCheckpoint,
     checkpointFile,
     fresh,
+    saveDigests,
   });
 }

@@ -10,6 +10,7 @@ import { addExamples, type RunCommand } from './command.ts';
 import { makeSnapshot } from './new-snapshot.ts';
 import {
   addCheckpointOptions,
+  addDigestOption,
   addDryRunOption,
   addPaceOptions,
   type TransferFlags,
@@ -27,6 +28,10 @@ interface UploadFlags extends TransferFlags, WaitFlags {
   kmsKeyId?: string;
   encrypted?: boolean;
   parentSnapshotId?: string;
+  incremental?: boolean;
+  base?: string;
+  trustBase?: boolean;
+  verifyBase?: boolean;
   omitZeroBlocks?: boolean;
   detectHoles?: boolean;
   holesFromSidecar?: string;
@@ -67,6 +72,19 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
       new Option('--encrypted', "encrypt with the account's default key").conflicts('parentSnapshotId'),
     )
     .option('--parent-snapshot-id <snapshot>', 'record this snapshot as the parent', nonEmpty)
+    .option('--incremental', 'upload only the blocks that differ from the parent')
+    .option(
+      '--base <file>',
+      'with --incremental: compare with this digest file or raw image of the parent, instead of fetching its blocks',
+      nonEmpty,
+    )
+    .option('--trust-base', 'with an image as --base: do not compare 64 blocks of it with the parent first')
+    .addOption(
+      new Option(
+        '--verify-base',
+        'with an image as --base: compare all of it with the parent first',
+      ).conflicts('trustBase'),
+    )
     .option('--omit-zero-blocks', 'skip blocks of zeros; refused where that would corrupt the snapshot')
     .addOption(
       new Option('--detect-holes', 'skip the holes that the file system reports').conflicts(
@@ -84,6 +102,7 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
         'keep or delete the snapshot if the upload fails (default: keep)',
       ).choices(['keep', 'delete']),
     );
+  addDigestOption(command);
   addPaceOptions(command);
   command.option(
     '--client-shards <n>',
@@ -111,6 +130,10 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
       explanation: 'Upload, tag and wait; store the ID in a variable',
       line: 'id=$(coldsnap upload --wait --tag Name=web disk.img)',
     },
+    {
+      explanation: 'Upload what has changed since the last snapshot, and keep digests for the next time',
+      line: 'coldsnap upload --incremental --parent-snapshot-id snap-0123456789abcdef0 --save-digests disk.digests disk.img',
+    },
     { explanation: 'Upload from a pipe', line: 'zstd -dc disk.img.zst | coldsnap upload --volume-size 8 -' },
   ]);
 }
@@ -124,7 +147,9 @@ function uploadOptions(
   if (!flags.wait && Object.keys(conditions).length > 0) {
     throw optionRequires('an option of waiting', '--wait');
   }
+  checkBaseFlags(flags);
   const { description, kmsKeyId, encrypted, parentSnapshotId, omitZeroBlocks, detectHoles } = flags;
+  const { incremental, base, trustBase, verifyBase } = flags;
   const {
     holesFromSidecar,
     onFailure,
@@ -147,9 +172,20 @@ function uploadOptions(
       omitZeroBlocks,
     }),
     ...definedOnly({ force, sourceFormat, detectHoles, holesFromSidecar, onFailure, sha256 }),
+    ...definedOnly({ incremental, base, trustBase, verifyBase }),
     ...(flags.wait === true && { wait: conditions }),
     source,
   };
+}
+
+/** @throws ColdsnapError class `usage` */
+function checkBaseFlags({ incremental, parentSnapshotId, base, trustBase, verifyBase }: UploadFlags): void {
+  if (incremental && parentSnapshotId === undefined)
+    throw optionRequires('--incremental', '--parent-snapshot-id');
+  const given = [base !== undefined && '--base', trustBase && '--trust-base', verifyBase && '--verify-base'];
+  const [first] = given.filter((flag) => typeof flag === 'string');
+  if (first !== undefined && !incremental) throw optionRequires(first, '--incremental');
+  if (first !== undefined && base === undefined) throw optionRequires(first, '--base');
 }
 
 export async function runUpload(

@@ -30,3 +30,9 @@ export function formatCount(count: number, one: string, many: string): string {
 export function formatRate(bytesPerSecond: number): string {
   return bytesPerSecond <= 0 ? '0 B/s' : `${(bytesPerSecond / 2 ** 20).toFixed(1)} MiB/s`;
 }
+
+/** `$6.29`, or `$0.0074` below a dollar. */
+export function formatDollars(dollars: number): string {
+  if (dollars >= 1) return `$${dollars.toFixed(2)}`;
+  return dollars > 0 && dollars < 0.0001 ? 'less than $0.0001' : `$${dollars.toFixed(4)}`;
+}

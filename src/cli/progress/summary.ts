@@ -1,6 +1,6 @@
 /** The summary of a successful run. */
 import type { TransferProgress } from '../../transfer/events.ts';
-import type { CopyResult, VerifyResult, WaitResult } from '../../transfer/options.ts';
+import type { CopyResult, IncrementalResult, VerifyResult, WaitResult } from '../../transfer/options.ts';
 import type { DownloadToTargetsResult } from '../../transfer/several-targets.ts';
 import { describeVerified } from '../comparison-messages.ts';
 import { describeCopied } from '../copy-messages.ts';
@@ -13,12 +13,13 @@ export interface Summary {
   readonly object: object;
 }
 
-type TransferResult = TransferProgress & {
-  snapshotId: string;
-  volumeSize: number;
-  blockSize: number;
-  sha256?: string;
-};
+type TransferResult = TransferProgress &
+  IncrementalResult & {
+    snapshotId: string;
+    volumeSize: number;
+    blockSize: number;
+    sha256?: string;
+  };
 
 /** The rate while blocks were transferred: syncing and waiting do not count. */
 function bytesPerSecond({ bytesTransferred, transferMs }: TransferProgress): number {

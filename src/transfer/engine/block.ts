@@ -17,6 +17,10 @@ export interface BlockStep {
   readonly kind: 'block';
   readonly index: number;
   readonly token?: string;
+  /** Token of the same block in the snapshot to compare it with, if that lists it. */
+  readonly baseToken?: string;
+  /** The source is known to read as zeros there. */
+  readonly zeros?: true;
 }
 
 export interface Block {
@@ -31,6 +35,8 @@ export interface Block {
   readonly zero?: boolean;
   /** Nothing was ever written there: the end of the source, for example. Reads as zeros. */
   readonly hole?: boolean;
+  /** The sink has it already: it equals the block of the base. */
+  readonly unchanged?: boolean;
 }
 
 /**
@@ -40,9 +46,10 @@ export interface Block {
  * - `zero`: transferred, and all zeros
  * - `skipped`: not transferred, because nothing there reads as zeros
  * - `kept`: not transferred, because an earlier run has done it
+ * - `unchanged`: not transferred, because the base holds the same
  * - `mismatch`: the data do not have their digest; nothing was used
  */
-export type BlockOutcome = 'written' | 'zero' | 'skipped' | 'kept' | 'mismatch';
+export type BlockOutcome = 'written' | 'zero' | 'skipped' | 'kept' | 'unchanged' | 'mismatch';
 
 /** Blocks of a range of zeros that were transferred, and that needed no transfer. Blocks done before count in neither. */
 export interface ZerosOutcome {
@@ -98,6 +105,9 @@ export interface BlockSink {
    * @throws when what was written cannot be made durable
    */
   checkpoint(): Promise<void>;
-  /** Makes the result whole and durable. Called once, after all steps. */
-  commit(): Promise<void>;
+  /**
+   * Makes the result whole and durable. Called once, after all steps.
+   * @param onWhole called when it is, before a later run could no longer tell
+   */
+  commit(onWhole?: () => Promise<void>): Promise<void>;
 }

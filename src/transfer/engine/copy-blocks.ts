@@ -61,6 +61,7 @@ export async function copyBlocks(
       else if (outcome === 'zero') meter.transferredZeros(blockSize);
       else meter.plan(-blockSize);
       if (outcome === 'skipped') meter.skipped(blockSize);
+      if (outcome === 'unchanged') meter.kept(blockSize);
     }
     watchdog.done(worker);
   };

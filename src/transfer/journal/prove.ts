@@ -27,6 +27,8 @@ export interface Reader {
   readonly signal: AbortSignal;
   /** Called with the number of blocks that were read. */
   readonly onRead: (blocks: number) => void;
+  /** Called with the SHA-256 of each block that is not all zeros. */
+  readonly onDigest?: ((block: number, digest: Uint8Array) => Promise<void>) | undefined;
 }
 
 /**
@@ -46,7 +48,11 @@ export async function findChangedChunks(claim: Claim, reader: Reader): Promise<n
       offset: (start + at) * blockSize,
     }));
     const results = await reader.read(reads);
-    for (const [at, { zero, digest }] of results.entries()) if (!zero) found.add(start + at, digest);
+    for (const [at, { zero, digest }] of results.entries()) {
+      if (zero) continue;
+      found.add(start + at, digest);
+      await reader.onDigest?.(start + at, digest);
+    }
     reader.onRead(end - start);
   };
   await runWorkers(READERS, piecesOf(claim, reader, most), read, () => {});

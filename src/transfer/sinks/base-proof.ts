@@ -6,7 +6,6 @@ import type { BlockSource } from '../engine/block.ts';
 import { copyBlocks } from '../engine/copy-blocks.ts';
 import { type BlockRange, RangeSet } from '../engine/range-set.ts';
 import type { TransferEvent } from '../events.ts';
-import { baseDiffers } from '../messages.ts';
 import { Run } from '../run/run.ts';
 import { CompareSink } from './compare-sink.ts';
 
@@ -24,6 +23,13 @@ export function proofBlocks({ volumeSize, blockSize }: Geometry): RangeSet {
   return blocks;
 }
 
+/** Random blocks of a volume of `count` blocks. */
+export function randomBlocks(count: number): RangeSet {
+  const blocks = new RangeSet();
+  while (blocks.size < Math.min(count, RANDOM_BLOCKS)) blocks.add(randomInt(count));
+  return blocks;
+}
+
 /** The parts of `ranges`, ascending, that are in the set. */
 export async function* within(
   set: RangeSet,
@@ -38,13 +44,13 @@ export async function* within(
 }
 
 export interface BaseProof {
-  /** The image to read, and its name for messages. */
+  /** The image to read. */
   readonly contents: string;
-  readonly label: string;
-  readonly baseId: string;
   readonly geometry: Geometry;
   /** Bytes that are compared at most, for the progress. */
   readonly bytesTotal: number;
+  /** The error for the first range of bytes that differs. */
+  readonly differs: (start: number, end: number) => Error;
 }
 
 /**
@@ -54,7 +60,7 @@ export interface BaseProof {
 export async function proveBase(
   run: Run,
   makeSource: (run: Run) => BlockSource,
-  { contents, label, baseId, geometry, bytesTotal }: BaseProof,
+  { contents, geometry, bytesTotal, differs }: BaseProof,
 ): Promise<void> {
   const { signal, workers } = run;
   const onEvent = (event: TransferEvent) => {
@@ -69,7 +75,7 @@ export async function proveBase(
       const sink = new CompareSink(proof, image, geometry, { skipped: new RangeSet() });
       await copyBlocks(proof, makeSource(proof), sink, geometry);
       const [first] = sink.differences.first;
-      if (first !== undefined) throw baseDiffers(label, baseId, first.start, first.end);
+      if (first !== undefined) throw differs(first.start, first.end);
     } finally {
       await image.close();
     }

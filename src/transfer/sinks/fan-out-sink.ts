@@ -104,10 +104,11 @@ export class FanOutSink<Sink extends BlockSink> implements BlockSink {
     return this.each((sink) => sink.checkpoint());
   }
 
-  commit(): Promise<void> {
-    return this.each(async (sink, target) => {
+  async commit(onWhole?: () => Promise<void>): Promise<void> {
+    await this.each(async (sink, target) => {
       await sink.commit();
       target.whole = true;
     });
+    await onWhole?.();
   }
 }

@@ -26,11 +26,7 @@ import {
   resumeEarlier,
 } from './resume.ts';
 import { warnUnfinished } from './unfinished.ts';
-
-/** Most zeros in one step, in bytes: few enough that an abort is noticed while a device is being zeroed. */
-const MAX_ZERO_BYTES = 2 ** 30;
-/** The same for a stream, whose reader may be slow: few enough that each step shows as progress. */
-const MAX_STREAM_ZERO_BYTES = 2 ** 24;
+import { zeroBlocksPerStep } from './zero-steps.ts';
 
 export class ImageSink implements BlockSink {
   readonly label: string;
@@ -74,8 +70,7 @@ export class ImageSink implements BlockSink {
   }
 
   get zerosPerStep(): number {
-    const most = this.#target.resumable === undefined ? MAX_STREAM_ZERO_BYTES : MAX_ZERO_BYTES;
-    return Math.max(1, Math.floor(most / this.#geometry.blockSize));
+    return zeroBlocksPerStep(this.#target, this.#geometry.blockSize);
   }
 
   /**
@@ -108,7 +103,7 @@ export class ImageSink implements BlockSink {
     if (!isSameService(service, journal.service)) {
       await this.#startAgain('it belongs to another service');
     } else if (this.#mayBeFinished) {
-      if (await isIntact(this.#run, claimOf(journal), this.#target.path, journal.base === undefined))
+      if (await isIntact(this.#run, journal, this.#target.path, this.#options.digests))
         return { volumeSize: journal.volumeSize, blockSize: journal.blockSize };
       await this.#startAgain('the image has been modified');
     }
@@ -157,7 +152,7 @@ export class ImageSink implements BlockSink {
     const { resumable } = this.#target;
     if (resumable === undefined || this.#found.kind !== 'usable') return false;
     const { journal } = this.#found;
-    const claim = await resumeEarlier(this.#run, journal, geometry, this.#target, resumable);
+    const claim = await resumeEarlier(this.#run, journal, geometry, this.#target, this.#options.digests);
     if (typeof claim === 'string') return this.#discard(claim);
     this.#claim = claim;
     this.#committing = journal.committing;
@@ -208,7 +203,7 @@ export class ImageSink implements BlockSink {
     return restoreJournal(header, claim, this.#committing);
   }
 
-  async commit(): Promise<void> {
+  async commit(onWhole?: () => Promise<void>): Promise<void> {
     this.#run.phase('committing');
     await this.#run.watch(`${this.label} to be synced`, 'disk', async () => {
       if (this.#journal !== undefined) {
@@ -218,6 +213,7 @@ export class ImageSink implements BlockSink {
       for (const { code, message } of await this.#target.commit()) this.#run.warn(code, message);
     });
     this.#committed = true;
+    await onWhole?.();
   }
 
   /** Closes a target that is whole, and removes its journal. */

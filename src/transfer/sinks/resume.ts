@@ -4,6 +4,7 @@ import type { Geometry } from '../../geometry.ts';
 import { openSource } from '../../image/open-source.ts';
 import type { ImageTarget, ResumableTarget } from '../../image/target.ts';
 import { formatBytes } from '../../text.ts';
+import type { DigestWriter } from '../digests/writer.ts';
 import { RangeSet } from '../engine/range-set.ts';
 import { ChunkDigests } from '../journal/chunk-digests.ts';
 import { invalidateJournal } from '../journal/file.ts';
@@ -21,6 +22,8 @@ export type ImageSinkOptions = Pick<
 > & {
   /** The snapshot that the target holds, where only what has changed since is written. */
   readonly base?: string;
+  /** Gets the digests of what an earlier run has done. */
+  readonly digests?: DigestWriter | undefined;
 };
 
 /** The journal of a restore; undefined where none is kept. */
@@ -84,6 +87,7 @@ async function prove(
   claim: Claim,
   target: ImageTarget,
   resumable: ResumableTarget,
+  digests?: DigestWriter,
 ): Promise<Proof> {
   // Holes are known only of what has reached the file system.
   await target.sync();
@@ -91,6 +95,7 @@ async function prove(
     read: (reads) => resumable.readBlocks(reads, { pastCache: true, synced: true }),
     dataRanges: (start, end) => resumable.dataRanges(start, end),
     ...verifying(run, claim),
+    onDigest: digests && ((block, digest) => digests.set(block, digest)),
   });
   // A disk without a single right block is another disk, whose data are not ours to overwrite.
   if (changed.length > 0 && hasData(claim) && !hasData(claim, changed)) return { kind: 'unknown' };
@@ -108,8 +113,10 @@ export async function resumeEarlier(
   journal: RestoreJournal,
   geometry: Geometry,
   target: ImageTarget,
-  resumable: ResumableTarget,
+  digests?: DigestWriter,
 ): Promise<Claim | string> {
+  const { resumable } = target;
+  if (resumable === undefined) return 'it cannot be read back';
   if (journal.volumeSize !== geometry.volumeSize || journal.blockSize !== geometry.blockSize)
     return 'it belongs to a volume of other sizes';
   try {
@@ -120,24 +127,30 @@ export async function resumeEarlier(
   }
   if (journal.instance !== (await resumable.inode())) return 'it belongs to another partial file';
   const claim = claimOf(journal);
-  const proof = await prove(run, claim, target, resumable);
+  const proof = await prove(run, claim, target, resumable, digests);
   if (proof.kind === 'unknown') return 'the target has been modified';
   if (proof.changedBlocks > 0)
     run.warn(...warnings.targetModified(target.label, formatBytes(proof.changedBlocks * geometry.blockSize)));
   return claim;
 }
 
-/**
- * Whether a finished image, under its own name, still is what the journal claims.
- * @param whole whether the claim must cover all of the volume
- */
-export async function isIntact(run: Run, claim: Claim, path: string, whole: boolean): Promise<boolean> {
+/** Whether a finished image, under its own name, still is what the journal claims. */
+export async function isIntact(
+  run: Run,
+  journal: RestoreJournal,
+  path: string,
+  digests?: DigestWriter,
+): Promise<boolean> {
+  const claim = claimOf(journal);
+  // An incremental restore did not write all of the volume.
+  const whole = journal.base === undefined;
   const image = await openSource(path, { format: 'raw' });
   try {
     const changed = await findChangedChunks(claim, {
       read: (reads) => image.readBlocks(reads),
       dataRanges: (start, end) => image.dataRanges(start, end),
       ...verifying(run, claim),
+      onDigest: digests && ((block, digest) => digests.set(block, digest)),
     });
     return changed.length === 0 && (!whole || claim.done.size === claim.blockCount);
   } finally {

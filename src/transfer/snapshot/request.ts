@@ -83,11 +83,12 @@ function checkTags(tags: readonly SnapshotTag[]): void {
 
 /**
  * The volume's size in GiB: as requested, or the source's rounded up.
+ * @param parentBytes size of the volume of a parent, which is the default
  * @throws ColdsnapError class `usage` when the source does not fit
  */
-export function volumeSizeFor(options: UploadOptions, sourceBytes: number): number {
+export function volumeSizeFor(options: UploadOptions, sourceBytes: number, parentBytes?: number): number {
   const needed = Math.max(1, Math.ceil(sourceBytes / GIB));
-  const size = options.volumeSizeGiB ?? needed;
+  const size = options.volumeSizeGiB ?? (parentBytes === undefined ? needed : parentBytes / GIB);
   if (size < needed) throw volumeTooSmall(sourceBytes, size, needed);
   if (needed > MAX_VOLUME_GIB) throw sourceTooLarge(needed);
   return size;
@@ -126,12 +127,16 @@ export interface NewSnapshot {
 }
 
 /**
- * @param source what tells whether the source and its map of holes have changed
+ * @param source what tells whether the source, its map of holes and what it is compared with have changed
  * @param resumable whether a later run can resume the upload
  */
 export function newSnapshot(
   options: SnapshotOptions & { volumeSizeGiB: number },
-  source: { readonly holeMapDigest?: string | undefined; readonly stamp: string | undefined },
+  source: {
+    readonly holeMapDigest?: string | undefined;
+    readonly stamp: string | undefined;
+    readonly base?: string | undefined;
+  },
   resumable: boolean,
 ): NewSnapshot {
   const request = (token: UploadToken) => startRequest(options, { ...token, resumable });
@@ -145,6 +150,7 @@ export function newSnapshot(
       omitZeroBlocks,
       detectHoles,
       holeMap: source.holeMapDigest ?? '',
+      ...(source.base === undefined ? {} : { base: source.base }),
     }),
     tagged: (options.tags ?? []).length > 0,
     hasParent: options.parentSnapshotId !== undefined,

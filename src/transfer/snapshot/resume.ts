@@ -1,6 +1,7 @@
 /** Whether a later run of an upload may keep what an earlier one has put: the source must be what it was. */
 import { isSameService, type ServiceIdentity } from '../../ebs/service.ts';
 import type { ImageSource } from '../../image/source.ts';
+import type { DigestWriter } from '../digests/writer.ts';
 import { RangeSet } from '../engine/range-set.ts';
 import { ChunkDigests } from '../journal/chunk-digests.ts';
 import { findChangedChunks } from '../journal/prove.ts';
@@ -39,27 +40,33 @@ export async function chooseJournal(
   return { kind: 'none' };
 }
 
-/** Whether a stamp shows that nobody wrote to the source, or else all that was put is still there. */
+/**
+ * Whether a stamp shows that nobody wrote to the source, or else all that was put is still there.
+ * @param digests gets the digests of what is there
+ */
 export async function isUnchanged(
   run: Run,
   image: ImageSource,
   stamp: string | undefined,
   journal: UploadJournal,
+  digests?: DigestWriter,
 ): Promise<boolean> {
   const { blockSize } = journal;
-  if (stamp !== undefined && stamp === journal.stamp) return true;
+  if (digests === undefined && stamp !== undefined && stamp === journal.stamp) return true;
   // The start of the snapshot was not answered: nothing was put.
   if (blockSize === 0) return true;
   const blockCount = Math.ceil(image.sizeBytes / blockSize);
   const done = new RangeSet(journal.done);
   done.remove(blockCount, Number.POSITIVE_INFINITY);
-  const digests = new ChunkDigests(volumeBlocks(journal), journal.digests);
-  const claim = { done, digests, blockSize, blockCount: volumeBlocks(journal) };
+  const blocks = volumeBlocks(journal);
+  const claim = { done, digests: new ChunkDigests(blocks, journal.digests), blockSize, blockCount: blocks };
   const changed = await findChangedChunks(claim, {
     read: (reads) => image.readBlocks(reads),
     dataRanges: (start, end) => image.dataRanges(start, end),
     ...verifying(run, claim),
+    onDigest: digests && ((block, digest) => digests.set(block, digest)),
   });
+  if (changed.length > 0) await digests?.reset();
   return changed.length === 0;
 }
 

@@ -1,11 +1,11 @@
 /** A new snapshot as a sink: blocks are put, zeros skipped or put, and at the end the snapshot is completed. */
-import { createHash } from 'node:crypto';
 import { abortable, abortedError } from '../../cancel.ts';
 import type { StartedSnapshot } from '../../ebs/api.ts';
 import type { RetryNotice } from '../../ebs/retry.ts';
 import type { EbsConnection, Service, ServiceIdentity } from '../../ebs/service.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
 import type { RangeSet } from '../engine/range-set.ts';
+import { type ZeroBlock, zeroBlock } from '../engine/zero-block.ts';
 import type { Journal } from '../journal/journal.ts';
 import { findUploadJournal, type UploadJournal, type UploadLookup } from '../journal/upload.ts';
 import { snapshotFailed, withSnapshot } from '../messages.ts';
@@ -28,7 +28,7 @@ export class SnapshotSink implements BlockSink {
   #found: UploadLookup = { kind: 'none' };
   #ebs: EbsConnection | undefined;
   #open: OpenSnapshot | undefined;
-  #zeros: { readonly data: Uint8Array; readonly digest: Uint8Array } | undefined;
+  #zeros: ZeroBlock | undefined;
   #starting = false;
   /** The service may have started a snapshot in a request whose reply was lost. */
   #startReplyLost = false;
@@ -110,9 +110,9 @@ export class SnapshotSink implements BlockSink {
     return this.#open;
   }
 
-  /** Blocks that are put, or need not be. */
-  get resumedBlocks(): number {
-    return this.#opened.done.size;
+  /** Blocks that are put, or need not be; and, when all are done, those that were put. */
+  get blocks(): { readonly done: number; readonly put: number } {
+    return { done: this.#opened.done.size, put: this.#opened.linear.prefix().count };
   }
 
   /** Blocks whose digests are not known are read again, though not put. */
@@ -124,12 +124,17 @@ export class SnapshotSink implements BlockSink {
     return abortable(this.#opened.linear.waitForWindow(index), this.#run.signal);
   }
 
-  async write({ index, data, digest, zero, hole }: Block): Promise<BlockOutcome> {
+  async write({ index, data, digest, zero, hole, unchanged }: Block): Promise<BlockOutcome> {
     if (hole) {
       const { transferred } = await this.zeros(index, index + 1);
       return transferred > 0 ? 'written' : 'kept';
     }
-    const { done, linear } = this.#opened;
+    const { done, digests, linear } = this.#opened;
+    if (unchanged) {
+      if (this.#skip(index, index + 1) === 0) return 'kept';
+      if (!zero) digests.add(index, digest);
+      return 'unchanged';
+    }
     if (zero && this.#spec.omitsZeros(index)) return this.#skip(index, index + 1) > 0 ? 'skipped' : 'kept';
     if (!done.has(index)) {
       await this.#put(index, data, digest, zero === true);
@@ -161,7 +166,8 @@ export class SnapshotSink implements BlockSink {
   async zeros(start: number, end: number): Promise<ZerosOutcome> {
     if (!this.#spec.hasParent) return { transferred: 0, skipped: this.#skip(start, end) };
     const { done, linear } = this.#opened;
-    const { data, digest } = this.#zeroBlock();
+    this.#zeros ??= zeroBlock(this.#opened.snapshot.blockSize);
+    const { data, digest } = this.#zeros;
     let transferred = 0;
     for (let index = start; index < end; index++) {
       if (done.has(index)) {
@@ -172,13 +178,6 @@ export class SnapshotSink implements BlockSink {
       }
     }
     return { transferred, skipped: 0 };
-  }
-
-  #zeroBlock(): { readonly data: Uint8Array; readonly digest: Uint8Array } {
-    if (this.#zeros !== undefined) return this.#zeros;
-    const data = new Uint8Array(this.#opened.snapshot.blockSize);
-    this.#zeros = { data, digest: createHash('sha256').update(data).digest() };
-    return this.#zeros;
   }
 
   keep(start: number, end: number): number {
@@ -202,7 +201,7 @@ export class SnapshotSink implements BlockSink {
   }
 
   /** Completes the snapshot and removes the journal. */
-  async commit(): Promise<void> {
+  async commit(onWhole?: () => Promise<void>): Promise<void> {
     const { snapshot, linear } = this.#opened;
     this.#run.phase('completing');
     this.#completing = true;
@@ -217,12 +216,13 @@ export class SnapshotSink implements BlockSink {
       completeSnapshot(this.#run, this.#service, request, () => this.#completionRepeated),
     );
     if (this.#opened.status === 'error') throw snapshotFailed(snapshot.snapshotId);
-    await this.finish();
+    await this.finish(onWhole);
   }
 
   /** The snapshot is completed, by this run or an earlier one. */
-  async finish(): Promise<void> {
+  async finish(onWhole?: () => Promise<void>): Promise<void> {
     this.#completed = true;
+    await onWhole?.();
     if (!this.#spec.keepJournal) await this.#journal?.remove();
   }
 
@@ -235,7 +235,7 @@ export class SnapshotSink implements BlockSink {
    * Warns of what stays. Returns the error to throw.
    * @param useless whether no later run could finish the snapshot
    */
-  async abandon(error: unknown): Promise<unknown> {
+  async abandon(error: unknown, useless = isUseless(error)): Promise<unknown> {
     this.#run.stop();
     const failed = { run: this.#run, service: this.#service, journal: this.#journal };
     if (this.#open === undefined) {
@@ -244,7 +244,7 @@ export class SnapshotSink implements BlockSink {
     }
     const { snapshotId } = this.#open.snapshot;
     if (this.#completed) return withSnapshot(error, snapshotId);
-    const remove = this.#spec.onFailure === 'delete' || isUseless(error);
+    const remove = this.#spec.onFailure === 'delete' || useless;
     return abandonSnapshot(failed, snapshotId, error, { remove, checkpoint: () => this.checkpoint() });
   }
 }

@@ -171,7 +171,8 @@ export class ChangedBlocks implements BlockSource {
   async finish(): Promise<void> {}
 }
 
-async function geometryOf(run: Run, { api }: EbsConnection, snapshotId: string): Promise<Geometry> {
+/** Lists a few blocks, which shows that the snapshot exists, and its sizes. */
+export async function geometryOf(run: Run, { api }: EbsConnection, snapshotId: string): Promise<Geometry> {
   const { signal } = run;
   const pages = listBlocks(api, snapshotId, { below: 1, maxResults: SHORT_PAGE, signal });
   const page = await run.watch(`the list of ${snapshotId}`, 'service', () => pages.next());

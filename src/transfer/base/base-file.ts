@@ -1,0 +1,72 @@
+/** The file that stands for the parent of an incremental upload: an image or a digest file of it. */
+import type { Geometry } from '../../geometry.ts';
+import { openSource } from '../../image/open-source.ts';
+import type { ImageSource } from '../../image/source.ts';
+import {
+  baseHasDigests,
+  baseIsSource,
+  baseIsStream,
+  baseOfOtherSize,
+  digestsDamaged,
+  digestsOfOther,
+  digestsOfOtherBlocks,
+} from '../base-messages.ts';
+import { sizeOfFile } from '../digests/format.ts';
+import { DigestReader } from '../digests/reader.ts';
+import type { UploadOptions } from '../options.ts';
+import type { Run } from '../run/run.ts';
+
+export type BaseFile =
+  | { readonly path: string; readonly digests: DigestReader; readonly image?: undefined }
+  | { readonly path: string; readonly image: ImageSource; readonly digests?: undefined };
+
+/**
+ * Opens the file. Makes no request.
+ * @returns undefined where the options name none
+ * @throws ColdsnapError class `refused` for a digest file of another snapshot, `integrity` for a damaged one
+ */
+export async function openBaseFile(
+  run: Run,
+  source: ImageSource,
+  { base: path, parentSnapshotId: parentId = '', verifyBase }: UploadOptions,
+): Promise<BaseFile | undefined> {
+  if (path === undefined) return undefined;
+  if (path === '-') throw baseIsStream(path);
+  const digests = await DigestReader.open(path);
+  if (digests !== undefined) {
+    const { snapshotId } = digests.header;
+    if (snapshotId === parentId && verifyBase !== true) return { path, digests };
+    await digests.close();
+    throw snapshotId === parentId ? baseHasDigests(path) : digestsOfOther(path, snapshotId, parentId);
+  }
+  const { signal } = run;
+  const image = await openSource(path, { signal, format: 'raw', role: 'target', streamSize: 1 });
+  const { identity } = image.journal ?? {};
+  if (identity !== undefined && identity !== source.journal?.identity) return { path, image };
+  await image.close();
+  throw identity === undefined ? baseIsStream(path) : baseIsSource(path);
+}
+
+/** @throws ColdsnapError class `refused` unless it is of a volume of this size, `integrity` for a damaged digest file */
+export function checkBaseSize({ path, digests, image }: BaseFile, parentId: string, parent: Geometry): void {
+  const { volumeSize, blockSize } = parent;
+  const size = digests === undefined ? image.sizeBytes : digests.header.volumeSize;
+  if (digests !== undefined && digests.header.blockSize !== blockSize)
+    throw digestsOfOtherBlocks(path, digests.header.blockSize, parentId, blockSize);
+  if (size === volumeSize) return;
+  // Its first bytes are wrong, or it would not have been taken for an image.
+  if (digests === undefined && size === sizeOfFile(parent)) throw digestsDamaged(path);
+  throw baseOfOtherSize(path, size, parentId, volumeSize);
+}
+
+/** Identifies the base: a later run decides the same only with the same one. */
+export async function identifyBase(file: BaseFile | undefined): Promise<string> {
+  if (file === undefined) return 'service';
+  if (file.digests !== undefined) return `digests:${file.digests.seal}`;
+  return `image:${file.image.journal?.identity}:${(await file.image.stamp()) ?? ''}`;
+}
+
+export async function closeBaseFile(file: BaseFile | undefined): Promise<void> {
+  await file?.digests?.close();
+  await file?.image?.close();
+}

@@ -1,0 +1,79 @@
+/** Runs the commands of docs/incremental-backups.md in order, and those that cron and systemd would run. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { needsBuild } from '../support/built.ts';
+import { needsLoop, run, Scratch } from '../support/loop.ts';
+import { Workplace } from '../support/workplace.ts';
+import { read } from './markdown.ts';
+
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+const document = read('docs/incremental-backups.md');
+
+/** The contents of the fence under `<!-- tested: name -->`. */
+function fence(name: string): string {
+  const [, text] =
+    new RegExp(`^<!-- tested: ${name} -->\\n\`\`\`\\w+\\n([\\s\\S]*?)^\`\`\`$`, 'm').exec(document) ?? [];
+  assert.ok(text, `no fence ${name}`);
+  return text;
+}
+
+/** Changes a part of the disk, as a day of work would. */
+async function work(disk: string, backing: string): Promise<void> {
+  const file = openSync(backing, 'r+');
+  writeSync(file, randomBytes(MIB), 0, MIB, 300 * MIB);
+  closeSync(file);
+  await run('blockdev', '--flushbufs', disk);
+}
+
+const skip = needsBuild.skip ?? needsLoop.skip ?? false;
+
+test('every command of docs/incremental-backups.md works', { skip }, async (t) => {
+  const place = await Workplace.for(t);
+  const scratch = await Scratch.for(t);
+  const { device: disk, backing } = await scratch.loop({ bytes: GIB });
+  const { device: standby } = await scratch.loop({ bytes: GIB });
+  const folder = scratch.path('folder');
+  mkdirSync(folder);
+  const bin = join(place.home, 'bin');
+  writeFileSync(join(bin, 'backup-disk'), fence('backup-disk'));
+  chmodSync(join(bin, 'backup-disk'), 0o755);
+  const env = { DISK: disk, STANDBY: standby, FOLDER: folder, STATE_DIRECTORY: scratch.path('state') };
+  const shell = async (script: string): Promise<void> => {
+    await work(disk, backing);
+    place.emulator.clearLog();
+    const { exit, stdout, stderr } = await place.shell(script, env);
+    assert.equal(exit, 0, `${script}\n${stdout}\n${stderr}`);
+  };
+  const puts = () => place.emulator.requests('PutSnapshotBlock').length;
+  const gets = () => place.emulator.requests('GetSnapshotBlock').length;
+
+  const steps = [...document.matchAll(/^<!-- tested -->\n```sh\n([\s\S]*?)^```$/gm)].map(
+    ([, script]) => script!,
+  );
+  assert.equal(steps.length, 5);
+  const [first, second, restore, follow, lost] = steps as [string, string, string, string, string];
+  await shell(first);
+  assert.equal(puts(), GIB / 524_288);
+  await shell(second);
+  assert.deepEqual([puts(), gets()], [2, 0], 'only the new MiB is sent, and nothing fetched');
+  await shell(restore);
+  await shell(follow);
+  assert.equal(puts(), 2);
+  await shell(lost);
+  assert.equal(puts(), 2);
+
+  // The commands of cron and systemd, with the paths of this test.
+  const lines = [/^[\d*/ ]+ root (.+)$/m.exec(fence('cron')), /^ExecStart=(.+)$/m.exec(fence('service'))];
+  for (const line of lines) {
+    const command = line![1]!
+      .replace('/usr/local/sbin/backup-disk', join(bin, 'backup-disk'))
+      .replace('/dev/nvme1n1', disk)
+      .replace('/var/lib/backup-disk', folder);
+    await shell(command);
+    assert.equal(puts(), 2, command);
+  }
+});
