@@ -1,5 +1,4 @@
 import { type Command, Option } from 'commander';
-import { destinationOf } from '../../destination.ts';
 import type { SnapshotTag } from '../../ebs/api.ts';
 import type { CopyDestination, CopyOptions } from '../../transfer/options.ts';
 import { copyTitle } from '../copy-messages.ts';
@@ -168,7 +167,10 @@ function destination(flags: CopyFlags): CopyDestination {
 }
 
 async function runCopy(options: CopyOptions, io: CommandIo): Promise<void> {
-  const { copyObject, copySummary } = await import('../progress/index.ts');
+  const [{ copyObject, copySummary }, { destinationOf }] = await Promise.all([
+    import('../progress/index.ts'),
+    import('../../destination.ts'),
+  ]);
   await makeSnapshot(io, {
     operation: 'copy',
     title: copyTitle(options.snapshotId),
