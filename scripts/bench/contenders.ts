@@ -5,8 +5,8 @@ import type { LoadServer } from './load-server.ts';
 import type { BenchOptions, ContenderKey } from './options.ts';
 import { programPath, SOURCES } from './programs.ts';
 
-/** A copy reads from the server and writes to it; `since` is an incremental download. */
-export type Direction = 'download' | 'upload' | 'copy' | 'verify' | 'since';
+/** A copy reads from the server and writes to it; `since` and `incremental` are an incremental download and upload. */
+export type Direction = 'download' | 'upload' | 'copy' | 'verify' | 'since' | 'incremental';
 
 export interface Job {
   direction: Direction;
@@ -14,8 +14,8 @@ export interface Job {
   /** CA to trust if the server uses TLS. */
   ca: string | undefined;
   snapshotId: string;
-  /** The snapshot that the target of an incremental download holds. */
-  baseId?: string | undefined;
+  /** The snapshot that an incremental transfer starts from. */
+  baseId?: string;
   /** Target or source. */
   path: string;
   /** Further targets. */
@@ -51,6 +51,7 @@ function transport(kind: 'fast' | 'sdk') {
       copy: ['copy', job.snapshotId, '--description', 'bench'],
       verify: ['verify', job.snapshotId, job.path],
       since: ['download', '--since', job.baseId ?? '', job.snapshotId, job.path],
+      incremental: ['upload', '--incremental', '--parent-snapshot-id', job.baseId ?? '', job.path],
     }[job.direction];
     const how = ['--endpoint', job.server.url, '--workers', String(job.workers), '--transport', kind];
     return ours(...what, ...how);

@@ -10,6 +10,7 @@ export const SCENARIOS = [
   'fanout',
   'verify',
   'since',
+  'incremental',
   'ceiling',
   'sweep',
   'memory',

@@ -48,16 +48,17 @@ interface Case {
 function casesOf(options: BenchOptions): Case[] {
   const wanted = new Set(options.scenarios);
   const cases: Case[] = [];
+  const oursOnly: ContenderKey[] = ['peer', 'reference'];
   // The full download is also the baseline of other cases.
   if (
     wanted.has('download') ||
-    ['zeros90', 'fanout', 'verify', 'since'].some((name) => wanted.has(name as ScenarioName))
+    ['zeros90', 'fanout', 'verify', 'since', 'incremental'].some((name) => wanted.has(name as ScenarioName))
   ) {
     cases.push({ scenario: 'download', title: 'download', direction: 'download' });
   }
   if (wanted.has('upload')) cases.push({ scenario: 'upload', title: 'upload', direction: 'upload' });
   if (wanted.has('copy')) {
-    cases.push({ scenario: 'copy', title: 'copy', direction: 'copy', without: ['peer', 'reference'] });
+    cases.push({ scenario: 'copy', title: 'copy', direction: 'copy', without: oursOnly });
   }
   if (wanted.has('paced')) {
     for (const direction of ['download', 'upload'] as const) {
@@ -81,16 +82,24 @@ function casesOf(options: BenchOptions): Case[] {
   }
   if (wanted.has('fanout')) {
     const title = 'download to 3 targets';
-    const without: ContenderKey[] = ['peer', 'reference'];
-    cases.push({ scenario: 'fanout', title, direction: 'download', targets: 3, without });
+    cases.push({ scenario: 'fanout', title, direction: 'download', targets: 3, without: oursOnly });
   }
-  const oursOnly: ContenderKey[] = ['peer', 'reference'];
   if (wanted.has('verify')) {
     cases.push({ scenario: 'verify', title: 'verify', direction: 'verify', refill: true, without: oursOnly });
   }
   if (wanted.has('since')) {
     const title = 'download --since, 1 % changed';
     cases.push({ scenario: 'since', title, direction: 'since', refill: true, without: oursOnly });
+  }
+  if (wanted.has('incremental')) {
+    const title = 'upload --incremental, nothing changed';
+    cases.push({
+      scenario: 'incremental',
+      title,
+      direction: 'incremental',
+      refill: true,
+      without: oursOnly,
+    });
   }
   if (wanted.has('ceiling')) {
     for (const direction of ['download', 'upload'] as const) {

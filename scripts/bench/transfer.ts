@@ -76,13 +76,9 @@ export async function runTransfer(
   plan: TransferPlan,
 ): Promise<TransferRun> {
   const { direction, layout, server, volume, more = [], workers } = plan;
-  const { holds: baseId } = plan;
-  const snapshotId =
-    direction === 'download' || direction === 'since'
-      ? bench.nextSnapshotId()
-      : direction === 'verify'
-        ? (baseId ?? SOURCE_SNAPSHOT)
-        : SOURCE_SNAPSHOT;
+  const { holds: baseId = SOURCE_SNAPSHOT } = plan;
+  const receives = direction === 'download' || direction === 'since';
+  const snapshotId = receives ? bench.nextSnapshotId() : baseId;
   const command = contender.command({
     ...{ direction, server, snapshotId, baseId, workers, ca: bench.caFor(plan.wire) },
     ...{ path: volume.path, more: more.map(({ path }) => path), blocks: layout.blocks },
@@ -97,6 +93,7 @@ export async function runTransfer(
   const sends = direction === 'upload' || direction === 'copy';
   const problems = sends ? uploadProblems(stats, expected) : [];
   if (direction === 'upload') return runOf(measured, stats, problems);
+  if (direction === 'incremental' && stats.puts > 0) problems.push(`put ${stats.puts} blocks, not 0`);
   if (direction === 'since') {
     const most = Math.ceil(expected / CHANGED_EVERY) + PROOF_BLOCKS;
     if (stats.gets > most) problems.push(`fetched ${stats.gets} blocks, more than ${most}`);
