@@ -10,7 +10,7 @@ namespace bench {
 namespace {
 
 constexpr uint64_t kMaxPage = 10000;
-// Of the listed blocks, every n-th differs between two snapshots.
+// Every n-th listed block differs between two snapshots.
 constexpr uint64_t kChangedEvery = 100;
 constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

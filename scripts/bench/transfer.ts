@@ -66,7 +66,7 @@ function uploadProblems(stats: ServerStats, expected: number): string[] {
 
 /** Blocks that an incremental download may fetch beside the changed ones: the proof of the base, and the ends of a disk. */
 const PROOF_BLOCKS = 64 + 1 + 64 + 8;
-/** Of the listed blocks, one in so many differs between any two snapshots of the load server. */
+/** Every n-th listed block differs between two snapshots of the load server. */
 const CHANGED_EVERY = 100;
 
 /** Runs one contender through `plan`; the checks are not timed. */

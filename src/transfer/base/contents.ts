@@ -3,9 +3,10 @@ import { abortedError } from '../../cancel.ts';
 import type { BlockReader } from '../../ebs/block-reader.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
 import type { ImageSource, SourceBlock } from '../../image/source.ts';
-import { type BlockRead, type BlockOutcome as Checked, writeBlocks } from '../../native/index.ts';
+import type { BlockRead } from '../../native/index.ts';
 import type { DigestReader } from '../digests/reader.ts';
 import { Batcher } from '../engine/batch.ts';
+import { BlockCheck } from '../engine/block-check.ts';
 import { type ZeroBlock, zeroBlock } from '../engine/zero-block.ts';
 import type { Run } from '../run/run.ts';
 
@@ -28,17 +29,13 @@ export class ServiceContents implements BaseContents {
   readonly #run: Run;
   readonly #reader: BlockReader;
   readonly #snapshotId: string;
-  readonly #checks: Batcher<{ data: Uint8Array; digest: Uint8Array }, Checked>;
+  readonly #check: BlockCheck;
 
   constructor(run: Run, ebs: EbsConnection, snapshotId: string) {
     this.#run = run;
     this.#snapshotId = snapshotId;
     this.#reader = ebs.reader(snapshotId, run.signal);
-    this.#checks = new Batcher(run.workers, async (blocks) => {
-      if (run.signal.aborted) throw abortedError(run.signal);
-      const writes = blocks.map((block) => ({ ...block, offset: 0 }));
-      return (await writeBlocks(-1, writes, { zero: 'skip', zeroMethod: 'write' })).outcomes;
-    });
+    this.#check = new BlockCheck(run);
   }
 
   async digest(blockIndex: number, blockToken: string, buffer: Uint8Array): Promise<Uint8Array> {
@@ -46,7 +43,7 @@ export class ServiceContents implements BaseContents {
     await this.#run.watch(`block ${blockIndex} of ${this.#snapshotId}`, 'service', () =>
       this.#reader.read({ blockIndex, blockToken }, buffer, async (digest) => {
         found = digest;
-        return this.#checks.submit({ data: buffer, digest });
+        return this.#check.check({ data: buffer, digest });
       }),
     );
     this.blocksFetched++;

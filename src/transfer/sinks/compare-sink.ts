@@ -1,10 +1,8 @@
 /** Compares an image with the blocks that arrive, and writes nothing. */
-import { abortedError } from '../../cancel.ts';
 import type { Geometry } from '../../geometry.ts';
 import type { ImageSource } from '../../image/source.ts';
-import { type BlockOutcome as Checked, writeBlocks } from '../../native/index.ts';
-import { Batcher } from '../engine/batch.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
+import { BlockCheck } from '../engine/block-check.ts';
 import type { BlockSet } from '../engine/range-set.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
@@ -35,7 +33,7 @@ export class CompareSink implements BlockSink {
   readonly #image: ComparedImage;
   readonly #geometry: Geometry;
   readonly #skipZeros: boolean;
-  readonly #checks: Batcher<Block, Checked>;
+  readonly #check: BlockCheck;
 
   constructor(run: Run, image: ImageSource, geometry: Geometry, options: CompareOptions) {
     this.#run = run;
@@ -46,11 +44,7 @@ export class CompareSink implements BlockSink {
     this.#skipZeros = options.skipZeros ?? false;
     this.#image = comparedImage(run, image, geometry, this.done);
     this.differences = new Differences(geometry.blockSize);
-    this.#checks = new Batcher(run.workers, async (blocks) => {
-      if (run.signal.aborted) throw abortedError(run.signal);
-      const writes = blocks.map(({ data, digest }) => ({ data, digest, offset: 0 }));
-      return (await writeBlocks(-1, writes, { zero: 'skip', zeroMethod: 'write' })).outcomes;
-    });
+    this.#check = new BlockCheck(run);
   }
 
   get zerosPerStep(): number {
@@ -63,7 +57,7 @@ export class CompareSink implements BlockSink {
 
   async write(block: Block): Promise<BlockOutcome> {
     const { index, data } = block;
-    const outcome = await this.#checks.submit(block);
+    const outcome = await this.#check.check(block);
     if (outcome === 'mismatch') return outcome;
     if (!(await this.#image.equals(index, data))) this.differences.add(index, index + 1);
     this.bytesCompared += this.#geometry.blockSize;

@@ -5,9 +5,8 @@
  */
 import { abortedError } from '../../cancel.ts';
 import { ColdsnapError } from '../../errors.ts';
-import { type BlockOutcome as Checked, writeBlocks } from '../../native/index.ts';
-import { Batcher } from '../engine/batch.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
+import { BlockCheck } from '../engine/block-check.ts';
 import { type BlockSet, intersection } from '../engine/range-set.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
@@ -27,17 +26,13 @@ export class FanOutSink<Sink extends BlockSink> implements BlockSink {
   readonly done: BlockSet;
   readonly #run: Run;
   readonly #targets: readonly FanOutTarget<Sink>[];
-  readonly #checks: Batcher<Block, Checked>;
+  readonly #check: BlockCheck;
 
   constructor(run: Run, targets: readonly FanOutTarget<Sink>[]) {
     this.#run = run;
     this.#targets = targets;
     this.done = intersection(() => this.#live.map(({ sink }) => sink.done));
-    this.#checks = new Batcher(run.workers, async (blocks) => {
-      if (run.signal.aborted) throw abortedError(run.signal);
-      const writes = blocks.map(({ data, digest }) => ({ data, digest, offset: 0 }));
-      return (await writeBlocks(-1, writes, { zero: 'skip', zeroMethod: 'write' })).outcomes;
-    });
+    this.#check = new BlockCheck(run);
   }
 
   get #live(): FanOutTarget<Sink>[] {
@@ -80,7 +75,7 @@ export class FanOutSink<Sink extends BlockSink> implements BlockSink {
   }
 
   async write(block: Block): Promise<BlockOutcome> {
-    const outcome = await this.#checks.submit(block);
+    const outcome = await this.#check.check(block);
     if (outcome === 'mismatch') return outcome;
     const verified = { ...block, verified: true };
     const lacking = this.#live.filter(({ sink }) => !sink.done.has(block.index));

@@ -2,13 +2,12 @@
  * A source whose blocks are checked as they arrive, so that their checksums can be sent with them. Ranges of zeros become
  * blocks of zeros where the sink has to transfer them.
  */
-import { abortedError } from '../../cancel.ts';
 import { ColdsnapError } from '../../errors.ts';
 import type { Geometry } from '../../geometry.ts';
-import { type BlockOutcome as Checked, sha256, writeBlocks } from '../../native/index.ts';
-import { Batcher } from '../engine/batch.ts';
 import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
+import { BlockCheck } from '../engine/block-check.ts';
 import type { BlockSet } from '../engine/range-set.ts';
+import { type ZeroBlock, zeroBlock } from '../engine/zero-block.ts';
 import type { Run } from '../run/run.ts';
 
 export interface CopiedOptions {
@@ -31,8 +30,8 @@ export class CopiedBlocks implements BlockSource {
   readonly #source: BlockSource;
   readonly #geometry: Geometry;
   readonly #options: CopiedOptions;
-  readonly #checks: Batcher<Block, Checked>;
-  #zeroDigest: Promise<Uint8Array> | undefined;
+  readonly #check: BlockCheck;
+  readonly #zeros: ZeroBlock;
 
   constructor(run: Run, source: BlockSource, geometry: Geometry, options: CopiedOptions) {
     this.label = options.label;
@@ -40,11 +39,8 @@ export class CopiedBlocks implements BlockSource {
     this.#source = source;
     this.#geometry = geometry;
     this.#options = options;
-    this.#checks = new Batcher(run.workers, async (blocks) => {
-      if (run.signal.aborted) throw abortedError(run.signal);
-      const writes = blocks.map(({ data, digest }) => ({ data, digest, offset: 0 }));
-      return (await writeBlocks(-1, writes, { zero: 'skip', zeroMethod: 'write' })).outcomes;
-    });
+    this.#zeros = zeroBlock(geometry.blockSize);
+    this.#check = new BlockCheck(run);
   }
 
   async *steps(done: BlockSet): AsyncGenerator<Step, void, undefined> {
@@ -53,7 +49,7 @@ export class CopiedBlocks implements BlockSource {
       for (;;) {
         const { value: step } = await this.#reading(() => steps.next());
         if (step === undefined) return;
-        if (step.kind === 'zeros') yield* this.#zeros(step);
+        if (step.kind === 'zeros') yield* this.#zeroSteps(step);
         else yield step;
       }
     } finally {
@@ -61,7 +57,7 @@ export class CopiedBlocks implements BlockSource {
     }
   }
 
-  *#zeros(step: Extract<Step, { kind: 'zeros' }>): Generator<Step, void, undefined> {
+  *#zeroSteps(step: Extract<Step, { kind: 'zeros' }>): Generator<Step, void, undefined> {
     const { zeros, zerosPlanned } = this.#options;
     const start = Math.max(step.start, zeros.start);
     const end = Math.min(step.end, zeros.end);
@@ -82,12 +78,12 @@ export class CopiedBlocks implements BlockSource {
     use: (block: Block) => Promise<BlockOutcome>,
   ): Promise<BlockOutcome> {
     const { index, token } = step;
-    if (token === undefined) return this.#useZeros(index, buffer, use);
+    if (token === undefined) return this.#useZeros(index, use);
     let digest: Uint8Array | undefined;
     let zero = false;
     await this.#reading(() =>
       this.#source.read(step, buffer, async (block) => {
-        const checked = await this.#checks.submit(block);
+        const checked = await this.#check.check(block);
         digest = block.digest;
         zero = checked === 'zero';
         return checked;
@@ -98,20 +94,8 @@ export class CopiedBlocks implements BlockSource {
     return zero && outcome === 'written' ? 'zero' : outcome;
   }
 
-  async #useZeros(
-    index: number,
-    buffer: Uint8Array,
-    use: (block: Block) => Promise<BlockOutcome>,
-  ): Promise<BlockOutcome> {
-    buffer.fill(0);
-    this.#zeroDigest ??= sha256([new Uint8Array(this.#geometry.blockSize)]).then(([digest]) => digest!);
-    const outcome = await use({
-      index,
-      data: buffer,
-      digest: await this.#zeroDigest,
-      verified: true,
-      zero: true,
-    });
+  async #useZeros(index: number, use: (block: Block) => Promise<BlockOutcome>): Promise<BlockOutcome> {
+    const outcome = await use({ index, ...this.#zeros, verified: true, zero: true });
     if (outcome !== 'written') return outcome;
     this.zerosSent++;
     return 'zero';
