@@ -18,7 +18,8 @@ function trackActivities(t: TestContext): { waiting: () => string[]; started: ()
   let count = 0;
   const { doing, done } = Watchdog.prototype;
   t.mock.method(Watchdog.prototype, 'doing', function (this: Watchdog, ...args: Parameters<typeof doing>) {
-    activities.set(args[0], args[1]);
+    const [who, activity, , block] = args;
+    activities.set(who, block === undefined ? activity : `block ${block} ${activity}`);
     count++;
     doing.apply(this, args);
   });

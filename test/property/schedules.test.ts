@@ -27,6 +27,7 @@ import { listedBlocks } from '../support/listed.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import { assertCopy, openRegions } from '../support/regions.ts';
 import { firstWrongBlock, GIB } from '../support/service.ts';
+import { until } from '../support/until.ts';
 import { assertProperty } from './property.ts';
 
 const MIB = 2 ** 20;
@@ -377,7 +378,7 @@ async function checkChildUpload(schedule: ChildUpload, path: (name: string) => s
         ({ snapshotId } = await uploadSnapshot({ ...base, signal }));
       });
     }
-    assert.equal(emulator.snapshot(snapshotId)?.status, 'completed', `after ${failure}`);
+    assert.equal(await settledStatus(emulator, snapshotId), 'completed', `after ${failure}`);
     const zeros = Buffer.alloc(blockSize);
     const differing = [...after].filter(([block, data]) => !data.equals(before.get(block) ?? zeros));
     assert.deepEqual(
@@ -425,6 +426,16 @@ const uploads = fc.record({
 
 type Upload = typeof uploads extends fc.Arbitrary<infer Value> ? Value : never;
 
+/** A snapshot that is still pending then was never completed. */
+const MOST_LOOKS = 2_000;
+
+/** The state of a completed snapshot, once the emulator has verified its blocks. */
+async function settledStatus(emulator: Emulator, snapshotId: string): Promise<string | undefined> {
+  let looks = 0;
+  await until(() => emulator.snapshot(snapshotId)?.status !== 'pending' || ++looks === MOST_LOOKS);
+  return emulator.snapshot(snapshotId)?.status;
+}
+
 async function checkUpload(schedule: Upload, source: string): Promise<void> {
   const { blockSize, workers, transport, checkpointIntervalMs, zeros, completionDelayMs } = schedule;
   const emulator = await startEmulator({ blockSize, completionDelayMs });
@@ -456,7 +467,7 @@ async function checkUpload(schedule: Upload, source: string): Promise<void> {
         ({ snapshotId } = await uploadSnapshot({ ...base, signal }));
       });
     }
-    assert.equal(emulator.snapshot(snapshotId)?.status, 'completed', `after ${failure}`);
+    assert.equal(await settledStatus(emulator, snapshotId), 'completed', `after ${failure}`);
     const image = await emulator.readImage(snapshotId);
     assert.equal(await firstWrongBlock(image, expected, GIB, blockSize), undefined, `after ${failure}`);
     for (const pending of await listPendingSnapshots({ ...service })) {
@@ -548,7 +559,7 @@ async function checkCopy(schedule: Copy): Promise<void> {
         ({ snapshotId } = await copySnapshot({ ...base, signal }));
       });
     }
-    assert.equal(destination.snapshot(snapshotId)?.status, 'completed', `after ${failure}`);
+    assert.equal(await settledStatus(destination, snapshotId), 'completed', `after ${failure}`);
     const listed = await listedBlocks(destination, snapshotId);
     await assertCopy(regions, snapshotId, { blocks: after, blockSize }, listed);
     const at = { endpoint: destination.url, region: destination.region };

@@ -71,6 +71,8 @@ export class Workplace {
       env: {
         PATH: `${this.home}/bin:${process.env.PATH}`,
         HOME: this.home,
+        // Root's would be shared with the machine.
+        STATE_DIRECTORY: `${this.home}/state`,
         AWS_ACCESS_KEY_ID: accessKeyId,
         AWS_SECRET_ACCESS_KEY: secretAccessKey,
         AWS_REGION: 'us-east-1',
