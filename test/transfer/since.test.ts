@@ -295,3 +295,31 @@ test('a file that has taken the place of the partial file is refused, and not ch
   }
   await downloadSnapshot(options);
 });
+
+for (const [what, baseGib, gib] of [
+  ['the volume of the snapshot', 1, 2],
+  ['the volume of the base', 2, 1],
+] as const) {
+  test(`a device that is smaller than ${what} is refused, and not changed`, needsLoop, async (t) => {
+    const { emulator, service } = await startService(t);
+    const blocks = randomBlocks([0, 1]);
+    const since = await emulator.putSnapshot({ volumeSizeGiB: baseGib, blocks });
+    const snapshotId = await emulator.putSnapshot({
+      volumeSizeGiB: gib,
+      blocks: randomBlocks([1]),
+      parent: since,
+    });
+    const space = await Scratch.for(t);
+    process.env.STATE_DIRECTORY = space.directory;
+    const { device, backing } = await space.loop({ bytes: GIB });
+    writeImage(backing, blocks);
+    const before = statSync(backing, { bigint: true });
+    await assert.rejects(downloadSnapshot({ since, snapshotId, target: device, ...service }), {
+      class: 'refused',
+      code: 'TARGET_TOO_SMALL',
+    });
+    const { mtimeNs, blocks: allocated } = statSync(backing, { bigint: true });
+    assert.deepEqual([mtimeNs, allocated], [before.mtimeNs, before.blocks]);
+    assert.deepEqual(emulator.requests('GetSnapshotBlock'), []);
+  });
+}
