@@ -35,6 +35,8 @@ const BLOCK = 4096;
 const RETRY_FOR_MS = 300;
 /** For runs that must not give up, on a machine of any speed. */
 const PATIENT_MS = 600_000;
+/** Without a byte for this long a stalled request fails; on a busy machine others must not. */
+const STALL_MS = 2_000;
 const long = process.env.COLDSNAP_LONG !== undefined;
 
 // The journals of copies; each has emulators of its own.
@@ -227,7 +229,7 @@ async function scene(
 ): Promise<Scene> {
   const isCopy = transfer === 'a copy' || transfer === 'an incremental copy';
   // Only a stall needs a short deadline; on a busy machine it would end other requests too.
-  const deadlines = { connectMs: PATIENT_MS, idleMs: faults[fault].type === 'stall' ? 500 : PATIENT_MS };
+  const deadlines = { connectMs: PATIENT_MS, idleMs: faults[fault].type === 'stall' ? STALL_MS : PATIENT_MS };
   // The run after the faults are removed needs no short deadlines.
   const common = (retryForMs?: number) => ({
     transport,
