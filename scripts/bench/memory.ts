@@ -33,7 +33,7 @@ function casesOf(contenders: Contender[]): MemoryCase[] {
     .flatMap((contender): MemoryCase[] => {
       if (contender.key !== 'fast') return [{ contender, targets: 1, directions: ['download'] }];
       return [
-        { contender, targets: 1, directions: ['download', 'verify', 'incremental', 'since'] },
+        { contender, targets: 1, directions: ['download', 'verify', 'since'] },
         { contender, targets: 3, directions: ['download'] },
         { contender, targets: 1, directions: ['copy'] },
       ];
