@@ -4,6 +4,7 @@ import {
   closeSync,
   copyFileSync,
   existsSync,
+  linkSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -17,7 +18,13 @@ import {
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { type TestContext, test } from 'node:test';
-import { downloadSnapshot, type UploadOptions, uploadSnapshot } from '../../src/index.ts';
+import type { Emulator } from '../../src/emulator/index.ts';
+import {
+  type DownloadOptions,
+  downloadSnapshot,
+  type UploadOptions,
+  uploadSnapshot,
+} from '../../src/index.ts';
 import { DigestReader } from '../../src/transfer/digests/reader.ts';
 import { DigestWriter } from '../../src/transfer/digests/writer.ts';
 import { GIB, randomBlocks, scratch, startService } from '../support/service.ts';
@@ -115,8 +122,8 @@ test('an upload saves the digests of its source, whether or not zeros are sent',
   }
 });
 
-test('a resumed download saves the digests of all blocks', async (t) => {
-  const { emulator, options, blocks } = await makeParts(t);
+/** Downloads until block 700 is requested. */
+async function interrupt(emulator: Emulator, options: DownloadOptions): Promise<void> {
   const controller = new AbortController();
   void emulator
     .waitForRequest(({ operation, blockIndex }) => operation === 'GetSnapshotBlock' && blockIndex === 700)
@@ -125,6 +132,11 @@ test('a resumed download saves the digests of all blocks', async (t) => {
   await assert.rejects(downloadSnapshot({ ...options, ...limits, signal: controller.signal }), {
     class: 'aborted',
   });
+}
+
+test('a resumed download saves the digests of all blocks', async (t) => {
+  const { emulator, options, blocks } = await makeParts(t);
+  await interrupt(emulator, options);
   assert.ok(!existsSync(options.saveDigests) && !existsSync(`${options.saveDigests}.partial`));
   const { bytesResumed } = await downloadSnapshot(options);
   assert.ok(bytesResumed > 0);
@@ -133,14 +145,7 @@ test('a resumed download saves the digests of all blocks', async (t) => {
 
 test('digests of an earlier run that the target no longer has are not saved', async (t) => {
   const { emulator, options, blocks } = await makeParts(t);
-  const controller = new AbortController();
-  void emulator
-    .waitForRequest(({ operation, blockIndex }) => operation === 'GetSnapshotBlock' && blockIndex === 700)
-    .then(() => controller.abort());
-  const limits = { workers: 1, checkpointIntervalMs: 1 };
-  await assert.rejects(downloadSnapshot({ ...options, ...limits, signal: controller.signal }), {
-    class: 'aborted',
-  });
+  await interrupt(emulator, options);
   // Where the snapshot has nothing, and where it has data.
   const partial = openSync(`${options.target}.partial`, 'r+');
   writeSync(partial, randomBytes(10), 0, 10, 20 * BLOCK);
@@ -220,6 +225,12 @@ test('a partial file is replaced if a run was killed, and refused if it is not o
   await assert.rejects(downloadSnapshot(options), { class: 'refused', code: 'TARGET_BUSY' });
   await other.close();
   assert.ok(!existsSync(partial));
+  // Somebody's copy of a digest file.
+  linkSync(`${partial}.killed`, partial);
+  const kept = readFileSync(partial);
+  await assert.rejects(downloadSnapshot(options), { class: 'refused', code: 'PARTIAL_FOREIGN' });
+  assert.ok(readFileSync(partial).equals(kept));
+  rmSync(partial);
   copyFileSync(`${partial}.killed`, partial);
   await downloadSnapshot(options);
   assert.ok(!existsSync(partial) && !digestsIn(options.saveDigests).has(5));

@@ -218,10 +218,10 @@ export async function checkReplaceable(path: string, force: boolean): Promise<vo
   if (!isDigestFile(start)) throw digestsNotOurs(path, true);
 }
 
-/** Whether a partial file is new, or one that a run left when it was killed. */
+/** Whether a partial file is new, or one that a run left when it was killed. One with a second name may be a copy. */
 async function isOurs(file: FileHandle): Promise<boolean> {
   const stats = await file.stat();
-  if (!stats.isFile()) return false;
+  if (!stats.isFile() || stats.uid !== process.geteuid?.() || stats.nlink !== 1) return false;
   if (stats.size === 0) return true;
   const start = Buffer.alloc(HEADER_BYTES);
   await file.read(start, 0, HEADER_BYTES, 0);
