@@ -121,8 +121,9 @@ export class Service {
   readonly #describe = (error: ColdsnapError): ColdsnapError => {
     const { side } = this.#settings;
     if (side === undefined || error.class === 'aborted') return error;
-    const prefix =
-      this.#region === undefined ? `in the ${side}: ` : `in the ${side} region ${this.#region}: `;
+    // A malformed region is no place.
+    const region = error.code === 'BAD_REGION' ? undefined : this.#region;
+    const prefix = region === undefined ? `in the ${side}: ` : `in the ${side} region ${region}: `;
     if (error.message.startsWith(prefix)) return error;
     return error.reclassified(error.class, `${prefix}${error.message}`);
   };

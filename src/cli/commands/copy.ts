@@ -122,16 +122,7 @@ function copyOptions(snapshotId: string, flags: CopyFlags, settings: Settings): 
   const conditions = waitConditions(flags);
   if (!flags.wait && Object.keys(conditions).length > 0)
     throw optionRequires('an option of waiting', '--wait');
-  const {
-    description,
-    tag: tags,
-    copyTags,
-    kmsKeyId,
-    encrypted,
-    since,
-    parentSnapshotId,
-    skipUnlisted,
-  } = flags;
+  const { since, parentSnapshotId } = flags;
   if (since !== undefined && parentSnapshotId === undefined)
     throw optionRequires('--since', '--parent-snapshot-id');
   if (since === undefined && parentSnapshotId !== undefined)
@@ -140,14 +131,14 @@ function copyOptions(snapshotId: string, flags: CopyFlags, settings: Settings): 
     ...settings.service,
     ...transferOptions(flags),
     ...definedOnly({
-      description,
-      tags,
-      copyTags,
-      kmsKeyId,
-      encrypted,
       since,
       parentSnapshotId,
-      skipUnlisted,
+      description: flags.description,
+      tags: flags.tag,
+      copyTags: flags.copyTags,
+      kmsKeyId: flags.kmsKeyId,
+      encrypted: flags.encrypted,
+      skipUnlisted: flags.skipUnlisted,
     }),
     to: destination(flags),
     ...(flags.wait === true && { wait: conditions }),

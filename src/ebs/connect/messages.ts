@@ -58,7 +58,7 @@ export function badRegion(origin: string, region: string, ofZone: string | undef
     ofZone === undefined
       ? 'A region has lower-case letters, digits and hyphens, for example eu-west-1.'
       : `That is an availability zone; its region is ${ofZone}.`;
-  return new ColdsnapError('usage', 'BAD_REGION', `${origin} is not a region: "${sanitize(region, 64)}"`, {
+  return new ColdsnapError('usage', 'BAD_REGION', `${origin} is malformed: "${sanitize(region, 64)}"`, {
     hint,
   });
 }
