@@ -96,7 +96,7 @@ export const copies: Refusal[] = [
     title: 'a copy to a malformed region',
     args: 'copy --to-region eu_west SNAP',
     exit: 2,
-    message: /in the destination region eu_west: .*eu_west/,
+    message: /^in the destination: the region is malformed: "eu_west"/,
   },
   {
     title: 'a copy to a profile that does not exist',
