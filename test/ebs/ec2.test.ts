@@ -140,10 +140,22 @@ test('deleting a snapshot that never existed is an error', async (t) => {
 });
 
 test('a new snapshot is deleted as soon as EC2 finds it', async (t) => {
-  const { emulator, states } = await connect(t, { notVisibleMs: 60 });
+  // Becomes visible after two requests, however late they come.
+  let now = Date.now();
+  const { emulator, states } = await connect(t, {
+    notVisibleMs: 60,
+    now: () => now,
+    onRequest: () => {
+      now += 30;
+    },
+  });
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {}, status: 'pending' });
   await states.delete(snapshotId, { justStarted: true });
   assert.equal(emulator.snapshot(snapshotId), undefined);
+  assert.deepEqual(
+    emulator.requests('DeleteSnapshot').map(({ errorType }) => errorType),
+    ['InvalidSnapshot.NotFound', 'InvalidSnapshot.NotFound', undefined],
+  );
 });
 
 test("a list holds exactly the account's own snapshots with the tag and state", async (t) => {
