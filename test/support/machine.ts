@@ -4,7 +4,7 @@ import { watchClock } from '../../src/clock.ts';
 
 /**
  * A process whose clock and timers the test moves: `setTimeout` and `setInterval`, but not the timers of `node:timers`.
- * `run` is time in which it runs, in steps of half a second; `stop` is time in which it does not.
+ * `run` is time in which it runs, in steps of `stepMs`; `stop` is time in which it does not.
  */
 export function machine(t: TestContext) {
   let now = Math.ceil(performance.now());
@@ -13,10 +13,10 @@ export function machine(t: TestContext) {
   const unwatch = watchClock();
   t.after(unwatch);
   return {
-    run: (ms: number) => {
-      for (let passed = 0; passed < ms; passed += 500) {
-        now += 500;
-        t.mock.timers.tick(500);
+    run: (ms: number, stepMs = 500) => {
+      for (let passed = 0; passed < ms; passed += stepMs) {
+        now += stepMs;
+        t.mock.timers.tick(stepMs);
       }
     },
     // Timers that became due fire as soon as the process runs again.
