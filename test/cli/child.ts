@@ -7,7 +7,7 @@ import type { DownloadOptions } from '../../src/transfer/options.ts';
 import { until } from '../support/until.ts';
 import { downloadResult, makeWorld, progressOf, startEvent, uploadResult } from './support.ts';
 
-/** What was written to stderr. */
+/** The text written to stderr. */
 let drawn = '';
 const write = process.stderr.write.bind(process.stderr);
 process.stderr.write = ((chunk: string | Uint8Array) => {

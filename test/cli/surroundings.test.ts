@@ -144,7 +144,7 @@ describe('signals', needsBuild, () => {
       const program = 'exec /usr/lib/coldsnap/node /usr/lib/coldsnap/bin/coldsnap.js';
       assert.ok(launcher.includes(program));
       writeFileSync(place.path('coldsnap'), launcher.replace(program, 'exec printenv COLDSNAP_NOHUP'));
-      // Whatever the variable was.
+      // The launcher overrides the variable.
       const { stdout, stderr } = await place.shell(`${ignored}COLDSNAP_NOHUP=2 sh coldsnap`);
       assert.equal(stdout, `${expected}\n`, stderr);
     });
