@@ -24,7 +24,7 @@ import {
   sizeOfFile,
 } from './format.ts';
 
-const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 
 /** Pages in memory. Blocks come almost in order, so that few are in use at a time. */
 const MOST_PAGES = 8;
@@ -55,17 +55,13 @@ export class DigestWriter {
    */
   static async create(path: string, force: boolean): Promise<DigestWriter> {
     const partial = partialOf(path);
-    let file: FileHandle;
+    const { file, isNew } = await openPartial(partial);
     try {
-      file = await open(partial, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
-    } catch (error) {
-      throw localError(error, `create ${partial}`, partial);
-    }
-    try {
-      if (!(await isOurs(file))) throw partialDigestsNotOurs(partial);
       if (!lock(file)) throw digestsBusy(partial);
-      await file.truncate(0);
+      if (!isNew && !(await isOurs(file))) throw partialDigestsNotOurs(partial);
+      // Never empty from now on, so that a later run knows it for one of ours.
       await file.write(encodeHeader(undefined, undefined), 0, HEADER_BYTES, 0);
+      await file.truncate(HEADER_BYTES);
     } catch (error) {
       await file.close();
       throw localError(error, `write ${partial}`, partial);
@@ -218,11 +214,28 @@ export async function checkReplaceable(path: string, force: boolean): Promise<vo
   if (!isDigestFile(start)) throw digestsNotOurs(path, true);
 }
 
-/** Whether a partial file is new, or one that a run left when it was killed. One with a second name may be a copy. */
+/** Creates the partial file, or opens the one that exists. */
+async function openPartial(path: string): Promise<{ file: FileHandle; isNew: boolean }> {
+  const flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK;
+  try {
+    return { file: await open(path, flags | O_CREAT | O_EXCL, 0o600), isNew: true };
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw localError(error, `create ${path}`, path);
+  }
+  try {
+    return { file: await open(path, flags), isNew: false };
+  } catch (error) {
+    throw localError(error, `open ${path}`, path);
+  }
+}
+
+/**
+ * Whether an existing partial file is one of a run that was killed. An empty one may be of any program, and one with a second
+ * name may be a copy.
+ */
 async function isOurs(file: FileHandle): Promise<boolean> {
   const stats = await file.stat();
   if (!stats.isFile() || stats.uid !== process.geteuid?.() || stats.nlink !== 1) return false;
-  if (stats.size === 0) return true;
   const start = Buffer.alloc(HEADER_BYTES);
   await file.read(start, 0, HEADER_BYTES, 0);
   return isDigestFile(start);
