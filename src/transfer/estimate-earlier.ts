@@ -23,12 +23,14 @@ export async function earlierRestore(
   { label, resumable }: ImageTarget,
   {
     snapshotId,
-    since: base,
+    base,
     force,
     checkpoint,
     checkpointFile,
     fresh = false,
-  }: Omit<DownloadOptions, 'target'>,
+  }: Pick<DownloadOptions, 'snapshotId' | 'force' | 'checkpoint' | 'checkpointFile' | 'fresh'> & {
+    readonly base?: string | undefined;
+  },
 ): Promise<EarlierRestore | undefined> {
   if (resumable === undefined || checkpoint === false || fresh) return undefined;
   const { path, identity } = resumable.journal;

@@ -40,7 +40,7 @@ export async function estimateDownload(options: DownloadOptions): Promise<DryRun
     const target = await openUnchanged(run, options);
     const service = new Service(options, run.workers, run.meter.retry);
     try {
-      let earlier = await earlierRestore(run, target, options);
+      let earlier = await earlierRestore(run, target, { ...options, base: since });
       let overwrites = await checkOverwrite(target, options, earlier);
       const ebs = await run.connect(service);
       const what = {

@@ -4,7 +4,7 @@ import { type FileHandle, lstat, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isErrno, localError } from '../../image/errno.ts';
 import { checkNewFile } from '../../image/new-file.ts';
-import { isZero, tryLock } from '../../native/index.ts';
+import { isZero } from '../../native/index.ts';
 import {
   digestsBusy,
   digestsNotOurs,
@@ -23,8 +23,9 @@ import {
   PAGE_BYTES,
   sizeOfFile,
 } from './format.ts';
+import { hasName, isOurs, lock, openPartial } from './partial.ts';
 
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
 /** Pages in memory. Blocks come almost in order, so that few are in use at a time. */
 const MOST_PAGES = 8;
@@ -212,47 +213,4 @@ export async function checkReplaceable(path: string, force: boolean): Promise<vo
   const start = Buffer.alloc(HEADER_BYTES);
   await file.read(start, 0, HEADER_BYTES, 0).finally(() => file.close());
   if (!isDigestFile(start)) throw digestsNotOurs(path, true);
-}
-
-/** Creates the partial file, or opens the one that exists. */
-async function openPartial(path: string): Promise<{ file: FileHandle; isNew: boolean }> {
-  const flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK;
-  try {
-    return { file: await open(path, flags | O_CREAT | O_EXCL, 0o600), isNew: true };
-  } catch (error) {
-    if (!isErrno(error, 'EEXIST')) throw localError(error, `create ${path}`, path);
-  }
-  try {
-    return { file: await open(path, flags), isNew: false };
-  } catch (error) {
-    throw localError(error, `open ${path}`, path);
-  }
-}
-
-/**
- * Whether an existing partial file is one of a run that was killed. An empty one may be of any program, and one with a second
- * name may be a copy.
- */
-async function isOurs(file: FileHandle): Promise<boolean> {
-  const stats = await file.stat();
-  if (!stats.isFile() || stats.uid !== process.geteuid?.() || stats.nlink !== 1) return false;
-  const start = Buffer.alloc(HEADER_BYTES);
-  await file.read(start, 0, HEADER_BYTES, 0);
-  return isDigestFile(start);
-}
-
-/** A file system without locks does without. */
-function lock(file: FileHandle): boolean {
-  try {
-    return tryLock(file.fd);
-  } catch (error) {
-    if (isErrno(error, 'ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS')) return true;
-    throw error;
-  }
-}
-
-async function hasName(file: FileHandle, path: string): Promise<boolean> {
-  const opened = await file.stat({ bigint: true });
-  const named = await lstat(path, { bigint: true }).catch(() => undefined);
-  return named?.ino === opened.ino && named.dev === opened.dev;
 }
