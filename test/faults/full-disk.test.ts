@@ -136,8 +136,32 @@ test('a download whose journal has no space continues without it, and warns once
       warnings[0] as string,
       /Could not write the journal \S+ \(.*ENOSPC.*\); the download continues without it/,
     );
+    assert.deepEqual(filesOf(full, /coldsnap|journal/), [], 'no file without contents stays');
   }
 });
+
+/** Paths of the files in a directory, and those in it, whose names match. */
+function filesOf(directory: string, name: RegExp): string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && name.test(entry.name))
+    .map((entry) => entry.name);
+}
+
+test(
+  'a digest file that has no space fails the download at once, and leaves no file',
+  needsLoop,
+  async (t) => {
+    const full = await fullDirectory(await Scratch.for(t));
+    const target = join(full, '../disk.img');
+    stage.emulator.clearLog();
+    const { end, stderr } = await stage.download(target, ['--save-digests', join(full, 'digests')]).ended();
+    assert.equal(end, 1, stderr);
+    assert.match(stderr, /could not write \S+digests\.partial: no space left on device/);
+    assert.deepEqual(filesOf(full, /digests/), []);
+    assert.ok(!existsSync(target));
+    assert.deepEqual(stage.requestedBlocks(), []);
+  },
+);
 
 /** An image in a directory on a full file system. */
 async function sourceInFullDirectory(t: TestContext): Promise<{ source: string; image: Buffer }> {

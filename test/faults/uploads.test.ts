@@ -69,7 +69,7 @@ test('an upload that cannot create its lock continues without it and warns', asy
   const { directory, upload, assertComplete } = await setUp(t);
   const { events, onEvent } = recorder();
   const parent = join(directory, 'nowhere');
-  mkdirSync(join(parent, 'journal.lock'), { recursive: true });
+  mkdirSync(join(parent, 'journal.coldsnap-lock'), { recursive: true });
   const { snapshotId } = await upload({ checkpointFile: join(parent, 'journal'), onEvent });
   await assertComplete(snapshotId);
   assert.ok(events.some((event) => event.type === 'warning' && event.code === 'JOURNAL_NOT_LOCKED'));

@@ -1,11 +1,16 @@
 /** The directory of a journal. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { tryLock } from '../../src/native/index.ts';
-import { makeJournalDirectory, readJournal, writeJournal } from '../../src/transfer/journal/file.ts';
+import {
+  makeJournalDirectory,
+  readJournal,
+  removeJournal,
+  writeJournal,
+} from '../../src/transfer/journal/file.ts';
 import { isLocked, JournalLock, lockOf } from '../../src/transfer/journal/lock.ts';
 import { scratch } from '../support/service.ts';
 
@@ -18,6 +23,17 @@ test("does not recreate a journal's directory that was moved away", async (t) =>
   await writeJournal(path, { version: 1 });
   assert.deepEqual(readdirSync(dirname(path)), ['disk.img.coldsnap-progress']);
   assert.deepEqual(await readJournal(path), { kind: 'present', content: { version: 1 }, sealed: true });
+});
+
+test("files of a user's beside a journal of any name stay as they are", async (t) => {
+  const path = join(scratch(t), 'journal');
+  for (const end of ['new', 'lock']) writeFileSync(`${path}.${end}`, 'mine');
+  const lock = await JournalLock.take(path);
+  await writeJournal(path, { version: 1 });
+  await removeJournal(path);
+  await lock?.release();
+  assert.deepEqual(readdirSync(dirname(path)), ['journal.lock', 'journal.new']);
+  for (const end of ['new', 'lock']) assert.equal(readFileSync(`${path}.${end}`, 'utf8'), 'mine');
 });
 
 test('a look at whether a run holds a journal does not make it seem busy to another', async (t) => {

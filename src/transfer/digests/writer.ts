@@ -64,6 +64,8 @@ export class DigestWriter {
       await file.write(encodeHeader(undefined, undefined), 0, HEADER_BYTES, 0);
       await file.truncate(HEADER_BYTES);
     } catch (error) {
+      // An empty file would not count as ours in the next run.
+      if (isNew && (await hasName(file, partial))) await unlink(partial).catch(() => {});
       await file.close();
       throw localError(error, `write ${partial}`, partial);
     }

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { mkdir, open, rename, rm, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { isErrno, localError } from '../../image/errno.ts';
 
 /** Ranges and samples of the largest journal stay far below this; what is larger is not one of ours. */
@@ -73,23 +73,33 @@ export async function makeJournalDirectory(path: string): Promise<void> {
  * that was moved away during a run must not be made again.
  */
 export async function writeJournal(path: string, content: object): Promise<void> {
-  const temporary = `${path}.new`;
+  const temporary = besideJournal(path, 'new');
   await rm(temporary, { force: true });
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = await open(temporary, flags, 0o600);
   try {
-    const body = JSON.stringify(content);
-    await file.writeFile(`${body.slice(0, -1)},"digest":"${digestOf(body)}"}`);
-    await file.sync();
-  } finally {
-    await file.close();
+    try {
+      const body = JSON.stringify(content);
+      await file.writeFile(`${body.slice(0, -1)},"digest":"${digestOf(body)}"}`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw error;
   }
-  await rename(temporary, path);
   await syncDirectory(dirname(path));
 }
 
+/** A file beside a journal. Beside one that --checkpoint-file names, `x.new` and `x.lock` may be a user's files. */
+export function besideJournal(path: string, what: 'new' | 'lock'): string {
+  return basename(path).includes('coldsnap') ? `${path}.${what}` : `${path}.coldsnap-${what}`;
+}
+
 export async function removeJournal(path: string): Promise<void> {
-  await rm(`${path}.new`, { force: true });
+  await rm(besideJournal(path, 'new'), { force: true });
   await rm(path, { force: true });
 }
 

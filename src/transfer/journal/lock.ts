@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, unlink } from 'node:fs/promises';
 import { pause } from '../../cancel.ts';
 import { tryLock } from '../../native/index.ts';
-import { makeJournalDirectory } from './file.ts';
+import { besideJournal, makeJournalDirectory } from './file.ts';
 
 /** {@link isLocked} holds a lock for a moment, which must not look like another run. */
 const ATTEMPTS = 4;
@@ -21,7 +21,8 @@ export class JournalLock {
   }
 
   /**
-   * Takes the lock `<journal>.lock`, waiting no longer than a tenth of a second. The end of the process gives it back, however it comes.
+   * Takes the lock {@link lockOf}, waiting no longer than a tenth of a second. The end of the process gives it back, however it
+   * comes.
    * @returns undefined while another run holds it
    * @throws the system call's error where no lock can be had (no such file made, no locks on this file system)
    */
@@ -74,7 +75,7 @@ export async function isLocked(journal: string): Promise<boolean> {
 
 /** Where the lock of a journal is. */
 export function lockOf(journal: string): string {
-  return `${journal}.lock`;
+  return besideJournal(journal, 'lock');
 }
 
 async function hasName(file: FileHandle, path: string): Promise<boolean> {
