@@ -1,5 +1,6 @@
 /** Tables in the documents match the program. */
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { differences } from '../interop/differences.ts';
@@ -29,5 +30,23 @@ test('the differences from 0.12 are those of the table of command lines', () => 
       .filter((line) => line !== '')
       .map((line) => line.replace(/^- /, '')),
     Object.values(differences),
+  );
+});
+
+test('the messages under Troubleshooting are messages of the program', () => {
+  const [, section = ''] = read('README.md').split('\n## Troubleshooting\n');
+  const messages = [...section.split('\n## ', 1)[0]!.matchAll(/^\| `([^`]+)`/gm)].map(
+    ([, message]) => message!,
+  );
+  assert.ok(messages.length > 5);
+  const sources = readdirSync(new URL('../../src', import.meta.url), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => read(`src/${name}`))
+    .join('');
+  // The shell's, when there is no node.
+  const foreign = new Set(["env: 'node': No such file or directory"]);
+  assert.deepEqual(
+    messages.filter((message) => !sources.includes(message) && !foreign.has(message)),
+    [],
   );
 });

@@ -88,7 +88,10 @@ export class Stage {
       try {
         const path = journal();
         const { mtimeNs } = statSync(path, { bigint: true });
-        if (journalledBlocks(path).has(last)) first ??= mtimeNs;
+        const listed = journalledBlocks(path).has(last);
+        // A save between the two reads would give the blocks of one journal and the time of another.
+        if (statSync(path, { bigint: true }).mtimeNs !== mtimeNs) return false;
+        if (listed) first ??= mtimeNs;
         return first !== undefined && mtimeNs !== first;
       } catch {
         return false;

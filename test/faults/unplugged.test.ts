@@ -50,13 +50,12 @@ async function unplug(directory: string): Promise<void> {
 
 /** A file system whose disk can be unplugged. */
 async function disk(scratch: Scratch) {
-  const { device } = await scratch.loop({ bytes: 2 * GIB });
+  const { device, backing } = await scratch.loop({ bytes: 2 * GIB });
   await run('mkfs.ext4', '-q', device);
   const directory = await scratch.mount(device);
-  const replug = async () => {
-    await run('umount', directory);
-    await run('mount', device, directory);
-  };
+  // A program that makes a mount namespace meanwhile keeps the failed file system on the first device.
+  const spare = await scratch.attach(backing);
+  const replug = `umount '${directory}'; blockdev --flushbufs ${spare}; mount ${spare} '${directory}'`;
   return { directory, replug };
 }
 
@@ -103,8 +102,7 @@ test(
       stderr,
       /coldsnap: could not (write to|sync|zero a range of) \/dev\/loop\d+.*: input\/output error\n {2}The storage reports a fault/,
     );
-    await scratch.detach(device);
-    await replug();
+    await scratch.reattach(device, backing, replug);
     assert.ok(
       bytesAt(backing, 0, BLOCK).every((byte) => byte === 0),
       'block 0 must be zeros',
@@ -112,7 +110,7 @@ test(
     const safe = stage.assertJournalMatches(backing, onlyJournal(options.stateDirectory));
     assert.ok(safe.length > 0, 'the journal lists no block');
     stage.emulator.clearLog();
-    const again = await stage.download(await scratch.attach(backing), [], options).ended();
+    const again = await stage.download(device, [], options).ended();
     assert.equal(again.end, 0, again.stderr);
     await stage.assertImage(backing);
     stage.assertRequestedAllExcept(safe);
@@ -137,7 +135,7 @@ test(
       stderr,
       /coldsnap: could not \w+ .*disk\.img\.partial.*: input\/output error\n {2}The storage/,
     );
-    await replug();
+    await run('sh', '-ec', replug);
     assert.ok(!existsSync(target));
     const safe = stage.assertJournalMatches(`${target}.partial`, `${target}.coldsnap-progress`);
     assert.ok(safe.length > 0, 'the journal lists no block');
@@ -200,9 +198,8 @@ test(
       stderr,
     )?.[1];
     assert.equal(stage.emulator.snapshot(pending ?? '')?.status, 'pending', stderr);
-    await scratch.detach(device);
-    await replug();
-    const again = await stage.upload(await scratch.attach(backing), [], options).ended();
+    await scratch.reattach(device, backing, replug);
+    const again = await stage.upload(device, [], options).ended();
     assert.equal(again.end, 0, again.stderr);
     assert.equal(again.stdout.trim(), pending);
     await assertUploaded(again.stdout, image);

@@ -111,6 +111,17 @@ export class Scratch {
     await until(() => backingOf(device) !== backing);
   }
 
+  /** Detaches a device, runs a command line, and attaches the file to the same device, which no other test takes meanwhile. */
+  async reattach(device: string, backing: string, meanwhile: string): Promise<void> {
+    const released = `! grep --quiet . /sys/block/${basename(device)}/loop/backing_file 2>/dev/null`;
+    const script = `set -e
+      losetup --detach ${device}
+      until ${released}; do sleep 0.05; done
+      ${meanwhile}
+      losetup ${device} '${backing}'`;
+    await execute('flock', [lockFile, 'sh', '-c', script]);
+  }
+
   /** Makes a partition that the kernel knows without a partition table. Sizes are in sectors. @returns its device */
   async partition(device: string, start: number, length: number, number = 1): Promise<string> {
     await execute('addpart', [device, String(number), String(start), String(length)]);
