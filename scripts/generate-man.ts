@@ -51,7 +51,11 @@ const signals: readonly Row[] = [
     'stop within 5 seconds: cancel requests in flight, save the journal and print the command line that resumes; a ' +
       'second signal exits immediately',
   ],
-  ['SIGUSR2', 'print one line with the current status'],
+  [
+    'SIGUSR2',
+    'print one line with the current status; before Node.js runs the first line of the program, a few hundredths of ' +
+      'a second after the start, it ends the process',
+  ],
 ];
 
 const terms = (rows: readonly Row[]) =>

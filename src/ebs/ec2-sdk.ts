@@ -72,13 +72,13 @@ export class SdkSnapshotStates implements SnapshotStates {
 
   async delete(snapshotId: string, options?: DeleteOptions): Promise<void> {
     const context = { operation: 'DeleteSnapshot', snapshotId };
+    const command = new DeleteSnapshotCommand({ SnapshotId: snapshotId });
+    command.middlewareStack.add(rejectHtml(context), deserialize);
     // A request whose reply was lost may have deleted the snapshot; the retry then finds none.
     let mayBeDeleted = false;
     await this.#policy.run(context, options?.signal, async (signal) => {
       try {
-        await callSdk(context, signal, this.#client, (http) =>
-          this.#client.send(deleteCommand(snapshotId, context), http),
-        );
+        await callSdk(context, signal, this.#client, (http) => this.#client.send(command, http));
       } catch (error) {
         if (!isNotFound(error)) {
           mayBeDeleted ||= error instanceof ColdsnapError && error.class === 'transient';
@@ -125,10 +125,10 @@ export class SdkSnapshotStates implements SnapshotStates {
     options: CallOptions | undefined,
   ): Promise<DescribeSnapshotsResult> {
     const context = { operation: 'DescribeSnapshots', ...(snapshotId === undefined ? {} : { snapshotId }) };
+    const command = new DescribeSnapshotsCommand(input);
+    command.middlewareStack.add(rejectHtml(context), deserialize);
     return this.#policy.run(context, options?.signal, (signal) =>
-      callSdk(context, signal, this.#client, (http) =>
-        this.#client.send(new DescribeSnapshotsCommand(input), http),
-      ),
+      callSdk(context, signal, this.#client, (http) => this.#client.send(command, http)),
     );
   }
 }
@@ -146,23 +146,22 @@ interface HttpReply {
   readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
-/** Rejects HTML replies: the SDK returns nothing from EC2's reply, so a captive portal's page would look like success. */
-function deleteCommand(snapshotId: string, context: RequestContext): DeleteSnapshotCommand {
-  const command = new DeleteSnapshotCommand({ SnapshotId: snapshotId });
-  command.middlewareStack.add(
-    (next) => async (args) => {
+/** Rejects HTML replies: the SDK finds nothing in a captive portal's page, which would look like success or an empty list. */
+function rejectHtml(context: RequestContext) {
+  return <A, R extends { response: unknown }>(next: (args: A) => Promise<R>) =>
+    async (args: A): Promise<R> => {
       const result = await next(args);
       const { statusCode, headers } = result.response as HttpReply;
       if (statusCode < 300 && /\bhtml\b/i.test(headers['content-type'] ?? '')) {
-        const message = 'DeleteSnapshot got a reply that is not from the service (an HTML page)';
+        const message = `${context.operation} got a reply that is not from the service (an HTML page)`;
         throw new ColdsnapError('transient', 'BAD_REPLY', message, context);
       }
       return result;
-    },
-    { step: 'deserialize', name: 'coldsnapRejectHtml' },
-  );
-  return command;
+    };
 }
+
+/** Around the SDK's own step, which reads the body: an unread one would keep its connection. */
+const deserialize = { step: 'deserialize', priority: 'high', name: 'coldsnapRejectHtml' } as const;
 
 function isNotFound(error: unknown): error is ColdsnapError {
   return error instanceof ColdsnapError && error.code === 'SNAPSHOT_NOT_FOUND';

@@ -195,9 +195,13 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     return inodeStamp(await this.#ready().partial.stat());
   }
 
-  async finishCommit(stamp: string): Promise<boolean> {
+  async isCommitted(stamp: string): Promise<boolean> {
     const existing = await stat(this.#file).catch(() => undefined);
-    if (existing === undefined || inodeStamp(existing) !== stamp) return false;
+    return existing !== undefined && inodeStamp(existing) === stamp;
+  }
+
+  async finishCommit(stamp: string): Promise<boolean> {
+    if (!(await this.isCommitted(stamp))) return false;
     await PartialFile.finishPublishing(this.path, this.partialPath, this.#file);
     return true;
   }

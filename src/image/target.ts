@@ -139,6 +139,11 @@ export interface ResumableTarget {
    */
   commitStamp(): Promise<string>;
   /**
+   * Whether an earlier run's `commit()` gave the file its final name. Changes nothing. Always false for devices.
+   * @param stamp the earlier run's `commitStamp()`
+   */
+  isCommitted(stamp: string): Promise<boolean>;
+  /**
    * Whether an earlier run's `commit()` was complete except that the file's name was not durable yet; makes it so. Call
    * it before `checkOverwrite`. Always false for devices, where a later run commits again.
    * @param stamp the earlier run's `commitStamp()`

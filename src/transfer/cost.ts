@@ -10,6 +10,8 @@ export interface TransferCost {
   readonly seconds: number;
 }
 
+export const noCost: TransferCost = { requests: 0, dollars: 0, seconds: 0 };
+
 /**
  * Prices of us-east-1 per request, in units of 10^-7 dollars, so that sums are exact: $0.0006, $0.003 and $0.006 per 1,000
  * (https://aws.amazon.com/ebs/pricing/, November 2026).

@@ -5,11 +5,18 @@ import { checkFits } from '../image/geometry.ts';
 import { streamAmongTargets } from '../image/messages/targets.ts';
 import { openTarget } from '../image/open-target.ts';
 import type { ImageTarget } from '../image/target.ts';
-import { costOfReading } from './cost.ts';
+import { costOfReading, noCost } from './cost.ts';
 import { checkTargetOptions } from './download-to-targets.ts';
 import { intersection, RangeSet, sizeWithin } from './engine/range-set.ts';
-import { checkOverwrite, countBlocks, earlierRestore, fits } from './estimate.ts';
-import type { RestoreJournal } from './journal/restore.ts';
+import { countBlocks } from './estimate.ts';
+import {
+  checkOverwrite,
+  type EarlierRestore,
+  earlierRestore,
+  isOf,
+  otherService,
+  whyNotResumed,
+} from './estimate-earlier.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
 import type { DownloadToTargetsOptions, TargetPlan, TargetsDryRun } from './several-targets.ts';
@@ -19,7 +26,7 @@ import { warnings } from './warnings.ts';
 interface Opened {
   readonly path: string;
   readonly target: ImageTarget;
-  earlier?: RestoreJournal | undefined;
+  earlier?: EarlierRestore | undefined;
   overwrites?: string | undefined;
 }
 
@@ -39,16 +46,24 @@ export async function estimateDownloadToTargets(options: DownloadToTargetsOption
     try {
       await openAll(run, targets, options);
       const ebs = await run.connect(service);
+      const discard = async (opened: Opened, reason: string) => {
+        run.warn(...warnings.ignoringJournal('download', reason));
+        opened.earlier = undefined;
+        opened.overwrites = await checkOverwrite(opened.target, options, undefined);
+      };
+      for (const opened of targets)
+        if (opened.earlier !== undefined && !isOf(ebs, opened.earlier)) await discard(opened, otherService);
+      const finished = allWhole(targets, snapshotId);
+      if (finished !== undefined) return finished;
       const source = await SnapshotBlocks.open(run, ebs, snapshotId);
       const { volumeSize, blockSize } = source.geometry;
       for (const opened of targets) {
-        checkFits(opened.target, volumeSize);
-        if (opened.earlier === undefined || fits(opened.earlier, ebs, source.geometry)) continue;
-        run.warn(...warnings.ignoringJournal('download', 'it belongs to another service or volume'));
-        opened.earlier = undefined;
-        opened.overwrites = await checkOverwrite(opened.target, options, false);
+        const { target, earlier } = opened;
+        checkFits(target, volumeSize);
+        const reason = earlier && (await whyNotResumed(earlier, target, source.geometry));
+        if (reason !== undefined) await discard(opened, reason);
       }
-      const done = targets.map(({ earlier }) => new RangeSet(earlier?.done));
+      const done = targets.map(({ earlier }) => new RangeSet(earlier?.journal.done));
       const lacking = done.map(() => 0);
       const all = intersection(() => done);
       const blocks = await countBlocks(run, source.steps(all), source.geometry, false, (index) => {
@@ -76,6 +91,23 @@ export async function estimateDownloadToTargets(options: DownloadToTargetsOption
   });
 }
 
+/** The report when an earlier run has made all targets whole; undefined otherwise. */
+function allWhole(targets: readonly Opened[], snapshotId: string): TargetsDryRun | undefined {
+  const finished = targets.flatMap(({ earlier }) => (earlier?.whole ? [earlier] : []));
+  if (finished[0] === undefined || finished.length < targets.length) return undefined;
+  const { volumeSize } = finished[0].journal;
+  const nothing = { blocks: 0, bytes: 0, bytesResumed: volumeSize };
+  return {
+    dryRun: true,
+    operation: 'download',
+    snapshotId,
+    volumeSize,
+    ...nothing,
+    ...noCost,
+    targets: targets.map(({ path }) => ({ path, ...nothing })),
+  };
+}
+
 async function openAll(run: Run, targets: Opened[], options: DownloadToTargetsOptions): Promise<void> {
   await checkDistinct(options.targets);
   for (const path of options.targets) {
@@ -86,6 +118,6 @@ async function openAll(run: Run, targets: Opened[], options: DownloadToTargetsOp
     targets.push(opened);
     if (opened.target.resumable === undefined) throw streamAmongTargets(path);
     opened.earlier = await earlierRestore(run, opened.target, options);
-    opened.overwrites = await checkOverwrite(opened.target, options, opened.earlier !== undefined);
+    opened.overwrites = await checkOverwrite(opened.target, options, opened.earlier);
   }
 }

@@ -1,19 +1,17 @@
 /** Dry run of a download: everything that it does before its first change, then what it would do and cost. */
-import { type EbsConnection, isSameService, Service } from '../ebs/service.ts';
-import { ColdsnapError } from '../errors.ts';
+import { type EbsConnection, Service } from '../ebs/service.ts';
 import type { Geometry } from '../geometry.ts';
 import { checkFits } from '../image/geometry.ts';
 import { openInPlace } from '../image/in-place.ts';
 import { holdsNoBase, targetNotReadBack } from '../image/messages/targets.ts';
 import { openTarget } from '../image/open-target.ts';
 import type { ImageTarget, InPlaceTarget } from '../image/target.ts';
-import { costOfReading } from './cost.ts';
+import { costOfReading, noCost } from './cost.ts';
 import { checkDigestsName } from './digests/open.ts';
 import type { BlockSource, Step } from './engine/block.ts';
 import { RangeSet } from './engine/range-set.ts';
-import { peekJournal } from './journal/journal.ts';
+import { checkOverwrite, earlierRestore, isOf, otherService, whyNotResumed } from './estimate-earlier.ts';
 import { checkNamedJournal } from './journal/named.ts';
-import { findRestoreJournal, type RestoreJournal } from './journal/restore.ts';
 import type { DownloadOptions } from './options.ts';
 import type { DryRun } from './reports.ts';
 import { readableSnapshotId } from './run/checks.ts';
@@ -42,22 +40,32 @@ export async function estimateDownload(options: DownloadOptions): Promise<DryRun
     const target = await openUnchanged(run, options);
     const service = new Service(options, run.workers, run.meter.retry);
     try {
-      const earlier = await earlierRestore(run, target, options);
-      let overwrites = await checkOverwrite(target, options, earlier !== undefined);
+      let earlier = await earlierRestore(run, target, { ...options, base: since });
+      let overwrites = await checkOverwrite(target, options, earlier);
       const ebs = await run.connect(service);
-      const { source, geometry } = await openPlan(run, ebs, target, options);
-      const usable = earlier !== undefined && fits(earlier, ebs, geometry) ? earlier : undefined;
-      if (earlier !== undefined && usable === undefined) {
-        run.warn(...warnings.ignoringJournal('download', 'it belongs to another service or volume'));
-        overwrites = await checkOverwrite(target, options, false);
-      }
-      const done = new RangeSet(usable?.done);
-      const blocks = since === snapshotId ? 0 : await countBlocks(run, source.steps(done), geometry, false);
-      return {
+      const what = {
         dryRun: true,
         operation: 'download',
         snapshotId,
         ...(typeof options.target === 'string' ? { path: options.target } : {}),
+      } as const;
+      const discard = async (reason: string) => {
+        earlier = undefined;
+        run.warn(...warnings.ignoringJournal('download', reason));
+        overwrites = await checkOverwrite(target, options, earlier);
+      };
+      if (earlier !== undefined && !isOf(ebs, earlier)) await discard(otherService);
+      if (earlier?.whole === true) {
+        const { volumeSize } = earlier.journal;
+        return { ...what, volumeSize, blocks: 0, bytes: 0, ...noCost, bytesResumed: volumeSize };
+      }
+      const { source, geometry } = await openPlan(run, ebs, target, options);
+      const reason = earlier && (await whyNotResumed(earlier, target, geometry));
+      if (reason !== undefined) await discard(reason);
+      const done = new RangeSet(earlier?.journal.done);
+      const blocks = since === snapshotId ? 0 : await countBlocks(run, source.steps(done), geometry, false);
+      return {
+        ...what,
         volumeSize: geometry.volumeSize,
         blocks,
         bytes: blocks * geometry.blockSize,
@@ -105,61 +113,6 @@ async function openPlan(
   const { geometry } = source;
   checkFits(target, geometry.volumeSize);
   return { source, geometry };
-}
-
-/** The journal of an earlier run, which is not changed. */
-export async function earlierRestore(
-  run: Run,
-  { label, resumable }: ImageTarget,
-  {
-    snapshotId,
-    since: base,
-    force,
-    checkpoint,
-    checkpointFile,
-    fresh = false,
-  }: Omit<DownloadOptions, 'target'>,
-): Promise<RestoreJournal | undefined> {
-  if (resumable === undefined || checkpoint === false || fresh) return undefined;
-  const { path, identity } = resumable.journal;
-  const found = await findRestoreJournal(peekJournal({ path: checkpointFile ?? path, identity }), {
-    snapshotId,
-    base,
-    force,
-    label,
-  });
-  if (found.kind === 'rejected') run.warn(...warnings.ignoringJournal('download', found.reason));
-  return found.kind === 'usable' ? found.journal : undefined;
-}
-
-/** Whether the journal belongs to this service and volume. */
-export function fits(journal: RestoreJournal, { identity }: EbsConnection, geometry: Geometry): boolean {
-  const { service, volumeSize, blockSize } = journal;
-  return (
-    isSameService(identity, service) && volumeSize === geometry.volumeSize && blockSize === geometry.blockSize
-  );
-}
-
-/**
- * @returns what would be overwritten, with force
- * @throws ColdsnapError class `refused`
- */
-export async function checkOverwrite(
-  target: ImageTarget | InPlaceTarget,
-  { force = false }: Pick<DownloadOptions, 'force'>,
-  resuming: boolean,
-): Promise<string | undefined> {
-  // A file that was interrupted between two states is renamed by this check.
-  if (resuming && 'checkSizes' in target) return undefined;
-  await target.checkOverwrite({ force, resuming });
-  if (!force || resuming) return undefined;
-  try {
-    await target.checkOverwrite({ force: false, resuming });
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof ColdsnapError) || error.class !== 'refused') throw error;
-    return error.message;
-  }
 }
 
 /**

@@ -23,9 +23,9 @@ describe("the bench's programs", { skip: missing() }, () => {
   });
 
   test('the meter stops a command after the given time', async () => {
-    const run = await measure(['sleep', '60'], { env: process.env, stopAfterS: 1 });
+    const run = await measure(['sleep', 'infinity'], { env: process.env, stopAfterS: 1 });
     assert.deepEqual([run.exitCode, run.signal], [-1, 15]);
-    assert.ok(run.wallS < 30);
+    assert.ok(run.wallS >= 1, `${run.wallS} s`);
   });
 
   test('the programs reject invalid arguments', () => {

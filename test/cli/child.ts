@@ -4,7 +4,16 @@ import { main } from '../../src/cli/main.ts';
 import { processIo } from '../../src/cli/process-io.ts';
 import { ColdsnapError } from '../../src/errors.ts';
 import type { DownloadOptions } from '../../src/transfer/options.ts';
+import { until } from '../support/until.ts';
 import { downloadResult, makeWorld, progressOf, startEvent, uploadResult } from './support.ts';
+
+/** The text written to stderr. */
+let drawn = '';
+const write = process.stderr.write.bind(process.stderr);
+process.stderr.write = ((chunk: string | Uint8Array) => {
+  drawn += chunk;
+  return write(chunk);
+}) as typeof write;
 
 const behaviours: Record<string, (options: DownloadOptions) => Promise<void>> = {
   async succeed() {},
@@ -28,8 +37,8 @@ const behaviours: Record<string, (options: DownloadOptions) => Promise<void>> = 
     process.kill(process.pid, 'SIGINT');
     await stopped;
   },
-  /** Long enough for a display to be drawn. */
-  takeAMoment: () => new Promise((resolve) => setTimeout(resolve, 500)),
+  /** Runs until the display has been drawn. */
+  runUntilDrawn: () => until(() => drawn.includes('to a new snapshot')),
   /** Ignores the AbortSignal and keeps the threads busy. */
   ignoreAbort: () =>
     new Promise(() => {

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { bin, needsBuild } from '../support/built.ts';
+import { bin, needsBuild, project } from '../support/built.ts';
 import { bytesAt } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { type Outcome, ours, type Tool, Workplace } from '../support/workplace.ts';
@@ -131,6 +131,22 @@ describe('signals', needsBuild, () => {
       process.kill(pid, 'SIGTERM');
       await running.ended;
       assert.match(running.output(), /stopping \(SIGTERM\)/);
+    });
+  }
+
+  for (const [ignored, expected] of [
+    ["trap '' HUP; ", '1'],
+    ['', '0'],
+  ] as const) {
+    test(`the launcher of the packages passes on that SIGHUP is ${ignored === '' ? 'not ' : ''}ignored`, async (t) => {
+      const place = await Workplace.for(t);
+      const launcher = readFileSync(join(project, 'packaging/coldsnap.sh'), 'utf8');
+      const program = 'exec /usr/lib/coldsnap/node /usr/lib/coldsnap/bin/coldsnap.js';
+      assert.ok(launcher.includes(program));
+      writeFileSync(place.path('coldsnap'), launcher.replace(program, 'exec printenv COLDSNAP_NOHUP'));
+      // The launcher overrides the variable.
+      const { stdout, stderr } = await place.shell(`${ignored}COLDSNAP_NOHUP=2 sh coldsnap`);
+      assert.equal(stdout, `${expected}\n`, stderr);
     });
   }
 

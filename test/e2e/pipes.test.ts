@@ -39,6 +39,9 @@ function peakMemory(pid: number): number {
   return Number(kib) * 1024;
 }
 
+/** Puts are repeated until the faults are removed. */
+const throttle = { type: 'error', status: 400, code: 'RequestThrottledException' } as const;
+
 const replies = (place: Workplace, operation: string) => () =>
   place.emulator.requests(operation).filter(({ status }) => status > 0).length;
 
@@ -89,7 +92,7 @@ describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
   test('stdin that is a file must not be written meanwhile', async (t) => {
     const place = await Workplace.for(t);
     writeFileSync(place.path('disk.img'), randomBytes(2 * MIB));
-    place.emulator.setFaults([{ operation: 'PutSnapshotBlock', action: { type: 'delay', ms: 2_000 } }]);
+    place.emulator.setFaults([{ operation: 'PutSnapshotBlock', action: throttle }]);
     const ended = place.shell('coldsnap upload --volume-size 1 - < disk.img');
     await place.emulator.waitForRequest(({ operation }) => operation === 'PutSnapshotBlock', 1);
     appendFileSync(place.path('disk.img'), 'more');
@@ -126,8 +129,7 @@ describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
   test('an upload reads no faster than the service stores, without growing its memory', async (t) => {
     const place = await Workplace.for(t);
     const { emulator } = place;
-    // The number of requests in flight before the first reply.
-    emulator.setFaults([{ operation: 'PutSnapshotBlock', first: 16, action: { type: 'delay', ms: 3000 } }]);
+    emulator.setFaults([{ operation: 'PutSnapshotBlock', action: throttle }]);
     const child = place.start(ours, ['--endpoint', emulator.url, 'upload', '--volume-size', '1', '-']);
     const id = child.stdout.toArray();
     const block = randomBytes(BLOCK);
@@ -146,6 +148,7 @@ describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
     await emulator.waitForRequest(({ operation }) => operation === 'PutSnapshotBlock', 16);
     const held = await settled(() => consumed);
     assert.ok(held <= 200 * BLOCK, `${held / MIB} MiB were read while nothing was put`);
+    emulator.setFaults([]);
     const peak = await written;
     const snapshotId = (await id).join('').trim();
     assert.deepEqual(emulator.snapshot(snapshotId)?.writtenBlocks.length, 800);

@@ -90,6 +90,7 @@ test('a denied permission names the IAM action and is not retried', async (t) =>
 for (const [fault, action] of Object.entries({
   'an internal failure of the service': { type: 'error', status: 500, code: 'InternalError' },
   'an HTML page': { type: 'html', status: 502 },
+  'an HTML page with status 200': { type: 'html', status: 200 },
   'a throttle': { type: 'error', status: 503, code: 'RequestLimitExceeded' },
   'a dropped connection': { type: 'drop' },
   'a reply cut short': { type: 'drop', at: 'body' },
@@ -140,9 +141,37 @@ test('deleting a snapshot that never existed is an error', async (t) => {
 });
 
 test('a new snapshot is deleted as soon as EC2 finds it', async (t) => {
-  const { emulator, states } = await connect(t, { notVisibleMs: 60 });
+  // Becomes visible after two requests, however late they come.
+  let now = Date.now();
+  const { emulator, states } = await connect(t, {
+    notVisibleMs: 60,
+    now: () => now,
+    onRequest: () => {
+      now += 30;
+    },
+  });
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {}, status: 'pending' });
   await states.delete(snapshotId, { justStarted: true });
+  assert.equal(emulator.snapshot(snapshotId), undefined);
+  assert.deepEqual(
+    emulator.requests('DeleteSnapshot').map(({ errorType }) => errorType),
+    ['InvalidSnapshot.NotFound', 'InvalidSnapshot.NotFound', undefined],
+  );
+});
+
+test('HTML pages with status 200 are no empty list and no deletion, and keep no connection', async (t) => {
+  const html = { first: 3, action: { type: 'html', status: 200 } } as const;
+  const { emulator, states } = await connect(t, {
+    faults: [
+      { operation: 'DescribeSnapshots', ...html },
+      { operation: 'DeleteSnapshot', ...html },
+    ],
+  });
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
+  const listed: string[] = [];
+  for await (const found of states.list({})) listed.push(found.snapshotId);
+  assert.deepEqual(listed, [snapshotId]);
+  await states.delete(snapshotId);
   assert.equal(emulator.snapshot(snapshotId), undefined);
 });
 

@@ -111,7 +111,7 @@ test('concurrent stalls halve the requests in flight only once', async () => {
 });
 
 test('no more requests are in flight than allowed, and an abort rejects those that wait', async () => {
-  const pacer = new Pacer({ workers: 2, idleMs: 60_000 });
+  const { pacer } = paced({ workers: 2 });
   const controller = new AbortController();
   let finish: () => void = () => {};
   const gate = new Promise<void>((resolve) => {
@@ -124,7 +124,8 @@ test('no more requests are in flight than allowed, and an abort rejects those th
   };
   const running = [1, 2, 3, 4].map(() => pacer.run(1, controller.signal, request));
   const outcomes = Promise.allSettled(running);
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  // All that can run without the gate has run.
+  await new Promise(setImmediate);
   assert.equal(active, 2);
   controller.abort();
   finish();

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { RetryPolicy, type RetryPolicyOptions } from '../../src/ebs/retry.ts';
 import type { ErrorCode } from '../../src/error-codes.ts';
 import { ColdsnapError, type ErrorClass } from '../../src/errors.ts';
+import { machine } from '../support/machine.ts';
 
 const context = { operation: 'GetSnapshotBlock', snapshotId: 'snap-1', block: 7 };
 
@@ -154,21 +155,41 @@ test('every retry is reported with operation, block, attempt and pause', async (
   ]);
 });
 
-test('a retry in flight when the retry time ends is aborted, and the reason is the last failure', async () => {
-  const policy = new RetryPolicy({ random: () => 0, retryForMs: 300 });
+/** A request that fails once, then hangs until its signal fires or `end` is called. */
+function hanging(policy: RetryPolicy) {
+  let end = (_result: string) => {};
+  let settled = false;
   let calls = 0;
-  const started = performance.now();
-  const hanging = policy.run(context, undefined, (signal) => {
+  const result = policy.run(context, undefined, (signal) => {
     if (++calls === 1) throw failure('transient');
-    return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
+    return new Promise<string>((resolve, reject) => {
+      end = resolve;
+      signal?.addEventListener('abort', () => reject(signal.reason));
+    });
   });
-  await assert.rejects(hanging, {
+  const settle = () => {
+    settled = true;
+  };
+  result.then(settle, settle);
+  const retried = async () => {
+    while (calls < 2) await new Promise(setImmediate);
+  };
+  return { result, retried, settled: () => settled, end: () => end('ok') };
+}
+
+test('a retry in flight when the retry time ends is aborted, and the reason is the last failure', async (t) => {
+  const { run } = machine(t);
+  const request = hanging(new RetryPolicy({ random: () => 0, retryForMs: 300, sleep: async () => {} }));
+  await request.retried();
+  run(500);
+  await new Promise(setImmediate);
+  assert.equal(request.settled(), false, 'a last attempt gets a second');
+  run(500);
+  await assert.rejects(request.result, {
     class: 'gave-up',
     code: 'SERVICE_ERROR',
-    message: /nothing succeeded for/,
+    message: /nothing succeeded for 1 s \(1 attempt\)$/,
   });
-  assert.ok(performance.now() - started >= 1_000, 'a last attempt gets a second');
-  assert.equal(calls, 2);
 });
 
 test('a first attempt has no limit of its own: a slow network is not an error', async () => {
@@ -176,22 +197,30 @@ test('a first attempt has no limit of its own: a slow network is not an error', 
   assert.equal(await policy.run(context, undefined, async (signal) => signal), undefined);
 });
 
-test('the end of the retry time is put off while other requests succeed', async () => {
-  const policy = new RetryPolicy({ random: () => 0, retryForMs: 1_100 });
-  const others = setInterval(
-    () => void policy.run({ operation: 'Other' }, undefined, async () => 'fine'),
-    50,
-  );
-  let calls = 0;
-  const result = await policy.run(context, undefined, (signal) => {
-    if (++calls === 1) throw failure('transient');
-    return new Promise<string>((resolve, reject) => {
-      setTimeout(() => resolve('ok'), 2_500);
-      signal?.addEventListener('abort', () => reject(signal.reason));
-    });
-  });
-  clearInterval(others);
-  assert.equal(result, 'ok');
+test('the end of the retry time is put off while other requests succeed', async (t) => {
+  const { run } = machine(t);
+  const policy = new RetryPolicy({ random: () => 0, retryForMs: 1_100, sleep: async () => {} });
+  const request = hanging(policy);
+  await request.retried();
+  for (let count = 0; count < 10; count++) {
+    await policy.run({ operation: 'Other' }, undefined, async () => 'fine');
+    run(1_000);
+    await new Promise(setImmediate);
+    assert.equal(request.settled(), false);
+  }
+  request.end();
+  assert.equal(await request.result, 'ok');
+});
+
+test('the retry time ends when other requests succeed no longer', async (t) => {
+  const { run } = machine(t);
+  const policy = new RetryPolicy({ random: () => 0, retryForMs: 1_100, sleep: async () => {} });
+  const request = hanging(policy);
+  await request.retried();
+  run(1_000);
+  await policy.run({ operation: 'Other' }, undefined, async () => 'fine');
+  run(1_500);
+  await assert.rejects(request.result, { class: 'gave-up', code: 'SERVICE_ERROR' });
 });
 
 test('a renewal of credentials that hangs ends with the retry time', async () => {

@@ -29,6 +29,7 @@ import { bytesAt, firstWrongBlock, GIB, randomBlocks, scratch, startService } fr
 import { until } from '../support/until.ts';
 import { copyScene, namesSide } from './copy-scene.ts';
 import { type Fault, faults } from './faults.ts';
+import { type Expected, expectedOutcomes, facts, type Outcome, operations } from './outcomes.ts';
 
 const BLOCK = 4096;
 /** For runs that must give up: the outcome is the same however many attempts fit in. */
@@ -42,139 +43,6 @@ const long = process.env.COLDSNAP_LONG !== undefined;
 // The journals of copies; each has emulators of its own.
 process.env.STATE_DIRECTORY = mkdtempSync(join(tmpdir(), 'coldsnap-matrix-'));
 after(() => rmSync(process.env.STATE_DIRECTORY!, { recursive: true, force: true }));
-
-type Outcome = 'recovers' | 1 | 4 | 5 | 6;
-/** The outcome of a fault that occurs twice, and of a permanent one. */
-type Expected = readonly [twice: Outcome, always: Outcome];
-
-const harmless: Expected = ['recovers', 'recovers'];
-const transient: Expected = ['recovers', 5];
-const wrongData: Expected = ['recovers', 6];
-const permanent = (exitCode: Outcome): Expected => [exitCode, exitCode];
-
-/** The outcome for most operations. */
-const usual: Record<Fault, Expected> = {
-  'is HTTP 500': transient,
-  'is HTTP 500 after the request was executed': transient,
-  'is HTTP 503': transient,
-  'is a throttle of the snapshot': transient,
-  'is a throttle of the account': transient,
-  'is an EC2 throttle': transient,
-  // The first is a reason to fetch new credentials; the second is final.
-  'reports expired credentials': permanent(4),
-  'denies access': permanent(4),
-  'reports that the snapshot does not exist': permanent(1),
-  'rejects the block token': permanent(5),
-  'rejects the page token': permanent(5),
-  'is a validation error': permanent(1),
-  'is a conflict': permanent(1),
-  'reports an exceeded quota': permanent(1),
-  'reports a conflicting write of the block': transient,
-  'is lost': transient,
-  'is lost after the request was executed': transient,
-  'is a reset': transient,
-  'is cut off in the body': transient,
-  'is reset in the body': transient,
-  'stalls before the request is read': transient,
-  stalls: transient,
-  'stalls after the request was executed': transient,
-  'stalls in the body': transient,
-  'stalls after the headers': transient,
-  'is shorter than Content-Length': transient,
-  'is shorter than x-amz-Data-Length': transient,
-  'has a flipped bit': transient,
-  'has the checksum of other data': harmless,
-  'has no checksum': harmless,
-  'has a CRC32 checksum': harmless,
-  'has a data length longer than a block': harmless,
-  'has a data length of 0': harmless,
-  'has a data length of -1': harmless,
-  'has a data length of 10^20': harmless,
-  'has no data length': harmless,
-  'is chunked': harmless,
-  'is a page of HTML with status 500': transient,
-  'is a page of HTML with status 200': transient,
-  'is a page of HTML with status 302': transient,
-  'is a page of HTML with status 404': permanent(4),
-  'arrives slowly': harmless,
-  'closes the connection': harmless,
-  'closes the connection without announcing it': harmless,
-  'has a header of 64 KiB': transient,
-  'has 10,000 headers': transient,
-  'is truncated JSON': transient,
-  'lists a block outside the volume': harmless,
-  'lists block -1': harmless,
-  'lists blocks in reverse': harmless,
-  'lists blocks twice': harmless,
-  'reports a volume of 2^40 GiB': harmless,
-  'is an empty page with a new page token': harmless,
-  'is an empty page with the previous page token': harmless,
-  'is delayed': harmless,
-};
-
-const lists: Partial<Record<Fault, Expected>> = {
-  'lists a block outside the volume': permanent(1),
-  'lists block -1': permanent(1),
-  'lists blocks twice': permanent(1),
-  'reports a volume of 2^40 GiB': permanent(1),
-  'is an empty page with a new page token': ['recovers', 1],
-  'is an empty page with the previous page token': permanent(1),
-};
-
-/** The operations whose outcome differs. */
-const operations: Record<string, Partial<Record<Fault, Expected>>> = {
-  ListSnapshotBlocks: lists,
-  ListChangedBlocks: lists,
-  GetSnapshotBlock: {
-    // The fault rejects the token of the new listing too.
-    'rejects the block token': permanent(1),
-    'is shorter than x-amz-Data-Length': wrongData,
-    'has a flipped bit': wrongData,
-    'has the checksum of other data': wrongData,
-    'has no checksum': wrongData,
-    'has a CRC32 checksum': wrongData,
-    'has a data length longer than a block': wrongData,
-    'has a data length of 0': wrongData,
-    'has a data length of -1': wrongData,
-    'has a data length of 10^20': wrongData,
-    'has no data length': wrongData,
-    'is a page of HTML with status 200': wrongData,
-    'is truncated JSON': wrongData,
-  },
-  StartSnapshot: {},
-  PutSnapshotBlock: {
-    // The snapshot is new: some servers of the service may not know it yet.
-    'reports that the snapshot does not exist': ['recovers', 1],
-    'is shorter than x-amz-Data-Length': harmless,
-    'has a flipped bit': harmless,
-    'is truncated JSON': harmless,
-    'has the checksum of other data': wrongData,
-  },
-  CompleteSnapshot: {
-    // The status of the reply is enough: a repeated completion finds the snapshot completed.
-    'is shorter than x-amz-Data-Length': harmless,
-    'has a flipped bit': harmless,
-    'is truncated JSON': harmless,
-  },
-  DescribeSnapshots: {
-    // EC2 is eventually consistent: polling continues until the timeout.
-    'reports that the snapshot does not exist': ['recovers', 5],
-    'rejects the block token': permanent(1),
-    'rejects the page token': permanent(1),
-    'reports a conflicting write of the block': permanent(1),
-  },
-  DeleteSnapshot: {
-    // Another client has deleted it.
-    'reports that the snapshot does not exist': harmless,
-    // The first reply is retried, and the second is an error that cannot be parsed.
-    'is shorter than x-amz-Data-Length': permanent(1),
-    'has a flipped bit': permanent(1),
-    'is truncated JSON': permanent(1),
-    'rejects the block token': permanent(1),
-    'rejects the page token': permanent(1),
-    'reports a conflicting write of the block': permanent(1),
-  },
-};
 
 /** Where another transfer differs: its first requests need only the head of a list, so that a bad next page is not used. */
 const incrementalDiffers: Partial<Record<Fault, Expected>> = {
@@ -430,11 +298,9 @@ async function check(
     );
     if (error instanceof assert.AssertionError) throw error;
     assert.equal(exitCodeOf(error), expected, String(error));
-    const fact =
-      'snap-|snapshot snap-\\S+ does not exist|access denied: |the service refused the request: |a quota of the service is exceeded: |the credentials cannot be used: ';
     assert.match(
       String(error),
-      new RegExp(`${operation}|block 1 of snap-|^ColdsnapError: (?:in the \\w+ region \\S+: )?(?:${fact})`),
+      new RegExp(`${operation}|block 1 of snap-|^ColdsnapError: (?:in the \\w+ region \\S+: )?(?:${facts})`),
     );
     if (transfer?.endsWith('copy')) assert.ok(namesSide(operation, (error as Error).message), String(error));
   }
@@ -460,10 +326,10 @@ function isSelected(operation: string, fault: Fault, times: 'twice' | 'always', 
 describe('when the reply', { concurrency: 12 }, () => {
   let odd = false;
   let turn = 0;
-  for (const [operation, differing] of Object.entries(operations)) {
+  for (const operation of operations) {
     const blocks = /^(Get|Put)/.test(operation);
     for (const fault of Object.keys(faults) as Fault[]) {
-      const expected = differing[fault] ?? usual[fault];
+      const expected = expectedOutcomes(operation, fault);
       for (const [at, times] of (['twice', 'always'] as const).entries()) {
         if (!isSelected(operation, fault, times, expected)) continue;
         odd = !odd;

@@ -84,12 +84,11 @@ describe('what stands still', { concurrency: 4 }, () => {
 
   test('a wait ends at its timeout though the credentials never come', async () => {
     const ec2Client = new EC2Client({ region: 'us-east-1', credentials: hanging });
-    const started = performance.now();
     await assert.rejects(waitForSnapshot({ snapshotId: 'snap-1', timeoutMs: 500, ec2Client }), {
       class: 'gave-up',
       code: 'WAIT_TIMED_OUT',
+      message: 'snap-1 has not been described after 1 s',
     });
-    assert.ok(performance.now() - started < 9_000);
   });
 
   test('credentials that never come end a transfer with the retry time', async () => {
@@ -123,9 +122,9 @@ describe('what stands still', { concurrency: 4 }, () => {
     await assert.rejects(downloadSnapshot({ snapshotId, target, retryForMs: 12_000, ...service }), {
       class: 'gave-up',
       code: 'STALLED',
+      message: /no data sent or received for 12 s; nothing succeeded for .* \(1 attempt\)$/,
     });
-    const seconds = (performance.now() - started) / 1000;
-    assert.ok(seconds >= 12 && seconds < 30, `${seconds} s`);
+    assert.ok(performance.now() - started >= 12_000);
   });
 
   test('a TLS handshake that hangs ends with the time to connect, for requests of the SDK too', async (t) => {
@@ -156,10 +155,15 @@ describe('what stands still', { concurrency: 4 }, () => {
       { operation: 'GetSnapshotBlock', block: 22, first: 1, action: { type: 'drip', bytesPerSecond: 8 } },
     ]);
     const target = join(scratch(t), 'disk.img');
-    const { retries, elapsedMs } = await downloadSnapshot({ snapshotId, target, workers: 16, ...service });
-    assert.equal(retries, 3);
+    const { events, onEvent } = recorder();
+    const options = { workers: 16, onEvent, ...service };
+    const { elapsedMs } = await downloadSnapshot({ snapshotId, target, ...options });
+    const retries = events.flatMap((event) => (event.type === 'retry' ? [event.message] : []));
+    assert.equal(retries.length, 3);
     // The deadline for a connection that is alone is 60 s.
-    assert.ok(elapsedMs >= 10_000 && elapsedMs < 50_000, `${elapsedMs} ms`);
+    for (const message of retries)
+      assert.match(message, /no data sent or received for 10 s, unlike on other connections$/);
+    assert.ok(elapsedMs >= 10_000, `${elapsedMs} ms`);
     assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
   });
 });

@@ -95,7 +95,15 @@ test('an upload whose journal could not be written does not claim to be resumabl
 });
 
 test('a run after one that was interrupted during completion puts nothing, and waits for the completion', async (t) => {
-  const { emulator, upload, assertComplete } = await setUp(t, { completionDelayMs: 1_000 });
+  // The second run finds the snapshot pending: it is completed by the second request for its state.
+  let now = Date.now();
+  const { emulator, upload, assertComplete } = await setUp(t, {
+    completionDelayMs: 1_000,
+    now: () => now,
+    onRequest: ({ operation }) => {
+      if (operation === 'DescribeSnapshots') now += 1_000;
+    },
+  });
   emulator.setFaults([{ operation: 'CompleteSnapshot', action: { type: 'drop', executed: true } }]);
   await assert.rejects(upload({ retryForMs: 0 }), { class: 'gave-up' });
   emulator.setFaults([]);

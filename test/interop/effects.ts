@@ -64,11 +64,16 @@ async function describeSnapshot(emulator: Emulator, id: string): Promise<object>
   const view = emulator.snapshot(id);
   if (view === undefined) throw new Error(`the emulator does not know ${id}`);
   const { [UPLOAD_MARKER_TAG.key]: _marker, ...tags } = view.tags;
-  return { ...view, id: 'snap-new', tags, image: await digest(await emulator.readImage(id)) };
+  // Other blocks of an encrypted snapshot read as random data.
+  const listed = view.encrypted ? new Set(view.writtenBlocks) : undefined;
+  return { ...view, id: 'snap-new', tags, image: await digest(await emulator.readImage(id), listed) };
 }
 
-/** Size and digest of a file; chunks of zeros count as holes, so that sparse and full images are equal. */
-export async function digest(path: string): Promise<string> {
+/**
+ * Size and digest of a file; chunks of zeros count as holes, so that sparse and full images are equal.
+ * @param chunks those to read; all unless given
+ */
+export async function digest(path: string, chunks?: ReadonlySet<number>): Promise<string> {
   const hash = createHash('sha256');
   const buffer = Buffer.alloc(CHUNK);
   const zeros = Buffer.alloc(CHUNK);
@@ -83,6 +88,7 @@ export async function digest(path: string): Promise<string> {
       extent = await nextExtent(file, extent.end)
     ) {
       for (next = Math.max(next, Math.floor(extent.start / CHUNK)); next * CHUNK < extent.end; next++) {
+        if (chunks?.has(next) === false) continue;
         const chunk = buffer.subarray(0, readSync(file, buffer, 0, CHUNK, next * CHUNK));
         if (!chunk.equals(zeros.subarray(0, chunk.length))) hash.update(`${next}:`).update(chunk);
       }

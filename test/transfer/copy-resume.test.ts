@@ -144,11 +144,13 @@ test('fresh starts another copy, and names the unfinished one', async (t) => {
 });
 
 test('two runs of the same copy exclude each other, and two destinations do not', async (t) => {
-  const { source, destination, regions, options } = await start(t);
+  const { destination, regions, options } = await start(t);
   const other = await startRegions(t, { blockSize: BLOCK }, { region: 'ap-south-1' });
-  source.setFaults([{ operation: 'GetSnapshotBlock', first: 1, action: { type: 'delay', ms: 300 } }]);
+  // Throttles keep the first copy running until the faults are removed.
+  const action = { type: 'error', status: 400, code: 'RequestThrottledException' } as const;
+  destination.setFaults([{ operation: 'PutSnapshotBlock', action }]);
   const running = copySnapshot(options);
-  await source.waitForRequest(({ operation }) => operation === 'GetSnapshotBlock');
+  await destination.waitForRequest(({ operation }) => operation === 'PutSnapshotBlock');
   await assert.rejects(copySnapshot(options), {
     class: 'refused',
     code: 'SOURCE_BUSY',
@@ -156,6 +158,7 @@ test('two runs of the same copy exclude each other, and two destinations do not'
   });
   const to = { region: 'ap-south-1', endpoint: other.destination.url };
   assert.equal((await copySnapshot({ ...options, to })).region, 'ap-south-1');
+  destination.setFaults([]);
   const { snapshotId } = await running;
   assert.equal(regions.destination.snapshot(snapshotId)?.status, 'completed');
   assert.equal(destination.requests('StartSnapshot').length, 1);

@@ -1,30 +1,9 @@
 /** Deadlines and the clock that they go by. */
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { abortable, deadline } from '../../src/cancel.ts';
-import { afterRunning, runningTime, watchClock } from '../../src/clock.ts';
-
-/** A process whose clock and timers the test moves; `stop` is time in which it does not run. */
-function machine(t: TestContext) {
-  let now = Math.ceil(performance.now());
-  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
-  t.mock.method(performance, 'now', () => now);
-  const unwatch = watchClock();
-  t.after(unwatch);
-  return {
-    run: (ms: number) => {
-      for (let passed = 0; passed < ms; passed += 500) {
-        now += 500;
-        t.mock.timers.tick(500);
-      }
-    },
-    // Timers that became due fire as soon as the process runs again.
-    stop: (ms: number) => {
-      now += ms;
-      t.mock.timers.tick(ms);
-    },
-  };
-}
+import { afterRunning, runningTime } from '../../src/clock.ts';
+import { machine } from '../support/machine.ts';
 
 test('the clock stands still while the process does not run, and goes on afterwards', (t) => {
   const { run, stop } = machine(t);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import {
+  chownSync,
   closeSync,
   copyFileSync,
   existsSync,
@@ -8,6 +9,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -16,6 +18,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { geteuid } from 'node:process';
 import { PassThrough } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import type { Emulator } from '../../src/emulator/index.ts';
@@ -217,8 +220,13 @@ test('a partial file is replaced if a run was killed, and refused if it is not o
   writeFileSync(partial, 'mine');
   await assert.rejects(downloadSnapshot(options), { class: 'refused', code: 'PARTIAL_FOREIGN' });
   assert.equal(readFileSync(partial, 'utf8'), 'mine');
-  // The file of a run that was killed.
+  // It may be of any program.
   truncateSync(partial, 0);
+  const { ino, ctimeMs } = statSync(partial);
+  await assert.rejects(downloadSnapshot(options), { class: 'refused', code: 'PARTIAL_FOREIGN' });
+  const refused = statSync(partial);
+  assert.deepEqual([refused.ino, refused.size, refused.ctimeMs], [ino, 0, ctimeMs]);
+  rmSync(partial);
   const other = await DigestWriter.create(options.saveDigests, false);
   await other.set(5, randomBytes(32));
   copyFileSync(partial, `${partial}.killed`);
@@ -234,6 +242,23 @@ test('a partial file is replaced if a run was killed, and refused if it is not o
   copyFileSync(`${partial}.killed`, partial);
   await downloadSnapshot(options);
   assert.ok(!existsSync(partial) && !digestsIn(options.saveDigests).has(5));
+});
+
+test("another user's partial file is refused and not changed", { skip: geteuid?.() !== 0 }, async (t) => {
+  const { emulator, options } = await makeParts(t);
+  const partial = `${options.saveDigests}.partial`;
+  const killed = await DigestWriter.create(options.saveDigests, false);
+  copyFileSync(partial, `${partial}.killed`);
+  await killed.close();
+  renameSync(`${partial}.killed`, partial);
+  chownSync(partial, 65_534, 65_534);
+  const before = statSync(partial);
+  const contents = readFileSync(partial);
+  await assert.rejects(downloadSnapshot(options), { class: 'refused', code: 'PARTIAL_FOREIGN' });
+  const after = statSync(partial);
+  assert.deepEqual([after.ino, after.mtimeMs, after.ctimeMs], [before.ino, before.mtimeMs, before.ctimeMs]);
+  assert.ok(readFileSync(partial).equals(contents));
+  assert.deepEqual(emulator.log, []);
 });
 
 test('a partial file that another program replaced fails the upload before the snapshot is completed', async (t) => {

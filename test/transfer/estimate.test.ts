@@ -1,25 +1,13 @@
 /** Dry runs make only list requests, and change nothing. */
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
-import { lstatSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { downloadSnapshot, estimateDownload, estimateUpload, uploadSnapshot } from '../../src/index.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { BLOCK, bytesAt, GIB, randomBlocks, scratch, startService } from '../support/service.ts';
-
-/** Every file of a directory, with its size, times, inode and contents. */
-function stateOf(directory: string): Record<string, string> {
-  const state: Record<string, string> = {};
-  for (const name of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
-    const path = join(directory, name);
-    const { size, mtimeMs, ctimeMs, ino, mode } = lstatSync(path);
-    const small = lstatSync(path).isFile() && size < 10_000_000;
-    const digest = small ? createHash('sha256').update(readFileSync(path)).digest('hex') : '';
-    state[name] = [size, mtimeMs, ctimeMs, ino, mode, digest].join(' ');
-  }
-  return state;
-}
+import { stateOf } from '../support/state-of.ts';
 
 describe('a dry run of a download', () => {
   test('to a new file lists the blocks and makes nothing', async (t) => {

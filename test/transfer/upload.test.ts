@@ -270,7 +270,15 @@ test('deletes the snapshot after a failure on request', async (t) => {
 });
 
 test('recovers from lost replies and transient faults of every call, and counts each block once', async (t) => {
-  const { emulator, service } = await startService(t, { notVisibleMs: 200 });
+  // The first put does not find the snapshot, and after the completion the first list does not.
+  let now = Date.now();
+  const { emulator, service } = await startService(t, {
+    notVisibleMs: 200,
+    now: () => now,
+    onRequest: ({ operation, fault }) => {
+      if (operation !== 'StartSnapshot' && fault === undefined) now += 200;
+    },
+  });
   const source = join(scratch(t), 'disk.img');
   const image = randomBytes(8 * BLOCK);
   writeFileSync(source, image);
@@ -306,6 +314,7 @@ test('recovers from lost replies and transient faults of every call, and counts 
   ]);
   const { snapshotId } = await uploadSnapshot({ source, ...service });
   assert.equal(new Set(emulator.requests('StartSnapshot').map((request) => request.snapshotId)).size, 1);
+  assert.ok(emulator.requests(put).some(({ errorReason }) => errorReason === 'SNAPSHOT_NOT_FOUND'));
   assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
   assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
 });

@@ -7,6 +7,7 @@ import { ColdsnapError } from '../../src/errors.ts';
 import type { TransferEvent } from '../../src/transfer/events.ts';
 import type { WaitConditions } from '../../src/transfer/options.ts';
 import { type WaitServices, waitForSnapshot, waitUntil } from '../../src/transfer/wait.ts';
+import { machine } from '../support/machine.ts';
 import { recorder, startService } from '../support/service.ts';
 
 const id = 'snap-0123456789abcdef0';
@@ -327,11 +328,17 @@ test('retries both calls and reports the retries', async (t) => {
 test('times out on a snapshot that stays pending', async (t) => {
   const { emulator, service } = await startService(t);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {}, status: 'pending' });
-  await assert.rejects(waitForSnapshot({ ...service, snapshotId, timeoutMs: 100 }), {
+  // The time is up once EC2 has replied, however long that takes.
+  const { run } = machine(t);
+  const onEvent = ({ type }: TransferEvent) => {
+    if (type === 'status') setImmediate(run, 1_000);
+  };
+  await assert.rejects(waitForSnapshot({ ...service, snapshotId, timeoutMs: 1_000, onEvent }), {
     class: 'gave-up',
     code: 'WAIT_TIMED_OUT',
-    message: `${snapshotId} is still pending (0 %) after 100 ms`,
+    message: `${snapshotId} is still pending (0 %) after 1 s`,
   });
+  assert.equal(emulator.requests('DescribeSnapshots').length, 1);
 });
 
 test('aborts at once, also during a pause', async (t) => {

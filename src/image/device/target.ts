@@ -151,6 +151,10 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
   /** Undefined: the identity in the journal already distinguishes devices. */
   async inode(): Promise<undefined> {}
 
+  async isCommitted(): Promise<boolean> {
+    return false;
+  }
+
   async finishCommit(): Promise<boolean> {
     return false;
   }

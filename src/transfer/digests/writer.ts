@@ -4,7 +4,7 @@ import { type FileHandle, lstat, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isErrno, localError } from '../../image/errno.ts';
 import { checkNewFile } from '../../image/new-file.ts';
-import { isZero, tryLock } from '../../native/index.ts';
+import { isZero } from '../../native/index.ts';
 import {
   digestsBusy,
   digestsNotOurs,
@@ -23,8 +23,9 @@ import {
   PAGE_BYTES,
   sizeOfFile,
 } from './format.ts';
+import { hasName, isOurs, lock, openPartial } from './partial.ts';
 
-const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
 /** Pages in memory. Blocks come almost in order, so that few are in use at a time. */
 const MOST_PAGES = 8;
@@ -55,17 +56,13 @@ export class DigestWriter {
    */
   static async create(path: string, force: boolean): Promise<DigestWriter> {
     const partial = partialOf(path);
-    let file: FileHandle;
+    const { file, isNew } = await openPartial(partial);
     try {
-      file = await open(partial, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
-    } catch (error) {
-      throw localError(error, `create ${partial}`, partial);
-    }
-    try {
-      if (!(await isOurs(file))) throw partialDigestsNotOurs(partial);
       if (!lock(file)) throw digestsBusy(partial);
-      await file.truncate(0);
+      if (!isNew && !(await isOurs(file))) throw partialDigestsNotOurs(partial);
+      // Never empty from now on, so that a later run knows it for one of ours.
       await file.write(encodeHeader(undefined, undefined), 0, HEADER_BYTES, 0);
+      await file.truncate(HEADER_BYTES);
     } catch (error) {
       await file.close();
       throw localError(error, `write ${partial}`, partial);
@@ -216,30 +213,4 @@ export async function checkReplaceable(path: string, force: boolean): Promise<vo
   const start = Buffer.alloc(HEADER_BYTES);
   await file.read(start, 0, HEADER_BYTES, 0).finally(() => file.close());
   if (!isDigestFile(start)) throw digestsNotOurs(path, true);
-}
-
-/** Whether a partial file is new, or one that a run left when it was killed. One with a second name may be a copy. */
-async function isOurs(file: FileHandle): Promise<boolean> {
-  const stats = await file.stat();
-  if (!stats.isFile() || stats.uid !== process.geteuid?.() || stats.nlink !== 1) return false;
-  if (stats.size === 0) return true;
-  const start = Buffer.alloc(HEADER_BYTES);
-  await file.read(start, 0, HEADER_BYTES, 0);
-  return isDigestFile(start);
-}
-
-/** A file system without locks does without. */
-function lock(file: FileHandle): boolean {
-  try {
-    return tryLock(file.fd);
-  } catch (error) {
-    if (isErrno(error, 'ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS')) return true;
-    throw error;
-  }
-}
-
-async function hasName(file: FileHandle, path: string): Promise<boolean> {
-  const opened = await file.stat({ bigint: true });
-  const named = await lstat(path, { bigint: true }).catch(() => undefined);
-  return named?.ino === opened.ino && named.dev === opened.dev;
 }

@@ -149,8 +149,7 @@ export class ImageSink implements BlockSink {
   }
 
   async #resume(geometry: Geometry): Promise<boolean> {
-    const { resumable } = this.#target;
-    if (resumable === undefined || this.#found.kind !== 'usable') return false;
+    if (this.#found.kind !== 'usable') return false;
     const { journal } = this.#found;
     const claim = await resumeEarlier(this.#run, journal, geometry, this.#target, this.#options.digests);
     if (typeof claim === 'string') return this.#discard(claim);

@@ -2,7 +2,7 @@
 import { ColdsnapError } from '../../errors.ts';
 import type { Geometry } from '../../geometry.ts';
 import { openSource } from '../../image/open-source.ts';
-import type { ImageTarget, ResumableTarget } from '../../image/target.ts';
+import type { ImageTarget } from '../../image/target.ts';
 import { formatBytes } from '../../text.ts';
 import type { DigestWriter } from '../digests/writer.ts';
 import { RangeSet } from '../engine/range-set.ts';
@@ -82,13 +82,9 @@ export function nothingDone({ volumeSize, blockSize }: Geometry): Claim {
 type Proof = { readonly kind: 'proved'; readonly changedBlocks: number } | { readonly kind: 'unknown' };
 
 /** Reads back what counts as done, and takes back what differs. */
-async function prove(
-  run: Run,
-  claim: Claim,
-  target: ImageTarget,
-  resumable: ResumableTarget,
-  digests?: DigestWriter,
-): Promise<Proof> {
+async function prove(run: Run, claim: Claim, target: ImageTarget, digests?: DigestWriter): Promise<Proof> {
+  const { resumable } = target;
+  if (resumable === undefined) return { kind: 'unknown' };
   // Holes are known only of what has reached the file system.
   await target.sync();
   const changed = await findChangedChunks(claim, {
@@ -105,16 +101,14 @@ async function prove(
 }
 
 /**
- * Opens the work of an earlier run, and reads it back. Changes nothing.
- * @returns what is done, or the reason why nothing counts
+ * Opens the work of an earlier run. Changes nothing, except for the size of a file that is changed in place.
+ * @returns why it does not count; undefined if it may
  */
-export async function resumeEarlier(
-  run: Run,
+export async function reopenEarlier(
   journal: RestoreJournal,
   geometry: Geometry,
   target: ImageTarget,
-  digests?: DigestWriter,
-): Promise<Claim | string> {
+): Promise<string | undefined> {
   const { resumable } = target;
   if (resumable === undefined) return 'it cannot be read back';
   if (journal.volumeSize !== geometry.volumeSize || journal.blockSize !== geometry.blockSize)
@@ -126,8 +120,24 @@ export async function resumeEarlier(
     return error.message;
   }
   if (journal.instance !== (await resumable.inode())) return 'it belongs to another partial file';
+  return undefined;
+}
+
+/**
+ * Opens the work of an earlier run, and reads it back. Changes no contents.
+ * @returns what is done, or the reason why nothing counts
+ */
+export async function resumeEarlier(
+  run: Run,
+  journal: RestoreJournal,
+  geometry: Geometry,
+  target: ImageTarget,
+  digests?: DigestWriter,
+): Promise<Claim | string> {
+  const reason = await reopenEarlier(journal, geometry, target);
+  if (reason !== undefined) return reason;
   const claim = claimOf(journal);
-  const proof = await prove(run, claim, target, resumable, digests);
+  const proof = await prove(run, claim, target, digests);
   if (proof.kind === 'unknown') return 'the target has been modified';
   if (proof.changedBlocks > 0)
     run.warn(...warnings.targetModified(target.label, formatBytes(proof.changedBlocks * geometry.blockSize)));

@@ -1,0 +1,51 @@
+/** The partial file of a digest file: whose it is, and whether it still has its name. */
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, open } from 'node:fs/promises';
+import { isErrno, localError } from '../../image/errno.ts';
+import { tryLock } from '../../native/index.ts';
+import { HEADER_BYTES, isDigestFile } from './format.ts';
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
+
+/** Creates the partial file, or opens the one that exists. */
+export async function openPartial(path: string): Promise<{ file: FileHandle; isNew: boolean }> {
+  const flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK;
+  try {
+    return { file: await open(path, flags | O_CREAT | O_EXCL, 0o600), isNew: true };
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw localError(error, `create ${path}`, path);
+  }
+  try {
+    return { file: await open(path, flags), isNew: false };
+  } catch (error) {
+    throw localError(error, `open ${path}`, path);
+  }
+}
+
+/**
+ * Whether an existing partial file is one of a run that was killed. An empty one may be of any program, and one with a second
+ * name may be a copy.
+ */
+export async function isOurs(file: FileHandle): Promise<boolean> {
+  const stats = await file.stat();
+  if (!stats.isFile() || stats.uid !== process.geteuid?.() || stats.nlink !== 1) return false;
+  const start = Buffer.alloc(HEADER_BYTES);
+  await file.read(start, 0, HEADER_BYTES, 0);
+  return isDigestFile(start);
+}
+
+/** A file system without locks does without. */
+export function lock(file: FileHandle): boolean {
+  try {
+    return tryLock(file.fd);
+  } catch (error) {
+    if (isErrno(error, 'ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS')) return true;
+    throw error;
+  }
+}
+
+export async function hasName(file: FileHandle, path: string): Promise<boolean> {
+  const opened = await file.stat({ bigint: true });
+  const named = await lstat(path, { bigint: true }).catch(() => undefined);
+  return named?.ino === opened.ino && named.dev === opened.dev;
+}

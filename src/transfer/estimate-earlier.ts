@@ -1,0 +1,89 @@
+/** Dry runs of downloads: what an earlier run has done to the target, which is neither changed nor read back. */
+import { type EbsConnection, isSameService } from '../ebs/service.ts';
+import { ColdsnapError } from '../errors.ts';
+import type { Geometry } from '../geometry.ts';
+import type { ImageTarget, InPlaceTarget } from '../image/target.ts';
+import { peekJournal } from './journal/journal.ts';
+import { findRestoreJournal, type RestoreJournal } from './journal/restore.ts';
+import type { DownloadOptions } from './options.ts';
+import type { Run } from './run/run.ts';
+import { reopenEarlier } from './sinks/resume.ts';
+import { warnings } from './warnings.ts';
+
+/** An earlier run of the same download. */
+export interface EarlierRestore {
+  readonly journal: RestoreJournal;
+  /** Whether it was killed when the image had its name: only the journal is to be removed. */
+  readonly whole: boolean;
+}
+
+/** Finds the journal of an earlier run, which is not changed. */
+export async function earlierRestore(
+  run: Run,
+  { label, resumable }: ImageTarget,
+  {
+    snapshotId,
+    base,
+    force,
+    checkpoint,
+    checkpointFile,
+    fresh = false,
+  }: Pick<DownloadOptions, 'snapshotId' | 'force' | 'checkpoint' | 'checkpointFile' | 'fresh'> & {
+    readonly base?: string | undefined;
+  },
+): Promise<EarlierRestore | undefined> {
+  if (resumable === undefined || checkpoint === false || fresh) return undefined;
+  const { path, identity } = resumable.journal;
+  const found = await findRestoreJournal(peekJournal({ path: checkpointFile ?? path, identity }), {
+    snapshotId,
+    base,
+    force,
+    label,
+  });
+  if (found.kind === 'rejected') run.warn(...warnings.ignoringJournal('download', found.reason));
+  if (found.kind !== 'usable') return undefined;
+  const { journal } = found;
+  const whole = journal.committing !== undefined && (await resumable.isCommitted(journal.committing));
+  return { journal, whole };
+}
+
+export const otherService = 'it belongs to another service';
+
+/** Whether the work is of this service. */
+export function isOf({ identity }: EbsConnection, { journal }: EarlierRestore): boolean {
+  return isSameService(identity, journal.service);
+}
+
+/** Why the work of an earlier run would not be resumed; undefined if it would. */
+export async function whyNotResumed(
+  { journal, whole }: EarlierRestore,
+  target: ImageTarget | InPlaceTarget,
+  geometry: Geometry,
+): Promise<string | undefined> {
+  // A file that is changed in place would be truncated by this.
+  if (whole || 'checkSizes' in target) return undefined;
+  return reopenEarlier(journal, geometry, target);
+}
+
+/**
+ * @returns what would be overwritten, with force
+ * @throws ColdsnapError class `refused`
+ */
+export async function checkOverwrite(
+  target: ImageTarget | InPlaceTarget,
+  { force = false }: Pick<DownloadOptions, 'force'>,
+  earlier: EarlierRestore | undefined,
+): Promise<string | undefined> {
+  const resuming = earlier !== undefined;
+  // A file that was interrupted between two states is renamed by this check.
+  if (earlier?.whole || (resuming && 'checkSizes' in target)) return undefined;
+  await target.checkOverwrite({ force, resuming });
+  if (!force || resuming) return undefined;
+  try {
+    await target.checkOverwrite({ force: false, resuming });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof ColdsnapError) || error.class !== 'refused') throw error;
+    return error.message;
+  }
+}
