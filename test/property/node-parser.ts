@@ -1,4 +1,5 @@
 /** Node's own parser of replies, as its HTTP client uses it. */
+import { createRequire } from 'node:module';
 
 /** What Node understood. */
 export interface NodeReply {
@@ -22,9 +23,7 @@ interface ParserClass {
   readonly kOnHeadersComplete: number;
 }
 
-const { HTTPParser } = (process as unknown as { binding(name: string): { HTTPParser: ParserClass } }).binding(
-  'http_parser',
-);
+const { HTTPParser } = createRequire(import.meta.url)('node:_http_common') as { HTTPParser: ParserClass };
 const parser = new HTTPParser();
 
 /** @param text a head with its empty line, bytes as Latin-1 */
