@@ -5,6 +5,7 @@ import type { Deadlines } from '../connect.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
 import { Exchange, type ExchangeOptions } from './exchange.ts';
 import type { Origin } from './origin.ts';
+import { CompletedExchanges } from './progress.ts';
 import type { TlsSettings } from './socket.ts';
 
 /** NAT and load balancers drop connections that were free for longer, without notice; a new one is cheaper. */
@@ -15,7 +16,7 @@ const MAX_AGE_MS = 300_000;
 const MAX_CHECK_MS = 1_000;
 
 export class ConnectionPool implements ConnectionOwner {
-  exchangesCompleted = 0;
+  readonly exchanges = new CompletedExchanges();
   readonly #origin: Origin;
   readonly #limit: number;
   readonly #deadlines: Deadlines;
@@ -59,7 +60,6 @@ export class ConnectionPool implements ConnectionOwner {
   }
 
   completed(connection: Connection): void {
-    this.exchangesCompleted++;
     // By then everything that had arrived has been read; a connection that got more than its reply is lost.
     if (this.#quieting.size === 0) setImmediate(this.#reuseQuiet);
     this.#quieting.add(connection);
@@ -146,7 +146,7 @@ export class ConnectionPool implements ConnectionOwner {
     this.#idleTimer ??= setInterval(
       () => {
         const now = runningTime();
-        for (const connection of this.#open) connection.checkProgress(now, idleMs, this.exchangesCompleted);
+        for (const connection of this.#open) connection.checkProgress(now, idleMs);
         // Not after each request: that would cost half a percent of a transfer.
         for (const connection of this.#free) connection.release();
       },

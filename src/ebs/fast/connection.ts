@@ -8,7 +8,7 @@ import type { Deadlines } from '../connect.ts';
 import { isError } from './error-reply.ts';
 import type { Exchange } from './exchange.ts';
 import type { Origin } from './origin.ts';
-import { StallDetector } from './progress.ts';
+import { type CompletedExchanges, StallDetector } from './progress.ts';
 import { MAX_HEAD_BYTES, parseReplyHead, UnsupportedReply } from './reply-head.ts';
 import { openSocket, type TlsSettings } from './socket.ts';
 
@@ -29,8 +29,8 @@ const END_OF_HEAD = Buffer.from('\r\n\r\n');
 
 /** Receives a connection's events. */
 export interface ConnectionOwner {
-  /** By all connections so far. */
-  readonly exchangesCompleted: number;
+  /** All connections together have completed these so far. */
+  readonly exchanges: CompletedExchanges;
   /** A reply is complete; the connection can take the next request once it has been quiet. */
   completed(connection: Connection): void;
   /** The connection was destroyed while it carried `exchange`, if any. */
@@ -102,9 +102,9 @@ export class Connection {
   }
 
   /** Destroys the connection if its exchange has stopped; takes what {@link StallDetector} takes. */
-  checkProgress(now: number, idleMs: number, completed: number): void {
+  checkProgress(now: number, idleMs: number): void {
     if (this.#exchange === undefined || !this.#connected) return;
-    const why = this.#stalls.check(now, this.#moved, idleMs, completed);
+    const why = this.#stalls.check(now, this.#moved, idleMs, this.#owner.exchanges);
     if (why !== undefined) this.#fail(timeoutError(why));
   }
 
@@ -132,7 +132,7 @@ export class Connection {
 
   #send(exchange: Exchange): void {
     this.#sentAt = performance.now();
-    this.#stalls.restart(runningTime(), this.#moved, this.#owner.exchangesCompleted);
+    this.#stalls.restart(runningTime(), this.#moved, this.#owner.exchanges.count);
     this.#socket.write(exchange.head, 'latin1');
     if (exchange.payload === undefined) return;
     // Not corked: with TLS, Node would first copy head and payload together.
@@ -228,7 +228,9 @@ export class Connection {
     this.#headLength = 0;
     this.#replies++;
     this.freeSince = performance.now();
-    this.#pieceBytes = this.freeSince - this.#sentAt < SLOW_MS ? PIECE_BYTES : SLOW_PIECE_BYTES;
+    const ms = this.freeSince - this.#sentAt;
+    this.#owner.exchanges.add(ms);
+    this.#pieceBytes = ms < SLOW_MS ? PIECE_BYTES : SLOW_PIECE_BYTES;
     if (this.#keepAlive && this.#payloadWritten) this.#owner.completed(this);
     else this.destroy();
     exchange.succeed();

@@ -6,6 +6,20 @@ const MIN_BYTES_PER_SECOND = 64;
 const MIN_BYTES_PER_SECOND_BESIDE_OTHERS = 512;
 /** Time after which a connection is closed that has stopped while others complete blocks. */
 const STALL_MS = 10_000;
+/** The same in multiples of the slowest exchange: a service with too much work keeps some waiting longer than others. */
+const STALL_EXCHANGES = 3;
+
+/** The exchanges that the connections of a pool have completed. */
+export class CompletedExchanges {
+  count = 0;
+  /** Milliseconds that the slowest of the last few hundred took. */
+  slowestMs = 0;
+
+  add(ms: number): void {
+    this.count++;
+    this.slowestMs = Math.max(ms, 0.99 * this.slowestMs);
+  }
+}
 
 /** The progress of one connection, seen alone and beside the others. */
 export class StallDetector {
@@ -19,15 +33,17 @@ export class StallDetector {
   }
 
   /**
-   * Says why the connection should be closed: no progress for `idleMs`, or for 10 s in which other exchanges completed.
+   * Says why the connection should be closed: no progress for `idleMs`, or for 10 s in which other exchanges completed, if
+   * these are not slow.
    * @param now {@link runningTime}
    * @param moved bytes read and written so far
-   * @param completed exchanges that all connections have completed so far
+   * @param others the exchanges that all connections have completed so far
    */
-  check(now: number, moved: number, idleMs: number, completed: number): string | undefined {
+  check(now: number, moved: number, idleMs: number, others: CompletedExchanges): string | undefined {
     if (this.#idle.stoppedFor(now, moved, idleMs)) return `no data sent or received for ${idleMs / 1000} s`;
-    if (this.#behind.stoppedBeside(now, moved, STALL_MS, completed))
-      return `no data sent or received for ${STALL_MS / 1000} s, unlike on other connections`;
+    const ms = Math.max(STALL_MS, STALL_EXCHANGES * others.slowestMs);
+    if (this.#behind.stoppedBeside(now, moved, ms, others.count))
+      return `no data sent or received for ${Math.round(ms / 1000)} s, unlike on other connections`;
     return undefined;
   }
 }
