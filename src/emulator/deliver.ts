@@ -66,7 +66,7 @@ export async function deliver(
   endConnection(response, cut.reset);
 }
 
-/** Resolves when the kernel has accepted the bytes. */
+/** Resolves when the kernel has accepted the bytes, or the connection is lost. */
 async function send(
   response: ServerResponse,
   bytes: Buffer,
@@ -77,11 +77,13 @@ async function send(
   const step =
     bytesPerSecond === undefined ? bytes.length : Math.max(1, Math.round((bytesPerSecond * tick) / 1000));
   const pause = bytesPerSecond === undefined ? 0 : (step / bytesPerSecond) * 1000;
-  for (let at = 0; at < bytes.length && !response.destroyed; at += step) {
+  // Not the response, which has neither socket nor end while it waits behind another reply on the connection.
+  const { socket } = response.req;
+  for (let at = 0; at < bytes.length && !socket.destroyed; at += step) {
     await new Promise<void>((resolve) => {
-      response.once('close', resolve);
+      socket.once('close', resolve);
       response.write(bytes.subarray(at, at + step), () => {
-        response.off('close', resolve);
+        socket.off('close', resolve);
         resolve();
       });
     });

@@ -144,3 +144,18 @@ test('close: closes the connection after the reply, with or without announcing i
     assert.equal(headerOf(reply, 'Connection'), silent ? 'keep-alive' : 'close');
   }
 });
+
+test('a reply that waits behind another on a connection that is lost does not keep the emulator from closing', async (t) => {
+  const { emulator, path } = await withBlock(t);
+  emulator.setFaults([
+    { operation: 'GetSnapshotBlock', nth: 1, action: { type: 'stall', at: 'body', bytes: 100 } },
+    { operation: 'GetSnapshotBlock', nth: 2, action: { type: 'drip', bytesPerSecond: 1_000_000 } },
+  ]);
+  const seen = emulator.log.length;
+  const socket = connectTo(emulator.url);
+  const request = requestText({ path });
+  socket.write(Buffer.concat([request, request]));
+  await emulator.waitForRequest(() => emulator.log.length === seen + 2);
+  socket.destroy();
+  await emulator.close();
+});
