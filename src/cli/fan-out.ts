@@ -6,9 +6,10 @@ import type {
 } from '../transfer/several-targets.ts';
 import { runDryRun } from './dry-run.ts';
 import type { CommandIo } from './io.ts';
-import { downloadTitle, targetNotWhole, targetsTitle, targetWhole } from './messages.ts';
+import { downloadTitle, targetNotWhole, targetWhole } from './messages.ts';
 import { printLine, printResult } from './output.ts';
 import { printNextSteps } from './print-next-steps.ts';
+import { targetsTitle } from './progress-messages.ts';
 
 /**
  * Nobody is asked whether a disk may be overwritten: the answer would hold for all targets.

@@ -95,10 +95,6 @@ export const exitAfterTimeout = (signal: string, ms: number) =>
 
 export const downloadTitle = (snapshotId: string, target: string) => `${snapshotId} to ${targetName(target)}`;
 
-/** `a.img and b.img`, or how many they are. */
-export const targetsTitle = (targets: readonly string[]) =>
-  targets.length > 2 ? `${targets.length} targets` : targets.join(' and ');
-
 export const targetWhole = (path: string) => `${path} is whole`;
 
 export const targetHashed = (path: string, sha256: string) => `${path} has the SHA-256 ${sha256}`;

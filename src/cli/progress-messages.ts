@@ -4,6 +4,10 @@ import { formatBytes, formatCount, formatDuration, formatRate } from './progress
 
 export const targetName = (path: string) => (path === '-' ? 'stdout' : path);
 
+/** `a.img and b.img`, or how many they are. */
+export const targetsTitle = (targets: readonly string[]) =>
+  targets.length > 2 ? `${targets.length} targets` : targets.map(targetName).join(' and ');
+
 export const sourceName = (path: string) => (path === '-' ? 'stdin' : path);
 
 /** `snap-1 (eu-west-1)` */
@@ -106,7 +110,7 @@ export function describeStart(event: Extract<TransferEvent, { type: 'start' }>):
     event.operation === 'copy'
       ? `copying ${inRegion(event.source)} to ${inRegion(event)}`
       : {
-          download: `downloading ${snapshotId} to ${targetName(event.path)}`,
+          download: `downloading ${snapshotId} to ${targetsTitle(event.targets ?? [event.path])}`,
           upload: `uploading ${sourceName(event.path)} to ${snapshotId ?? 'a new snapshot'}`,
           verify: `comparing ${sourceName(event.path)} with ${snapshotId}`,
         }[event.operation];

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ColdsnapError } from '../../src/errors.ts';
+import type { TransferEvent } from '../../src/transfer/events.ts';
 import type { DownloadToTargetsResult } from '../../src/transfer/several-targets.ts';
 import { downloadResult, makeWorld, startEvent, withoutHooks } from './support.ts';
 
@@ -12,7 +13,7 @@ const full = new ColdsnapError('local', 'ENOSPC', 'no space left on the file sys
 const outcomes = (targets: DownloadToTargetsResult['targets']) =>
   makeWorld({
     downloadToTargets: async ({ onEvent }) => {
-      onEvent?.(startEvent);
+      onEvent?.({ ...startEvent, targets: targets.map(({ path }) => path) } as TransferEvent);
       return { ...downloadResult, targets };
     },
   });
@@ -48,6 +49,7 @@ test('the exit code is that of the first failed target, and the command for a re
   const line = 'download --profile a.img --fresh snap-1 a.img b.img -- -c.img';
   assert.equal(await world.run(line), 1);
   const { lines } = world.stderr;
+  assert.match(world.stderr.text, /^downloading snap-\S+ to 3 targets: /m);
   for (const expected of [
     'a.img is whole',
     'b.img is not whole: no space left on the file system of b.img',
