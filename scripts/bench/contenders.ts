@@ -51,7 +51,14 @@ function transport(kind: 'fast' | 'sdk') {
       copy: ['copy', job.snapshotId, '--description', 'bench'],
       verify: ['verify', job.snapshotId, job.path],
       since: ['download', '--since', job.baseId ?? '', job.snapshotId, job.path],
-      incremental: ['upload', '--incremental', '--parent-snapshot-id', job.baseId ?? '', job.path],
+      incremental: [
+        'upload',
+        '--incremental',
+        '--detect-holes',
+        '--parent-snapshot-id',
+        job.baseId ?? '',
+        job.path,
+      ],
     }[job.direction];
     const how = ['--endpoint', job.server.url, '--workers', String(job.workers), '--transport', kind];
     return ours(...what, ...how);
