@@ -4,6 +4,7 @@
       "target_name": "coldsnap",
       "sources": [
         "native/addon.cc",
+        "native/bindings_blocks.cc",
         "native/bindings_io.cc",
         "native/bindings_sha256.cc",
         "native/block_batch.cc",

@@ -1,13 +1,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "bindings.h"
-#include "block_batch.h"
 #include "block_device.h"
 #include "block_io.h"
 #include "promise_worker.h"
@@ -17,16 +14,10 @@ namespace coldsnap {
 
 namespace {
 
-int ToFd(Napi::Value value) { return value.As<Napi::Number>().Int32Value(); }
-uint64_t ToUint64(Napi::Value value) { return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()); }
 uint64_t BigToUint64(Napi::Value value) {
   bool lossless;
   return value.As<Napi::BigInt>().Uint64Value(&lossless);
 }
-ZeroMethod ToZeroMethod(Napi::Value value) {
-  return static_cast<ZeroMethod>(value.As<Napi::Number>().Uint32Value());
-}
-Napi::Value ToJs(Napi::Env env, ZeroMethod method) { return Napi::Number::New(env, static_cast<uint8_t>(method)); }
 
 struct FdTask {
   int fd;
@@ -154,80 +145,6 @@ Napi::Value AllocateSlab(const Napi::CallbackInfo& info) {
   return Napi::ArrayBuffer::New(info.Env(), memory, asked, unmap);
 }
 
-struct WriteTask {
-  int fd;
-  std::vector<BlockWrite> blocks;
-  ZeroPolicy policy;
-  ZeroMethod method;
-};
-
-// writeBlocks(fd, policy, method, offsets: Float64Array, digests: Uint8Array, verified: Uint8Array, ...data)
-//   → Promise<[outcome…, method]>
-Napi::Value Write(const Napi::CallbackInfo& info) {
-  constexpr size_t kFirst = 6;
-  WriteTask task{ToFd(info[0]), {}, static_cast<ZeroPolicy>(info[1].As<Napi::Number>().Uint32Value()),
-                 ToZeroMethod(info[2])};
-  Napi::Float64Array offsets = info[3].As<Napi::Float64Array>();
-  const Bytes digests = ToBytes(info[4]);
-  const Bytes verified = ToBytes(info[5]);
-  task.blocks.resize(info.Length() - kFirst);
-  for (size_t i = 0; i < task.blocks.size(); i++) {
-    BlockWrite& block = task.blocks[i];
-    const Bytes bytes = ToBytes(info[kFirst + i]);
-    block.data = bytes.data;
-    block.length = bytes.length;
-    block.offset = static_cast<uint64_t>(offsets[i]);
-    block.verified = verified.data[i] != 0;
-    memcpy(block.digest.data(), digests.data + i * block.digest.size(), block.digest.size());
-  }
-  return RunAsync<WriteTask>(
-      info, std::move(task),
-      [](WriteTask& t) { return WriteBlocks(t.fd, &t.blocks, t.policy, &t.method); },
-      [](Napi::Env env, WriteTask& t) -> Napi::Value {
-        const Napi::Array result = Napi::Array::New(env, t.blocks.size() + 1);
-        uint32_t i = 0;
-        for (const BlockWrite& block : t.blocks) result.Set(i++, static_cast<uint8_t>(block.outcome));
-        result.Set(i, ToJs(env, t.method));
-        return result;
-      },
-      kFirst);
-}
-
-struct ReadTask {
-  int fd;
-  std::vector<BlockRead> blocks;
-  bool hash;
-};
-
-// readBlocks(fd, hash, offsets: Float64Array, ...data) → Promise<{ digest, zero, bytesRead }[]>
-Napi::Value Read(const Napi::CallbackInfo& info) {
-  constexpr size_t kFirst = 3;
-  ReadTask task{ToFd(info[0]), {}, info[1].As<Napi::Boolean>().Value()};
-  Napi::Float64Array offsets = info[2].As<Napi::Float64Array>();
-  task.blocks.resize(info.Length() - kFirst);
-  for (size_t i = 0; i < task.blocks.size(); i++) {
-    const Bytes bytes = ToBytes(info[kFirst + i]);
-    task.blocks[i].data = bytes.data;
-    task.blocks[i].length = bytes.length;
-    task.blocks[i].offset = static_cast<uint64_t>(offsets[i]);
-  }
-  return RunAsync<ReadTask>(
-      info, std::move(task), [](ReadTask& t) { return ReadBlocks(t.fd, &t.blocks, t.hash); },
-      [](Napi::Env env, ReadTask& t) -> Napi::Value {
-        const Napi::Array result = Napi::Array::New(env, t.blocks.size());
-        for (size_t i = 0; i < t.blocks.size(); i++) {
-          const BlockRead& block = t.blocks[i];
-          const Napi::Object entry = Napi::Object::New(env);
-          entry.Set("digest", NewBytes(env, block.digest.data(), t.hash ? block.digest.size() : 0));
-          entry.Set("zero", block.zero);
-          entry.Set("bytesRead", static_cast<double>(block.bytes_read));
-          result.Set(static_cast<uint32_t>(i), entry);
-        }
-        return result;
-      },
-      kFirst);
-}
-
 struct RangeTask {
   int fd;
   uint64_t offset;
@@ -284,8 +201,6 @@ void ExportIo(Napi::Env env, Napi::Object exports) {
   exports.Set("deviceInfo", Napi::Function::New<Info>(env));
   exports.Set("rereadPartitionTable", Napi::Function::New<RereadPartitions>(env));
   exports.Set("allocateSlab", Napi::Function::New<AllocateSlab>(env));
-  exports.Set("writeBlocks", Napi::Function::New<Write>(env));
-  exports.Set("readBlocks", Napi::Function::New<Read>(env));
   exports.Set("zeroRange", Napi::Function::New<Zero>(env));
   exports.Set("syncData", Napi::Function::New<SyncDataOf>(env));
   exports.Set("syncAll", Napi::Function::New<SyncAllOf>(env));

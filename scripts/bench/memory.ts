@@ -26,18 +26,14 @@ interface MemoryCase {
   directions: Direction[];
 }
 
-/** The largest volume that is verified here: that reads every byte of it, holes too. */
-const VERIFIED_GIB = 1024;
-
 /** Each contender with one target; coldsnap also with several, and what only it does. */
-function casesOf(contenders: Contender[], volumeGib: number): MemoryCase[] {
+function casesOf(contenders: Contender[]): MemoryCase[] {
   return contenders
     .filter(({ key }) => key !== 'reference')
     .flatMap((contender): MemoryCase[] => {
       if (contender.key !== 'fast') return [{ contender, targets: 1, directions: ['download'] }];
-      const verify = volumeGib <= VERIFIED_GIB ? (['verify'] as const) : [];
       return [
-        { contender, targets: 1, directions: ['download', ...verify, 'incremental', 'since'] },
+        { contender, targets: 1, directions: ['download', 'verify', 'incremental', 'since'] },
         { contender, targets: 3, directions: ['download'] },
         { contender, targets: 1, directions: ['copy'] },
       ];
@@ -60,7 +56,7 @@ export async function runMemory(
     const server = await bench.startServer('tls', { layout });
     const volumeOf = (at: number) =>
       Volume.create(TMPFS, `coldsnap-bench-${process.pid}-${at}.img`, 0, false);
-    for (const { contender, targets, directions } of casesOf(contenders, volumeGib)) {
+    for (const { contender, targets, directions } of casesOf(contenders)) {
       const volumes = Array.from({ length: targets }, (_, at) => volumeOf(at));
       const [volume, ...more] = volumes as [Volume, ...Volume[]];
       try {

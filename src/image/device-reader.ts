@@ -1,9 +1,12 @@
 /** Reads a device past the page cache, which does not see what is written by other paths to it, such as its partitions. */
 import {
+  type BlockComparison,
   type BlockRead,
   type BlockReadResult,
+  compareBlocks,
   dropCache,
   isZero,
+  type ReceivedBlock,
   readBlocks,
   sha256,
 } from '../native/index.ts';
@@ -25,11 +28,8 @@ export async function readDevice(
   reads: readonly BlockRead[],
   options: { readonly hash: boolean } = { hash: true },
 ): Promise<BlockReadResult[]> {
-  const { direct, sizeBytes } = device;
-  const aligned = reads.every(
-    (read) => alignedLength(device, read) === read.data.length && read.offset + read.data.length <= sizeBytes,
-  );
-  if (direct !== undefined && aligned)
+  const { direct } = device;
+  if (direct !== undefined && areAligned(device, reads))
     return direct.use(`read ${direct.path}`, (fd) => readBlocks(fd, [...reads], options));
   const counts: number[] = [];
   for (const read of reads) counts.push(await readInParts(device, read));
@@ -39,6 +39,29 @@ export async function readDevice(
     zero: isZero(data),
     bytesRead: counts[i]!,
   }));
+}
+
+/** As {@link compareBlocks}. */
+export async function compareDevice(
+  device: OpenDevice,
+  blocks: readonly ReceivedBlock[],
+  buffer: Uint8Array,
+): Promise<BlockComparison[]> {
+  const { descriptor, direct } = device;
+  if (direct !== undefined && areAligned(device, blocks))
+    return direct.use(`read ${direct.path}`, (fd) => compareBlocks(fd, blocks, buffer));
+  const first = Math.min(...blocks.map(({ offset }) => offset));
+  return descriptor.use(`read ${descriptor.path}`, async (fd) => {
+    await dropCache(fd, first - (first % directAlignment), 0);
+    return compareBlocks(fd, blocks, buffer);
+  });
+}
+
+function areAligned(device: OpenDevice, reads: readonly BlockRead[]): boolean {
+  return reads.every(
+    (read) =>
+      alignedLength(device, read) === read.data.length && read.offset + read.data.length <= device.sizeBytes,
+  );
 }
 
 /** How much of a block direct I/O can read, in bytes from its beginning. */

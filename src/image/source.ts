@@ -1,6 +1,6 @@
 /** Where an upload's bytes come from. Code outside src/image knows only this interface, never which kind of source it has. */
 import type { WarningCode } from '../error-codes.ts';
-import type { BlockRead, BlockReadResult } from '../native/index.ts';
+import type { BlockComparison, BlockRead, BlockReadResult, ReceivedBlock } from '../native/index.ts';
 import type { ByteRange } from './extents.ts';
 
 /** A warning as code and message. */
@@ -62,6 +62,15 @@ export interface ImageSource {
    *   the map of holes calls a hole
    */
   readBlocks(reads: readonly BlockRead[], options?: { readonly hash: boolean }): Promise<SourceBlock[]>;
+  /**
+   * Compares received blocks with the source in one thread-pool call, and with their digests first. Undefined for a stream.
+   * @param buffer for what the source has, as large as a block
+   * @throws ColdsnapError `SOURCE_CHANGED` when the source is shorter or longer than it was
+   */
+  readonly compareBlocks?: (
+    blocks: readonly ReceivedBlock[],
+    buffer: Uint8Array,
+  ) => Promise<BlockComparison[]>;
   /**
    * The parts of a range, ascending, that may hold anything but zeros: all of it, except for the holes that the file system
    * reports. A range past the end is a hole.

@@ -2,11 +2,18 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type BlockRead, deviceInfo, readBlocks } from '../native/index.ts';
+import {
+  type BlockComparison,
+  type BlockRead,
+  compareBlocks,
+  deviceInfo,
+  type ReceivedBlock,
+  readBlocks,
+} from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { deviceIdentity } from './device/identity.ts';
 import { describeUsers } from './device/users.ts';
-import { type OpenDevice, readDevice } from './device-reader.ts';
+import { compareDevice, type OpenDevice, readDevice } from './device-reader.ts';
 import { isErrno, localError } from './errno.ts';
 import { exactRealpath } from './exact-path.ts';
 import { type ByteRange, blockRuns, dataRanges, mergeRanges } from './extents.ts';
@@ -189,16 +196,30 @@ class StoredSource implements ImageSource {
       : await descriptor.use(`read ${this.path}`, (fd) => readBlocks(fd, [...reads], options));
     return results.map((block, i) => {
       const { bytesRead, zero } = block;
-      const { offset, data } = reads[i]!;
-      const expected = Math.max(0, Math.min(data.length, this.sizeBytes - offset));
-      if (bytesRead < expected)
-        throw sourceChanged(this.path, `it became shorter than ${this.sizeBytes} bytes`);
-      if (bytesRead > expected)
-        throw sourceChanged(this.path, `it became longer than ${this.sizeBytes} bytes`);
+      const read = reads[i]!;
+      const { offset, data } = read;
+      this.#checkRead(read, bytesRead);
       if (!map?.isHole(offset, data.length)) return block;
       if (!zero) throw map.wrong(this.path, stats.mtimeNs, offset);
       return { ...block, hole: true };
     });
+  }
+
+  async compareBlocks(blocks: readonly ReceivedBlock[], buffer: Uint8Array): Promise<BlockComparison[]> {
+    const { descriptor, device } = this.#opened;
+    const results = device
+      ? await compareDevice(device, blocks, buffer)
+      : await descriptor.use(`read ${this.path}`, (fd) => compareBlocks(fd, blocks, buffer));
+    for (const [i, { outcome, bytesRead }] of results.entries())
+      if (outcome !== 'mismatch') this.#checkRead(blocks[i]!, bytesRead);
+    return results;
+  }
+
+  #checkRead({ data, offset }: BlockRead, bytesRead: number): void {
+    const expected = Math.max(0, Math.min(data.length, this.sizeBytes - offset));
+    const change = bytesRead < expected ? 'shorter' : bytesRead > expected ? 'longer' : undefined;
+    if (change !== undefined)
+      throw sourceChanged(this.path, `it became ${change} than ${this.sizeBytes} bytes`);
   }
 
   async stamp(): Promise<string | undefined> {

@@ -17,6 +17,13 @@ export interface Addon {
     verified: Uint8Array,
     ...data: Uint8Array[]
   ): Promise<number[]>;
+  compareBlocks(
+    fd: number,
+    offsets: Float64Array,
+    digests: Uint8Array,
+    buffer: Uint8Array,
+    ...data: Uint8Array[]
+  ): Promise<{ outcome: number; equal: boolean; bytesRead: number }[]>;
   readBlocks(
     fd: number,
     hash: boolean,

@@ -25,13 +25,17 @@ export type BlockOutcome = 'written' | 'zero' | 'mismatch';
 /** Ways to make a range read as zeros, best first; `write` always works. */
 export type ZeroMethod = 'blkzeroout' | 'zero-range' | 'punch-hole' | 'write';
 
-export interface BlockWrite {
+/** A block as it arrived, and its place. */
+export interface ReceivedBlock {
   /** The data; its length is the block's length. Not to be changed until the promise settles. */
   data: Uint8Array;
   /** Byte offset in the file, 0 … 2^53-1. */
   offset: number;
   /** The SHA-256 (32 bytes) the data must have. */
   digest: Uint8Array;
+}
+
+export interface BlockWrite extends ReceivedBlock {
   /** The data are known to have this digest, and are not hashed again. Default false. */
   verified?: boolean;
 }
@@ -48,6 +52,16 @@ export interface BlockReadResult {
   /** Empty when no hash was asked for. */
   digest: Uint8Array;
   zero: boolean;
+  bytesRead: number;
+}
+
+/** One block compared with a file. */
+export interface BlockComparison {
+  /** `written`: the data have their digest; `zero`: and are all zeros; `mismatch`: they have another, and were not compared. */
+  outcome: BlockOutcome;
+  /** Whether the file has the same bytes there; past its end it counts as zeros. False after a mismatch. */
+  equal: boolean;
+  /** How many bytes the file had; 0 after a mismatch. */
   bytesRead: number;
 }
 
@@ -73,32 +87,40 @@ export async function writeBlocks(
   options: { zero: ZeroPolicy; zeroMethod: ZeroMethod },
 ): Promise<{ outcomes: BlockOutcome[]; zeroMethod: ZeroMethod }> {
   checkFd(fd, -1);
-  checkArray('blocks', blocks);
   const policy = checkChoice('zero', options.zero, policies);
   const method = checkChoice('zeroMethod', options.zeroMethod, methods);
   if (fd === -1 && options.zero !== 'skip')
     throw new RangeError(`fd -1 needs the zero policy skip, not ${options.zero}`);
-  checkCount('blocks', blocks);
-  const data: Uint8Array[] = [];
-  const offsets = new Float64Array(blocks.length);
-  const digests = new Uint8Array(blocks.length * 32);
+  const { data, offsets, digests } = packed(blocks);
   const verified = new Uint8Array(blocks.length);
   for (const [i, block] of blocks.entries()) {
-    const { data: bytes, offset, digest } = block;
-    checkData(`blocks[${i}].data`, bytes);
-    checkBlockOffset(i, offset, bytes.length);
-    checkDigest(`blocks[${i}].digest`, digest);
-    data.push(bytes);
-    offsets[i] = offset;
-    digests.set(digest, i * 32);
-    if (block.verified !== undefined) {
-      checkBoolean(`blocks[${i}].verified`, block.verified);
-      verified[i] = Number(block.verified);
-    }
+    if (block.verified === undefined) continue;
+    checkBoolean(`blocks[${i}].verified`, block.verified);
+    verified[i] = Number(block.verified);
   }
   const result = await settled(addon().writeBlocks(fd, policy, method, offsets, digests, verified, ...data));
   const zeroMethod = methods[result.pop()!]!;
   return { outcomes: result.map((outcome) => outcomes[outcome]!), zeroMethod };
+}
+
+/**
+ * Checks received blocks (up to 1,024) and compares the right ones with what a file has in their places, in one
+ * thread-pool call. Rejects with a SystemCallError with the failing block's `offset`.
+ *
+ * @param buffer receives what the file has; as large as a block, or blocks are read in parts. Not to be touched until the
+ *   promise settles
+ */
+export async function compareBlocks(
+  fd: number,
+  blocks: readonly ReceivedBlock[],
+  buffer: Uint8Array,
+): Promise<BlockComparison[]> {
+  checkFd(fd);
+  const { data, offsets, digests } = packed(blocks);
+  checkData('buffer', buffer);
+  if (buffer.length === 0) throw new RangeError('buffer must not be empty');
+  const results = await settled(addon().compareBlocks(fd, offsets, digests, buffer, ...data));
+  return results.map((result) => ({ ...result, outcome: outcomes[result.outcome]! }));
 }
 
 /**
@@ -143,6 +165,28 @@ export async function zeroRange(
   checkRange(offset, length);
   const start = checkChoice('method', method, methods);
   return methods[await settled(addon().zeroRange(fd, offset, length, start))]!;
+}
+
+/** Validates blocks and puts them into the form that C++ takes. */
+function packed(blocks: readonly ReceivedBlock[]): {
+  data: Uint8Array[];
+  offsets: Float64Array;
+  digests: Uint8Array;
+} {
+  checkArray('blocks', blocks);
+  checkCount('blocks', blocks);
+  const data: Uint8Array[] = [];
+  const offsets = new Float64Array(blocks.length);
+  const digests = new Uint8Array(blocks.length * 32);
+  for (const [i, { data: bytes, offset, digest }] of blocks.entries()) {
+    checkData(`blocks[${i}].data`, bytes);
+    checkBlockOffset(i, offset, bytes.length);
+    checkDigest(`blocks[${i}].digest`, digest);
+    data.push(bytes);
+    offsets[i] = offset;
+    digests.set(digest, i * 32);
+  }
+  return { data, offsets, digests };
 }
 
 /** More would not be faster, and each is an argument of one call. */

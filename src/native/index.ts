@@ -6,10 +6,13 @@
  */
 export type { SystemCallError } from './addon.ts';
 export {
+  type BlockComparison,
   type BlockOutcome,
   type BlockRead,
   type BlockReadResult,
   type BlockWrite,
+  compareBlocks,
+  type ReceivedBlock,
   readBlocks,
   writeBlocks,
   type ZeroMethod,

@@ -1,6 +1,6 @@
 /** Reading files and devices that are to be uploaded. */
 import { strict as assert } from 'node:assert';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   chmod,
   mkdir,
@@ -76,10 +76,20 @@ test('a block that became shorter or longer is an error at once', async (t) => {
   await writeFile(path, Buffer.alloc(2 * blockSize - 100, 1));
   const source = await openSource(path);
   const last = () => source.readBlocks([{ data: aligned(blockSize), offset: blockSize }]);
+  const data = Buffer.alloc(blockSize, 1);
+  const block = { data, offset: blockSize, digest: createHash('sha256').update(data).digest() };
+  const compared = () => source.compareBlocks!([block], aligned(blockSize));
   await truncate(path, 2 * blockSize);
   await assertFails(last(), 'SOURCE_CHANGED', /became longer/);
+  await assertFails(compared(), 'SOURCE_CHANGED', /became longer/);
   await truncate(path, blockSize + 5);
   await assertFails(last(), 'SOURCE_CHANGED', /became shorter/);
+  await assertFails(compared(), 'SOURCE_CHANGED', /became shorter/);
+  const [mismatch] = await source.compareBlocks!(
+    [{ ...block, digest: Buffer.alloc(32) }],
+    aligned(blockSize),
+  );
+  assert.equal(mismatch!.outcome, 'mismatch');
   await source.close();
 });
 

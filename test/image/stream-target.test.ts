@@ -76,8 +76,10 @@ test('a block settles when the stream has taken it, not before', async () => {
   await taken;
   assert.equal(await settledNow(first), false);
   assert.equal(stream.chunks.length, 1, 'the second block waits until the first was taken');
+  const takenNext = once(stream, 'taken');
   stream.open();
   await first;
+  await takenNext;
   assert.equal(await settledNow(second), false);
   stream.open();
   await second;

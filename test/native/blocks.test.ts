@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import {
   allocateSlab,
   type BlockWrite,
+  compareBlocks,
   readBlocks,
   type SystemCallError,
   writeBlocks,
@@ -150,6 +151,45 @@ test('blocks written in any batches are read back with their digests and zero fl
     ),
     { numRuns: 30 },
   );
+});
+
+test('received blocks are checked, and those with the right digest compared with the file', async () => {
+  await withFile(noise(64 * K, 9), async (fd) => {
+    const own = noise(64 * K, 9);
+    const other = own.slice(8 * K, 12 * K);
+    other[other.length - 1]! ^= 1;
+    const zeros = new Uint8Array(4 * K);
+    const blocks = [
+      block(4 * K, own.subarray(4 * K, 8 * K)),
+      block(8 * K, other),
+      { data: other, offset: 8 * K, digest: wrong },
+      { data: own.subarray(0, 4 * K), offset: 0, digest: wrong },
+      block(12 * K, zeros),
+    ];
+    for (const bytes of [4 * K, 64 * K, 1000, 1]) {
+      assert.deepEqual(await compareBlocks(fd, blocks, new Uint8Array(bytes)), [
+        { outcome: 'written', equal: true, bytesRead: 4 * K },
+        { outcome: 'written', equal: false, bytesRead: 4 * K },
+        { outcome: 'mismatch', equal: false, bytesRead: 0 },
+        { outcome: 'mismatch', equal: false, bytesRead: 0 },
+        { outcome: 'zero', equal: false, bytesRead: 4 * K },
+      ]);
+    }
+    assert.deepEqual(await compareBlocks(fd, [], new Uint8Array(1)), []);
+  });
+});
+
+test('blocks past the end of the file are compared with zeros, with the count of bytes that it has', async () => {
+  await withFile(new Uint8Array(5000), async (fd) => {
+    const blocks = [0, 4096, 8192].map((offset) => block(offset, new Uint8Array(4096)));
+    blocks.push(block(8192, noise(4096)));
+    assert.deepEqual(await compareBlocks(fd, blocks, new Uint8Array(1024)), [
+      { outcome: 'zero', equal: true, bytesRead: 4096 },
+      { outcome: 'zero', equal: true, bytesRead: 904 },
+      { outcome: 'zero', equal: true, bytesRead: 0 },
+      { outcome: 'written', equal: false, bytesRead: 0 },
+    ]);
+  });
 });
 
 test('a block past the end of the file reads as zeros, with the count of bytes read', async () => {

@@ -79,6 +79,23 @@ test('a failed read rejects with the offset of its block', { skip }, () => {
   assert.deepEqual([error?.code, error?.syscall, error?.offset], ['EIO', 'pread', 16384]);
 });
 
+test('a comparison is read in parts, repeated where it was interrupted, and ends at a failed read', {
+  skip,
+}, () => {
+  writeFileSync(file, Buffer.alloc(64 * K, 7));
+  const body = 'return compare(0, 16384, 32768)';
+  const interrupted = traced(file, 'pread64', ['pread64:error=EINTR:when=2'], body);
+  const equal = { outcome: 'written', equal: true, bytesRead: 16384 };
+  assert.deepEqual(interrupted.result, [equal, equal, equal]);
+  assert.deepEqual(
+    transfers(interrupted.trace).map(([, length, offset]) => [length, offset]),
+    [0, 8192, 8192, 16384, 24576, 32768, 40960].map((offset) => [8192, offset]),
+  );
+  const { error, trace } = traced(file, 'pread64', ['pread64:error=EIO:when=4'], body);
+  assert.deepEqual([error?.code, error?.syscall, error?.offset], ['EIO', 'pread', 16384]);
+  assert.equal(transfers(trace).length, 4);
+});
+
 test('a failed sync rejects and is never tried a second time; an interrupted one is', { skip }, () => {
   writeFileSync(file, noise(64));
   for (const [call, method] of [

@@ -24,6 +24,8 @@ const data = new Uint8Array(native.allocateSlab(16384)).fill(7);
 const digest = createHash('sha256').update(data).digest();
 const options = { zero: 'zero', zeroMethod: 'blkzeroout' };
 const write = (...offsets) => native.writeBlocks(fd, offsets.map((offset) => ({ data, offset, digest })), options);
+const compare = (...offsets) =>
+  native.compareBlocks(fd, offsets.map((offset) => ({ data, offset, digest })), new Uint8Array(8192));
 const read = (...offsets) => native.readBlocks(fd, offsets.map((offset) => ({ data, offset })), { hash: false });
 try {
   console.log(JSON.stringify({ result: await (async () => { ${body} })() }));

@@ -84,6 +84,7 @@ test('results do not pile up: the process stays as small after 10,000 batches as
       for (let i = 0; i < n; i++) {
         await native.writeBlocks(fd, blocks, { zero: 'skip', zeroMethod: 'write' });
         await native.readBlocks(fd, blocks, { hash: true });
+        await native.compareBlocks(fd, blocks, new Uint8Array(4096));
         await native.zeroRange(-1 + 1000000, 0, 10, 'write').catch(() => {});
       }
       gc();
@@ -152,6 +153,7 @@ test('a worker thread may be terminated at any instant, whatever it is calling',
       for (let i = 0; i < 4; i++) {
         repeat(() => native.readBlocks(fd, blocks, { hash: true }));
         repeat(() => native.writeBlocks(fd, blocks, { zero: 'skip', zeroMethod: 'write' }));
+        repeat(() => native.compareBlocks(fd, blocks, new Uint8Array(4096)));
         repeat(() => native.sha256(blocks.map(({ data }) => data)));
         repeat(() => native.deviceInfo(fd));
         repeat(() => native.nextExtent(fd, 0));

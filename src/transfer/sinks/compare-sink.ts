@@ -2,7 +2,6 @@
 import type { Geometry } from '../../geometry.ts';
 import type { ImageSource } from '../../image/source.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
-import { BlockCheck } from '../engine/block-check.ts';
 import type { BlockSet } from '../engine/range-set.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
@@ -33,7 +32,6 @@ export class CompareSink implements BlockSink {
   readonly #image: ComparedImage;
   readonly #geometry: Geometry;
   readonly #skipZeros: boolean;
-  readonly #check: BlockCheck;
 
   constructor(run: Run, image: ImageSource, geometry: Geometry, options: CompareOptions) {
     this.#run = run;
@@ -44,7 +42,6 @@ export class CompareSink implements BlockSink {
     this.#skipZeros = options.skipZeros ?? false;
     this.#image = comparedImage(run, image, geometry, this.done);
     this.differences = new Differences(geometry.blockSize);
-    this.#check = new BlockCheck(run);
   }
 
   get zerosPerStep(): number {
@@ -56,10 +53,10 @@ export class CompareSink implements BlockSink {
   }
 
   async write(block: Block): Promise<BlockOutcome> {
-    const { index, data } = block;
-    const outcome = await this.#check.check(block);
+    const { index } = block;
+    const { outcome, equal } = await this.#image.compare(block);
     if (outcome === 'mismatch') return outcome;
-    if (!(await this.#image.equals(index, data))) this.differences.add(index, index + 1);
+    if (!equal) this.differences.add(index, index + 1);
     this.bytesCompared += this.#geometry.blockSize;
     this.differences.done(index);
     return outcome;

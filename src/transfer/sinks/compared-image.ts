@@ -1,18 +1,28 @@
 /** Reads an image to compare it. A stored image is read in any order, a stream from its start to its end. */
 import { abortedError, throwIfAborted } from '../../cancel.ts';
 import type { Geometry } from '../../geometry.ts';
-import type { ImageSource, SourceBlock } from '../../image/source.ts';
+import type { ImageSource } from '../../image/source.ts';
 import { Turns } from '../../image/turns.ts';
-import { allocateSlab } from '../../native/index.ts';
+import { allocateSlab, type ReceivedBlock } from '../../native/index.ts';
 import { Batcher } from '../engine/batch.ts';
+import type { Block } from '../engine/block.ts';
+import { BlockCheck, type Checked } from '../engine/block-check.ts';
 import type { BlockSet } from '../engine/range-set.ts';
 import { imageTooShort } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { SlabPool } from './slab-pool.ts';
 
+type ComparedBlock = Pick<Block, 'index' | 'data' | 'digest'>;
+
+export interface Comparison {
+  readonly outcome: Checked;
+  /** False after a mismatch. */
+  readonly equal: boolean;
+}
+
 export interface ComparedImage {
-  /** Whether a block has these bytes. */
-  equals(index: number, data: Uint8Array): Promise<boolean>;
+  /** Checks a block, and compares it if its data have their digest. */
+  compare(block: ComparedBlock): Promise<Comparison>;
   /** Calls back for each range of blocks in `start` … `end - 1` that does not read as zeros. */
   findData(start: number, end: number, found: (start: number, end: number) => void): Promise<void>;
   /** Blocks `start` … `end - 1` are not compared. */
@@ -35,8 +45,9 @@ export function comparedImage(
   geometry: Geometry,
   skipped: BlockSet,
 ): ComparedImage {
-  const isStream = image.journal === undefined;
-  return isStream ? new StreamImage(run, image, geometry, skipped) : new StoredImage(run, image, geometry);
+  return image.compareBlocks === undefined
+    ? new StreamImage(run, image, geometry, skipped)
+    : new StoredImage(run, image, geometry, image.compareBlocks.bind(image));
 }
 
 class StoredImage implements ComparedImage {
@@ -45,33 +56,29 @@ class StoredImage implements ComparedImage {
   readonly #geometry: Geometry;
   readonly #perRead: number;
   readonly #slabs: SlabPool;
-  readonly #comparisons: Batcher<{ index: number; data: Uint8Array }, boolean>;
+  readonly #comparisons: Batcher<ReceivedBlock, Comparison>;
 
-  constructor(run: Run, image: ImageSource, geometry: Geometry) {
+  constructor(
+    run: Run,
+    image: ImageSource,
+    geometry: Geometry,
+    compare: NonNullable<ImageSource['compareBlocks']>,
+  ) {
     this.#run = run;
     this.#image = image;
     this.#geometry = geometry;
     this.#perRead = Math.min(MOST_BLOCKS, Math.max(1, Math.floor(READ_BYTES / geometry.blockSize)));
     this.#slabs = new SlabPool(READS, this.#perRead * geometry.blockSize);
-    this.#comparisons = new Batcher(run.workers, (items) => this.#compare(items));
+    this.#comparisons = new Batcher<ReceivedBlock, Comparison>(run.workers, (blocks) =>
+      this.#slabs.use(async (slab) => {
+        throwIfAborted(run.signal);
+        return compare(blocks, new Uint8Array(slab, 0, geometry.blockSize));
+      }),
+    );
   }
 
-  equals(index: number, data: Uint8Array): Promise<boolean> {
-    return this.#comparisons.submit({ index, data });
-  }
-
-  async #compare(items: readonly { index: number; data: Uint8Array }[]): Promise<boolean[]> {
-    const equal: boolean[] = [];
-    for (let at = 0; at < items.length; at += this.#perRead) {
-      const part = items.slice(at, at + this.#perRead);
-      await this.#read(
-        part.map(({ index }) => index),
-        (_results, buffers) => {
-          for (const [i, { data }] of part.entries()) equal.push(Buffer.compare(data, buffers[i]!) === 0);
-        },
-      );
-    }
-    return equal;
+  compare({ index, data, digest }: ComparedBlock): Promise<Comparison> {
+    return this.#comparisons.submit({ data, digest, offset: index * this.#geometry.blockSize });
   }
 
   async findData(start: number, end: number, found: (start: number, end: number) => void): Promise<void> {
@@ -81,36 +88,23 @@ class StoredImage implements ComparedImage {
       const last = Math.ceil(range.end / blockSize);
       next = Math.max(next, Math.floor(range.start / blockSize));
       while (next < last) {
-        const first = next;
-        const count = Math.min(this.#perRead, last - first);
-        await this.#read(
-          Array.from({ length: count }, (_, at) => first + at),
-          (results) => {
-            for (const [at, { zero }] of results.entries()) if (!zero) found(first + at, first + at + 1);
-          },
-        );
+        const count = Math.min(this.#perRead, last - next);
+        await this.#readZeros(next, count, found);
         next += count;
       }
     }
   }
 
-  /** Reads blocks, and calls `use` with them before their buffers are used again. */
-  #read(
-    indexes: readonly number[],
-    use: (results: readonly SourceBlock[], buffers: readonly Uint8Array[]) => void,
-  ): Promise<void> {
+  #readZeros(first: number, count: number, found: (start: number, end: number) => void): Promise<void> {
     const { blockSize } = this.#geometry;
     return this.#slabs.use(async (slab) => {
       throwIfAborted(this.#run.signal);
-      const reads = indexes.map((index, at) => ({
+      const reads = Array.from({ length: count }, (_, at) => ({
         data: new Uint8Array(slab, at * blockSize, blockSize),
-        offset: index * blockSize,
+        offset: (first + at) * blockSize,
       }));
       const results = await this.#image.readBlocks(reads, { hash: false });
-      use(
-        results,
-        reads.map(({ data }) => data),
-      );
+      for (const [at, { zero }] of results.entries()) if (!zero) found(first + at, first + at + 1);
     });
   }
 
@@ -126,6 +120,7 @@ class StreamImage implements ComparedImage {
   readonly #geometry: Geometry;
   readonly #skipped: BlockSet;
   readonly #buffer: Uint8Array;
+  readonly #check: BlockCheck;
   readonly #turns = new Turns((offset) => new Error(`offset ${offset} of a stream is compared twice`));
   /** Blocks that were read. */
   #next = 0;
@@ -135,14 +130,18 @@ class StreamImage implements ComparedImage {
     this.#geometry = geometry;
     this.#skipped = skipped;
     this.#buffer = new Uint8Array(allocateSlab(geometry.blockSize));
+    this.#check = new BlockCheck(run);
     const { signal } = run;
     signal.addEventListener('abort', () => this.#turns.fail(abortedError(signal)), { once: true });
   }
 
-  equals(index: number, data: Uint8Array): Promise<boolean> {
+  async compare(block: ComparedBlock): Promise<Comparison> {
+    const { index, data } = block;
+    const outcome = await this.#check.check(block);
+    if (outcome === 'mismatch') return { outcome, equal: false };
     return this.#inTurn(index, index + 1, async () => {
       await this.#readNext();
-      return Buffer.compare(data, this.#buffer) === 0;
+      return { outcome, equal: Buffer.compare(data, this.#buffer) === 0 };
     });
   }
 
