@@ -85,7 +85,7 @@ async function openUnchanged(run: Run, options: DownloadOptions): Promise<ImageT
   const { signal } = run;
   if (options.since !== undefined) {
     if (typeof options.target !== 'string') throw holdsNoBase('the target', 'is a stream');
-    return openInPlace(options.target, { signal });
+    return openInPlace(options.target, { signal, peek: true });
   }
   const target = await openTarget(options.target, { signal, peek: true });
   if (options.verify !== true || target.resumable !== undefined) return target;
