@@ -29,6 +29,17 @@ export function checkSinceOptions(options: SinceOptions): void {
   if (trustBase === true && verifyBase === true) throw baseProofConflict();
 }
 
+/** The blocks of the base that are compared with the target; undefined for none. */
+export function blocksToProve(
+  { since, snapshotId, trustBase, verifyBase }: DownloadOptions,
+  { volumeSize, blockSize }: Geometry,
+): RangeSet | undefined {
+  if (trustBase === true || since === snapshotId) return undefined;
+  return verifyBase === true
+    ? new RangeSet([[0, volumeSize / blockSize]])
+    : proofBlocks({ volumeSize, blockSize });
+}
+
 /** Downloads what has changed since the base. */
 export async function downloadSince(run: Run, options: SinceOptions): Promise<Geometry> {
   if (typeof options.target !== 'string') throw holdsNoBase('the target', 'is a stream');
@@ -84,7 +95,7 @@ async function update(
       .stagedRanges(geometry)
       .map(({ start: from, end }) => [from / blockSize, end / blockSize] as const),
   );
-  if (options.trustBase !== true) await prove(run, ebs, target, source, resumes, options);
+  await prove(run, ebs, target, source, resumes, options);
   readBack?.from(source, blockSize);
   await sink.prepare(geometry);
   run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * blockSize });
@@ -100,11 +111,12 @@ async function prove(
   target: InPlaceTarget,
   changed: ChangedBlocks,
   resumes: boolean,
-  { since: baseId, verifyBase = false }: SinceOptions,
+  options: SinceOptions,
 ): Promise<void> {
+  const { since: baseId } = options;
   const geometry = changed.baseGeometry;
-  const all = new RangeSet([[0, geometry.volumeSize / geometry.blockSize]]);
-  const blocks = verifyBase ? all : proofBlocks(geometry);
+  const blocks = blocksToProve(options, geometry);
+  if (blocks === undefined) return;
   await proveBase(
     run,
     (proof) =>

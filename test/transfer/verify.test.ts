@@ -182,6 +182,23 @@ test('a stream that ends early is too short, once it has ended', async (t) => {
     );
 });
 
+test('no block is fetched again because a stream ended early', async (t) => {
+  const { emulator, service } = await startService(t);
+  const blocks = randomBlocks([0, 1, 2]);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const target = Readable.from([blocks.get(0) as Buffer], { objectMode: false });
+  const { events, onEvent } = recorder();
+  await assert.rejects(verifySnapshot({ snapshotId, target, ...service, workers: 1, onEvent }), {
+    code: 'IMAGE_TOO_SHORT',
+  });
+  assert.deepEqual(
+    events.filter(({ type }) => type === 'retry'),
+    [],
+  );
+  const fetched = emulator.requests('GetSnapshotBlock').map(({ blockIndex }) => blockIndex);
+  assert.equal(new Set(fetched).size, fetched.length);
+});
+
 test('a stream from another program is compared while it arrives, whatever must be fetched again', async (t) => {
   const { emulator, service } = await startService(t, { pageSize: 5 });
   const blocks = randomBlocks([0, 1, 2, 3, 30, 31, LAST], [4]);
