@@ -74,7 +74,7 @@ export const warnings = {
         `instead, delete that file and ${journal}.`,
   ],
 
-  /** Of an incremental download. @param partial undefined for a device */
+  /** For an incremental download. @param partial undefined for a device */
   changeUnfinished: (target: string, partial: string | undefined): Warning => [
     'DOWNLOAD_UNFINISHED',
     `${target} is between two states${
