@@ -127,7 +127,7 @@ export class ImageSink implements BlockSink {
     await this.#run.watch(`${this.label} to be examined`, 'disk', async () => {
       checkFits(this.#target, geometry.volumeSize);
       this.#resumes = await this.#resume(geometry);
-      if (!this.#resumes && this.#found.kind !== 'none')
+      if (!this.#resumes && this.#found.kind === 'usable')
         await checkOverwrite(this.#run, this.#target, this.#options, false);
     });
   }
@@ -229,7 +229,8 @@ export class ImageSink implements BlockSink {
     const resumable = this.#prepared && this.#journal !== undefined;
     if (resumable && !this.#committed) await this.#saveAfter(error).catch(() => {});
     await this.#target.abandon({ keepForResume: resumable });
-    if (resumable && !this.#committed) warnUnfinished(this.#run, this.#target, this.#journal);
+    if (resumable && !this.#committed)
+      warnUnfinished(this.#run, this.#target, this.#journal, this.#options.base !== undefined);
     return error;
   }
 
