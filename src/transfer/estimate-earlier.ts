@@ -32,7 +32,7 @@ export async function earlierRestore(
     readonly base?: string | undefined;
   },
 ): Promise<EarlierRestore | undefined> {
-  if (resumable === undefined || checkpoint === false || fresh) return undefined;
+  if (resumable === undefined || checkpoint === false || (fresh && base === undefined)) return undefined;
   const { path, identity } = resumable.journal;
   const found = await findRestoreJournal(peekJournal({ path: checkpointFile ?? path, identity }), {
     snapshotId,

@@ -62,7 +62,7 @@ export async function estimateDownload(options: DownloadOptions): Promise<DryRun
       const { source, geometry } = await openPlan(run, ebs, target, options);
       const reason = earlier && (await whyNotResumed(earlier, target, geometry));
       if (reason !== undefined) await discard(reason);
-      const done = new RangeSet(earlier?.journal.done);
+      const done = new RangeSet(options.fresh === true ? [] : earlier?.journal.done);
       const blocks = since === snapshotId ? 0 : await countBlocks(run, source.steps(done), geometry, false);
       return {
         ...what,

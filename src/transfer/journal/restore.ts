@@ -40,7 +40,7 @@ export interface WantedRestore {
   readonly base?: string | undefined;
   /** The target, for messages. */
   readonly label: string;
-  /** Whether an interrupted incremental download of other snapshots may be overwritten. */
+  /** Whether a full download may overwrite an interrupted incremental one. */
   readonly force?: boolean | undefined;
 }
 
@@ -65,7 +65,8 @@ export async function findRestoreJournal(
   if (content.target !== journal.location.identity)
     return { kind: 'rejected', reason: 'it belongs to another target' };
   const isOther = content.snapshotId !== snapshotId || content.base !== base;
-  if (isOther && !force && (base ?? content.base) !== undefined)
+  // Force overwrites a target, but does not make it hold the base.
+  if (isOther && (base !== undefined || (content.base !== undefined && !force)))
     throw targetBetween(label, describeDownload(content));
   if (isOther) return { kind: 'rejected', reason: `it belongs to ${describeDownload(content)}` };
   return { kind: 'usable', journal: content };

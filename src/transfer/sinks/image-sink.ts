@@ -79,7 +79,9 @@ export class ImageSink implements BlockSink {
    * @throws ColdsnapError class `refused`
    */
   async claim(): Promise<boolean> {
-    if (this.#journal !== undefined && this.#options.fresh !== true) {
+    const { fresh = false, base } = this.#options;
+    // An incremental download starts over only where the journal does not show that the target lacks the base.
+    if (this.#journal !== undefined && (!fresh || base !== undefined)) {
       this.#found = await findRestoreJournal(this.#journal, { ...this.#options, label: this.label });
       if (this.#found.kind === 'rejected') this.#discard(this.#found.reason);
     }
@@ -149,7 +151,7 @@ export class ImageSink implements BlockSink {
   }
 
   async #resume(geometry: Geometry): Promise<boolean> {
-    if (this.#found.kind !== 'usable') return false;
+    if (this.#found.kind !== 'usable' || this.#options.fresh === true) return false;
     const { journal } = this.#found;
     const claim = await resumeEarlier(this.#run, journal, geometry, this.#target, this.#options.digests);
     if (typeof claim === 'string') return this.#discard(claim);
