@@ -1,7 +1,19 @@
 /** An incremental download does not take a target for the base that holds something else. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { closeSync, ftruncateSync, openSync, readdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import type { Emulator } from '../../src/emulator/index.ts';
 import { downloadSnapshot, estimateDownload } from '../../src/index.ts';
@@ -125,3 +137,70 @@ test('a journal that is kept does not answer for what an incremental download ke
   execFileSync('touch', ['-r', dated, target]);
   await assert.rejects(downloadSnapshot(options), { class: 'integrity', code: 'BASE_DIFFERS' });
 });
+
+/** Calls `meanwhile` while a download waits for the list of changes, when the target is claimed. @returns its outcome */
+async function duringTheList(
+  emulator: Emulator,
+  options: Parameters<typeof downloadSnapshot>[0],
+  meanwhile: () => unknown,
+): Promise<unknown> {
+  const controller = new AbortController();
+  emulator.setFaults([{ operation: 'ListChangedBlocks', first: 1, action: { type: 'stall', ms: 1_500 } }]);
+  const listed = emulator.waitForRequest(({ operation }) => operation === 'ListChangedBlocks');
+  const outcome = downloadSnapshot({ ...options, signal: controller.signal }).catch(
+    (error: unknown) => error,
+  );
+  try {
+    await listed;
+    await meanwhile();
+  } catch (error) {
+    controller.abort();
+    await outcome;
+    throw error;
+  }
+  return outcome;
+}
+
+for (const trustBase of [true, false])
+  test(`two incremental downloads to one file exclude each other, the base ${trustBase ? '' : 'not '}trusted`, async (t) => {
+    const { emulator, service, base, baseBlocks, first, second } = await makeSiblings(t, [0, 500]);
+    const scratch = await Scratch.for(t);
+    const target = scratch.path('disk.img');
+    writeImage(target, baseBlocks);
+    symlinkSync(target, scratch.path('link'));
+    const options = { since: base, trustBase, ...service };
+    await duringTheList(emulator, { ...options, snapshotId: first.id, target }, async () => {
+      for (const path of [target, scratch.path('link')])
+        await assert.rejects(downloadSnapshot({ ...options, snapshotId: second.id, target: path }), {
+          class: 'refused',
+          code: 'TARGET_BUSY',
+        });
+    });
+    assert.equal(await firstWrongBlock(target, first.blocks, GIB), undefined);
+    assert.deepEqual(readdirSync(scratch.directory).sort(), ['disk.img', 'link']);
+  });
+
+for (const [what, change] of [
+  ['is written', (target: string) => writeBlocks(target, randomBlocks([5]))],
+  [
+    'is replaced',
+    (target: string) => {
+      writeImage(`${target}.new`, randomBlocks([5]));
+      renameSync(`${target}.new`, target);
+    },
+  ],
+] as const)
+  test(`a file that ${what} after it was claimed is not changed, though the base is trusted`, async (t) => {
+    const { emulator, service, base, baseBlocks, first } = await makeSiblings(t, [0, 500]);
+    const target = (await Scratch.for(t)).path('disk.img');
+    writeImage(target, baseBlocks);
+    const options = { since: base, snapshotId: first.id, target, trustBase: true, ...service };
+    let before: bigint | undefined;
+    const error = await duringTheList(emulator, options, () => {
+      change(target);
+      before = statSync(target, { bigint: true }).ctimeNs;
+    });
+    assert.match(String(error), /is in use: it was written, moved or replaced meanwhile/);
+    assert.equal(statSync(target, { bigint: true }).ctimeNs, before);
+    assert.ok(!existsSync(`${target}.partial`));
+  });
