@@ -8,6 +8,7 @@ import {
   linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -25,6 +26,7 @@ import type { Emulator } from '../../src/emulator/index.ts';
 import {
   type DownloadOptions,
   downloadSnapshot,
+  estimateDownload,
   type UploadOptions,
   uploadSnapshot,
 } from '../../src/index.ts';
@@ -211,6 +213,36 @@ test('names of directories, links and images are refused, even with force', asyn
   await assert.rejects(uploadSnapshot(upload), { class: 'usage' });
   await assert.rejects(downloadSnapshot({ ...options, since: ID }), { class: 'usage' });
   assert.equal(readFileSync(target, 'utf8'), 'an image');
+  assert.deepEqual(emulator.log, []);
+});
+
+test('journals and digests in one file are refused before anything is touched, even with force', async (t) => {
+  const { emulator, options, directory, service } = await makeParts(t);
+  const { target, saveDigests } = options;
+  const source = join(directory, 'source.img');
+  writeFileSync(source, 'an image');
+  const force = true;
+  for (const name of [`${target}.coldsnap-progress`, `${source}.us-east-1.coldsnap-upload`]) {
+    const usage = { class: 'usage', message: /is the name of a journal/ };
+    await assert.rejects(downloadSnapshot({ ...options, saveDigests: name, force }), usage);
+    await assert.rejects(estimateDownload({ ...options, saveDigests: name, force }), usage);
+    await assert.rejects(uploadSnapshot({ source, saveDigests: name, force, ...service }), usage);
+  }
+  const taken = { class: 'usage', code: 'CHECKPOINT_NOT_OURS', message: /^the journal .* would replace/ };
+  const files = [
+    target,
+    `${target}.partial`,
+    saveDigests,
+    `${saveDigests}.partial`,
+    join(directory, '.', 'disk.img'),
+  ];
+  for (const checkpointFile of files) {
+    await assert.rejects(downloadSnapshot({ ...options, checkpointFile, force }), taken);
+    await assert.rejects(estimateDownload({ ...options, checkpointFile, force }), taken);
+  }
+  for (const checkpointFile of [source, saveDigests, `${saveDigests}.partial`])
+    await assert.rejects(uploadSnapshot({ source, saveDigests, checkpointFile, force, ...service }), taken);
+  assert.deepEqual(readdirSync(directory), ['source.img']);
   assert.deepEqual(emulator.log, []);
 });
 
