@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import {
   chownSync,
@@ -244,6 +245,31 @@ test('journals and digests in one file are refused before anything is touched, e
     await assert.rejects(uploadSnapshot({ source, saveDigests, checkpointFile, force, ...service }), taken);
   assert.deepEqual(readdirSync(directory), ['source.img']);
   assert.deepEqual(emulator.log, []);
+});
+
+test('a digest file that is written while it is the base fails the upload, though its time is put back', async (t) => {
+  const { emulator, options, directory, service } = await makeParts(t);
+  const { saveDigests: base, target: source, snapshotId } = options;
+  await downloadSnapshot(options);
+  const changed = randomBytes(BLOCK);
+  const image = openSync(source, 'r+');
+  writeSync(image, changed, 0, BLOCK, 0);
+  closeSync(image);
+  const dated = join(directory, 'dated');
+  writeFileSync(dated, '');
+  execFileSync('touch', ['-r', base, dated]);
+  emulator.setFaults([{ operation: 'StartSnapshot', first: 1, action: { type: 'stall', ms: 500 } }]);
+  void emulator
+    .waitForRequest(({ operation }) => operation === 'StartSnapshot')
+    .then(() => {
+      const file = openSync(base, 'r+');
+      writeSync(file, sha256(changed), 0, 32, HEADER);
+      closeSync(file);
+      execFileSync('touch', ['-r', dated, base]);
+    });
+  const incremental = { source, base, parentSnapshotId: snapshotId, incremental: true, ...service };
+  await assert.rejects(uploadSnapshot(incremental), { class: 'local', code: 'SOURCE_CHANGED' });
+  assert.equal(emulator.requests('CompleteSnapshot').length, 0);
 });
 
 test('a partial file is replaced if a run was killed, and refused if it is not ours or in use', async (t) => {
