@@ -54,7 +54,7 @@ export async function estimateDownload(options: DownloadOptions): Promise<DryRun
         run.warn(...warnings.ignoringJournal('download', reason));
         overwrites = await checkOverwrite(target, options, earlier);
       };
-      if (earlier !== undefined && !isOf(ebs, earlier)) await discard(otherService);
+      if (earlier !== undefined && !isOf(ebs, earlier, target)) await discard(otherService);
       if (earlier?.whole === true) {
         const { volumeSize } = earlier.journal;
         return { ...what, volumeSize, blocks: 0, bytes: 0, ...noCost, bytesResumed: volumeSize };

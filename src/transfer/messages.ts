@@ -145,7 +145,7 @@ export const targetBetween = (path: string, unfinished: string) =>
   refused(
     'TARGET_BETWEEN',
     `${path} is between two states: ${unfinished} was interrupted`,
-    'Finish it with the same command, or allow overwriting it.',
+    'Finish it with the same command, or overwrite it by a full download.',
   );
 
 // Snapshots

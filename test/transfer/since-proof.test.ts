@@ -138,6 +138,49 @@ test('a journal that is kept does not answer for what an incremental download ke
   await assert.rejects(downloadSnapshot(options), { class: 'integrity', code: 'BASE_DIFFERS' });
 });
 
+for (const kind of ['file', 'device'] as const)
+  test(
+    `a ${kind} that another service's download interrupted is refused, though the snapshots have the same names`,
+    kind === 'device' ? needsLoop : {},
+    async (t) => {
+      const ids = { base: 'snap-00000000000000001', child: 'snap-00000000000000002' };
+      const baseBlocks = randomBlocks([0, 5, 500]);
+      const services = await Promise.all(
+        [
+          [600, 601, 602],
+          [601, 602, 700],
+        ].map(async (indexes) => {
+          const { emulator, service } = await startService(t, { pageSize: 100 });
+          const blocks = randomBlocks(indexes);
+          await emulator.putSnapshot({ id: ids.base, volumeSizeGiB: 1, blocks: baseBlocks });
+          await emulator.putSnapshot({ id: ids.child, volumeSizeGiB: 1, blocks, parent: ids.base });
+          return { emulator, service, blocks: new Map([...baseBlocks, ...blocks]) };
+        }),
+      );
+      const [first, second] = services as [(typeof services)[0], (typeof services)[0]];
+      const scratch = await Scratch.for(t);
+      process.env.STATE_DIRECTORY = scratch.directory;
+      const loop = kind === 'device' ? await scratch.loop({ bytes: GIB }) : undefined;
+      const target = loop?.device ?? scratch.path('disk.img');
+      const medium = loop?.backing ?? target;
+      writeImage(medium, baseBlocks);
+      const options = { since: ids.base, snapshotId: ids.child, target };
+      await interrupt(first.emulator, { ...options, ...first.service }, 602);
+      const refused = {
+        class: 'refused',
+        code: 'TARGET_BETWEEN',
+        message: /of another service was interrupted/,
+      };
+      await assert.rejects(downloadSnapshot({ ...options, ...second.service }), refused);
+      await assert.rejects(estimateDownload({ ...options, ...second.service }), refused);
+      await downloadSnapshot({ ...options, ...first.service, keepCheckpoint: true });
+      assert.equal(await firstWrongBlock(medium, first.blocks, GIB), undefined);
+      // Nor is the finished image the base.
+      await assert.rejects(downloadSnapshot({ ...options, ...second.service }), refused);
+      assert.equal(await firstWrongBlock(medium, first.blocks, GIB), undefined);
+    },
+  );
+
 /** Calls `meanwhile` while a download waits for the list of changes, when the target is claimed. @returns its outcome */
 async function duringTheList(
   emulator: Emulator,
