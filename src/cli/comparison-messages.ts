@@ -11,10 +11,14 @@ export function describeEqual(path: string, result: VerifyResult, limits: Verify
   const { snapshotId, bytesCompared } = result;
   const { samplePercent, skipUnlisted } = limits;
   const parts = [`${bytesCompared} bytes compared`];
-  if (samplePercent !== undefined) parts.push(`a sample of ${samplePercent} %`);
-  if (skipUnlisted) parts.push('only what the snapshot lists');
+  if (samplePercent !== undefined) parts.push(sampleOf(samplePercent));
+  if (skipUnlisted) parts.push(onlyListed);
   return `${sourceName(path)} equals ${snapshotId}: ${parts.join(', ')}`;
 }
+
+const sampleOf = (percent: number) => `a sample of ${percent} %`;
+
+const onlyListed = 'only what the snapshot lists';
 
 export interface VerifyLimits {
   readonly samplePercent?: number | undefined;
@@ -39,14 +43,14 @@ const differingRanges = (count: number) => formatCount(count, 'differing range',
 /** The line after the first 1,000 ranges. */
 export const moreRanges = (count: number) => `and ${formatCount(count, 'more range', 'more ranges')}`;
 
-export const imageDiffers = (path: string, result: VerifyResult) =>
-  new ColdsnapError(
-    'integrity',
-    'IMAGE_DIFFERS',
-    `${sourceName(path)} differs from ${result.snapshotId}: ${differingRanges(result.differencesTotal)}`,
-    result.differsUnlisted
-      ? {
-          hint: 'A volume made from an encrypted snapshot holds random data where the snapshot lists nothing; --skip-unlisted compares the rest.',
-        }
-      : {},
-  );
+export function imageDiffers(path: string, result: VerifyResult, limits: VerifyLimits): ColdsnapError {
+  const { snapshotId, differencesTotal, differsUnlisted } = result;
+  const { samplePercent, skipUnlisted } = limits;
+  const sample = samplePercent === undefined ? '' : ` in ${sampleOf(samplePercent)}`;
+  const part = skipUnlisted ? `, ${onlyListed}` : '';
+  const message = `${sourceName(path)} differs from ${snapshotId}: ${differingRanges(differencesTotal)}${sample}${part}`;
+  if (!differsUnlisted) return new ColdsnapError('integrity', 'IMAGE_DIFFERS', message);
+  const hint =
+    'A volume made from an encrypted snapshot holds random data where the snapshot lists nothing; --skip-unlisted compares the rest.';
+  return new ColdsnapError('integrity', 'IMAGE_DIFFERS', message, { hint });
+}

@@ -92,7 +92,8 @@ export function addGlobalOptions(command: Command): Command {
  * @throws ColdsnapError class `usage` when two of them exclude each other
  */
 export function readSettings(program: Command, command: Command, env: Io['env']): Settings {
-  const given = { ...program.opts<GlobalFlags>(), ...definedOnly(command.opts<GlobalFlags>()) };
+  const before = program.opts<GlobalFlags>();
+  const given = { ...before, ...definedOnly(command.opts<GlobalFlags>()) };
   if (given.quiet && given.verbose) {
     throw optionsExclude('--quiet', '--verbose');
   }
@@ -110,7 +111,8 @@ export function readSettings(program: Command, command: Command, env: Io['env'])
     }),
     verbosity: given.quiet ? 'quiet' : given.verbose ? 'verbose' : 'normal',
     progress: given.progress === false ? 'none' : (given.progress ?? 'auto'),
-    color: given.color !== false && (env.NO_COLOR ?? '') === '',
+    // Commander gives it a value on both sides.
+    color: before.color !== false && given.color !== false && (env.NO_COLOR ?? '') === '',
     json: given.json === true,
   };
 }

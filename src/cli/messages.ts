@@ -152,7 +152,8 @@ export function describeResult(
   if (zeros > 0) parts.push(`${formatBytes(zeros)} of it zeros`);
   if (result.blocksSkipped !== undefined) parts.push(describeSavings(result));
   else if (bytesSkipped > 0) {
-    const empty = download ? 'empty in the snapshot' : 'of the volume left empty';
+    const kept = bytesSkipped > bytesZero ? 'unchanged or ' : '';
+    const empty = download ? `${kept}empty in the snapshot` : 'of the volume left empty';
     parts.push(`${formatBytes(bytesSkipped)} ${empty}`);
   }
   if (bytesResumed > 0) parts.push(`${formatBytes(bytesResumed)} already done`);

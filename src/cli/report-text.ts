@@ -62,7 +62,7 @@ export function describeDiff(diff: DiffResult): string {
 
 export function describeDryRun(plan: DryRun | TargetsDryRun): string {
   if ('targets' in plan) return describeTargetsDryRun(plan);
-  const { operation, volumeSize, blocks, bytes, bytesResumed, overwrites, atMost } = plan;
+  const { operation, volumeSize, blocks, bytes, bytesResumed, overwrites, atMost, blocksToProve } = plan;
   const download = operation === 'download';
   const rows = [[operation, transferOf(plan)]];
   rows.push(
@@ -71,10 +71,14 @@ export function describeDryRun(plan: DryRun | TargetsDryRun): string {
     ['cost', describeCost(plan)],
   );
   if (atMost) rows.push(['not compared', 'blocks with those of the parent']);
+  if (blocksToProve !== undefined) rows.push(['not compared', targetNotCompared(blocksToProve)]);
   if (bytesResumed > 0) rows.push(['resumed', `${exactBytes(bytesResumed)} already done`]);
   if (overwrites !== undefined) rows.push(['overwrites', overwrites]);
   return alignColumns(rows);
 }
+
+const targetNotCompared = (blocks: number) =>
+  `the target with the base, which fetches at most ${formatCount(blocks, 'block', 'blocks')} more`;
 
 function transferOf({ operation, snapshotId, path = '', source, region }: DryRun): string {
   if (operation === 'download') return `${snapshotId ?? ''} to ${targetName(path)}`;

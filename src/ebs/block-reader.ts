@@ -46,9 +46,10 @@ export class BlockReader {
    * @param reference without a token, the block is listed first
    * @param buffer receives the block, padded with zeros
    * @param use is given the SHA-256 that the data must have
-   * @throws ColdsnapError code `CHECKSUM_MISMATCH` when the data stay wrong; whatever the request fails with
+   * @throws ColdsnapError code `CHECKSUM_MISMATCH` when the data stay wrong; whatever the request fails with; whatever `use`
+   *   fails with, after which the block is not read again
    */
-  read<Outcome extends string>(
+  async read<Outcome extends string>(
     reference: OptionalReference,
     buffer: Uint8Array,
     use: (digest: Uint8Array) => Promise<Outcome | 'mismatch'>,
@@ -58,13 +59,15 @@ export class BlockReader {
       snapshotId: this.#snapshotId,
       block: reference.blockIndex,
     };
-    return this.#services.policy.run(context, this.#signal, async (signal = this.#signal) => {
-      const received = await this.#fetch(reference, buffer, signal);
-      const outcome = await use(padded(buffer, received));
+    const result = await this.#services.policy.run(context, this.#signal, async (signal = this.#signal) => {
+      const digest = padded(buffer, await this.#fetch(reference, buffer, signal));
+      const outcome = await use(digest).catch(failureOfUse);
       if (outcome !== 'mismatch') return outcome;
       const { message } = badBlock(context, 'arrived with data that do not match its checksum');
       throw new ColdsnapError('integrity', 'CHECKSUM_MISMATCH', message, context);
     });
+    if (typeof result !== 'string') throw result.failure;
+    return result;
   }
 
   /** @throws ColdsnapError class `permanent` when even a new token is refused */
@@ -119,6 +122,12 @@ export class BlockReader {
     const message = `${this.#snapshotId} no longer lists block ${block}`;
     throw new ColdsnapError('permanent', 'BAD_LIST', message, { snapshotId: this.#snapshotId, block });
   }
+}
+
+/** The request succeeded: the retry policy must not repeat it, which it would for an image that is damaged or too short. */
+function failureOfUse(failure: unknown): { readonly failure: ColdsnapError } {
+  if (failure instanceof ColdsnapError && failure.retryable) return { failure };
+  throw failure;
 }
 
 function isExpired(error: unknown): error is ColdsnapError {

@@ -167,7 +167,12 @@ export class Service {
     return (await this.#ec2).states;
   }
 
-  /** The same service for a last request after a failure, which is not retried for longer than `retryForMs`. */
+  /** The retry time. */
+  get retryForMs(): number {
+    return this.#settings.retryForMs ?? DEFAULT_RETRY_FOR_MS;
+  }
+
+  /** The same service for a request that is not retried for longer than `retryForMs`. */
   impatient(retryForMs: number): Service {
     const service = new Service({ ...this.#settings, retryForMs }, 1, () => {});
     service.#region = this.#region;

@@ -136,7 +136,7 @@ export async function readImage(snapshot: Snapshot): Promise<string> {
       const { data } = await providerOf(layers, block)!.readBlock(block);
       await fillTo(block);
       next = block + 1;
-      await file.write(data, 0, data.length, block * blockSize);
+      if (!isZero(data)) await file.write(data, 0, data.length, block * blockSize);
     }
     await fillTo(snapshot.volumeBlocks);
   } finally {

@@ -24,6 +24,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { nextExtent } from '../native/index.ts';
 import { BlockMap } from './block-map.ts';
 import type { SnapshotStatus } from './options.ts';
 
@@ -61,6 +62,12 @@ export interface SnapshotMetadata {
 
 export function isSnapshotId(id: string): boolean {
   return /^snap-[0-9a-f]+$/.test(id) && id.length <= 64;
+}
+
+/** Asking is much faster than reading zeros. */
+async function isHole(file: number, offset: number, length: number): Promise<boolean> {
+  const extent = await nextExtent(file, offset);
+  return extent === null || extent.start >= offset + length;
 }
 
 export class Snapshot {
@@ -127,8 +134,9 @@ export class Snapshot {
   /** Stores a block; one that is all zeros (`zero`) may be stored as a hole. */
   async writeBlock(block: number, data: Uint8Array, digest: Uint8Array, zero: boolean): Promise<void> {
     // A block that is not recorded may still hold data of an interrupted put.
-    if (!zero || !(await this.#readData(block)).equals(data)) {
-      const { file, offset } = this.#locate(block);
+    const { file, offset } = this.#locate(block);
+    const hole = zero && !this.written.has(block) && (await isHole(file, offset, data.length));
+    if (!zero || !(hole || (await this.#readData(block)).equals(data))) {
       const { bytesWritten } = await writeAsync(file, data, 0, data.length, offset);
       if (bytesWritten !== data.length) throw new Error(`short write to ${this.directory}`);
     }

@@ -10,6 +10,7 @@ import { openDeviceTarget } from './device/open.ts';
 import type { DeviceTarget } from './device/target.ts';
 import { describeFileUsers } from './device/users.ts';
 import { isErrno, localError } from './errno.ts';
+import { pathOfMissing } from './exact-path.ts';
 import { FileTarget } from './file-target.ts';
 import { targetTooSmall } from './messages/devices.ts';
 import { holdsNoBase, partialNotOurs, resumeMismatch, targetInUse } from './messages/targets.ts';
@@ -28,15 +29,17 @@ import type {
 
 const ftruncateFd = promisify(ftruncate);
 
+interface InPlaceOptions {
+  signal?: AbortSignal;
+  /** Only for checks: an interrupted change of the name is not completed. */
+  peek?: boolean;
+}
+
 /**
  * Opens the target. Nothing is changed yet.
  * @throws ColdsnapError class `refused` unless it is a file, a device, or the file of an interrupted run
  */
-export async function openInPlace(
-  path: string,
-  options: { signal?: AbortSignal } = {},
-): Promise<InPlaceTarget> {
-  const { signal } = options;
+export async function openInPlace(path: string, options: InPlaceOptions = {}): Promise<InPlaceTarget> {
   if (stdoutNames.has(path)) throw holdsNoBase('stdout', 'is a stream');
   const info = await statPath(path);
   if (info?.isBlockDevice()) {
@@ -44,8 +47,8 @@ export async function openInPlace(
     return new InPlaceDevice(device, device);
   }
   if (info !== undefined && !info.isFile()) throw holdsNoBase(path, 'is no file and no block device');
-  const file = info === undefined ? path : await realpath(path);
-  return new InPlaceFile(path, file, signal);
+  const file = info === undefined ? await pathOfMissing(path) : await realpath(path);
+  return new InPlaceFile(path, file, options);
 }
 
 async function statPath(path: string): Promise<BigIntStats | undefined> {
@@ -130,16 +133,18 @@ class InPlaceDevice extends InPlace {
 class InPlaceFile extends InPlace {
   readonly #file: string;
   readonly #signal: AbortSignal | undefined;
+  readonly #peek: boolean;
   /** Whether the partial file is open and locked: this run has renamed the file, or an earlier one had. */
   #adopted = false;
   /** The file under its own name, until this run renames it. */
   #claimed: ClaimedFile | undefined;
 
-  constructor(path: string, file: string, signal: AbortSignal | undefined) {
+  constructor(path: string, file: string, { signal, peek = false }: InPlaceOptions) {
     const inner = new FileTarget(path, file, signal, { inPlace: true });
     super(inner, inner);
     this.#file = file;
     this.#signal = signal;
+    this.#peek = peek;
   }
 
   get #partial(): string {
@@ -180,6 +185,7 @@ class InPlaceFile extends InPlace {
     } catch (error) {
       throw localError(error, `change ${this.path}`, this.path);
     }
+    if (this.#peek) return;
     if (!interrupted) {
       this.#claimed ??= await ClaimedFile.claim(this.path, this.#file);
       return;

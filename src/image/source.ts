@@ -2,6 +2,7 @@
 import type { WarningCode } from '../error-codes.ts';
 import type { BlockComparison, BlockRead, BlockReadResult, ReceivedBlock } from '../native/index.ts';
 import type { ByteRange } from './extents.ts';
+import type { SourceJournal } from './source-journal.ts';
 
 /** A warning as code and message. */
 export type SourceWarning = readonly [code: WarningCode, message: string];
@@ -37,7 +38,7 @@ export interface ImageSource {
    * Where this source's journal belongs, or undefined where no resume is possible (streams). The identity tells this file
    * or device from others, whatever its path; {@link stamp} and digests tell whether it has changed.
    */
-  readonly journal: { readonly path: string; readonly identity: string } | undefined;
+  readonly journal: SourceJournal | undefined;
   /** SHA-256 of the map of holes; another map gives another snapshot of the same source. */
   readonly holeMapDigest?: string | undefined;
   /** Warnings to give before the upload. */

@@ -1,7 +1,6 @@
 /** Uploading from a regular file or a block device, opened for reading only. */
 import { type BigIntStats, constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { stat } from 'node:fs/promises';
 import {
   type BlockComparison,
   type BlockRead,
@@ -11,11 +10,9 @@ import {
   readBlocks,
 } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
-import { deviceIdentity } from './device/identity.ts';
 import { describeUsers } from './device/users.ts';
 import { compareDevice, type OpenDevice, readDevice } from './device-reader.ts';
 import { isErrno, localError } from './errno.ts';
-import { exactRealpath } from './exact-path.ts';
 import { type ByteRange, blockRuns, dataRanges, mergeRanges } from './extents.ts';
 import { deviceNoMedium } from './messages/devices.ts';
 import {
@@ -31,8 +28,8 @@ import {
 import { type HoleMap, readQemuMap } from './qemu-map.ts';
 import type { ImageSource, SourceBlock, SourceExtent, SourceWarning } from './source.ts';
 import { refuseContainer } from './source-format.ts';
+import { deviceJournal, fileJournal, type SourceJournal } from './source-journal.ts';
 import { type DeviceStamp, deviceStamp, fileStamp, flush, statOf, wasWritten } from './source-stamp.ts';
-import { stateFile } from './state-files.ts';
 
 export interface StoredSourceOptions {
   /** `raw`: read other formats as they are. Default: refuse them. */
@@ -108,27 +105,6 @@ async function sizeOf(descriptor: Descriptor, stats: BigIntStats): Promise<numbe
   return info.sizeBytes;
 }
 
-async function deviceJournal(stats: BigIntStats, sizeBytes: number) {
-  const identity = `${await deviceIdentity(stats.rdev, sizeBytes)}:${sizeBytes}`;
-  return { path: stateFile(identity, 'coldsnap-upload'), identity };
-}
-
-/** Beside the source, if files can be created there; else in the state directory. */
-async function fileJournal(path: string, stats: BigIntStats) {
-  const identity = `file:${stats.dev}:${stats.ino}`;
-  const file = await exactRealpath(path).catch(() => undefined);
-  const writable =
-    file !== undefined &&
-    (await access(dirname(file), constants.W_OK | constants.X_OK).then(
-      () => true,
-      () => false,
-    ));
-  return {
-    path: writable ? `${file}.coldsnap-upload` : stateFile(`file:${file ?? identity}`, 'coldsnap-upload'),
-    identity,
-  };
-}
-
 interface Opened {
   readonly path: string;
   readonly descriptor: Descriptor;
@@ -139,7 +115,7 @@ interface Opened {
   /** The same for devices; undefined where writes are not counted. */
   readonly written: DeviceStamp | undefined;
   readonly sizeBytes: number;
-  readonly journal: { readonly path: string; readonly identity: string };
+  readonly journal: SourceJournal;
   readonly map: HoleMap | undefined;
   readonly detectHoles: boolean;
   /** Who may write the device meanwhile; empty unless the user allowed that. */
@@ -150,7 +126,7 @@ class StoredSource implements ImageSource {
   readonly path: string;
   readonly label: string;
   readonly sizeBytes: number;
-  readonly journal: { readonly path: string; readonly identity: string };
+  readonly journal: SourceJournal;
   readonly holeMapDigest: string | undefined;
   readonly warnings: ImageSource['warnings'];
   readonly #opened: Opened;

@@ -82,8 +82,7 @@ export async function checkOverwrite(
   earlier: EarlierRestore | undefined,
 ): Promise<string | undefined> {
   const resuming = earlier !== undefined;
-  // A file that was interrupted between two states is renamed by this check.
-  if (earlier?.whole || (resuming && 'checkSizes' in target)) return undefined;
+  if (earlier?.whole) return undefined;
   await target.checkOverwrite({ force, resuming });
   if (!force || resuming) return undefined;
   try {

@@ -16,7 +16,7 @@ import type { DownloadOptions } from './options.ts';
 import type { DryRun } from './reports.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
-import { checkSinceOptions } from './since.ts';
+import { blocksToProve, checkSinceOptions } from './since.ts';
 import { ChangedBlocks } from './sources/changed-blocks.ts';
 import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
 import { warnings } from './warnings.ts';
@@ -59,7 +59,7 @@ export async function estimateDownload(options: DownloadOptions): Promise<DryRun
         const { volumeSize } = earlier.journal;
         return { ...what, volumeSize, blocks: 0, bytes: 0, ...noCost, bytesResumed: volumeSize };
       }
-      const { source, geometry } = await openPlan(run, ebs, target, options);
+      const { source, geometry, proof } = await openPlan(run, ebs, target, options);
       const reason = earlier && (await whyNotResumed(earlier, target, geometry));
       if (reason !== undefined) await discard(reason);
       const done = new RangeSet(options.fresh === true ? [] : earlier?.journal.done);
@@ -69,6 +69,7 @@ export async function estimateDownload(options: DownloadOptions): Promise<DryRun
         volumeSize: geometry.volumeSize,
         blocks,
         bytes: blocks * geometry.blockSize,
+        ...(proof === undefined ? {} : { blocksToProve: proof.size }),
         ...costOfReading(blocks),
         bytesResumed: done.size * geometry.blockSize,
         ...(overwrites === undefined ? {} : { overwrites }),
@@ -85,7 +86,7 @@ async function openUnchanged(run: Run, options: DownloadOptions): Promise<ImageT
   const { signal } = run;
   if (options.since !== undefined) {
     if (typeof options.target !== 'string') throw holdsNoBase('the target', 'is a stream');
-    return openInPlace(options.target, { signal });
+    return openInPlace(options.target, { signal, peek: true });
   }
   const target = await openTarget(options.target, { signal, peek: true });
   if (options.verify !== true || target.resumable !== undefined) return target;
@@ -98,8 +99,9 @@ async function openPlan(
   run: Run,
   ebs: EbsConnection,
   target: ImageTarget | InPlaceTarget,
-  { snapshotId, since: baseId }: DownloadOptions,
-): Promise<{ source: Pick<BlockSource, 'steps'>; geometry: Geometry }> {
+  options: DownloadOptions,
+): Promise<{ source: Pick<BlockSource, 'steps'>; geometry: Geometry; proof?: RangeSet | undefined }> {
+  const { snapshotId, since: baseId } = options;
   if (baseId !== undefined && 'checkSizes' in target) {
     const source = await ChangedBlocks.open(run, ebs, { baseId, snapshotId });
     const { geometry, baseGeometry } = source;
@@ -107,7 +109,7 @@ async function openPlan(
     await target.checkSizes(baseGeometry.volumeSize, geometry.volumeSize);
     const staged = target.resumable.stagedRanges(geometry);
     source.alwaysRead(staged.map(({ start, end }) => [start / blockSize, end / blockSize]));
-    return { source, geometry };
+    return { source, geometry, proof: blocksToProve(options, baseGeometry) };
   }
   const source = await SnapshotBlocks.open(run, ebs, snapshotId);
   const { geometry } = source;

@@ -79,6 +79,8 @@ export interface DryRun extends TransferCost {
   readonly bytes: number;
   /** The contents of the blocks were not compared with a base, so fewer of them may have to be sent. */
   readonly atMost?: true;
+  /** Blocks that are fetched besides, at most, because the target was not compared with the base. */
+  readonly blocksToProve?: number;
   /** Bytes that an earlier run has done, if they prove to be unchanged. */
   readonly bytesResumed: number;
   /** A sentence that names what would be overwritten. */

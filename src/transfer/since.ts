@@ -30,6 +30,17 @@ export function checkSinceOptions(options: SinceOptions): void {
   if (trustBase === true && verifyBase === true) throw baseProofConflict();
 }
 
+/** The blocks of the base that are compared with the target; undefined for none. */
+export function blocksToProve(
+  { trustBase, verifyBase }: DownloadOptions,
+  { volumeSize, blockSize }: Geometry,
+): RangeSet | undefined {
+  if (trustBase === true) return undefined;
+  return verifyBase === true
+    ? new RangeSet([[0, volumeSize / blockSize]])
+    : proofBlocks({ volumeSize, blockSize });
+}
+
 /** Downloads what has changed since the base. */
 export async function downloadSince(run: Run, options: SinceOptions): Promise<Geometry> {
   if (typeof options.target !== 'string') throw holdsNoBase('the target', 'is a stream');
@@ -76,7 +87,7 @@ async function update(
       .map(({ start: from, end }) => [from / blockSize, end / blockSize] as const),
   );
   // An earlier run's journal has no digests of what it kept.
-  if (options.trustBase !== true) await prove(run, ebs, target, source, resumes, options);
+  await prove(run, ebs, target, source, resumes, options);
   if (finished !== undefined || baseId === snapshotId) {
     run.begin({ ...start, ...geometry, bytesResumed: geometry.volumeSize });
     if (finished === undefined) await target.abandon({ keepForResume: true });
@@ -98,12 +109,13 @@ async function prove(
   target: InPlaceTarget,
   changed: ChangedBlocks,
   resumes: boolean,
-  { since: baseId, verifyBase = false }: SinceOptions,
+  options: SinceOptions,
 ): Promise<void> {
+  const { since: baseId } = options;
   const geometry = changed.baseGeometry;
-  const all = new RangeSet([[0, geometry.volumeSize / geometry.blockSize]]);
-  const needsAll = verifyBase || (!resumes && (await mayBeUnfinished(target, geometry.blockSize)));
-  const blocks = needsAll ? all : proofBlocks(geometry);
+  const needsAll = !resumes && (await mayBeUnfinished(target, geometry.blockSize));
+  const blocks = blocksToProve(needsAll ? { ...options, verifyBase: true } : options, geometry);
+  if (blocks === undefined) return;
   await proveBase(
     run,
     (proof) =>

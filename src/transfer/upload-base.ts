@@ -149,7 +149,7 @@ async function proveImage(
 
 /** An encrypted snapshot reads as random data where it lists nothing. */
 async function mayBeEncrypted(run: Run, service: Service, parentId: string): Promise<boolean> {
-  const last = service.impatient(DESCRIBE_MS);
+  const last = service.impatient(Math.min(DESCRIBE_MS, service.retryForMs));
   let found: SnapshotState | undefined;
   try {
     const ec2 = await last.ec2();

@@ -26,6 +26,15 @@ test('download --dry-run prints the plan and downloads nothing', async () => {
   assert.deepEqual(world.downloads, []);
 });
 
+test('download --dry-run --since says that the target was not compared with the base', async () => {
+  const world = makeWorld({ estimateDownload: async () => ({ ...dryRun, blocksToProve: 129 }) });
+  assert.equal(await world.run('download -n --since snap-0 snap-1 disk.img'), 0, world.stderr.text);
+  assert.equal(
+    world.stdout.lines.at(-1),
+    'not compared  the target with the base, which fetches at most 129 blocks more',
+  );
+});
+
 test('upload --dry-run prints the plan and uploads nothing', async () => {
   const { snapshotId: _, ...planned } = dryRun;
   const world = makeWorld({ estimateUpload: async () => ({ ...planned, operation: 'upload' }) });

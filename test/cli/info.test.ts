@@ -65,18 +65,19 @@ test('info prints a report, a map, and the commands that follow', async () => {
   assert.equal(world.stderr.text, 'listed 2 blocks of snap-1\n');
 });
 
-for (const [title, env, flags, expected] of [
-  ['blocks in a UTF-8 locale', { LANG: 'C.UTF-8' }, '', '|█▃▁ |'],
-  ['ASCII with --no-color', { LANG: 'C.UTF-8' }, '--no-color', '|#-. |'],
-  ['ASCII with NO_COLOR', { LANG: 'C.UTF-8', NO_COLOR: '1' }, '', '|#-. |'],
-  ['ASCII where LC_ALL is not UTF-8', { LANG: 'C.UTF-8', LC_ALL: 'C' }, '', '|#-. |'],
+for (const [title, env, command, expected] of [
+  ['blocks in a UTF-8 locale', { LANG: 'C.UTF-8' }, 'info', '|█▃▁ |'],
+  ['ASCII with --no-color', { LANG: 'C.UTF-8' }, 'info --no-color', '|#-. |'],
+  ['ASCII with --no-color before the command', { LANG: 'C.UTF-8' }, '--no-color info', '|#-. |'],
+  ['ASCII with NO_COLOR', { LANG: 'C.UTF-8', NO_COLOR: '1' }, 'info', '|#-. |'],
+  ['ASCII where LC_ALL is not UTF-8', { LANG: 'C.UTF-8', LC_ALL: 'C' }, 'info', '|#-. |'],
 ] as const) {
   test(`the map has ${title}`, async () => {
     const world = makeWorld({
       snapshotInfo: async () => ({ ...infoResult, map: [1, 0.5, 0.0001, 0] }),
     });
     Object.assign(world.env, env);
-    assert.equal(await world.run(`info ${flags} snap-1`), 0, world.stderr.text);
+    assert.equal(await world.run(`${command} snap-1`), 0, world.stderr.text);
     assert.ok(world.stdout.lines.includes(expected), world.stdout.text);
   });
 }

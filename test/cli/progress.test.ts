@@ -51,6 +51,17 @@ describe('plain progress', () => {
     assert.equal(stdout.text, '');
   });
 
+  test('what an incremental download kept is not called empty', async () => {
+    const world = makeWorld({
+      downloadSnapshot: async () => ({ ...downloadResult, bytesSkipped: 512 * MiB, bytesZero: 100 * MiB }),
+    });
+    assert.equal(await world.run('download --since snap-0 snap-1 disk.img'), 0, world.stderr.text);
+    assert.match(
+      world.stderr.lines.at(-1)!,
+      /received at .*, 512\.0 MiB unchanged or empty in the snapshot,/,
+    );
+  });
+
   test('prints a line every 10 s during slow progress', async () => {
     const { stderr } = await scripted('download snap-1 disk.img', (emit, { clock }) => {
       emit(startEvent);

@@ -40,6 +40,15 @@ test('says what a comparison of a part compared', async () => {
   ]);
 });
 
+test('says what a comparison of a part compared, also where it differs', async () => {
+  const world = makeWorld({ verifySnapshot: async () => differing });
+  assert.equal(await world.run('verify --sample 2.5 --skip-unlisted snap-1 disk.img'), 6);
+  assert.match(
+    world.stderr.text,
+    /^coldsnap: disk\.img differs from snap-1: 2 differing ranges in a sample of 2\.5 %, only what the snapshot lists$/m,
+  );
+});
+
 test('prints each differing range and exits with 6', async () => {
   const world = makeWorld({ verifySnapshot: async () => differing });
   assert.equal(await world.run('verify snap-1 disk.img'), 6);

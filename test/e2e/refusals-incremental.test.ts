@@ -104,8 +104,8 @@ const uploads: Refusal[] = [
   {
     title: 'a base that does not exist',
     args: `${inc} --base none disk.img`,
-    exit: 1,
-    message: /could not open none/,
+    exit: 2,
+    message: /none does not exist/,
     given: image,
   },
   {

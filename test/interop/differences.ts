@@ -18,7 +18,7 @@ export const differences = {
     'Errors that are visible without a request (a malformed snapshot ID, limits of sizes, tags and descriptions, a missing directory) are reported before any request.',
   retryOnce: 'A rejected signature is retried once, with fresh credentials and the clock of the service.',
   profileWins:
-    'The credentials of `--profile` are used, and the profile must exist; 0.12 prefers credentials of the environment.',
+    'Credentials are chosen as by the AWS CLI. 0.12 prefers keys in the environment to `--profile`, and keys of a profile to a web identity; where the profile does not exist, or half of a key is missing, it uses the role of the instance.',
   tagShort: 'Tags can also be written as k=v.',
   omitRefused:
     '`--omit-zero-blocks` is refused with `--kms-key-id` and with `--parent-snapshot-id`: omitted blocks would read as random data, or as the parent.',

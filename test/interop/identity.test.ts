@@ -1,6 +1,6 @@
 /**
- * The AWS CLI, boto3 and curl beside coldsnap: the same identity, proxy and certificates for the same environment.
- * Run by scripts/interop-identity.
+ * The AWS CLI, boto3 and curl beside coldsnap: the same identity, proxy and certificates for the same environment. And
+ * the identities that the Rust tool finds, if COLDSNAP_PEER names it. Run by scripts/interop-identity.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -17,6 +17,7 @@ import { makeCertificates, noOpenssl, setVariable } from '../ebs/certificates.ts
 import { environment, writeFiles } from '../ebs/environment.ts';
 import { fill, identityCases } from '../ebs/identities.ts';
 import { startIdentityServices } from '../ebs/identity-services.ts';
+import { needsPeer, peer } from './tools.ts';
 
 const python = process.env.BOTOCORE_PYTHON;
 const skip = python === undefined && 'run scripts/interop-identity';
@@ -62,6 +63,55 @@ for (const { name, env, profile, files, key, differs } of identityCases) {
     ]);
     assert.deepEqual({ ours, aws: theirs, boto3 }, { ours: key, aws: key, boto3: key });
   });
+}
+
+/** Where the Rust tool decides otherwise, and the access key that it uses, or undefined when it fails. */
+const rustDiffers: Readonly<Record<string, string | undefined>> = {
+  'a profile chosen by option goes before keys in the environment': 'ENVIRONMENT',
+  'AWS_DEFAULT_PROFILE goes before AWS_PROFILE': 'DEFAULT',
+  'empty variables are absent': undefined,
+  'half of a key in the environment is an error': 'INSTANCE',
+  'a missing profile is never the instance': 'INSTANCE',
+  'a missing profile by option is never the instance': 'INSTANCE',
+  'keys of the credentials file go before a process': 'PROCESS',
+  'a role from the environment': 'ENVIRONMENT',
+  'a role with a missing source is an error': 'INSTANCE',
+  'a web identity goes before the keys of a profile': 'WORK',
+  // Its SSO client does not take its endpoint from AWS_ENDPOINT_URL.
+  SSO: undefined,
+};
+
+for (const { name, env, profile, files, key } of identityCases) {
+  test(`the Rust tool agrees, or differs as documented: ${name}`, needsPeer, async (t) => {
+    const services = await startIdentityServices(t);
+    const home = environment(t);
+    const places = { URL: services.url, HOME: home };
+    writeFiles(home, fill(files, places));
+    const settings = { AWS_ENDPOINT_URL: services.url, ...fill(env, places) };
+    for (const [variable, value] of Object.entries(settings)) setVariable(t, variable, value);
+    const { url, keys } = await startListing(t);
+    const flags = profile === undefined ? [] : ['--profile', profile];
+    await outputOf(peer.command[0]!, [
+      ...['--endpoint', url, '--region', 'us-east-1', ...flags],
+      ...['download', 'snap-0123456789abcdef0', join(home, 'disk.img')],
+    ]);
+    assert.deepEqual([...keys], [name in rustDiffers ? rustDiffers[name] : key].filter(Boolean));
+  });
+}
+
+/** A service without snapshots, and the access keys that signed its requests. */
+async function startListing(t: TestContext) {
+  const keys = new Set<string>();
+  const server = createServer((request, reply) => {
+    keys.add(/Credential=([^/]+)/.exec(request.headers.authorization ?? '')?.[1] ?? 'unsigned');
+    reply.writeHead(404, { 'x-amzn-errortype': 'ResourceNotFoundException' }).end('{"Message":"no"}');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, keys };
 }
 
 /** A proxy that refuses, and a server that does not: who was asked is the answer. */

@@ -130,8 +130,9 @@ test('an encrypted copy of any chain reads as the source, in every block', async
       const { snapshotId } = await copySnapshot(update);
       const whole = new Map([...first, ...second]);
       for (const block of gone) whole.delete(block);
+      const zeroBlock = Buffer.alloc(BLOCK);
       const all = new Map(
-        Array.from({ length: 2048 }, (_, block) => [block, whole.get(block) ?? Buffer.alloc(BLOCK)] as const),
+        Array.from({ length: 2048 }, (_, block) => [block, whole.get(block) ?? zeroBlock] as const),
       );
       const listed = await listedBlocks(regions.destination, snapshotId);
       await assertCopy(regions, snapshotId, { blocks: all, volumeSize: 2 * GIB, blockSize: BLOCK }, listed);

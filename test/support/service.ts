@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulator/index.ts';
 import type { TransferEvent } from '../../src/index.ts';
-import { nextExtent } from '../../src/native/index.ts';
+import { isZero, nextExtent } from '../../src/native/index.ts';
 import { journalPathFor } from '../../src/transfer/journal/upload.ts';
 
 export const GIB = 2 ** 30;
@@ -65,7 +65,7 @@ export function bytesAt(path: string, offset: number, length: number): Buffer {
 
 /**
  * The index of the first block that differs from the expected ones, which are zeros where `blocks` has none; undefined
- * when the image is right, -1 when its size is wrong. Holes are read only where a block is expected.
+ * when the image is right, -1 when its size is wrong. Holes are read only where data are expected.
  */
 export async function firstWrongBlock(
   path: string,
@@ -75,8 +75,10 @@ export async function firstWrongBlock(
 ): Promise<number | undefined> {
   const file = openSync(path, 'r');
   try {
-    if (fstatSync(file).size !== volumeSize && fstatSync(file).isFile()) return -1;
-    const suspects = new Set(blocks.keys());
+    const stats = fstatSync(file);
+    if (stats.size !== volumeSize && stats.isFile()) return -1;
+    const suspects = new Set<number>();
+    for (const [at, data] of blocks) if (!stats.isFile() || !isZero(data)) suspects.add(at);
     for (
       let extent = await nextExtent(file, 0);
       extent !== null;

@@ -128,8 +128,8 @@ test(
   'a download to a device commits again, or is refused where it was written since',
   needsLoop,
   async (t) => {
-    const { service, snapshotId } = await start(t);
-    const { device, backing } = await (await Scratch.for(t)).loop({ bytes: 2 * GIB });
+    const { service, since: snapshotId } = await start(t);
+    const { device, backing } = await (await Scratch.for(t)).loop({ bytes: GIB });
     const options = { ...service, snapshotId, target: device };
     await downloadSnapshot({ ...options, keepCheckpoint });
     const before = bytesAt(backing, 0, 2 ** 22);
@@ -148,7 +148,7 @@ for (const kind of ['an upload', 'an incremental upload'] as const) {
     const { service, snapshotId, directory } = await start(t);
     const source = join(directory, 'disk.img');
     const parent = { parentSnapshotId: snapshotId, incremental: true };
-    const options = { ...service, source, ...(kind === 'an upload' ? { detectHoles: true } : parent) };
+    const options = { ...service, source, detectHoles: true, ...(kind === 'an upload' ? {} : parent) };
     await downloadSnapshot({ ...service, snapshotId, target: source });
     const image = openSync(source, 'r+');
     writeSync(image, 'changed', 5 * BLOCK);

@@ -214,12 +214,15 @@ test('a dry run of an incremental download lists only, and counts what it would 
   const before = stateOf(directory);
   emulator.clearLog();
   const options = { ...service, snapshotId, since, target };
-  const { blocks, volumeSize } = await estimateDownload(options);
+  const { blocks, volumeSize, blocksToProve } = await estimateDownload(options);
   assert.equal(volumeSize, GIB);
+  assert.equal(blocksToProve, 64 + 1 + 64);
+  assert.equal((await estimateDownload({ ...options, verifyBase: true })).blocksToProve, 2_048);
+  assert.equal((await estimateDownload({ ...options, trustBase: true })).blocksToProve, undefined);
   assert.ok(emulator.log.every(({ operation }) => /^List/.test(operation)));
   assert.deepEqual(stateOf(directory), before);
   const same = await estimateDownload({ ...options, snapshotId: since });
-  assert.deepEqual([same.blocks, same.bytes], [0, 0]);
+  assert.deepEqual([same.blocks, same.bytes, same.blocksToProve], [0, 0, 64 + 1 + 64]);
   await assert.rejects(estimateDownload({ ...options, target: join(directory, 'none') }), {
     class: 'refused',
   });

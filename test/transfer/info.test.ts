@@ -122,6 +122,18 @@ test('a denied DescribeSnapshots is a warning, not a failure', async (t) => {
   );
 });
 
+test('EC2 is asked for no longer than the retry time', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([3]) });
+  const action = { type: 'error', status: 500, code: 'InternalError' } as const;
+  emulator.setFaults([{ operation: 'DescribeSnapshots', action }]);
+  const { events, onEvent } = recorder();
+  const { blocks, state } = await snapshotInfo({ ...service, snapshotId, retryForMs: 1, onEvent });
+  assert.deepEqual([blocks, state], [1, undefined]);
+  assert.equal(events.filter(({ type }) => type === 'warning').length, 1);
+  assert.ok(emulator.requests('DescribeSnapshots').length <= 3);
+});
+
 test('a denied GetSnapshotBlock is a warning, not a failure', async (t) => {
   const { emulator, service } = await startService(t);
   const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0]) });

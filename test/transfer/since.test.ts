@@ -10,15 +10,17 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Emulator } from '../../src/emulator/index.ts';
-import { type DownloadOptions, downloadSnapshot } from '../../src/index.ts';
+import { type DownloadOptions, downloadSnapshot, estimateDownload } from '../../src/index.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import { bytesAt, firstWrongBlock, GIB, randomBlocks, recorder, startService } from '../support/service.ts';
+import { stateOf } from '../support/state-of.ts';
 
 const BLOCK = 524_288;
 const LAST = GIB / BLOCK - 1;
@@ -328,5 +330,67 @@ for (const [what, baseGib, gib] of [
     const { mtimeNs, blocks: allocated } = statSync(backing, { bigint: true });
     assert.deepEqual([mtimeNs, allocated], [before.mtimeNs, before.blocks]);
     assert.deepEqual(emulator.requests('GetSnapshotBlock'), []);
+  });
+}
+
+/** Downloads until one changed block is missing. */
+async function interrupt({ emulator, snapshotId }: Pair, options: DownloadOptions): Promise<void> {
+  const controller = new AbortController();
+  void emulator
+    .waitForRequest((request) => request.snapshotId === snapshotId && request.blockIndex === 701)
+    .then(() => controller.abort());
+  const { signal } = controller;
+  await assert.rejects(downloadSnapshot({ ...options, workers: 1, checkpointIntervalMs: 1, signal }), {
+    class: 'aborted',
+  });
+}
+
+const otherNames = {
+  'a relative path': (target: string) => relative(process.cwd(), target),
+  'a symbolic link': (target: string) => {
+    symlinkSync('disk.img', `${target}.link`);
+    return `${target}.link`;
+  },
+  'a linked directory': (target: string) => {
+    symlinkSync('.', join(dirname(target), 'linked'));
+    return join(dirname(target), 'linked', 'disk.img');
+  },
+};
+
+for (const [title, nameOf] of Object.entries(otherNames)) {
+  test(`the same call finishes an interrupted run whose file is named by ${title}`, async (t) => {
+    const pair = await makePair(t);
+    const { service, base, snapshotId, baseBlocks, blocks } = pair;
+    const { target: file } = await targetOf(t, 'file');
+    writeImage(file, baseBlocks);
+    const options = { since: base, snapshotId, target: nameOf(file), ...service };
+    await interrupt(pair, options);
+    assert.ok(!existsSync(file) && existsSync(`${file}.partial`));
+    const { bytesResumed } = await downloadSnapshot(options);
+    assert.ok(bytesResumed > 0, 'something was safe');
+    assert.equal(await firstWrongBlock(file, blocks, GIB), undefined);
+    assert.ok(!existsSync(`${file}.partial`));
+  });
+}
+
+for (const [title, names] of [
+  ['the file is between two states', (partial: string) => [partial]],
+  ['the file still has both names', (partial: string) => [partial, partial.replace(/\.partial$/, '')]],
+] as const) {
+  test(`a dry run after an interruption says what is resumed, when ${title}`, async (t) => {
+    const pair = await makePair(t);
+    const { service, base, snapshotId, baseBlocks, blocks } = pair;
+    const { target, between, scratch } = await targetOf(t, 'file');
+    writeImage(target, baseBlocks);
+    const options = { since: base, snapshotId, target, ...service };
+    await interrupt(pair, options);
+    for (const name of names(between)) if (!existsSync(name)) linkSync(between, name);
+    const before = stateOf(scratch.directory);
+    const plan = await estimateDownload(options);
+    assert.deepEqual(stateOf(scratch.directory), before);
+    const result = await downloadSnapshot(options);
+    assert.ok(plan.bytesResumed > 0);
+    assert.deepEqual([plan.bytesResumed, plan.blocks], [result.bytesResumed, result.blocksTransferred]);
+    assert.equal(await firstWrongBlock(target, blocks, GIB), undefined);
   });
 }

@@ -79,7 +79,7 @@ async function runVerify(options: Options, io: CommandIo): Promise<void> {
   const { json } = io.settings;
   const text = json ? JSON.stringify(resultObject('verify', target, result)) : describe(options, result);
   await printResult(io, `${text}\n`);
-  if (!result.equal) throw imageDiffers(target, result);
+  if (!result.equal) throw imageDiffers(target, result, options);
 }
 
 function describe(options: Options, result: VerifyResult): string {

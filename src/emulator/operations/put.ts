@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isZero } from '../../native/index.ts';
 import { invalidParameter, snapshotNotFound, validation } from '../errors.ts';
 import { jsonReply, type Reply } from '../reply.ts';
 import { type ApiRequest, header, pendingSnapshot, type Service, wholeNumber } from '../service.ts';
@@ -16,7 +17,8 @@ export async function putSnapshotBlock(service: Service, request: ApiRequest): P
   }
   const checksum = checkHeaders(request, blockSize);
   if (body.length !== blockSize) throw invalidParameter('Failed to read block data');
-  const digest = createHash('sha256').update(body).digest();
+  const zero = isZero(body);
+  const digest = zero ? zeroDigest(blockSize) : createHash('sha256').update(body).digest();
   if (digest.toString('base64') !== checksum) {
     throw invalidParameter('The checksum does not match the block data.');
   }
@@ -26,7 +28,7 @@ export async function putSnapshotBlock(service: Service, request: ApiRequest): P
   snapshot.busyBlocks.add(blockIndex);
   try {
     snapshot.lastActivity = service.settings.now();
-    await snapshot.writeBlock(blockIndex, body, digest, digest.equals(zeroDigest(blockSize)));
+    await snapshot.writeBlock(blockIndex, body, digest, zero);
   } finally {
     snapshot.busyBlocks.delete(blockIndex);
   }

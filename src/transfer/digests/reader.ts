@@ -1,7 +1,7 @@
 /** Reads a digest file that was checked as a whole. */
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { localError } from '../../image/errno.ts';
+import { isErrno, localError } from '../../image/errno.ts';
 import { digestsChanged, digestsDamaged } from '../base-messages.ts';
 import {
   computeSeal,
@@ -41,7 +41,7 @@ export class DigestReader {
 
   /**
    * Opens a digest file and checks all of it.
-   * @returns undefined for a file that is not one
+   * @returns undefined for a file that is not one, or that does not exist
    * @throws ColdsnapError class `integrity` for a damaged one, class `local`
    */
   static async open(path: string): Promise<DigestReader | undefined> {
@@ -49,6 +49,8 @@ export class DigestReader {
     try {
       file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
+      // It is no image either.
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
       throw localError(error, `open ${path}`, path);
     }
     try {

@@ -19,7 +19,7 @@ export async function describeSnapshot(
   snapshotId: string,
   { required = false }: { required?: boolean } = {},
 ): Promise<SnapshotState | undefined> {
-  const asked = required ? service : service.impatient(DESCRIBE_MS);
+  const asked = required ? service : service.impatient(Math.min(DESCRIBE_MS, service.retryForMs));
   let failure: Error = new Error('EC2 does not list it');
   try {
     const ec2 = await abortable(asked.ec2(), run.signal);
