@@ -219,15 +219,22 @@ test('the base is not compared when it is trusted, and wholly when asked to', as
   assert.equal(ofBase.length, baseBlocks.size);
 });
 
-test('a base that is the snapshot needs nothing', async (t) => {
+test('a base that is the snapshot is compared, and nothing is changed', async (t) => {
   const { emulator, service, base, baseBlocks } = await makePair(t);
   const { target } = await targetOf(t, 'file');
   writeImage(target, baseBlocks);
   const before = statSync(target, { bigint: true });
-  const result = await downloadSnapshot({ since: base, snapshotId: base, target, ...service });
-  assert.deepEqual([result.bytesTransferred, result.bytesDone], [0, GIB]);
+  const options = { since: base, snapshotId: base, target, ...service };
+  const trusted = await downloadSnapshot({ ...options, trustBase: true });
   assert.equal(emulator.requests('GetSnapshotBlock').length, 0);
+  const compared = await downloadSnapshot(options);
+  const fetched = emulator.requests('GetSnapshotBlock').length;
+  assert.ok(fetched > 0 && fetched <= PROOF);
+  for (const result of [trusted, compared])
+    assert.deepEqual([result.bytesTransferred, result.bytesDone], [0, GIB]);
   assert.equal(statSync(target, { bigint: true }).mtimeNs, before.mtimeNs);
+  writeImage(target, randomBlocks([5]));
+  await assert.rejects(downloadSnapshot(options), { class: 'integrity', code: 'BASE_DIFFERS' });
 });
 
 test('a missing target, a stream, and a file of another size or with a second name are refused', async (t) => {
