@@ -7,16 +7,16 @@ import { warnings } from '../warnings.ts';
 
 /**
  * Warns only if a later run can find what this one has done.
- * @param inPlace whether the target held another snapshot
+ * @param options with the snapshot that the target held, where it is changed in place
  */
 export function warnUnfinished(
   run: Run,
   { label, resumable }: ImageTarget,
   journal: Journal<RestoreJournal> | undefined,
-  inPlace: boolean,
+  { base }: { readonly base?: string | undefined },
 ): void {
   if (journal?.written !== true) return;
   const { partialPath } = resumable ?? {};
-  if (inPlace) run.warn(...warnings.changeUnfinished(label, partialPath));
+  if (base !== undefined) run.warn(...warnings.changeUnfinished(label, partialPath));
   else run.warn(...warnings.downloadUnfinished(label, partialPath, journal.location.path));
 }
