@@ -1,8 +1,10 @@
 /** Opens a file or device that holds one snapshot, to be made into another in place. */
-import { type BigIntStats, constants } from 'node:fs';
-import { access, link, lstat, realpath, rename, stat, truncate, unlink } from 'node:fs/promises';
+import { type BigIntStats, constants, ftruncate } from 'node:fs';
+import { access, lstat, realpath, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { promisify } from 'node:util';
 import { throwIfAborted } from '../cancel.ts';
+import { ClaimedFile } from './claimed-file.ts';
 import { Descriptor } from './descriptor.ts';
 import { openDeviceTarget } from './device/open.ts';
 import type { DeviceTarget } from './device/target.ts';
@@ -13,8 +15,8 @@ import { FileTarget } from './file-target.ts';
 import { targetTooSmall } from './messages/devices.ts';
 import { holdsNoBase, partialNotOurs, resumeMismatch, targetInUse } from './messages/targets.ts';
 import { stdoutNames } from './names.ts';
-import { syncDirectory } from './partial-file.ts';
-import { mayBeBetween, setBetween } from './partial-mark.ts';
+import { mayBeBetween } from './partial-mark.ts';
+import { statOf } from './source-stamp.ts';
 import type {
   BlockOutcome,
   Geometry,
@@ -24,6 +26,8 @@ import type {
   ResumableTarget,
   TargetBlock,
 } from './target.ts';
+
+const ftruncateFd = promisify(ftruncate);
 
 interface InPlaceOptions {
   signal?: AbortSignal;
@@ -132,6 +136,8 @@ class InPlaceFile extends InPlace {
   readonly #peek: boolean;
   /** Whether the partial file is open and locked: this run has renamed the file, or an earlier one had. */
   #adopted = false;
+  /** The file under its own name, until this run renames it. */
+  #claimed: ClaimedFile | undefined;
 
   constructor(path: string, file: string, { signal, peek = false }: InPlaceOptions) {
     const inner = new FileTarget(path, file, signal, { inPlace: true });
@@ -150,8 +156,12 @@ class InPlaceFile extends InPlace {
   }
 
   async checkSizes(baseVolumeSize: number, volumeSize: number): Promise<void> {
-    const { size } = await stat(this.contents);
-    if (size === baseVolumeSize || (this.#adopted && size === volumeSize)) return;
+    const named = this.#adopted ? undefined : await this.#lstat(this.#file);
+    // A dry run does not adopt the partial file.
+    const found = named ?? (await this.#lstat(this.#partial));
+    if (found === undefined) throw holdsNoBase(this.path, 'does not exist');
+    const size = Number(found.size);
+    if (size === baseVolumeSize || (named === undefined && size === volumeSize)) return;
     throw holdsNoBase(this.path, `has ${size} bytes and not ${baseVolumeSize}`);
   }
 
@@ -175,9 +185,23 @@ class InPlaceFile extends InPlace {
     } catch (error) {
       throw localError(error, `change ${this.path}`, this.path);
     }
-    if (!interrupted || this.#peek) return;
+    if (this.#peek) return;
+    if (!interrupted) {
+      this.#claimed ??= await ClaimedFile.claim(this.path, this.#file);
+      return;
+    }
     await unlink(this.#file);
     await this.#adopt();
+  }
+
+  override async close(): Promise<void> {
+    await this.#claimed?.close();
+    await super.close();
+  }
+
+  override async abandon(): Promise<void> {
+    await this.#claimed?.close();
+    await super.abandon();
   }
 
   async #lstat(path: string): Promise<BigIntStats | undefined> {
@@ -197,64 +221,32 @@ class InPlaceFile extends InPlace {
   override async prepare(geometry: Geometry, options: Parameters<ImageTarget['prepare']>[1]): Promise<void> {
     if (!this.#adopted) {
       if (options.resume) throw resumeMismatch(this.path, 'nothing of it was changed');
-      await this.#displace();
+      throwIfAborted(this.#signal);
+      await this.#claimed?.displace(this.#partial);
       await this.#adopt();
     }
-    await this.#checkOurs(options.instance);
-    throwIfAborted(this.#signal);
-    try {
-      // The bytes beyond the volume belong to the base alone.
-      await truncate(this.#partial, geometry.volumeSize);
-    } catch (error) {
-      throw localError(error, `give ${this.#partial} a size of ${geometry.volumeSize} bytes`, this.path);
-    }
+    await this.#resizeOurs(options.instance, geometry.volumeSize);
     await this.inner.prepare(geometry, { ...options, resume: true });
   }
 
   /**
-   * Another file may have taken the partial file's name since the earlier run.
+   * Cuts or extends the partial file, unless another file has taken its name since the earlier run: the bytes beyond the
+   * volume belong to the base alone.
    * @param instance the inode that the journal names, once it was saved after the change of the name
    */
-  async #checkOurs(instance: string | undefined): Promise<void> {
-    const descriptor = await Descriptor.open(this.#partial, constants.O_RDONLY | constants.O_NOFOLLOW);
+  async #resizeOurs(instance: string | undefined, volumeSize: number): Promise<void> {
+    const descriptor = await Descriptor.open(this.#partial, constants.O_RDWR | constants.O_NOFOLLOW);
     try {
-      const { ino } = await stat(this.#partial);
+      const { ino } = await statOf(descriptor);
       const ours =
-        instance === String(ino) || (await descriptor.use('examine', async (fd) => mayBeBetween(fd, ino)));
+        instance === String(ino) ||
+        (await descriptor.use('examine', async (fd) => mayBeBetween(fd, Number(ino))));
       if (!ours) throw partialNotOurs(this.path, this.#partial, 'a file of another program');
+      throwIfAborted(this.#signal);
+      const doing = `give ${this.#partial} a size of ${volumeSize} bytes`;
+      await descriptor.use(doing, (fd) => ftruncateFd(fd, volumeSize));
     } finally {
       await descriptor.close();
-    }
-  }
-
-  /** Takes its name from the file, marked as neither one snapshot nor the other. */
-  async #displace(): Promise<void> {
-    throwIfAborted(this.#signal);
-    const flags = constants.O_RDWR | constants.O_NOFOLLOW;
-    try {
-      const descriptor = await Descriptor.open(this.#file, flags);
-      try {
-        const { ino } = await stat(this.#file);
-        await descriptor.use(`mark ${this.path}`, async (fd) => setBetween(fd, ino));
-        await descriptor.sync('all');
-      } finally {
-        await descriptor.close();
-      }
-      await this.#rename();
-    } catch (error) {
-      throw localError(error, `rename ${this.path} to ${this.#partial}`, this.path);
-    }
-    await syncDirectory(dirname(this.#file), this.path);
-  }
-
-  /** By link(), which replaces no file that appears at that moment, where there are hard links. */
-  async #rename(): Promise<void> {
-    try {
-      await link(this.#file, this.#partial);
-      await unlink(this.#file);
-    } catch (error) {
-      if (!isErrno(error, 'EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EINVAL')) throw error;
-      await rename(this.#file, this.#partial);
     }
   }
 }

@@ -5,4 +5,7 @@ export const stdoutNames: ReadonlySet<string> = new Set(['-', '/dev/stdout', '/d
 
 export const partialName = (file: string): string => `${file}.partial`;
 
+/** Whether a restore or an upload may keep its journal in a file of this name. */
+export const isJournalName = (path: string): boolean => /\.coldsnap-(progress|upload)$/.test(path);
+
 export const journalName = (file: string): string => `${file}.coldsnap-progress`;

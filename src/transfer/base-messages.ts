@@ -30,6 +30,9 @@ export const digestsNeedAll = () =>
 
 export const digestsNameEmpty = () => usage('the name of the digest file is empty');
 
+export const digestsOverJournal = (path: string) =>
+  usage(`${path} is the name of a journal`, 'Choose another file for the digests.');
+
 export const digestsOverImage = (path: string, image: string) =>
   usage(`digests saved as ${path} would replace ${image}`, 'Choose another file for the digests.');
 

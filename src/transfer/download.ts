@@ -33,7 +33,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
   if (since !== undefined) checkSinceOptions({ ...options, since });
   const run = new Run(options);
   return run.carryOut(async () => {
-    await checkNamedJournal(options.checkpointFile);
+    await checkNamedJournal(options.checkpointFile, [path, options.saveDigests]);
     const digestOf = async ({ volumeSize }: Geometry) =>
       options.sha256 && typeof path === 'string' ? { sha256: await hashTarget(run, path, volumeSize) } : {};
     if (since !== undefined) {

@@ -1,10 +1,10 @@
 /** Dry runs of downloads: what an earlier run has done to the target, which is neither changed nor read back. */
-import { type EbsConnection, isSameService } from '../ebs/service.ts';
+import type { EbsConnection } from '../ebs/service.ts';
 import { ColdsnapError } from '../errors.ts';
 import type { Geometry } from '../geometry.ts';
 import type { ImageTarget, InPlaceTarget } from '../image/target.ts';
 import { peekJournal } from './journal/journal.ts';
-import { findRestoreJournal, type RestoreJournal } from './journal/restore.ts';
+import { findRestoreJournal, isOfService, type RestoreJournal } from './journal/restore.ts';
 import type { DownloadOptions } from './options.ts';
 import type { Run } from './run/run.ts';
 import { reopenEarlier } from './sinks/resume.ts';
@@ -32,7 +32,7 @@ export async function earlierRestore(
     readonly base?: string | undefined;
   },
 ): Promise<EarlierRestore | undefined> {
-  if (resumable === undefined || checkpoint === false || fresh) return undefined;
+  if (resumable === undefined || checkpoint === false || (fresh && base === undefined)) return undefined;
   const { path, identity } = resumable.journal;
   const found = await findRestoreJournal(peekJournal({ path: checkpointFile ?? path, identity }), {
     snapshotId,
@@ -49,9 +49,16 @@ export async function earlierRestore(
 
 export const otherService = 'it belongs to another service';
 
-/** Whether the work is of this service. */
-export function isOf({ identity }: EbsConnection, { journal }: EarlierRestore): boolean {
-  return isSameService(identity, journal.service);
+/**
+ * Whether the work is of this service.
+ * @throws ColdsnapError `TARGET_BETWEEN`
+ */
+export function isOf(
+  { identity }: EbsConnection,
+  { journal }: EarlierRestore,
+  { label }: ImageTarget,
+): boolean {
+  return isOfService(journal, identity, label);
 }
 
 /** Why the work of an earlier run would not be resumed; undefined if it would. */

@@ -52,7 +52,8 @@ export async function estimateDownloadToTargets(options: DownloadToTargetsOption
         opened.overwrites = await checkOverwrite(opened.target, options, undefined);
       };
       for (const opened of targets)
-        if (opened.earlier !== undefined && !isOf(ebs, opened.earlier)) await discard(opened, otherService);
+        if (opened.earlier !== undefined && !isOf(ebs, opened.earlier, opened.target))
+          await discard(opened, otherService);
       const finished = allWhole(targets, snapshotId);
       if (finished !== undefined) return finished;
       const source = await SnapshotBlocks.open(run, ebs, snapshotId);

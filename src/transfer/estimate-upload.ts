@@ -39,7 +39,8 @@ export async function estimateUpload(options: UploadOptions): Promise<DryRun> {
   checkBaseOptions(options);
   const run = new Run(options);
   return run.carryOut(async () => {
-    await checkNamedJournal(options.checkpointFile);
+    const { source, base, saveDigests } = options;
+    await checkNamedJournal(options.checkpointFile, [source, base, saveDigests]);
     const image = await openSource(options.source, sourceOptions(run, options));
     const service = new Service(options, run.workers, run.meter.retry);
     let baseFile: BaseFile | undefined;

@@ -35,7 +35,7 @@ export async function estimateDownload(options: DownloadOptions): Promise<DryRun
   if (since !== undefined) checkSinceOptions({ ...options, since });
   const run = new Run(options);
   return run.carryOut(async () => {
-    await checkNamedJournal(options.checkpointFile);
+    await checkNamedJournal(options.checkpointFile, [options.target, options.saveDigests]);
     await checkDigestsName(options, [options.target]);
     const target = await openUnchanged(run, options);
     const service = new Service(options, run.workers, run.meter.retry);
@@ -54,7 +54,7 @@ export async function estimateDownload(options: DownloadOptions): Promise<DryRun
         run.warn(...warnings.ignoringJournal('download', reason));
         overwrites = await checkOverwrite(target, options, earlier);
       };
-      if (earlier !== undefined && !isOf(ebs, earlier)) await discard(otherService);
+      if (earlier !== undefined && !isOf(ebs, earlier, target)) await discard(otherService);
       if (earlier?.whole === true) {
         const { volumeSize } = earlier.journal;
         return { ...what, volumeSize, blocks: 0, bytes: 0, ...noCost, bytesResumed: volumeSize };
@@ -62,7 +62,7 @@ export async function estimateDownload(options: DownloadOptions): Promise<DryRun
       const { source, geometry, proof } = await openPlan(run, ebs, target, options);
       const reason = earlier && (await whyNotResumed(earlier, target, geometry));
       if (reason !== undefined) await discard(reason);
-      const done = new RangeSet(earlier?.journal.done);
+      const done = new RangeSet(options.fresh === true ? [] : earlier?.journal.done);
       const blocks = since === snapshotId ? 0 : await countBlocks(run, source.steps(done), geometry, false);
       return {
         ...what,

@@ -44,6 +44,9 @@ export const checkpointNotOurs = (path: string) =>
     hint: 'Name a file that does not exist, or the journal of an earlier run.',
   });
 
+export const checkpointOverFile = (path: string, file: string) =>
+  new ColdsnapError('usage', 'CHECKPOINT_NOT_OURS', `the journal ${path} would replace ${file}`, { path });
+
 export const badSample = (percent: unknown) =>
   usage('BAD_SAMPLE', `a sample is above 0 and at most 100 percent, not ${percent}`);
 
@@ -142,7 +145,7 @@ export const targetBetween = (path: string, unfinished: string) =>
   refused(
     'TARGET_BETWEEN',
     `${path} is between two states: ${unfinished} was interrupted`,
-    'Finish it with the same command, or allow overwriting it.',
+    'Finish it with the same command, or overwrite it by a full download.',
   );
 
 // Snapshots

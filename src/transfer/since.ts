@@ -5,6 +5,7 @@ import type { Geometry } from '../geometry.ts';
 import { openInPlace } from '../image/in-place.ts';
 import { holdsNoBase } from '../image/messages/targets.ts';
 import type { InPlaceTarget } from '../image/target.ts';
+import { allocateSlab } from '../native/index.ts';
 import { digestsNeedAll } from './base-messages.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { RangeSet } from './engine/range-set.ts';
@@ -31,10 +32,10 @@ export function checkSinceOptions(options: SinceOptions): void {
 
 /** The blocks of the base that are compared with the target; undefined for none. */
 export function blocksToProve(
-  { since, snapshotId, trustBase, verifyBase }: DownloadOptions,
+  { trustBase, verifyBase }: DownloadOptions,
   { volumeSize, blockSize }: Geometry,
 ): RangeSet | undefined {
-  if (trustBase === true || since === snapshotId) return undefined;
+  if (trustBase === true) return undefined;
   return verifyBase === true
     ? new RangeSet([[0, volumeSize / blockSize]])
     : proofBlocks({ volumeSize, blockSize });
@@ -76,26 +77,23 @@ async function update(
   const { snapshotId, since: baseId } = options;
   const start = { operation: 'download', snapshotId, path: target.path } as const;
   const finished = await sink.finishEarlier(ebs.identity);
-  if (finished !== undefined) {
-    await sink.finish();
-    run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
-    return finished;
-  }
   const source = await ChangedBlocks.open(run, ebs, { baseId, snapshotId });
   const { geometry, baseGeometry } = source;
   const { blockSize } = geometry;
-  await target.checkSizes(baseGeometry.volumeSize, geometry.volumeSize);
-  if (baseId === snapshotId) {
-    run.begin({ ...start, ...geometry, bytesResumed: geometry.volumeSize });
-    await target.abandon({ keepForResume: true });
-    return geometry;
-  }
+  if (finished === undefined) await target.checkSizes(baseGeometry.volumeSize, geometry.volumeSize);
   source.alwaysRead(
     target.resumable
       .stagedRanges(geometry)
       .map(({ start: from, end }) => [from / blockSize, end / blockSize] as const),
   );
+  // An earlier run's journal has no digests of what it kept.
   await prove(run, ebs, target, source, resumes, options);
+  if (finished !== undefined || baseId === snapshotId) {
+    run.begin({ ...start, ...geometry, bytesResumed: geometry.volumeSize });
+    if (finished === undefined) await target.abandon({ keepForResume: true });
+    else await sink.finish();
+    return geometry;
+  }
   readBack?.from(source, blockSize);
   await sink.prepare(geometry);
   run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * blockSize });
@@ -115,7 +113,8 @@ async function prove(
 ): Promise<void> {
   const { since: baseId } = options;
   const geometry = changed.baseGeometry;
-  const blocks = blocksToProve(options, geometry);
+  const needsAll = !resumes && (await mayBeUnfinished(target, geometry.blockSize));
+  const blocks = blocksToProve(needsAll ? { ...options, verifyBase: true } : options, geometry);
   if (blocks === undefined) return;
   await proveBase(
     run,
@@ -128,4 +127,15 @@ async function prove(
       differs: (start, end) => baseDiffers(target.label, baseId, start, end),
     },
   );
+}
+
+/**
+ * Whether an interrupted run may have left the target as it is: then its first block is zeros, and a sample cannot show that
+ * the base is there where that begins with zeros, too.
+ */
+async function mayBeUnfinished({ resumable }: InPlaceTarget, blockSize: number): Promise<boolean> {
+  if (!resumable.stagesHead) return false;
+  const first = { data: new Uint8Array(allocateSlab(blockSize)), offset: 0 };
+  const [found] = await resumable.readBlocks([first], { pastCache: true });
+  return found?.zero === true;
 }

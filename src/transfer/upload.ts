@@ -37,7 +37,8 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   if (typeof options.wait === 'object') checkWaitConditions(options.wait);
   const run = new Run(options);
   return run.carryOut(async () => {
-    await checkNamedJournal(options.checkpointFile);
+    const { source, base, saveDigests } = options;
+    await checkNamedJournal(options.checkpointFile, [source, base, saveDigests]);
     return withFiles(run, options, (files) => uploadImage(run, files, options));
   });
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import {
   chownSync,
@@ -8,6 +9,7 @@ import {
   linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -25,6 +27,7 @@ import type { Emulator } from '../../src/emulator/index.ts';
 import {
   type DownloadOptions,
   downloadSnapshot,
+  estimateDownload,
   type UploadOptions,
   uploadSnapshot,
 } from '../../src/index.ts';
@@ -212,6 +215,61 @@ test('names of directories, links and images are refused, even with force', asyn
   await assert.rejects(downloadSnapshot({ ...options, since: ID }), { class: 'usage' });
   assert.equal(readFileSync(target, 'utf8'), 'an image');
   assert.deepEqual(emulator.log, []);
+});
+
+test('journals and digests in one file are refused before anything is touched, even with force', async (t) => {
+  const { emulator, options, directory, service } = await makeParts(t);
+  const { target, saveDigests } = options;
+  const source = join(directory, 'source.img');
+  writeFileSync(source, 'an image');
+  const force = true;
+  for (const name of [`${target}.coldsnap-progress`, `${source}.us-east-1.coldsnap-upload`]) {
+    const usage = { class: 'usage', message: /is the name of a journal/ };
+    await assert.rejects(downloadSnapshot({ ...options, saveDigests: name, force }), usage);
+    await assert.rejects(estimateDownload({ ...options, saveDigests: name, force }), usage);
+    await assert.rejects(uploadSnapshot({ source, saveDigests: name, force, ...service }), usage);
+  }
+  const taken = { class: 'usage', code: 'CHECKPOINT_NOT_OURS', message: /^the journal .* would replace/ };
+  const files = [
+    target,
+    `${target}.partial`,
+    saveDigests,
+    `${saveDigests}.partial`,
+    join(directory, '.', 'disk.img'),
+  ];
+  for (const checkpointFile of files) {
+    await assert.rejects(downloadSnapshot({ ...options, checkpointFile, force }), taken);
+    await assert.rejects(estimateDownload({ ...options, checkpointFile, force }), taken);
+  }
+  for (const checkpointFile of [source, saveDigests, `${saveDigests}.partial`])
+    await assert.rejects(uploadSnapshot({ source, saveDigests, checkpointFile, force, ...service }), taken);
+  assert.deepEqual(readdirSync(directory), ['source.img']);
+  assert.deepEqual(emulator.log, []);
+});
+
+test('a digest file that is written while it is the base fails the upload, though its time is put back', async (t) => {
+  const { emulator, options, directory, service } = await makeParts(t);
+  const { saveDigests: base, target: source, snapshotId } = options;
+  await downloadSnapshot(options);
+  const changed = randomBytes(BLOCK);
+  const image = openSync(source, 'r+');
+  writeSync(image, changed, 0, BLOCK, 0);
+  closeSync(image);
+  const dated = join(directory, 'dated');
+  writeFileSync(dated, '');
+  execFileSync('touch', ['-r', base, dated]);
+  emulator.setFaults([{ operation: 'StartSnapshot', first: 1, action: { type: 'stall', ms: 500 } }]);
+  void emulator
+    .waitForRequest(({ operation }) => operation === 'StartSnapshot')
+    .then(() => {
+      const file = openSync(base, 'r+');
+      writeSync(file, sha256(changed), 0, 32, HEADER);
+      closeSync(file);
+      execFileSync('touch', ['-r', dated, base]);
+    });
+  const incremental = { source, base, parentSnapshotId: snapshotId, incremental: true, ...service };
+  await assert.rejects(uploadSnapshot(incremental), { class: 'local', code: 'SOURCE_CHANGED' });
+  assert.equal(emulator.requests('CompleteSnapshot').length, 0);
 });
 
 test('a partial file is replaced if a run was killed, and refused if it is not ours or in use', async (t) => {

@@ -126,7 +126,12 @@ for (const kind of ['file', 'device'] as const) {
         of === snapshotId && blockIndex === 701;
       void emulator.waitForRequest(isLate).then(() => controller.abort());
       const { signal } = controller;
-      await assert.rejects(downloadSnapshot({ ...options, signal }), { class: 'aborted' });
+      const { events, onEvent } = recorder();
+      await assert.rejects(downloadSnapshot({ ...options, signal, onEvent }), { class: 'aborted' });
+      // The file held data before: nobody is to delete it.
+      const warned = events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
+      assert.match(warned.join(), /between two states.* Run the same command again to finish it\.$/);
+      assert.doesNotMatch(warned.join(), /delete/);
       if (kind === 'file') assert.ok(!existsSync(target) && existsSync(between));
       else assert.ok(bytesAt(medium, 0, 4 * BLOCK).every((byte) => byte === 0));
 
@@ -173,8 +178,11 @@ for (const kind of ['file', 'device'] as const) {
     await assert.rejects(downloadSnapshot({ ...options, since: base, signal: controller.signal }), {
       class: 'aborted',
     });
-    await downloadSnapshot({ ...options, snapshotId: base, force: true });
+    const { events, onEvent } = recorder();
+    await downloadSnapshot({ ...options, snapshotId: base, force: true, onEvent });
     assert.equal(await firstWrongBlock(medium, baseBlocks, GIB), undefined);
+    const warned = events.filter((event) => event.type === 'warning' && event.code === 'OVERWRITING');
+    assert.ok(warned.length <= 1, 'what is overwritten is said once');
   });
 
   test(`the order of time does not matter: a ${kind} is rolled back`, needs, async (t) => {
@@ -211,15 +219,22 @@ test('the base is not compared when it is trusted, and wholly when asked to', as
   assert.equal(ofBase.length, baseBlocks.size);
 });
 
-test('a base that is the snapshot needs nothing', async (t) => {
+test('a base that is the snapshot is compared, and nothing is changed', async (t) => {
   const { emulator, service, base, baseBlocks } = await makePair(t);
   const { target } = await targetOf(t, 'file');
   writeImage(target, baseBlocks);
   const before = statSync(target, { bigint: true });
-  const result = await downloadSnapshot({ since: base, snapshotId: base, target, ...service });
-  assert.deepEqual([result.bytesTransferred, result.bytesDone], [0, GIB]);
+  const options = { since: base, snapshotId: base, target, ...service };
+  const trusted = await downloadSnapshot({ ...options, trustBase: true });
   assert.equal(emulator.requests('GetSnapshotBlock').length, 0);
+  const compared = await downloadSnapshot(options);
+  const fetched = emulator.requests('GetSnapshotBlock').length;
+  assert.ok(fetched > 0 && fetched <= PROOF);
+  for (const result of [trusted, compared])
+    assert.deepEqual([result.bytesTransferred, result.bytesDone], [0, GIB]);
   assert.equal(statSync(target, { bigint: true }).mtimeNs, before.mtimeNs);
+  writeImage(target, randomBlocks([5]));
+  await assert.rejects(downloadSnapshot(options), { class: 'integrity', code: 'BASE_DIFFERS' });
 });
 
 test('a missing target, a stream, and a file of another size or with a second name are refused', async (t) => {

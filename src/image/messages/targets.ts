@@ -150,7 +150,7 @@ export const targetBetween = (path: string, partial: string) =>
     'TARGET_BETWEEN',
     `${path} is between two states: ${partial} is of an interrupted incremental download`,
     path,
-    'Finish it with the same command, or allow overwriting it.',
+    'Finish it with the same command, or overwrite it by a full download.',
   );
 
 export const holdsNoBase = (path: string, why: string) =>

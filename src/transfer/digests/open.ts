@@ -1,7 +1,7 @@
 /** Begins the digest file that a transfer was asked for. */
-import { realpath, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { digestsNameEmpty, digestsOverImage } from '../base-messages.ts';
+import { isJournalName } from '../../image/names.ts';
+import { findSameFile } from '../../image/same-file.ts';
+import { digestsNameEmpty, digestsOverImage, digestsOverJournal } from '../base-messages.ts';
 import { checkReplaceable, DigestWriter } from './writer.ts';
 
 interface Named {
@@ -30,18 +30,9 @@ export async function checkDigestsName(
 ): Promise<void> {
   if (path === undefined) return;
   if (path === '') throw digestsNameEmpty();
-  const identities = await Promise.all([path, `${path}.partial`].map(identify));
-  for (const image of images) {
-    if (typeof image !== 'string' || image === '-') continue;
-    if (identities.includes(await identify(image))) throw digestsOverImage(path, image);
-  }
+  // A journal is replaced, and removed at the end.
+  if (isJournalName(path)) throw digestsOverJournal(path);
+  const image = await findSameFile([path, `${path}.partial`], images);
+  if (image !== undefined) throw digestsOverImage(path, image);
   await checkReplaceable(path, force);
-}
-
-/** The same for two names of one file, whether or not it exists. */
-async function identify(path: string): Promise<string> {
-  const found = await stat(path, { bigint: true }).catch(() => undefined);
-  if (found !== undefined) return `${found.dev}:${found.ino}`;
-  const directory = await realpath(dirname(path)).catch(() => dirname(path));
-  return join(directory, basename(path));
 }

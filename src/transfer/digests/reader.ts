@@ -1,5 +1,5 @@
 /** Reads a digest file that was checked as a whole. */
-import { constants, type Stats } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { isErrno, localError } from '../../image/errno.ts';
 import { digestsChanged, digestsDamaged } from '../base-messages.ts';
@@ -23,13 +23,13 @@ export class DigestReader {
   readonly seal: string;
   readonly #path: string;
   readonly #file: FileHandle;
-  readonly #stats: Stats;
+  readonly #stats: BigIntStats;
   readonly #pages = new Map<number, Promise<Buffer>>();
 
   private constructor(
     path: string,
     file: FileHandle,
-    stats: Stats,
+    stats: BigIntStats,
     head: { header: DigestHeader; seal: string },
   ) {
     this.#path = path;
@@ -54,7 +54,7 @@ export class DigestReader {
       throw localError(error, `open ${path}`, path);
     }
     try {
-      const stats = await file.stat();
+      const stats = await file.stat({ bigint: true });
       const head = Buffer.alloc(HEADER_BYTES);
       if (stats.isFile()) await file.read(head, 0, HEADER_BYTES, 0);
       if (!isDigestFile(head)) {
@@ -62,7 +62,8 @@ export class DigestReader {
         return undefined;
       }
       const decoded = decodeHeader(head);
-      if (decoded === undefined || stats.size !== sizeOfFile(decoded.header)) throw digestsDamaged(path);
+      if (decoded === undefined || Number(stats.size) !== sizeOfFile(decoded.header))
+        throw digestsDamaged(path);
       if ((await computeSeal(file, decoded.header)) !== decoded.seal) throw digestsDamaged(path);
       return new DigestReader(path, file, stats, decoded);
     } catch (error) {
@@ -101,8 +102,9 @@ export class DigestReader {
 
   /** @throws ColdsnapError code `SOURCE_CHANGED` when the file was written since it was checked */
   async checkUnchanged(): Promise<void> {
-    const { size, mtimeMs } = await this.#file.stat();
-    if (size !== this.#stats.size || mtimeMs !== this.#stats.mtimeMs) throw digestsChanged(this.#path);
+    const { size, ctimeNs } = await this.#file.stat({ bigint: true });
+    // The time of the last write can be put back, that of the last change cannot.
+    if (size !== this.#stats.size || ctimeNs !== this.#stats.ctimeNs) throw digestsChanged(this.#path);
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 /** The journal of a download: which blocks are safe on the target, and digests that prove it to a later run. */
-import type { ServiceIdentity } from '../../ebs/service.ts';
+import { isSameService, type ServiceIdentity } from '../../ebs/service.ts';
 import type { BlockRange } from '../engine/range-set.ts';
 import { targetBetween } from '../messages.ts';
 import type { JournalReader } from './journal.ts';
@@ -40,7 +40,7 @@ export interface WantedRestore {
   readonly base?: string | undefined;
   /** The target, for messages. */
   readonly label: string;
-  /** Whether an interrupted incremental download of other snapshots may be overwritten. */
+  /** Whether a full download may overwrite an interrupted incremental one. */
   readonly force?: boolean | undefined;
 }
 
@@ -65,10 +65,21 @@ export async function findRestoreJournal(
   if (content.target !== journal.location.identity)
     return { kind: 'rejected', reason: 'it belongs to another target' };
   const isOther = content.snapshotId !== snapshotId || content.base !== base;
-  if (isOther && !force && (base ?? content.base) !== undefined)
+  // Force overwrites a target, but does not make it hold the base.
+  if (isOther && (base !== undefined || (content.base !== undefined && !force)))
     throw targetBetween(label, describeDownload(content));
   if (isOther) return { kind: 'rejected', reason: `it belongs to ${describeDownload(content)}` };
   return { kind: 'usable', journal: content };
+}
+
+/**
+ * Whether a journal is of this service. The snapshots of another one may be others, though they have the same names.
+ * @throws ColdsnapError `TARGET_BETWEEN` if it is not, and of an incremental download: its target does not hold the base
+ */
+export function isOfService(journal: RestoreJournal, service: ServiceIdentity, label: string): boolean {
+  if (isSameService(service, journal.service)) return true;
+  if (journal.base === undefined) return false;
+  throw targetBetween(label, `${describeDownload(journal)} of another service`);
 }
 
 /** `snap-2`, or `snap-2 based on snap-1`. */

@@ -1,6 +1,6 @@
 /** A file, block device or stream as a sink: each block is checked and written in one thread-pool call. */
 import { abortedError } from '../../cancel.ts';
-import { isSameService, type ServiceIdentity } from '../../ebs/service.ts';
+import type { ServiceIdentity } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
 import { isErrno } from '../../image/errno.ts';
 import { checkFits } from '../../image/geometry.ts';
@@ -10,7 +10,12 @@ import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/blo
 import type { RangeSet } from '../engine/range-set.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { Claim } from '../journal/prove.ts';
-import { findRestoreJournal, type RestoreJournal, type RestoreLookup } from '../journal/restore.ts';
+import {
+  findRestoreJournal,
+  isOfService,
+  type RestoreJournal,
+  type RestoreLookup,
+} from '../journal/restore.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
 import { checkOverwrite } from './overwriting.ts';
@@ -79,7 +84,8 @@ export class ImageSink implements BlockSink {
    * @throws ColdsnapError class `refused`
    */
   async claim(): Promise<boolean> {
-    if (this.#journal !== undefined && this.#options.fresh !== true) {
+    // Also to start over, where the journal may show that the target does not hold the base.
+    if (this.#journal !== undefined && (this.#options.fresh !== true || this.#options.base !== undefined)) {
       this.#found = await findRestoreJournal(this.#journal, { ...this.#options, label: this.label });
       if (this.#found.kind === 'rejected') this.#discard(this.#found.reason);
     }
@@ -100,7 +106,7 @@ export class ImageSink implements BlockSink {
     this.#service = service;
     if (this.#found.kind !== 'usable') return undefined;
     const { journal } = this.#found;
-    if (!isSameService(service, journal.service)) {
+    if (!isOfService(journal, service, this.label)) {
       await this.#startAgain('it belongs to another service');
     } else if (this.#mayBeFinished) {
       if (await isIntact(this.#run, journal, this.#target.path, this.#options.digests))
@@ -127,7 +133,7 @@ export class ImageSink implements BlockSink {
     await this.#run.watch(`${this.label} to be examined`, 'disk', async () => {
       checkFits(this.#target, geometry.volumeSize);
       this.#resumes = await this.#resume(geometry);
-      if (!this.#resumes && this.#found.kind !== 'none')
+      if (!this.#resumes && this.#found.kind === 'usable')
         await checkOverwrite(this.#run, this.#target, this.#options, false);
     });
   }
@@ -149,7 +155,7 @@ export class ImageSink implements BlockSink {
   }
 
   async #resume(geometry: Geometry): Promise<boolean> {
-    if (this.#found.kind !== 'usable') return false;
+    if (this.#found.kind !== 'usable' || this.#options.fresh === true) return false;
     const { journal } = this.#found;
     const claim = await resumeEarlier(this.#run, journal, geometry, this.#target, this.#options.digests);
     if (typeof claim === 'string') return this.#discard(claim);
@@ -229,7 +235,8 @@ export class ImageSink implements BlockSink {
     const resumable = this.#prepared && this.#journal !== undefined;
     if (resumable && !this.#committed) await this.#saveAfter(error).catch(() => {});
     await this.#target.abandon({ keepForResume: resumable });
-    if (resumable && !this.#committed) warnUnfinished(this.#run, this.#target, this.#journal);
+    if (resumable && !this.#committed)
+      warnUnfinished(this.#run, this.#target, this.#journal, this.#options.base !== undefined);
     return error;
   }
 

@@ -5,12 +5,18 @@ import type { RestoreJournal } from '../journal/restore.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
 
-/** Warns only if a later run can find what this one has done. */
+/**
+ * Warns only if a later run can find what this one has done.
+ * @param inPlace whether the target held another snapshot
+ */
 export function warnUnfinished(
   run: Run,
   { label, resumable }: ImageTarget,
   journal: Journal<RestoreJournal> | undefined,
+  inPlace: boolean,
 ): void {
   if (journal?.written !== true) return;
-  run.warn(...warnings.downloadUnfinished(label, resumable?.partialPath, journal.location.path));
+  const { partialPath } = resumable ?? {};
+  if (inPlace) run.warn(...warnings.changeUnfinished(label, partialPath));
+  else run.warn(...warnings.downloadUnfinished(label, partialPath, journal.location.path));
 }
