@@ -3,6 +3,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { nextExtent } from '../native/index.ts';
 import { lineage, nextBlock, providerOf } from './lineage.ts';
 import { defaultKey } from './operations/encryption.ts';
 import type { PutSnapshotOptions, SnapshotView } from './options.ts';
@@ -79,13 +80,18 @@ async function putBlock(snapshot: Snapshot, block: number, data: Uint8Array): Pr
   await snapshot.writeBlock(block, data, createHash('sha256').update(data).digest(), isZero(data));
 }
 
-/** Writes every block of an image that is not all zeros. */
+/** Writes every block of an image that is not all zeros; holes are not read. */
 async function putImage(snapshot: Snapshot, path: string): Promise<void> {
   const image = await open(path);
   try {
     const { size } = await image.stat();
     const { blockSize } = snapshot.metadata;
+    // Some file systems report a hole where data have no place on the medium yet.
+    await image.sync();
     for (let offset = 0; offset < size; offset += blockSize) {
+      const extent = await nextExtent(image.fd, offset);
+      if (extent === null) break;
+      if (extent.start >= offset + blockSize) offset = Math.floor(extent.start / blockSize) * blockSize;
       const data = Buffer.alloc(blockSize);
       await readFully(image, data, offset);
       if (!isZero(data)) await putBlock(snapshot, offset / blockSize, data);

@@ -74,6 +74,14 @@ export const warnings = {
         `instead, delete that file and ${journal}.`,
   ],
 
+  /** For an incremental download. @param partial undefined for a device */
+  changeUnfinished: (target: string, partial: string | undefined): Warning => [
+    'DOWNLOAD_UNFINISHED',
+    `${target} is between two states${
+      partial === undefined ? '' : `, and is kept as ${partial}`
+    }. Run the same command again to finish it.`,
+  ],
+
   zerosOmitted: (): Warning => [
     'ZEROS_OMITTED',
     'Blocks of zeros are omitted. They read as zeros only while neither the snapshot nor a copy or volume of it is ' +

@@ -18,7 +18,7 @@ import {
 
 const indexes = [0, 1, 700, GIB / BLOCK - 1];
 
-/** Of most tests, so that a gigabyte is hashed once to know what they expect. */
+/** Most tests share it, so that a gigabyte is hashed once to know what they expect. */
 const blocks = randomBlocks(indexes);
 const expected = sha256OfVolume(blocks);
 

@@ -126,7 +126,12 @@ for (const kind of ['file', 'device'] as const) {
         of === snapshotId && blockIndex === 701;
       void emulator.waitForRequest(isLate).then(() => controller.abort());
       const { signal } = controller;
-      await assert.rejects(downloadSnapshot({ ...options, signal }), { class: 'aborted' });
+      const { events, onEvent } = recorder();
+      await assert.rejects(downloadSnapshot({ ...options, signal, onEvent }), { class: 'aborted' });
+      // The file held data before: nobody is to delete it.
+      const warned = events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
+      assert.match(warned.join(), /between two states.* Run the same command again to finish it\.$/);
+      assert.doesNotMatch(warned.join(), /delete/);
       if (kind === 'file') assert.ok(!existsSync(target) && existsSync(between));
       else assert.ok(bytesAt(medium, 0, 4 * BLOCK).every((byte) => byte === 0));
 
@@ -173,8 +178,11 @@ for (const kind of ['file', 'device'] as const) {
     await assert.rejects(downloadSnapshot({ ...options, since: base, signal: controller.signal }), {
       class: 'aborted',
     });
-    await downloadSnapshot({ ...options, snapshotId: base, force: true });
+    const { events, onEvent } = recorder();
+    await downloadSnapshot({ ...options, snapshotId: base, force: true, onEvent });
     assert.equal(await firstWrongBlock(medium, baseBlocks, GIB), undefined);
+    const warned = events.filter((event) => event.type === 'warning' && event.code === 'OVERWRITING');
+    assert.ok(warned.length <= 1, 'what is overwritten is said once');
   });
 
   test(`the order of time does not matter: a ${kind} is rolled back`, needs, async (t) => {

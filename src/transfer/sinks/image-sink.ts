@@ -133,7 +133,7 @@ export class ImageSink implements BlockSink {
     await this.#run.watch(`${this.label} to be examined`, 'disk', async () => {
       checkFits(this.#target, geometry.volumeSize);
       this.#resumes = await this.#resume(geometry);
-      if (!this.#resumes && this.#found.kind !== 'none')
+      if (!this.#resumes && this.#found.kind === 'usable')
         await checkOverwrite(this.#run, this.#target, this.#options, false);
     });
   }
@@ -227,15 +227,13 @@ export class ImageSink implements BlockSink {
     if (this.#options.keepCheckpoint !== true) await this.#journal?.remove();
   }
 
-  /**
-   * Leaves the target so that a later run can resume, if it can. Nothing may be written meanwhile.
-   * @returns the error to throw
-   */
+  /** Leaves the target so that a later run can resume, if it can. Nothing may be written meanwhile. Returns the error. */
   async abandon(error: unknown): Promise<unknown> {
     const resumable = this.#prepared && this.#journal !== undefined;
-    if (resumable && !this.#committed) await this.#saveAfter(error).catch(() => {});
+    const unfinished = resumable && !this.#committed;
+    if (unfinished) await this.#saveAfter(error).catch(() => {});
     await this.#target.abandon({ keepForResume: resumable });
-    if (resumable && !this.#committed) warnUnfinished(this.#run, this.#target, this.#journal);
+    if (unfinished) warnUnfinished(this.#run, this.#target, this.#journal, this.#options);
     return error;
   }
 

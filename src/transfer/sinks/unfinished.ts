@@ -5,12 +5,18 @@ import type { RestoreJournal } from '../journal/restore.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
 
-/** Warns only if a later run can find what this one has done. */
+/**
+ * Warns only if a later run can find what this one has done.
+ * @param options with the snapshot that the target held, where it is changed in place
+ */
 export function warnUnfinished(
   run: Run,
   { label, resumable }: ImageTarget,
   journal: Journal<RestoreJournal> | undefined,
+  { base }: { readonly base?: string | undefined },
 ): void {
   if (journal?.written !== true) return;
-  run.warn(...warnings.downloadUnfinished(label, resumable?.partialPath, journal.location.path));
+  const { partialPath } = resumable ?? {};
+  if (base !== undefined) run.warn(...warnings.changeUnfinished(label, partialPath));
+  else run.warn(...warnings.downloadUnfinished(label, partialPath, journal.location.path));
 }
