@@ -47,7 +47,7 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
     'Run the interrupted command again to finish it, or overwrite it by a full download with --force.',
   TARGET_HOLDS_NO_BASE: 'Name a file or device that holds the base, or drop --since for a full download.',
   UNRELATED_SNAPSHOTS:
-    'Only snapshots of one volume can be compared. A full download or copy works: drop --since.',
+    'Only snapshots of one volume can be compared. A full download or copy, without --since, works.',
   TARGET_EXISTS: 'Choose another name, or add --force to overwrite it.',
   TARGET_NOT_BLANK: 'Check that it is the right device; add --force to overwrite it.',
 };

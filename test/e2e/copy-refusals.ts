@@ -116,7 +116,7 @@ export const copies: Refusal[] = [
     args: `copy --to-endpoint URL --since ${COPY} --parent-snapshot-id ${COPY} SNAP`,
     exit: 1,
     message: /in the source region us-east-1: .*not of the same lineage/,
-    hint: /copy works: drop --since/,
+    hint: /copy, without --since, works/,
     given: async ({ emulator }) =>
       void (await emulator.putSnapshot({ id: COPY, volumeSizeGiB: 1, blocks: {} })),
     requests: ['ListSnapshotBlocks', 'ListSnapshotBlocks', 'ListChangedBlocks'],

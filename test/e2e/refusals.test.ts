@@ -424,7 +424,7 @@ const incremental: Refusal[] = [
     args: `download --since ${BASE} SNAP disk.img`,
     exit: 1,
     message: /not of the same lineage/,
-    hint: /full download or copy works: drop --since/,
+    hint: /full download or copy, without --since, works/,
     requests: ['ListSnapshotBlocks', 'ListSnapshotBlocks', 'ListChangedBlocks'],
     given: based('disk.img'),
   },
