@@ -780,7 +780,7 @@ const uploads: Refusal[] = [
     title: 'an unknown parent',
     args: 'upload --parent-snapshot-id snap-0ff disk.img',
     exit: 1,
-    message: /snap-0ff/,
+    message: /snap-0ff.* does not exist in us-east-1(, account \d+)?$/,
     requests: ['StartSnapshot'],
     given: image,
   },
