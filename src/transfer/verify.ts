@@ -11,6 +11,7 @@ import { checkSample, readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
 import { CompareSink } from './sinks/compare-sink.ts';
 import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
+import { warnings } from './warnings.ts';
 
 /** More than the largest volume, to notice that a stream is longer. */
 const MAX_STREAM_BYTES = MAX_VOLUME_GIB * GIB + 1;
@@ -64,6 +65,7 @@ async function compare(
     );
     await copyBlocks(run, source, sink, geometry);
     const { differences, bytesCompared, zerosDiffer } = sink;
+    if (sink.imageIsLonger) run.warn(...warnings.largerThanVolume(image.label, volumeSize));
     return {
       snapshotId,
       equal: differences.total === 0,

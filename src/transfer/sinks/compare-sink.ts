@@ -4,7 +4,6 @@ import type { ImageSource } from '../../image/source.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
 import type { BlockSet } from '../engine/range-set.ts';
 import type { Run } from '../run/run.ts';
-import { warnings } from '../warnings.ts';
 import { type ComparedImage, comparedImage } from './compared-image.ts';
 import { Differences } from './differences.ts';
 
@@ -26,15 +25,15 @@ export class CompareSink implements BlockSink {
   readonly differences: Differences;
   /** Whether a range differs that should be zeros. */
   zerosDiffer = false;
+  /** Whether the image is longer than the volume; known at the end. */
+  imageIsLonger = false;
   bytesCompared = 0;
-  readonly #run: Run;
   readonly #source: ImageSource;
   readonly #image: ComparedImage;
   readonly #geometry: Geometry;
   readonly #skipZeros: boolean;
 
   constructor(run: Run, image: ImageSource, geometry: Geometry, options: CompareOptions) {
-    this.#run = run;
     this.label = image.label;
     this.#source = image;
     this.#geometry = geometry;
@@ -85,11 +84,10 @@ export class CompareSink implements BlockSink {
   async checkpoint(): Promise<void> {}
 
   async commit(): Promise<void> {
-    const longer = await this.#image.finish();
-    if (longer) this.#run.warn(...warnings.largerThanVolume(this.label, this.#geometry.volumeSize));
+    this.imageIsLonger = await this.#image.finish();
     const isStream = this.#source.journal === undefined;
     // The rest of a longer stream is not read.
-    if (!(isStream && longer)) await this.#source.checkUnchanged();
+    if (!(isStream && this.imageIsLonger)) await this.#source.checkUnchanged();
     this.differences.finish();
   }
 }
