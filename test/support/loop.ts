@@ -134,7 +134,11 @@ export class Scratch {
     const point = this.path(`mount-${this.#count++}`);
     await mkdir(point);
     await execute('mount', [...args, source, point]);
-    this.#undo.push(() => execute('umount', [point]));
+    this.#undo.push(async () => {
+      // A detached device keeps its file until the last program that looks at it has closed it.
+      await until(() => !loopDevices().some((device) => backingOf(device)?.startsWith(`${point}/`)));
+      await execute('umount', [point]);
+    });
     return point;
   }
 
@@ -184,6 +188,10 @@ async function dropPartitions(device: string): Promise<void> {
       if (!/resource busy/.test(String(error))) throw error;
     });
   }
+}
+
+function loopDevices(): string[] {
+  return readdirSync('/sys/block').filter((name) => name.startsWith('loop'));
 }
 
 /** The file behind a loop device; undefined when it has none. */
