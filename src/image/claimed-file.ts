@@ -2,11 +2,10 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { link, lstat, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { tryLock } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import { targetBusy, targetInUse } from './messages/targets.ts';
-import { noLinks, noLocks, syncDirectory } from './partial-file.ts';
+import { noLinks, syncDirectory } from './partial-file.ts';
 import { setBetween } from './partial-mark.ts';
 import { fileStamp, statOf } from './source-stamp.ts';
 
@@ -39,7 +38,7 @@ export class ClaimedFile {
       throw localError(error, `change ${target}`, target);
     }
     try {
-      if (!(await descriptor.use(`lock ${target}`, async (fd) => lock(fd)))) throw targetBusy(target, path);
+      if (!(await descriptor.lock())) throw targetBusy(target, path);
       const { stats } = await fileStamp(descriptor);
       return new ClaimedFile(target, path, descriptor, stats);
     } catch (error) {
@@ -82,14 +81,5 @@ export class ClaimedFile {
 
   close(): Promise<void> {
     return this.#descriptor.close();
-  }
-}
-
-function lock(fd: number): boolean {
-  try {
-    return tryLock(fd);
-  } catch (error) {
-    if (isErrno(error, ...noLocks)) return true;
-    throw error;
   }
 }

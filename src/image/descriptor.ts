@@ -4,12 +4,15 @@
  */
 import { close, constants, open } from 'node:fs';
 import { promisify } from 'node:util';
-import { syncAll, syncData } from '../native/index.ts';
+import { syncAll, syncData, tryLock } from '../native/index.ts';
 import { isErrno, localError } from './errno.ts';
 import { closed } from './messages/common.ts';
 
 const openFd = promisify(open);
 const closeFd = promisify(close);
+
+/** Errors of a file system without locks. */
+const noLocks = ['ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS'];
 
 export class Descriptor {
   /** The name for messages. */
@@ -62,6 +65,18 @@ export class Descriptor {
       this.#syncFailure ??= { error };
     }
     if (this.#syncFailure !== undefined) throw this.#syncFailure.error;
+  }
+
+  /** Locks the file, without waiting. False when another process has the lock; true where the file system has none. */
+  lock(): Promise<boolean> {
+    return this.use(`lock ${this.path}`, async (fd) => {
+      try {
+        return tryLock(fd);
+      } catch (error) {
+        if (isErrno(error, ...noLocks)) return true;
+        throw error;
+      }
+    });
   }
 
   /**

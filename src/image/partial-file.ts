@@ -7,7 +7,7 @@ import { link, lstat, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { preload, syncAll, tryLock } from '../native/index.ts';
+import { preload, syncAll } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import {
@@ -25,8 +25,7 @@ const fstatFd = promisify(fstat);
 /** Longer than a run needs to mark the file that it has created. */
 const markDelayMs = 200;
 
-/** Errors of a file system without locks, or without hard links. */
-export const noLocks = ['ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS'];
+/** Errors of a file system without hard links. */
 export const noLinks = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EINVAL'];
 
 export class PartialFile {
@@ -87,15 +86,8 @@ export class PartialFile {
   static async #lock(target: string, path: string, descriptor: Descriptor): Promise<PartialFile> {
     const partial = new PartialFile(target, path, descriptor);
     try {
-      const locked = await descriptor.use(`lock ${path}`, async (fd) => {
-        try {
-          return await tryLock(fd);
-        } catch (error) {
-          // Without locks the check in publish() still finds that another run has taken the name.
-          if (isErrno(error, ...noLocks)) return true;
-          throw error;
-        }
-      });
+      // Without locks the check in publish() still finds that another run has taken the name.
+      const locked = await descriptor.lock();
       // Another run may have removed the file, as a stale one, before this run got the lock.
       if (!locked || !(await partial.#hasName())) throw targetBusy(target, path);
       return partial;

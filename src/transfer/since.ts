@@ -113,7 +113,8 @@ async function prove(
 ): Promise<void> {
   const { since: baseId } = options;
   const geometry = changed.baseGeometry;
-  const needsAll = !resumes && (await mayBeUnfinished(target, geometry.blockSize));
+  const needsAll =
+    !resumes && options.trustBase !== true && (await mayBeUnfinished(target, geometry.blockSize));
   const blocks = blocksToProve(needsAll ? { ...options, verifyBase: true } : options, geometry);
   if (blocks === undefined) return;
   await proveBase(
