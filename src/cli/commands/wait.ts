@@ -5,6 +5,7 @@ import { definedOnly, serviceWords } from '../global-options.ts';
 import type { CommandIo, ServiceSettings } from '../io.ts';
 import { waitTitle } from '../messages.ts';
 import { printResult } from '../output.ts';
+import { waitObject, waitSummary, withProgress } from '../progress/index.ts';
 import { duration, nonEmpty, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
@@ -79,7 +80,6 @@ export function addWait(program: Command, runCommand: RunCommand): Command {
 }
 
 export async function runWait(options: WaitOptions, io: CommandIo): Promise<void> {
-  const { waitObject, waitSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,
     waitTitle(options.snapshotId),
