@@ -6,6 +6,7 @@ import { basename, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { build, type OutputFile } from 'esbuild';
+import { compileOptions } from '../support/compile.ts';
 
 const project = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -82,20 +83,10 @@ let bundle: Promise<OutputFile[]> | undefined;
 /** Bundles the dependencies too, so that it starts in a tenth of a second. */
 async function bundled(): Promise<OutputFile[]> {
   const { outputFiles } = await build({
+    ...compileOptions,
     entryPoints: [join(project, 'test/faults/child.ts')],
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    mainFields: ['module', 'main'],
-    conditions: ['module'],
     outdir: 'dist',
-    outExtension: { '.js': '.mjs' },
     write: false,
-    logLevel: 'error',
-    banner: {
-      js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",
-    },
   });
   return outputFiles;
 }
