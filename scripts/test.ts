@@ -5,30 +5,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import { build, type Plugin } from 'esbuild';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import { compileOptions } from '../test/support/compile.ts';
 
 const project = fileURLToPath(new URL('..', import.meta.url));
-
-/** A source's `import.meta` names the source, because tests find other files from there. */
-const importMeta: Plugin = {
-  name: 'import-meta',
-  setup({ onLoad }) {
-    onLoad({ filter: /\.ts$/ }, async ({ path }) => {
-      const text = await readFile(path, 'utf8');
-      if (!text.includes('import.meta.')) return;
-      const names = [pathToFileURL(path).href, dirname(path)].map((name) => JSON.stringify(name));
-      // On the first line, so that the others keep their numbers.
-      return {
-        contents: `const importMetaUrl = ${names[0]}, importMetaDirname = ${names[1]}; ${text}`,
-        loader: 'ts',
-      };
-    });
-  },
-};
 
 function allFiles(): string[] {
   const directory = join(project, 'test');
@@ -48,12 +30,8 @@ async function compile(files: readonly string[], directory: string): Promise<str
     entryPoints,
     outdir: directory,
     external: ['esbuild', 'tsx', 'typescript'],
-    define: { 'import.meta.url': 'importMetaUrl', 'import.meta.dirname': 'importMetaDirname' },
-    plugins: [importMeta],
     sourcemap: 'linked',
     sourcesContent: false,
-    // The error thrown says the same.
-    logLevel: 'silent',
   });
   return entryPoints.map(({ out }) => join(directory, `${out}.mjs`));
 }
