@@ -249,7 +249,7 @@ export type SystemErrorCode = `E${string}`;
 /** The code of a `warning` event. */
 export type WarningCode = keyof typeof warningCodes;
 
-export type ServiceReason = keyof typeof serviceReasons;
+type ServiceReason = keyof typeof serviceReasons;
 
 export function isServiceReason(reason: string): reason is ServiceReason {
   return Object.hasOwn(serviceReasons, reason);

@@ -12,7 +12,7 @@ const repeatedMs = 500;
 /** Time to cancel requests and save the journal; the documentation promises it. */
 const hardExitMs = 5000;
 
-export interface Interruption {
+interface Interruption {
   /** Fires on the first signal; its reason is a ColdsnapError of class `aborted` with the signal's name as its code. */
   readonly abortSignal: AbortSignal;
   /** Stops listening and restores the default behavior. */

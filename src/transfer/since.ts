@@ -19,7 +19,7 @@ import { ImageSink } from './sinks/image-sink.ts';
 import { ChangedBlocks } from './sources/changed-blocks.ts';
 import { SnapshotRanges } from './sources/snapshot-ranges.ts';
 
-export type SinceOptions = DownloadOptions & { since: string };
+type SinceOptions = DownloadOptions & { since: string };
 
 /** @throws ColdsnapError class `usage` */
 export function checkSinceOptions(options: SinceOptions): void {

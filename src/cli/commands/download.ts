@@ -129,10 +129,7 @@ function downloadOptions(
 }
 
 /** Downloads; on a terminal it asks before it overwrites a disk that is not blank. */
-export async function runDownload(
-  options: DownloadOptions & { target: string },
-  io: CommandIo,
-): Promise<void> {
+async function runDownload(options: DownloadOptions & { target: string }, io: CommandIo): Promise<void> {
   try {
     await transfer(options, io);
   } catch (error) {

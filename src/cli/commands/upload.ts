@@ -188,7 +188,7 @@ function checkBaseFlags({ incremental, parentSnapshotId, base, trustBase, verify
   if (first !== undefined && base === undefined) throw optionRequires(first, '--base');
 }
 
-export async function runUpload(
+async function runUpload(
   options: UploadOptions & { source: string },
   io: CommandIo,
   clientShards?: number,

@@ -78,7 +78,7 @@ export function addWait(program: Command, runCommand: RunCommand): Command {
   ]);
 }
 
-export async function runWait(options: WaitOptions, io: CommandIo): Promise<void> {
+async function runWait(options: WaitOptions, io: CommandIo): Promise<void> {
   const { waitObject, waitSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,

@@ -9,7 +9,7 @@ import { assumeRole, assumeRoleWithWebIdentity } from './sts.ts';
 import { readVariable } from './variables.ts';
 
 /** Asks the user for the code of an MFA device. */
-export type MfaCode = (serial: string) => Promise<string>;
+type MfaCode = (serial: string) => Promise<string>;
 
 export interface CredentialContext {
   readonly settings: Settings;

@@ -11,7 +11,7 @@ const headSize = 2 * 1024 * 1024;
 /** GPT's copy, md 0.90 and 1.0, and two of ZFS's labels. */
 const tailSize = 1024 * 1024;
 
-export interface StagedRange {
+interface StagedRange {
   readonly offset: number;
   readonly length: number;
 }

@@ -12,7 +12,7 @@ import { type BlockDevice, fileMedium, namesIn, Storage, textOf } from './storag
 /** Enough to act upon; a hypervisor may have hundreds. */
 const maxNamed = 5;
 
-export interface UsersOptions {
+interface UsersOptions {
   /** Only who may write: read-only mounts, holders and loop devices do not count unless something above them writes. */
   readonly writers?: boolean;
   /** Also programs that only read, this one included. */

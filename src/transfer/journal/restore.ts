@@ -35,7 +35,7 @@ export type RestoreLookup =
   | { readonly kind: 'usable'; readonly journal: RestoreJournal };
 
 /** The download that a journal must be of to be used. */
-export interface WantedRestore {
+interface WantedRestore {
   readonly snapshotId: string;
   readonly base?: string | undefined;
   /** The target, for messages. */

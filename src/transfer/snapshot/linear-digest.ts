@@ -19,7 +19,7 @@ export interface LinearPrefix {
 }
 
 /** Blocks `start` … `end - 1`: one that was put, with its digest, or some that are not put. */
-export interface FinishedRange {
+interface FinishedRange {
   readonly start: number;
   readonly end: number;
   readonly digest: Uint8Array | undefined;

@@ -18,7 +18,7 @@ import type { UploadOptions } from '../options.ts';
 import { UPLOAD_MARKER_TAG } from './marker.ts';
 
 /** The properties of a new snapshot; `source` gives it its description. */
-export type SnapshotOptions = Omit<UploadOptions, 'source'> & Partial<Pick<UploadOptions, 'source'>>;
+type SnapshotOptions = Omit<UploadOptions, 'source'> & Partial<Pick<UploadOptions, 'source'>>;
 
 /** Limits of StartSnapshot, from the service model. */
 const MAX_DESCRIPTION = 255;
