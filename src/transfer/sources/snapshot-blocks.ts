@@ -12,6 +12,7 @@ import { listedBlocks } from '../engine/steps.ts';
 import { noList } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
+import { readBlock } from './read-block.ts';
 
 /** Pages of the list in memory, each of 10,000 blocks with their tokens in about 1.5 MiB. */
 const MAX_PAGES_AHEAD = 16;
@@ -95,13 +96,11 @@ export class SnapshotBlocks implements BlockSource {
   }
 
   read(
-    { index, token }: BlockStep,
+    step: BlockStep,
     buffer: Uint8Array,
     use: (block: Block) => Promise<BlockOutcome>,
   ): Promise<BlockOutcome> {
-    return this.#reader.read({ blockIndex: index, blockToken: token }, buffer, (digest) =>
-      use({ index, data: buffer, digest, verified: false }),
-    );
+    return readBlock(this.#reader, step, buffer, use);
   }
 
   /** A snapshot does not change. */

@@ -6,9 +6,7 @@ import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engin
 import { type BlockRange, type BlockSet, RangeSet } from '../engine/range-set.ts';
 import { type ListedPage, listedBlocks } from '../engine/steps.ts';
 import type { Run } from '../run/run.ts';
-
-/** The shortest page that the service sends, for a range that needs no longer one. */
-const SHORT_PAGE = 100;
+import { readBlock } from './read-block.ts';
 
 export class SnapshotRanges implements BlockSource {
   readonly label = 'the service';
@@ -39,19 +37,15 @@ export class SnapshotRanges implements BlockSource {
   }
 
   #pages(from: number, below: number): AsyncIterable<ListedPage> {
-    const { signal } = this.#run;
-    const maxResults = below - from <= SHORT_PAGE ? { maxResults: SHORT_PAGE } : {};
-    return listBlocks(this.#ebs.api, this.#snapshotId, { from, below, signal, ...maxResults });
+    return listBlocks(this.#ebs.api, this.#snapshotId, { from, below, signal: this.#run.signal });
   }
 
   read(
-    { index, token }: BlockStep,
+    step: BlockStep,
     buffer: Uint8Array,
     use: (block: Block) => Promise<BlockOutcome>,
   ): Promise<BlockOutcome> {
-    return this.#reader.read({ blockIndex: index, blockToken: token }, buffer, (digest) =>
-      use({ index, data: buffer, digest, verified: false }),
-    );
+    return readBlock(this.#reader, step, buffer, use);
   }
 
   /** A snapshot does not change. */
