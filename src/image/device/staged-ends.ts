@@ -5,6 +5,7 @@
 import { allocateSlab, type BlockWrite, writeBlocks } from '../../native/index.ts';
 import type { ByteRange } from '../extents.ts';
 import type { BlockOutcome, Geometry, TargetBlock } from '../target.ts';
+import { isZeroRange } from './blank.ts';
 
 /** Bytes to stage at least; whole blocks. VMFS has its label at 1 MiB, LVM and ZFS write into the first, too. */
 const headSize = 2 * 1024 * 1024;
@@ -50,6 +51,12 @@ export class StagedEnds {
   /** The ranges that are staged: one or two. */
   get ranges(): StagedRange[] {
     return [this.head, this.tail].filter(({ length }) => length > 0);
+  }
+
+  /** Whether the device reads as zeros there. */
+  async areZero(fd: number): Promise<boolean> {
+    for (const { offset, length } of this.ranges) if (!(await isZeroRange(fd, offset, length))) return false;
+    return true;
   }
 
   get stagedBytes(): number {
