@@ -16,7 +16,7 @@ import {
   type TransferFlags,
   transferOptions,
 } from './transfer-options.ts';
-import { addWaitOptions, type WaitFlags, waitConditions } from './wait.ts';
+import { addWaitOptions, type WaitFlags, waitOption } from './wait.ts';
 
 interface CopyFlags extends TransferFlags, WaitFlags {
   toRegion?: string;
@@ -119,9 +119,7 @@ export function addCopy(program: Command, runCommand: RunCommand): Command {
 }
 
 function copyOptions(snapshotId: string, flags: CopyFlags, settings: Settings): CopyOptions {
-  const conditions = waitConditions(flags);
-  if (!flags.wait && Object.keys(conditions).length > 0)
-    throw optionRequires('an option of waiting', '--wait');
+  const wait = waitOption(flags);
   const { since, parentSnapshotId } = flags;
   if (since !== undefined && parentSnapshotId === undefined)
     throw optionRequires('--since', '--parent-snapshot-id');
@@ -141,7 +139,7 @@ function copyOptions(snapshotId: string, flags: CopyFlags, settings: Settings): 
       skipUnlisted: flags.skipUnlisted,
     }),
     to: destination(flags),
-    ...(flags.wait === true && { wait: conditions }),
+    ...wait,
     snapshotId,
   };
 }

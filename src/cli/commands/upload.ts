@@ -16,7 +16,7 @@ import {
   type TransferFlags,
   transferOptions,
 } from './transfer-options.ts';
-import { addWaitOptions, type WaitFlags, waitConditions } from './wait.ts';
+import { addWaitOptions, type WaitFlags, waitOption } from './wait.ts';
 
 interface UploadFlags extends TransferFlags, WaitFlags {
   force?: boolean;
@@ -143,10 +143,7 @@ function uploadOptions(
   flags: UploadFlags,
   settings: Settings,
 ): UploadOptions & { source: string } {
-  const conditions = waitConditions(flags);
-  if (!flags.wait && Object.keys(conditions).length > 0) {
-    throw optionRequires('an option of waiting', '--wait');
-  }
+  const wait = waitOption(flags);
   checkBaseFlags(flags);
   const { description, kmsKeyId, encrypted, parentSnapshotId, omitZeroBlocks, detectHoles } = flags;
   const { incremental, base, trustBase, verifyBase } = flags;
@@ -173,7 +170,7 @@ function uploadOptions(
     }),
     ...definedOnly({ force, sourceFormat, detectHoles, holesFromSidecar, onFailure, sha256 }),
     ...definedOnly({ incremental, base, trustBase, verifyBase }),
-    ...(flags.wait === true && { wait: conditions }),
+    ...wait,
     source,
   };
 }
