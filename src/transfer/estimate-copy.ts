@@ -1,15 +1,16 @@
 /** Dry run of a copy: everything that it does before it starts a snapshot, then what it would do and cost. */
-import { destinationOf } from '../destination.ts';
-import { type EbsConnection, Service } from '../ebs/service.ts';
+import type { EbsConnection, Service } from '../ebs/service.ts';
 import { copyBusy } from './copy-messages.ts';
 import {
   checkCopyOptions,
+  checkParent,
   copiedSnapshot,
   copyJournal,
   inheritedFrom,
-  openCopySource,
+  warnIfUnchanged,
   zerosToPut,
 } from './copy-plan.ts';
+import { CopySides } from './copy-sides.ts';
 import { costOfCopying } from './cost.ts';
 import type { Step } from './engine/block.ts';
 import { RangeSet } from './engine/range-set.ts';
@@ -38,33 +39,22 @@ export async function estimateCopy(options: CopyOptions): Promise<DryRun> {
   const run = new Run(options);
   return run.carryOut(async () => {
     await checkNamedJournal(options.checkpointFile);
-    const sourceService = new Service({ ...options, side: 'source' }, run.workers, run.meter.retry);
-    const service = new Service(
-      { ...destinationOf(options, options.to), side: 'destination' },
-      run.workers,
-      run.meter.retry,
-    );
+    const sides = new CopySides(run, options);
     try {
-      return await estimate(run, sourceService, service, options);
+      return await estimate(run, sides, options);
     } finally {
-      sourceService.close();
-      service.close();
+      sides.close();
     }
   });
 }
 
-async function estimate(
-  run: Run,
-  sourceService: Service,
-  service: Service,
-  options: CopyOptions,
-): Promise<DryRun> {
+async function estimate(run: Run, sides: CopySides, options: CopyOptions): Promise<DryRun> {
   const { snapshotId: sourceId, parentSnapshotId, skipUnlisted = false } = options;
-  const from = await run.connect(sourceService);
-  const to = await run.connect(service);
-  const { source, geometry, baseBlocks } = await sourceService.naming(() =>
-    openCopySource(run, from, options),
-  );
+  const { sourceService, service } = sides;
+  const { from, to, source, geometry, baseBlocks } = await sides.open();
+  warnIfUnchanged(run, options, from.identity, to.identity);
+  const baseSize = baseBlocks * geometry.blockSize;
+  await checkParent(run, { service, to }, options, { baseSize, required: true });
   const location = copyJournal(options, from.identity, to.identity);
   const journalled = options.checkpoint !== false;
   if (journalled && (await isLocked(location.path))) throw copyBusy(sourceId, lockOf(location.path));
