@@ -3,8 +3,10 @@ import { destinationOf } from '../destination.ts';
 import type { RetryNotice } from '../ebs/retry.ts';
 import { type EbsConnection, Service } from '../ebs/service.ts';
 import type { Geometry } from '../geometry.ts';
+import { checkCopyOptions } from './copy-plan.ts';
+import { checkNamedJournal } from './journal/named.ts';
 import type { CopyOptions } from './options.ts';
-import type { Run } from './run/run.ts';
+import { Run } from './run/run.ts';
 import { ChangedBlocks } from './sources/changed-blocks.ts';
 import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
 
@@ -18,6 +20,27 @@ interface CopySource {
 interface Opened extends CopySource {
   readonly from: EbsConnection;
   readonly to: EbsConnection;
+}
+
+/**
+ * Calls `work` in a run with both sides, which are closed at its end.
+ * @throws ColdsnapError class `usage` for options that no copy can have
+ */
+export async function runBetween<T>(
+  options: CopyOptions,
+  work: (run: Run, sides: CopySides) => Promise<T>,
+): Promise<T> {
+  checkCopyOptions(options);
+  const run = new Run(options);
+  return run.carryOut(async () => {
+    await checkNamedJournal(options.checkpointFile);
+    const sides = new CopySides(run, options);
+    try {
+      return await work(run, sides);
+    } finally {
+      sides.close();
+    }
+  });
 }
 
 export class CopySides {

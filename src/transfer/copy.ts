@@ -2,7 +2,6 @@
 import { slowest } from '../ebs/pacing.ts';
 import { blockSizesDiffer, copyBusy, copyWarnings } from './copy-messages.ts';
 import {
-  checkCopyOptions,
   checkParent,
   copiedSnapshot,
   copyJournal,
@@ -10,13 +9,12 @@ import {
   warnIfUnchanged,
   zerosToPut,
 } from './copy-plan.ts';
-import { CopySides } from './copy-sides.ts';
+import { type CopySides, runBetween } from './copy-sides.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { Journal } from './journal/journal.ts';
-import { checkNamedJournal } from './journal/named.ts';
 import type { UploadJournal } from './journal/upload.ts';
 import type { CopyOptions, CopyResult } from './options.ts';
-import { Run } from './run/run.ts';
+import type { Run } from './run/run.ts';
 import { waitUntilUsable } from './snapshot/complete.ts';
 import { isEncrypted } from './snapshot/request.ts';
 import { SnapshotSink } from './snapshot/snapshot-sink.ts';
@@ -34,17 +32,7 @@ import { CopiedBlocks } from './sources/copied-blocks.ts';
  *   it is, and its message names the side. A warning names the snapshot that remains at the destination
  */
 export async function copySnapshot(options: CopyOptions): Promise<CopyResult> {
-  checkCopyOptions(options);
-  const run = new Run(options);
-  return run.carryOut(async () => {
-    await checkNamedJournal(options.checkpointFile);
-    const sides = new CopySides(run, options);
-    try {
-      return await copyBetween(run, sides, options);
-    } finally {
-      sides.close();
-    }
-  });
+  return runBetween(options, (run, sides) => copyBetween(run, sides, options));
 }
 
 async function copyBetween(run: Run, sides: CopySides, options: CopyOptions): Promise<CopyResult> {

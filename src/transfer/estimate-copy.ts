@@ -2,7 +2,6 @@
 import type { EbsConnection, Service } from '../ebs/service.ts';
 import { copyBusy } from './copy-messages.ts';
 import {
-  checkCopyOptions,
   checkParent,
   copiedSnapshot,
   copyJournal,
@@ -10,18 +9,17 @@ import {
   warnIfUnchanged,
   zerosToPut,
 } from './copy-plan.ts';
-import { CopySides } from './copy-sides.ts';
+import { type CopySides, runBetween } from './copy-sides.ts';
 import { costOfCopying } from './cost.ts';
 import type { Step } from './engine/block.ts';
 import { RangeSet } from './engine/range-set.ts';
 import { countBlocks } from './estimate.ts';
 import { peekJournal } from './journal/journal.ts';
 import { isLocked, lockOf } from './journal/lock.ts';
-import { checkNamedJournal } from './journal/named.ts';
 import { findUploadJournal, type UploadJournal } from './journal/upload.ts';
 import type { CopyOptions } from './options.ts';
 import type { DryRun } from './reports.ts';
-import { Run } from './run/run.ts';
+import type { Run } from './run/run.ts';
 import { describeSnapshot } from './snapshot/describe.ts';
 import { asksForEncryption } from './snapshot/request.ts';
 import { chooseJournal } from './snapshot/resume.ts';
@@ -35,17 +33,7 @@ import { warnings } from './warnings.ts';
  * @throws ColdsnapError what the copy would throw before it starts a snapshot
  */
 export async function estimateCopy(options: CopyOptions): Promise<DryRun> {
-  checkCopyOptions(options);
-  const run = new Run(options);
-  return run.carryOut(async () => {
-    await checkNamedJournal(options.checkpointFile);
-    const sides = new CopySides(run, options);
-    try {
-      return await estimate(run, sides, options);
-    } finally {
-      sides.close();
-    }
-  });
+  return runBetween(options, (run, sides) => estimate(run, sides, options));
 }
 
 async function estimate(run: Run, sides: CopySides, options: CopyOptions): Promise<DryRun> {

@@ -1,16 +1,15 @@
 /** The difference between two snapshots as a source: what has changed since the base is read, what is gone becomes zeros. */
 import type { ChangedBlock } from '../../ebs/api.ts';
-import type { BlockReader } from '../../ebs/block-reader.ts';
 import { listBlocks, listChangedBlocks } from '../../ebs/list/block-list.ts';
 import type { CheckedPage } from '../../ebs/list/pages.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
-import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
+import type { BlockSource, Step } from '../engine/block.ts';
 import { type BlockRange, type BlockSet, RangeSet } from '../engine/range-set.ts';
 import { readAhead } from '../engine/read-ahead.ts';
 import { baseHasOtherBlocks, noList } from '../messages.ts';
 import type { Run } from '../run/run.ts';
-import { readBlock } from './read-block.ts';
+import { readFrom } from './read-block.ts';
 import { SnapshotRanges } from './snapshot-ranges.ts';
 
 /** Pages of the list in memory, each of 10,000 blocks. */
@@ -29,7 +28,7 @@ export class ChangedBlocks implements BlockSource {
   readonly #ebs: EbsConnection;
   readonly #baseId: string;
   readonly #snapshotId: string;
-  readonly #reader: BlockReader;
+  readonly read: BlockSource['read'];
   /** Ranges of blocks that are read whether or not they have changed. */
   #always: readonly BlockRange[] = [];
 
@@ -46,7 +45,7 @@ export class ChangedBlocks implements BlockSource {
     this.#snapshotId = ids.snapshotId;
     this.baseGeometry = baseGeometry;
     this.geometry = geometry;
-    this.#reader = ebs.reader(ids.snapshotId, run.signal);
+    this.read = readFrom(ebs.reader(ids.snapshotId, run.signal));
   }
 
   /**
@@ -157,14 +156,6 @@ export class ChangedBlocks implements BlockSource {
       blockCount: larger / this.geometry.blockSize,
       signal: this.#run.signal,
     });
-  }
-
-  read(
-    step: BlockStep,
-    buffer: Uint8Array,
-    use: (block: Block) => Promise<BlockOutcome>,
-  ): Promise<BlockOutcome> {
-    return readBlock(this.#reader, step, buffer, use);
   }
 
   /** A snapshot does not change. */

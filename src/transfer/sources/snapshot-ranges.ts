@@ -1,12 +1,11 @@
 /** Some ranges of a snapshot as a source: each is listed by itself, and what its list does not name reads as zeros. */
-import type { BlockReader } from '../../ebs/block-reader.ts';
 import { listBlocks } from '../../ebs/list/block-list.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
-import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
+import type { BlockSource, Step } from '../engine/block.ts';
 import { type BlockRange, type BlockSet, RangeSet } from '../engine/range-set.ts';
 import { type ListedPage, listedBlocks } from '../engine/steps.ts';
 import type { Run } from '../run/run.ts';
-import { readBlock } from './read-block.ts';
+import { readFrom } from './read-block.ts';
 
 export class SnapshotRanges implements BlockSource {
   readonly label = 'the service';
@@ -15,7 +14,7 @@ export class SnapshotRanges implements BlockSource {
   readonly #ebs: EbsConnection;
   readonly #snapshotId: string;
   readonly #ranges: AsyncIterable<BlockRange> | Iterable<BlockRange>;
-  readonly #reader: BlockReader;
+  readonly read: BlockSource['read'];
 
   /** @param ranges ascending */
   constructor(
@@ -28,7 +27,7 @@ export class SnapshotRanges implements BlockSource {
     this.#ebs = ebs;
     this.#snapshotId = snapshotId;
     this.#ranges = ranges;
-    this.#reader = ebs.reader(snapshotId, run.signal);
+    this.read = readFrom(ebs.reader(snapshotId, run.signal));
   }
 
   async *steps(done: BlockSet = new RangeSet()): AsyncGenerator<Step, void, undefined> {
@@ -38,14 +37,6 @@ export class SnapshotRanges implements BlockSource {
 
   #pages(from: number, below: number): AsyncIterable<ListedPage> {
     return listBlocks(this.#ebs.api, this.#snapshotId, { from, below, signal: this.#run.signal });
-  }
-
-  read(
-    step: BlockStep,
-    buffer: Uint8Array,
-    use: (block: Block) => Promise<BlockOutcome>,
-  ): Promise<BlockOutcome> {
-    return readBlock(this.#reader, step, buffer, use);
   }
 
   /** A snapshot does not change. */
