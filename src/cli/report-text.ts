@@ -56,7 +56,7 @@ export function describeDiff(diff: DiffResult): string {
     ['changed', describeBlocks(changed.blocks, changed.bytes)],
     ['added', describeBlocks(added.blocks, added.bytes)],
     ['gone', describeBlocks(gone.blocks, gone.bytes)],
-    ['download', `${describeCost(cost)}, and at most 129 blocks to prove the target`],
+    ['download', `${describeCost(cost)}, and at most 129 blocks to check the target`],
   ]);
 }
 

@@ -61,7 +61,7 @@ export function listenForSignals(
 
   const suspend = () => {
     reactions.onSuspend?.();
-    // With the default action, which the kernel discards where nobody could resume the process.
+    // Uses the default action, which the kernel ignores if no shell could resume the process.
     io.signals.off('SIGTSTP', suspend);
     io.suspend();
     io.signals.on('SIGTSTP', suspend);

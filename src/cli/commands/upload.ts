@@ -46,7 +46,7 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
     .command('upload')
     .summary('upload a file or block device to a new snapshot')
     .description(
-      'Upload a file or block device to a new snapshot, and print its ID on stdout once all is uploaded.',
+      'Upload a file or block device to a new snapshot, and print its ID on stdout when it is complete.',
     )
     .argument('<source>', 'file or block device to read, or - for stdin (requires --volume-size)')
     .option(
@@ -57,7 +57,7 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
     .addOption(
       new Option(
         '--source-format <format>',
-        'raw: upload the bytes as they are, whatever they look like',
+        'raw: upload the bytes as they are, even if they look like another format',
       ).choices(['raw']),
     )
     .option('--force', 'upload a device that is mounted read-write or open for writing')
@@ -75,7 +75,7 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
     .option('--incremental', 'upload only the blocks that differ from the parent')
     .option(
       '--base <file>',
-      'with --incremental: compare with this digest file or raw image of the parent, instead of fetching its blocks',
+      'with --incremental: a digest file or raw image of the parent, to compare with instead of fetching its blocks',
       nonEmpty,
     )
     .option('--trust-base', 'with an image as --base: do not compare 64 blocks of it with the parent first')
