@@ -36,7 +36,7 @@ const terminalMajors: ReadonlySet<string> = new Set([
 ]);
 
 interface OpenTargetOptions {
-  /** Ends the wait for a FIFO's reader, and for a stream that stands still. Once it fires, no file or device is changed. */
+  /** Ends the wait for a FIFO's reader, and for a stalled stream. Once it fires, no file or device is changed. */
   signal?: AbortSignal;
   /** Only for checks: a FIFO is not opened, whose reader would see an end. */
   peek?: boolean;

@@ -14,7 +14,7 @@ type MfaCode = (serial: string) => Promise<string>;
 export interface CredentialContext {
   readonly settings: Settings;
   readonly region: string;
-  /** Undefined when nobody can be asked. */
+  /** Undefined without a terminal to ask on. */
   readonly mfaCode: MfaCode | undefined;
   /** The SDK configuration of a client for credentials, with its proxy, certificates and endpoint. */
   clientConfigFor(service: 'sts' | 'sso' | 'sso_oidc'): Promise<object>;

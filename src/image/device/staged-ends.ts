@@ -7,7 +7,7 @@ import type { ByteRange } from '../extents.ts';
 import type { BlockOutcome, Geometry, TargetBlock } from '../target.ts';
 import { isZeroRange } from './blank.ts';
 
-/** Bytes to stage at least; whole blocks. VMFS has its label at 1 MiB, LVM and ZFS write into the first, too. */
+/** Bytes to stage at least; whole blocks. VMFS has its label at 1 MiB, LVM and ZFS within the first MiB. */
 const headSize = 2 * 1024 * 1024;
 /** GPT's copy, md 0.90 and 1.0, and two of ZFS's labels. */
 const tailSize = 1024 * 1024;

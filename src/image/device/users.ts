@@ -25,7 +25,7 @@ interface UsersOptions {
 
 /**
  * Sentences about who uses a block device or anything that shares its storage, for example `mounted at /mnt (ext4)`.
- * Programs count when they have it open for writing. Empty when nobody is known to.
+ * Programs count when they have it open for writing. Empty when no user is known.
  */
 export async function describeUsers(rdev: bigint, options: UsersOptions = {}): Promise<string[]> {
   const { files = kernelFiles } = options;

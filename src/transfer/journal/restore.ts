@@ -23,11 +23,11 @@ export interface RestoreJournal {
   /** Digests of the blocks that are done, as {@link ChunkDigests.save} gives them. */
   readonly digests: string;
   /**
-   * There once all blocks were safe and the commit began: the target's stamp, empty where it has none. A device's block 0
+   * Set when all blocks are safe and the commit begins: the target's stamp, empty where it has none. A device's block 0
    * may then be there, or a part of it.
    */
   readonly committing?: string;
-  /** There in a journal that was kept after success: the target holds the snapshot. */
+  /** Set in a journal that is kept after success: the target holds the snapshot. */
   readonly finished?: boolean;
 }
 

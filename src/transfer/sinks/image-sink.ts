@@ -116,7 +116,7 @@ export class ImageSink implements BlockSink {
     return undefined;
   }
 
-  /** Does without the journal, and so without the permission to overwrite that it gave. */
+  /** Ignores the journal, which then no longer allows overwriting. */
   async #startAgain(reason: string): Promise<void> {
     this.#discard(reason);
     this.#found = { kind: 'none' };
@@ -124,8 +124,8 @@ export class ImageSink implements BlockSink {
   }
 
   /**
-   * Finds out whether what an earlier run has done is there, and refuses a target that must not be overwritten otherwise, or
-   * that is too small. Changes nothing.
+   * Checks what an earlier run has done, and refuses a target that is too small, or that must not be overwritten without it.
+   * Changes nothing.
    * @throws ColdsnapError class `refused`
    */
   async examine(geometry: Geometry): Promise<void> {

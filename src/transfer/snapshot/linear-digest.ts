@@ -60,7 +60,7 @@ export class LinearDigest {
   }
 
   #add(start: number, end: number, digest: Uint8Array | undefined): void {
-    // A resumed run tells again of ranges that an earlier one has skipped.
+    // A resumed run reports again the ranges that an earlier one skipped.
     if (end <= this.#next) return;
     this.#ahead.set(Math.max(start, this.#next), { end, digest });
     for (let range = this.#ahead.get(this.#next); range !== undefined; range = this.#ahead.get(this.#next)) {
