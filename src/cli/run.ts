@@ -2,13 +2,18 @@
 import { type Command, CommanderError } from 'commander';
 import type { ErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
+import { homeDirectory } from '../home.ts';
 import { runAgainLine } from './command-line.ts';
 import type { RunCommand } from './commands/command.ts';
+import { checkNames } from './exact-names.ts';
 import { readSettings } from './global-options.ts';
 import type { CommandIo, Io, Settings } from './io.ts';
 import { commandMissing, expected, isNot, swallowedCommandHint, usageHint } from './messages.ts';
 import { printResult } from './output.ts';
 import { buildProgram } from './program.ts';
+import { reportError } from './report.ts';
+
+export { reportError };
 
 /**
  * Runs one command line. Never rejects: errors are printed on stderr.
@@ -46,6 +51,9 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   }
 
   try {
+    checkNames(argv);
+    // The AWS SDK fails without one.
+    if (!process.env.HOME) process.env.HOME = homeDirectory();
     try {
       await program.parseAsync(helpWordAsOption(argv, program), { from: 'user' });
     } catch (error) {
@@ -62,7 +70,6 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     if (helpText !== '') await printResult(io, helpText);
     return 0;
   } catch (error) {
-    const { reportError } = await import('./report.ts');
     return reportError(commandIo, error);
   }
 }

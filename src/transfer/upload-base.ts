@@ -29,6 +29,8 @@ import { SnapshotRanges } from './sources/snapshot-ranges.ts';
 
 /** How long EC2 may take to describe the parent. */
 const DESCRIBE_MS = 30_000;
+/** Codes of a completion that failed for another reason than that the snapshot is empty. */
+const notForItsContents: ReadonlySet<string> = new Set(['SNAPSHOT_NOT_FOUND', 'QUOTA_EXCEEDED', 'BAD_REPLY']);
 
 /** @throws ColdsnapError class `usage` */
 export function checkBaseOptions(options: UploadOptions): void {
@@ -107,8 +109,8 @@ export class UploadBase {
    * @param put blocks that were put
    */
   resultInstead(error: unknown, { volumeSize }: Geometry, put: number): string | undefined {
-    const refused =
-      error instanceof ColdsnapError && error.class === 'permanent' && error.operation === 'CompleteSnapshot';
+    if (!(error instanceof ColdsnapError) || error.operation !== 'CompleteSnapshot') return undefined;
+    const refused = error.class === 'permanent' && !notForItsContents.has(error.code);
     return refused && put === 0 && volumeSize === this.geometry.volumeSize
       ? this.#base.snapshotId
       : undefined;

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { destinationOf } from '../../destination.ts';
 import type { SnapshotTag } from '../../ebs/api.ts';
 import type { CopyDestination, CopyOptions } from '../../transfer/options.ts';
 import { copyTitle } from '../copy-messages.ts';
@@ -6,6 +7,7 @@ import { runDryRun } from '../dry-run.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { optionRequires } from '../messages.ts';
+import { copyObject, copySummary } from '../progress/index.ts';
 import { endpointUrl, nonEmpty, tag } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import { makeSnapshot } from './new-snapshot.ts';
@@ -155,10 +157,6 @@ function destination(flags: CopyFlags): CopyDestination {
 }
 
 async function runCopy(options: CopyOptions, io: CommandIo): Promise<void> {
-  const [{ copyObject, copySummary }, { destinationOf }] = await Promise.all([
-    import('../progress/index.ts'),
-    import('../../destination.ts'),
-  ]);
   await makeSnapshot(io, {
     operation: 'copy',
     title: copyTitle(options.snapshotId),

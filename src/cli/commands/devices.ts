@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import type { DeviceDescription } from '../../transfer/reports.ts';
+import { fitColumns } from '../columns.ts';
 import type { CommandIo } from '../io.ts';
 import { printResult } from '../output.ts';
+import { formatBytes } from '../progress/format.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
 export function addDevices(program: Command, runCommand: RunCommand): Command {
@@ -31,10 +33,6 @@ async function runDevices(all: boolean, io: CommandIo): Promise<void> {
 }
 
 async function table(devices: readonly DeviceDescription[], io: CommandIo): Promise<string> {
-  const [{ fitColumns }, { formatBytes }] = await Promise.all([
-    import('../columns.ts'),
-    import('../progress/format.ts'),
-  ]);
   const heading = ['DEVICE', 'SIZE', 'VOLUME', 'TYPE', 'CONTENTS', 'USED', 'MODEL', 'SERIAL', 'TRANSPORT'];
   const rows = devices.map((device) => [
     device.path,

@@ -15,6 +15,7 @@ import {
 } from '../messages.ts';
 import { printResult } from '../output.ts';
 import { printNextSteps } from '../print-next-steps.ts';
+import { resultObject, transferSummary, withProgress } from '../progress/index.ts';
 import { nonEmpty } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
@@ -146,7 +147,6 @@ async function mayOverwrite(error: unknown, io: CommandIo): Promise<boolean> {
 
 async function transfer(options: DownloadOptions & { target: string }, io: CommandIo): Promise<void> {
   const toStdout = options.target === '-';
-  const { resultObject, transferSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,
     downloadTitle(options.snapshotId, options.target),

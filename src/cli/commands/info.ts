@@ -1,8 +1,13 @@
 import type { Command } from 'commander';
 import type { InfoResult } from '../../transfer/reports.ts';
+import { drawMap, mapCells } from '../block-map.ts';
 import type { CommandIo } from '../io.ts';
 import { infoTitle, listed } from '../messages.ts';
+import { stepsAfterInfo } from '../next-steps.ts';
 import { printResult } from '../output.ts';
+import { withProgress } from '../progress/index.ts';
+import { RangeOutput } from '../range-output.ts';
+import { describeInfo, describeSteps } from '../report-text.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
 interface InfoFlags {
@@ -33,11 +38,6 @@ export function addInfo(program: Command, runCommand: RunCommand): Command {
 }
 
 async function runInfo(snapshotId: string, { ranges = false }: InfoFlags, io: CommandIo): Promise<void> {
-  const [{ withProgress }, { RangeOutput }, { mapCells }] = await Promise.all([
-    import('../progress/index.ts'),
-    import('../range-output.ts'),
-    import('../block-map.ts'),
-  ]);
   const { json, service } = io.settings;
   const output = ranges ? new RangeOutput(io) : undefined;
   const report = !json && !ranges;
@@ -66,11 +66,6 @@ function withoutRanges({ ranges: _, ...rest }: InfoResult): object {
 }
 
 async function describe(info: InfoResult, io: CommandIo): Promise<string> {
-  const [{ describeInfo, describeSteps }, { drawMap }, { stepsAfterInfo }] = await Promise.all([
-    import('../report-text.ts'),
-    import('../block-map.ts'),
-    import('../next-steps.ts'),
-  ]);
   const map = info.map === undefined ? '' : `${drawMap(info.map, io)}\n`;
   const steps = describeSteps(stepsAfterInfo(info)).join('\n');
   return `${describeInfo(info)}${map}\n${steps}\n`;

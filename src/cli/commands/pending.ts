@@ -11,6 +11,7 @@ import {
   pendingTitle,
 } from '../messages.ts';
 import { printLine, printResult } from '../output.ts';
+import { withProgress } from '../progress/index.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
 interface PendingFlags {
@@ -53,7 +54,6 @@ export function addPending(program: Command, runCommand: RunCommand): Command {
 
 /** Prints the snapshots found or deleted on stdout. */
 async function runPending(request: PendingRequest, io: CommandIo): Promise<void> {
-  const { withProgress } = await import('../progress/index.ts');
   const { json, service } = io.settings;
   const snapshotIds = request.snapshotIds.length === 0 ? undefined : request.snapshotIds;
   if (request.delete !== true) {

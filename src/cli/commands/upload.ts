@@ -5,6 +5,7 @@ import { runDryRun } from '../dry-run.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { optionRequires, shardsUnused, uploadTitle } from '../messages.ts';
+import { resultObject, transferSummary } from '../progress/index.ts';
 import { nonEmpty, tag, volumeSize, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import { makeSnapshot } from './new-snapshot.ts';
@@ -190,7 +191,6 @@ async function runUpload(
   io: CommandIo,
   clientShards?: number,
 ): Promise<void> {
-  const { resultObject, transferSummary } = await import('../progress/index.ts');
   await makeSnapshot(io, {
     operation: 'upload',
     title: uploadTitle(options.source),

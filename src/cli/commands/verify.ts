@@ -5,6 +5,7 @@ import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { argumentsSwapped } from '../messages.ts';
 import { printResult } from '../output.ts';
+import { resultObject, verifySummary, withProgress } from '../progress/index.ts';
 import { percent } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import { addPaceOptions, type TransferFlags, transferOptions } from './transfer-options.ts';
@@ -69,7 +70,6 @@ function verifyOptions(snapshotId: string, target: string, flags: VerifyFlags, s
 
 async function runVerify(options: Options, io: CommandIo): Promise<void> {
   const { snapshotId, target } = options;
-  const { resultObject, verifySummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,
     verifyTitle(snapshotId, target),

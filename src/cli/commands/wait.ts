@@ -5,6 +5,7 @@ import { definedOnly, serviceWords } from '../global-options.ts';
 import type { CommandIo, ServiceSettings } from '../io.ts';
 import { optionRequires, waitTitle } from '../messages.ts';
 import { printResult } from '../output.ts';
+import { waitObject, waitSummary, withProgress } from '../progress/index.ts';
 import { duration, nonEmpty, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
@@ -90,7 +91,6 @@ export function addWait(program: Command, runCommand: RunCommand): Command {
 }
 
 async function runWait(options: WaitOptions, io: CommandIo): Promise<void> {
-  const { waitObject, waitSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,
     waitTitle(options.snapshotId),

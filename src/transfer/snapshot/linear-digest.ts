@@ -43,10 +43,13 @@ export class LinearDigest {
     for (const { start, ...rest } of from?.ahead ?? []) this.#ahead.set(start, rest);
   }
 
-  /** Waits until `block` is within the window, so that one late block cannot make the digests ahead of it pile up. */
-  async waitForWindow(block: number): Promise<void> {
-    if (block < this.#next + WINDOW) return;
-    await new Promise<void>((resume) => this.#waiting.push({ block, resume }));
+  /**
+   * Waits until `block` is within the window, so that one late block cannot make the digests ahead of it pile up.
+   * @returns undefined where it is, as nearly always
+   */
+  waitForWindow(block: number): Promise<void> | undefined {
+    if (block < this.#next + WINDOW) return undefined;
+    return new Promise<void>((resume) => this.#waiting.push({ block, resume }));
   }
 
   /** A block was put. */

@@ -120,8 +120,9 @@ export class SnapshotSink implements BlockSink {
     return this.#opened.linear.finished();
   }
 
-  admit(index: number): Promise<void> {
-    return abortable(this.#opened.linear.waitForWindow(index), this.#run.signal);
+  async admit(index: number): Promise<void> {
+    const room = this.#opened.linear.waitForWindow(index);
+    if (room !== undefined) await abortable(room, this.#run.signal);
   }
 
   async write({ index, data, digest, zero, hole, unchanged }: Block): Promise<BlockOutcome> {
