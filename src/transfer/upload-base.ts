@@ -3,7 +3,7 @@ import type { SnapshotState } from '../ebs/ec2.ts';
 import type { EbsConnection, Service } from '../ebs/service.ts';
 import { ColdsnapError } from '../errors.ts';
 import { type Geometry, GIB } from '../geometry.ts';
-import { type BaseFile, checkBaseSize, identifyBase } from './base/base-file.ts';
+import { type BaseFile, checkBaseService, checkBaseSize, identifyBase } from './base/base-file.ts';
 import { type BaseContents, DigestContents, ImageContents, ServiceContents } from './base/contents.ts';
 import { ListedBlocks } from './base/listed.ts';
 import {
@@ -75,6 +75,7 @@ export class UploadBase {
     const { parentSnapshotId: snapshotId, volumeSizeGiB: gib, trustBase } = options;
     if (options.incremental !== true || snapshotId === undefined) return undefined;
     const ebs = await service.ebs();
+    if (file !== undefined) checkBaseService(file, snapshotId, ebs.identity);
     const geometry = await geometryOf(run, ebs, snapshotId);
     const { volumeSize } = geometry;
     if (gib !== undefined && gib * GIB < volumeSize) throw childTooSmall(snapshotId, gib, volumeSize / GIB);

@@ -12,7 +12,7 @@ export function addDevices(program: Command, runCommand: RunCommand): Command {
     .summary('list the block devices that could be a target')
     .description(
       'List the disks, partitions and volumes of this machine: size, type, what is on them, who uses them, model, serial ' +
-        'number, transport and EBS volume. Run it as root to see what is on them.',
+        'number, transport and EBS volume. Only root can see what is on them.',
     )
     .option('--all', 'also loop devices, RAM disks, optical drives and read-only devices');
   command.action((flags: { all?: boolean }) =>

@@ -19,8 +19,9 @@ export function addInfo(program: Command, runCommand: RunCommand): Command {
     .command('info')
     .summary('show what a snapshot holds and what a download costs')
     .description(
-      'Show the size of the volume, the blocks that the snapshot holds and where they are, what EC2 says of it, what ' +
-        'is on it, and what a download costs and takes at least. Reads at most 16 blocks, none with --json or --ranges.',
+      'Show the size of the volume, the blocks that the snapshot holds and where they are, its state and tags, its ' +
+        'partitions and file systems, and the cost and least duration of a download. Reads at most 16 blocks, none with ' +
+        '--json or --ranges.',
     )
     .argument('<snapshot>', 'ID of the snapshot')
     .option('--ranges', 'print the ranges that it holds instead, as START-END in bytes, END exclusive');

@@ -48,7 +48,7 @@ function isCapableTerminal(io: CommandIo): boolean {
   // Serial consoles and some containers report a size of 0; redrawing needs the real one.
   const { isTTY, rows = 24, columns = 80 } = io.stderr;
   const { TERM, CI = '' } = io.env;
-  // Logs of continuous integration may be terminals, but nobody looks while they are written.
+  // The log of a CI job may be a terminal, but is read only afterwards.
   const inCi = !['', '0', 'false'].includes(CI.toLowerCase());
   return isTTY === true && rows > 0 && columns > 0 && TERM !== 'dumb' && !inCi;
 }

@@ -40,7 +40,7 @@ export const profileKeys = [
   'web_identity_token_file',
 ] as const;
 
-export type ProfileKey = (typeof profileKeys)[number];
+type ProfileKey = (typeof profileKeys)[number];
 
 export interface Settings {
   /** The selected profile. */
@@ -58,7 +58,7 @@ export interface Settings {
 }
 
 /** Paths, in the form of the SDK's options. */
-export interface ConfigFiles {
+interface ConfigFiles {
   readonly configFilepath: string;
   readonly filepath: string;
 }
@@ -97,7 +97,7 @@ export async function readSettings(option: string | undefined): Promise<Settings
   };
 }
 
-export function configFiles(): ConfigFiles {
+function configFiles(): ConfigFiles {
   return {
     configFilepath: expandHome(readVariable('AWS_CONFIG_FILE') ?? '~/.aws/config'),
     filepath: expandHome(readVariable('AWS_SHARED_CREDENTIALS_FILE') ?? '~/.aws/credentials'),

@@ -19,7 +19,7 @@ export interface LinearPrefix {
 }
 
 /** Blocks `start` … `end - 1`: one that was put, with its digest, or some that are not put. */
-export interface FinishedRange {
+interface FinishedRange {
   readonly start: number;
   readonly end: number;
   readonly digest: Uint8Array | undefined;
@@ -63,7 +63,7 @@ export class LinearDigest {
   }
 
   #add(start: number, end: number, digest: Uint8Array | undefined): void {
-    // A resumed run tells again of ranges that an earlier one has skipped.
+    // A resumed run reports again the ranges that an earlier one skipped.
     if (end <= this.#next) return;
     this.#ahead.set(Math.max(start, this.#next), { end, digest });
     for (let range = this.#ahead.get(this.#next); range !== undefined; range = this.#ahead.get(this.#next)) {
