@@ -97,8 +97,6 @@ export const downloadTitle = (snapshotId: string, target: string) => `${snapshot
 
 export const targetWhole = (path: string) => `${path} is whole`;
 
-export const targetHashed = (path: string, sha256: string) => `${path} has the SHA-256 ${sha256}`;
-
 export const targetNotWhole = (path: string, why?: Error) =>
   `${path} is not whole${why === undefined ? '' : `: ${sanitize(why.message, 2_000)}`}`;
 
@@ -159,7 +157,8 @@ export function describeResult(
   if (bytesResumed > 0) parts.push(`${formatBytes(bytesResumed)} already done`);
   parts.push(retryCount(result.retries));
   if (throttles > 0) parts.push(throttleCount(throttles));
-  if (result.sha256 !== undefined) parts.push(`SHA-256 ${result.sha256}`);
+  // That of a download is its result, on stdout.
+  if (!download && result.sha256 !== undefined) parts.push(`SHA-256 ${result.sha256}`);
   return `${transfer}: ${parts.join(', ')}`;
 }
 

@@ -26,7 +26,7 @@ interface SnapshotCommand<Result> {
 export async function makeSnapshot<Result extends { snapshotId: string }>(
   io: CommandIo,
   command: SnapshotCommand<Result>,
-): Promise<void> {
+): Promise<Result> {
   const { withProgress } = await import('../progress/index.ts');
   const { operation, title, wait, service, make, summarize, document } = command;
   const { json } = io.settings;
@@ -56,6 +56,7 @@ export async function makeSnapshot<Result extends { snapshotId: string }>(
   );
   await (printed ??
     print(`${json ? JSON.stringify(document(result)) : result.snapshotId}\n`, result.snapshotId));
+  return result;
 }
 
 /** @throws ColdsnapError that names the snapshot when stdout cannot be written, such as to a full disk */
