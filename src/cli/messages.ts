@@ -79,6 +79,9 @@ export const commandMissing = (option?: string, name?: string) =>
 export const swallowedCommandHint = (option: string, name: string) =>
   `${option} took '${name}' as its value; give it one before the command.`;
 
+export const optionBeforeCommand = (flag: string, commands: readonly string[]) =>
+  `Write ${flag} after the command; it is an option of ${commands.join(', ').replace(/, ([^,]*)$/, ' and $1')}.`;
+
 // Signals
 
 export const stopping = (signal: string) =>
