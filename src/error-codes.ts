@@ -120,6 +120,7 @@ export const errorCodes = {
     BAD_PROXY: 'a proxy variable is malformed',
     BAD_SETTING: 'a variable or profile key has a value that is not accepted',
     CA_BUNDLE_UNREADABLE: 'the file of certificate authorities cannot be read or has none',
+    CONFIG_FILE_INVALID: 'an AWS configuration file has a line that cannot be parsed',
     CREDENTIALS_EXPIRED: 'the credentials had expired before the first request',
     CREDENTIALS_FAILED: 'a credential provider is configured but failed; the message names it',
     MFA_NEEDED: 'the role needs an MFA code and nobody can be asked',

@@ -13,7 +13,7 @@ import {
   optionsExclude,
   overwriteQuestion,
 } from '../messages.ts';
-import { printResult } from '../output.ts';
+import { digestLine, printResult } from '../output.ts';
 import { printNextSteps } from '../print-next-steps.ts';
 import { resultObject, transferSummary, withProgress } from '../progress/index.ts';
 import { nonEmpty } from '../values.ts';
@@ -51,7 +51,10 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
     .argument('<target...>', 'files or block devices to write, or - alone for stdout')
     .option('-f, --force', 'overwrite an existing file, or a device that is not blank (never one in use)')
     .option('--verify', 'read everything back past the page cache, and fail if it differs; not to a pipe')
-    .option('--sha256', 'read the finished image once, and print its SHA-256; not to a pipe');
+    .option(
+      '--sha256',
+      'read the finished image once, and print its SHA-256 as sha256sum does; not to a pipe',
+    );
   command
     .option(
       '--since <base>',
@@ -156,7 +159,10 @@ async function transfer(options: DownloadOptions & { target: string }, io: Comma
   if (toStdout) return;
   if (io.settings.json) {
     await printResult(io, `${JSON.stringify(resultObject('download', options.target, result))}\n`);
-  } else if (io.settings.verbosity !== 'quiet' && io.settings.progress !== 'json') {
+    return;
+  }
+  if (result.sha256 !== undefined) await printResult(io, `${digestLine(options.target, result.sha256)}\n`);
+  if (io.settings.verbosity !== 'quiet' && io.settings.progress !== 'json') {
     await printNextSteps(options.target, result.volumeSize, io);
   }
 }

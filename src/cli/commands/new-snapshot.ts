@@ -29,7 +29,7 @@ interface SnapshotCommand<Result> {
 export async function makeSnapshot<Result extends { snapshotId: string }>(
   io: CommandIo,
   command: SnapshotCommand<Result>,
-): Promise<void> {
+): Promise<Result> {
   const { operation, title, wait, service, make, summarize, document } = command;
   const { json } = io.settings;
   const print = (text: string, snapshotId: string) => printId(operation, text, snapshotId, io);
@@ -58,6 +58,7 @@ export async function makeSnapshot<Result extends { snapshotId: string }>(
   );
   await (printed ??
     print(`${json ? JSON.stringify(document(result)) : result.snapshotId}\n`, result.snapshotId));
+  return result;
 }
 
 /** @throws ColdsnapError that names the snapshot when stdout cannot be written, such as to a full disk */

@@ -5,6 +5,7 @@ import { runDryRun } from '../dry-run.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { optionRequires, shardsUnused, uploadTitle } from '../messages.ts';
+import { digestLine, printLine } from '../output.ts';
 import { resultObject, transferSummary } from '../progress/index.ts';
 import { nonEmpty, tag, volumeSize, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
@@ -112,7 +113,10 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
   );
   addCheckpointOptions(command);
   addDryRunOption(command);
-  command.option('--sha256', 'read the source once before the upload, and print its SHA-256; not of a pipe');
+  command.option(
+    '--sha256',
+    'read the source once before the upload, and print its SHA-256 on stderr; not of a pipe',
+  );
   command.option('--wait', 'wait until the snapshot is completed and readable');
   addWaitOptions(command);
   command.action((source: string, flags: UploadFlags) =>
@@ -191,7 +195,7 @@ async function runUpload(
   io: CommandIo,
   clientShards?: number,
 ): Promise<void> {
-  await makeSnapshot(io, {
+  const { sha256 } = await makeSnapshot(io, {
     operation: 'upload',
     title: uploadTitle(options.source),
     wait: options.wait,
@@ -203,4 +207,8 @@ async function runUpload(
     summarize: (uploaded) => transferSummary('upload', options.source, uploaded),
     document: (uploaded) => resultObject('upload', options.source, uploaded),
   });
+  // The summary has it, too; stdout has the ID alone.
+  const { json, verbosity } = io.settings;
+  if (sha256 !== undefined && !json && verbosity === 'quiet')
+    printLine(io, digestLine(options.source, sha256));
 }
