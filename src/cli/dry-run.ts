@@ -21,6 +21,6 @@ export async function runDryRun(
   const text = io.settings.json ? `${JSON.stringify(planned)}\n` : describeDryRun(planned);
   // stdout as the target may be a disk, which is not to be changed.
   if (planned.operation === 'download' && 'path' in planned && planned.path === '-')
-    printLine(io, text.trimEnd());
+    for (const line of text.trimEnd().split('\n')) printLine(io, line);
   else await printResult(io, text);
 }
