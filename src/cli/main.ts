@@ -21,8 +21,10 @@ export async function main(io: Io = processIo()): Promise<number> {
 
   // Scripts call this often: answer without loading anything.
   if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
-    process.stdout.write(`${version}\n`);
-    return 0;
+    const error = await new Promise<Error | null | undefined>((resolve) => {
+      process.stdout.write(`${version}\n`, resolve);
+    });
+    return error ? fail(argv, io, Object.assign(error, { path: 'stdout' })) : 0;
   }
   const { run } = await import('./run.ts');
   return run(argv, io);

@@ -9,7 +9,7 @@ type Streams = Pick<Io, 'stdout' | 'stderr' | 'env'>;
 /** Prints text on stdout and waits until it is written. Rejects with EPIPE if the reader closed it. */
 export async function printResult(io: Streams, text: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    io.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+    io.stdout.write(text, (error) => (error ? reject(Object.assign(error, { path: 'stdout' })) : resolve()));
   });
 }
 

@@ -84,7 +84,9 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
 
 /** The settings for printing an error, read without parsing. */
 export function guessSettings(argv: readonly string[]): Settings {
-  const has = (...flags: string[]) => flags.some((flag) => argv.includes(flag));
+  const end = argv.indexOf('--');
+  const words = end === -1 ? argv : argv.slice(0, end);
+  const has = (...flags: string[]) => flags.some((flag) => words.includes(flag));
   const verbosity = has('--verbose', '-v') ? 'verbose' : 'normal';
   return { service: {}, verbosity, progress: 'auto', color: false, json: has('--json') };
 }
@@ -188,9 +190,8 @@ function ownOptionHint(
   program: Command,
 ): string | undefined {
   const [, flag = ''] = /^unknown option '(-[^=']*)/.exec(message) ?? [];
-  const owners = program.commands.filter(({ options }) =>
-    options.some(({ long, short }) => flag !== '' && [long, short].includes(flag)),
-  );
+  const has = ({ options }: Command) => options.some(({ long, short }) => [long, short].includes(flag));
+  const owners = flag === '' || has(program) ? [] : program.commands.filter(has);
   const follows = command !== undefined && owners.includes(command);
   if (code !== 'UNKNOWN_OPTION' || owners.length === 0 || (command !== undefined && !follows))
     return undefined;

@@ -262,6 +262,11 @@ describe('an invalid command line exits with 2 without calling the library', () 
     ['--rate=5 upload disk.img', /Write --rate after the command/],
     ['-f download snap-1 disk.img', /Write -f after the command; it is an option of download/],
     ['--since snap-1 download snap-2 disk.img', /it is an option of download and copy\./],
+    [
+      '--json=1 list',
+      /unknown option '--json=1' \(Did you mean --json\?\)\n {2}Run 'coldsnap list --help' for usage/,
+    ],
+    ['list -- --json', /^coldsnap: too many arguments for 'list'/],
     ['list --rate 5', /unknown option '--rate'\n {2}Run 'coldsnap list --help' for usage/],
     ['wait', /missing required argument 'snapshot'/],
     ['wait --max-attempts 0 snap-1', /--max-attempts: 0 is not a whole number of at least 1/],
