@@ -46,13 +46,13 @@ async function copyBetween(run: Run, sides: CopySides, options: CopyOptions): Pr
     if (options.checkpoint !== false)
       journal = new Journal(run, 'copy', copyJournal(options, from.identity, to.identity));
     await journal?.lock((lock) => copyBusy(sourceId, lock));
+    warnIfUnchanged(run, options, from.identity, to.identity);
+    const baseSize = baseBlocks * geometry.blockSize;
+    await checkParent(run, { service, to }, options, { baseSize, required: false });
     const inherited = await inheritedFrom(run, sourceService, options, journal?.location);
     sink = new SnapshotSink(run, service, copiedSnapshot(options, geometry, inherited), journal);
     sides.onRetry = sink.noteRetry;
     sink.label = `the destination region ${to.identity.region}`;
-    warnIfUnchanged(run, options, from.identity, to.identity);
-    const baseSize = baseBlocks * geometry.blockSize;
-    await checkParent(run, { service, to }, options, { baseSize, required: false });
     // A snapshot does not change, so what was put is right.
     await sink.claim(to.identity, options.fresh === true, async () => true);
     const snapshot = await sink.open();
