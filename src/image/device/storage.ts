@@ -73,7 +73,7 @@ export class Storage {
   readonly #devices: ReadonlyMap<string, BlockDevice>;
   readonly #files: KernelFiles;
   readonly #locations = new Map<string, Location>();
-  /** What is behind a loop device, by its number. */
+  /** Files and devices behind loop devices, by the number of those. */
   readonly #backing = new Map<string, Promise<Inode | undefined>>();
 
   private constructor(devices: ReadonlyMap<string, BlockDevice>, files: KernelFiles) {
