@@ -3,9 +3,9 @@ import { type BigIntStats, createReadStream, fstat } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { describeUsers } from './device/users.ts';
+import { deviceStamp, wasWritten } from './device-stamp.ts';
 import { sourceChanged, sourceInUse, sourceWritten, usedSource } from './messages/sources.ts';
 import type { SourceWarning } from './source.ts';
-import { deviceStamp, wasWritten } from './source-stamp.ts';
 
 const fstatFd = promisify(fstat);
 

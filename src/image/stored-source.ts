@@ -12,6 +12,7 @@ import {
 import { Descriptor } from './descriptor.ts';
 import { describeUsers } from './device/users.ts';
 import { compareDevice, type OpenDevice, readDevice } from './device-reader.ts';
+import { type DeviceStamp, deviceStamp, wasWritten } from './device-stamp.ts';
 import { isErrno, localError } from './errno.ts';
 import { type ByteRange, blockRuns, dataRanges, mergeRanges } from './extents.ts';
 import { deviceNoMedium } from './messages/devices.ts';
@@ -29,7 +30,7 @@ import { type HoleMap, readQemuMap } from './qemu-map.ts';
 import type { ImageSource, SourceBlock, SourceExtent, SourceWarning } from './source.ts';
 import { refuseContainer } from './source-format.ts';
 import { deviceJournal, fileJournal, type SourceJournal } from './source-journal.ts';
-import { type DeviceStamp, deviceStamp, fileStamp, flush, statOf, wasWritten } from './source-stamp.ts';
+import { fileStamp, flush, statOf } from './source-stamp.ts';
 
 export interface StoredSourceOptions {
   /** `raw`: read other formats as they are. Default: refuse them. */
@@ -138,7 +139,8 @@ class StoredSource implements ImageSource {
     this.journal = opened.journal;
     this.holeMapDigest = opened.map?.digest;
     const { path, users, device, written } = opened;
-    const detected = device === undefined || written !== undefined;
+    const unknown = written?.files.some(({ changed }) => changed === '') ?? true;
+    const detected = device === undefined || !unknown;
     this.warnings = [
       ...(users.length > 0 ? [usedSource(path, users)] : []),
       ...(detected ? [] : [changesNotDetected(path)]),
