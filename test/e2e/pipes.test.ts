@@ -103,6 +103,52 @@ describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
     assert.deepEqual(place.emulator.requests('CompleteSnapshot'), []);
   });
 
+  test('stdin that is a file must not be written through a mapping that was written before', async (t) => {
+    const place = await Workplace.for(t);
+    writeFileSync(place.path('disk.img'), randomBytes(2 * MIB));
+    place.emulator.setFaults([{ operation: 'PutSnapshotBlock', action: throttle }]);
+    const script = `
+import mmap, sys
+with open('disk.img', 'r+b') as file:
+    memory = mmap.mmap(file.fileno(), 0)
+for line in sys.stdin:
+    memory[0:1] = line[0:1].encode()
+    print('written', flush=True)
+`;
+    const mapper = place.start({ name: 'python3', command: ['python3', '-c', script] }, []);
+    t.after(() => mapper.kill());
+    const write = async (byte: string) => {
+      mapper.stdin.write(`${byte}\n`);
+      await once(mapper.stdout, 'data');
+    };
+    await write('a');
+    const ended = place.shell('coldsnap upload --volume-size 1 - < disk.img');
+    await place.emulator.waitForRequest(({ operation }) => operation === 'PutSnapshotBlock', 1);
+    await write('b');
+    place.emulator.setFaults([]);
+    const { exit, stderr } = await ended;
+    assert.equal(exit, 1, stderr);
+    assert.match(stderr, /stdin changed while it was read: it was written to/);
+    assert.deepEqual(place.emulator.requests('CompleteSnapshot'), []);
+  });
+
+  test('stdin that is a disk has what was written by way of its partition', needsLoop, async (t) => {
+    const place = await Workplace.for(t);
+    const scratch = await Scratch.for(t);
+    const { device } = await scratch.loop({ bytes: 2 * MIB });
+    const partition = await scratch.partition(device, 2048, 2048);
+    writeFileSync(place.path('data'), randomBytes(MIB));
+    const { exit, stdout, stderr } = await place.shell(`
+      exec 3<${device}
+      cat <&3 >/dev/null
+      dd if=data of=${partition} conv=notrunc,fsync bs=1M status=none
+      coldsnap upload --volume-size 1 - < ${device}
+    `);
+    assert.equal(exit, 0, stderr);
+    const copy = await place.emulator.readImage(stdout.trim());
+    assert.ok(bytesAt(copy, MIB, MIB).equals(readFileSync(place.path('data'))));
+  });
+
   test('a download waits for a slow reader without growing its memory', async (t) => {
     const place = await Workplace.for(t);
     const { id, digest } = await largeSnapshot(place);
