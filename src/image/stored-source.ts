@@ -43,6 +43,8 @@ export interface StoredSourceOptions {
   readonly detectHoles?: boolean | undefined;
   /** A file with the output of `qemu-img map --output=json`. */
   readonly holesFromSidecar?: string | undefined;
+  /** Ends a wait for a program that does not write. */
+  readonly signal?: AbortSignal;
 }
 
 /** @throws ColdsnapError `SOURCE_EMPTY`, `SOURCE_IN_USE`, `SOURCE_NO_MEDIUM`, `BAD_HOLE_MAP`, or of class `local` */
@@ -65,7 +67,10 @@ export async function openStoredSource(path: string, options: StoredSourceOption
     if (sizeBytes === 0 && role === 'source') throw sourceEmpty({ path, label: path });
     if (options.format !== 'raw') await refuseContainer(descriptor, device, sizeBytes);
     const { holesFromSidecar, detectHoles = false } = options;
-    const map = holesFromSidecar === undefined ? undefined : await readQemuMap(holesFromSidecar, sizeBytes);
+    const map =
+      holesFromSidecar === undefined
+        ? undefined
+        : await readQemuMap(holesFromSidecar, sizeBytes, options.signal);
     if (map !== undefined && detectHoles) throw badMap(map.path, 'holes are being detected already');
     const users = device ? await describeUsers(stats.rdev, { writers: true }) : [];
     if (users.length > 0 && options.force !== true)

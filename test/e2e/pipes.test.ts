@@ -1,13 +1,23 @@
 /** Images through pipes, with other programs at their ends. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { needsBuild } from '../support/built.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import { BLOCK, bytesAt, firstWrongBlock, GIB, randomBlocks } from '../support/service.ts';
+import { until } from '../support/until.ts';
 import { ours, Workplace } from '../support/workplace.ts';
 
 const MIB = 2 ** 20;
@@ -214,6 +224,33 @@ for line in sys.stdin:
       assert.equal(readFileSync(place.path('status'), 'utf8'), '141\n');
     });
   }
+
+  test('a signal ends an upload whose credentials file is a pipe that stands still', async (t) => {
+    const place = await Workplace.for(t);
+    const pipe = place.path('credentials');
+    execFileSync('mkfifo', [pipe]);
+    writeFileSync(place.path('disk.img'), 'an image');
+    const env = {
+      AWS_ACCESS_KEY_ID: undefined,
+      AWS_SECRET_ACCESS_KEY: undefined,
+      AWS_SHARED_CREDENTIALS_FILE: pipe,
+    };
+    const child = place.start(ours, ['upload', 'disk.img', '--endpoint', place.emulator.url], env);
+    const ended = once(child, 'exit');
+    let writer: number | undefined;
+    // Opening succeeds once there is a reader, which then waits for what is never written.
+    await until(() => {
+      try {
+        writer ??= openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error;
+      }
+      return writer !== undefined;
+    });
+    child.kill('SIGTERM');
+    assert.deepEqual(await ended, [null, 'SIGTERM']);
+    closeSync(writer!);
+  });
 
   test('empty input from a failed program creates no snapshot', async (t) => {
     const place = await Workplace.for(t);
