@@ -86,9 +86,9 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     return partialName(this.#file);
   }
 
-  async prepare(geometry: Geometry, options: { resume: boolean }): Promise<void> {
+  async prepare(geometry: Geometry, options: Parameters<ImageTarget['prepare']>[1]): Promise<void> {
     checkGeometry(this.path, geometry);
-    if (options.resume) await this.#resume(geometry);
+    if (options.resume) await this.#resume(geometry, options);
     else await this.#startOver(geometry);
     if (geometry.blockSize % directAlignment === 0) {
       this.#direct = await this.#partial?.descriptor.openDirect('read-write');
@@ -96,17 +96,27 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     this.#geometry = geometry;
   }
 
-  async #resume(geometry: Geometry): Promise<void> {
+  /** A file that does not count as that of the earlier run is not ours: it must not be removed either. */
+  async #resume(
+    geometry: Geometry,
+    { instance, committing }: Parameters<ImageTarget['prepare']>[1],
+  ): Promise<void> {
     if (this.#partial === undefined) throw resumeMismatch(this.path, `${this.partialPath} is missing`);
-    const { size, nlink, uid } = await this.#partial.stat();
+    const { size, nlink, uid, ino } = await this.#partial.stat();
+    // A commit removes the mark before the file gets its name.
+    const marked = committing === undefined;
     const why =
-      size !== geometry.volumeSize
-        ? `has ${size} bytes and not ${geometry.volumeSize}`
-        : nlink !== 1
-          ? 'has a second name'
-          : uid !== process.geteuid?.() && !this.#inPlace
-            ? 'belongs to another user'
-            : undefined;
+      instance !== undefined && instance !== String(ino)
+        ? 'is another file'
+        : size !== geometry.volumeSize
+          ? `has ${size} bytes and not ${geometry.volumeSize}`
+          : nlink !== 1
+            ? 'has a second name'
+            : uid !== process.geteuid?.() && !this.#inPlace
+              ? 'belongs to another user'
+              : marked && !(await this.#partial.mayBeOurs())
+                ? 'was made by another program'
+                : undefined;
     if (why !== undefined) throw resumeMismatch(this.path, `${this.partialPath} ${why}`);
     this.#fresh = false;
     this.#started = true;

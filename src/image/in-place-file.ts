@@ -106,21 +106,25 @@ export class InPlaceFile extends InPlace {
       await this.#claimed?.displace(this.#partial);
       await this.#adopt();
     }
-    await this.#resizeOurs(options.instance, geometry.volumeSize);
+    await this.#resizeOurs(options, geometry.volumeSize);
     await this.inner.prepare(geometry, { ...options, resume: true });
   }
 
   /**
    * Cuts or extends the partial file, unless another file has taken its name since the earlier run: the bytes beyond the
    * volume belong to the base alone.
-   * @param instance the inode that the journal names, once it was saved after the change of the name
+   * @param options with the inode that the journal names, once it was saved after the change of the name. It decides where
+   *   a commit may have removed the mark
    */
-  async #resizeOurs(instance: string | undefined, volumeSize: number): Promise<void> {
+  async #resizeOurs(
+    { instance, committing }: Parameters<ImageTarget['prepare']>[1],
+    volumeSize: number,
+  ): Promise<void> {
     const descriptor = await Descriptor.open(this.#partial, constants.O_RDWR | constants.O_NOFOLLOW);
     try {
       const { ino } = await statOf(descriptor);
       const ours =
-        instance === String(ino) ||
+        (committing !== undefined && instance === String(ino)) ||
         (await descriptor.use('examine', async (fd) => mayBeBetween(fd, Number(ino))));
       if (!ours) throw partialNotOurs(this.path, this.#partial, 'a file of another program');
       throwIfAborted(this.#signal);

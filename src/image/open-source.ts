@@ -25,8 +25,6 @@ const stdinNames: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0',
 export interface OpenSourceOptions extends StoredSourceOptions {
   /** How many bytes a stream may give; needed for streams, of no effect otherwise. */
   readonly streamSize?: number | undefined;
-  /** Ends the wait for a stalled stream. */
-  readonly signal?: AbortSignal;
 }
 
 /**

@@ -17,7 +17,7 @@ import {
   targetBetween,
   targetBusy,
 } from './messages/targets.ts';
-import { isBetween, isMarked, removeMark, setMark } from './partial-mark.ts';
+import { isBetween, isMarked, mayBeOurs, removeMark, setMark } from './partial-mark.ts';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const fstatFd = promisify(fstat);
@@ -125,6 +125,12 @@ export class PartialFile {
 
   async #isMarked(ino: number): Promise<boolean> {
     return this.descriptor.use(`examine ${this.path}`, async (fd) => isMarked(fd, ino));
+  }
+
+  /** Whether this tool may have made the file; false where a mark that it would have is missing. */
+  async mayBeOurs(): Promise<boolean> {
+    const { ino } = await this.stat();
+    return this.descriptor.use(`examine ${this.path}`, async (fd) => mayBeOurs(fd, ino));
   }
 
   /** Removes the mark before the file becomes the image. */

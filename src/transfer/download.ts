@@ -41,7 +41,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
       const geometry = await downloadSince(run, { ...options, snapshotId, since });
       return { snapshotId, ...geometry, ...(await digestOf(geometry)), ...run.done(snapshotId) };
     }
-    const digests = await openDigests(options, typeof path === 'string' ? [path, `${path}.partial`] : []);
+    const digests = await openDigests(options, typeof path === 'string' ? [path, `${path}.partial`] : [path]);
     let geometry: Geometry;
     try {
       geometry = await downloadAll(run, digests, { ...options, snapshotId });

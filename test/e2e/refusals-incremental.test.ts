@@ -44,6 +44,12 @@ const flip = (at: number) => (bytes: Buffer) => {
   return flipped;
 };
 
+/** Runs the tool with a redirection of the shell. */
+const redirected = (redirection: string) => ({
+  name: 'sh',
+  command: ['sh', '-c', `exec coldsnap "$@" ${redirection}`, 'sh'] as const,
+});
+
 const uploads: Refusal[] = [
   {
     title: 'an incremental upload without a parent',
@@ -154,7 +160,8 @@ const uploads: Refusal[] = [
     title: 'a digest file of a snapshot with this ID in another region',
     args: `${inc} --base disk.digests disk.img`,
     exit: 3,
-    message: /disk\.digests has the digests of snap-0123456789abcdef0 at another endpoint or in another region/,
+    message:
+      /disk\.digests has the digests of snap-0123456789abcdef0 at another endpoint or in another region/,
     given: digests(SNAP, GIB, 524_288, 'eu-west-1'),
   },
   {
@@ -245,6 +252,32 @@ const uploads: Refusal[] = [
     given: sized('old.img', GIB),
   },
   {
+    title: 'the file that is stdin as the base of stdin',
+    args: `${inc} --volume-size 1 --base disk.img -`,
+    exit: 2,
+    message: /disk\.img is the source, and cannot be its own base/,
+    given: image,
+    through: redirected('< disk.img'),
+  },
+  {
+    title: 'digests to be saved over the file that is stdin',
+    args: 'upload --force --volume-size 1 --save-digests disk.img -',
+    exit: 2,
+    message: /would replace stdin/,
+    given: image,
+    through: redirected('< disk.img'),
+  },
+  {
+    title: 'digests to be saved over the map of holes',
+    args: 'upload --force --holes-from-sidecar map.json --save-digests map.json disk.img',
+    exit: 2,
+    message: /would replace map\.json/,
+    given: (place) => {
+      image(place);
+      writeFileSync(place.path('map.json'), '[{"start":0,"length":8,"zero":false,"data":true}]');
+    },
+  },
+  {
     title: 'digests to be saved among devices',
     args: 'upload --save-digests /dev/coldsnap-none disk.img',
     exit: 2,
@@ -293,6 +326,14 @@ const downloads: Refusal[] = [
     args: 'download --save-digests disk.img SNAP disk.img',
     exit: 2,
     message: /would replace disk\.img/,
+  },
+  {
+    title: 'digests of a download to be saved over the file that is stdout',
+    args: 'download --force --save-digests out SNAP -',
+    exit: 2,
+    message: /would replace stdout/,
+    given: (place) => writeFileSync(place.path('out'), ''),
+    through: redirected('1<> out'),
   },
   {
     title: 'digests of a download to be saved over another file',

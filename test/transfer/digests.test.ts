@@ -34,6 +34,7 @@ import {
 } from '../../src/index.ts';
 import { DigestReader } from '../../src/transfer/digests/reader.ts';
 import { DigestWriter } from '../../src/transfer/digests/writer.ts';
+import { needsLoop, Scratch } from '../support/loop.ts';
 import { GIB, randomBlocks, scratch, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -246,6 +247,19 @@ test('journals and digests in one file are refused before anything is touched, e
   for (const checkpointFile of [source, saveDigests, `${saveDigests}.partial`])
     await assert.rejects(uploadSnapshot({ source, saveDigests, checkpointFile, force, ...service }), taken);
   assert.deepEqual(readdirSync(directory), ['source.img']);
+  assert.deepEqual(emulator.log, []);
+});
+
+test('digests never replace a file that is in use, even with force', needsLoop, async (t) => {
+  const { emulator, options, service } = await makeParts(t);
+  const place = await Scratch.for(t);
+  const { device, backing } = await place.loop({ bytes: GIB });
+  const given = { saveDigests: backing, force: true, ...service };
+  const inUse = { class: 'refused', code: 'TARGET_IN_USE', message: new RegExp(`attached to ${device}`) };
+  await assert.rejects(uploadSnapshot({ source: device, ...given }), inUse);
+  await assert.rejects(downloadSnapshot({ ...options, ...given, target: device }), inUse);
+  await assert.rejects(estimateDownload({ ...options, ...given, target: device }), inUse);
+  assert.deepEqual([statSync(backing).size, existsSync(`${backing}.partial`)], [GIB, false]);
   assert.deepEqual(emulator.log, []);
 });
 

@@ -15,6 +15,7 @@ import { type TestContext, test } from 'node:test';
 import type { Emulator } from '../../src/emulator/index.ts';
 import { downloadSnapshot, estimateUpload, type UploadOptions, uploadSnapshot } from '../../src/index.ts';
 import { faults } from '../faults/faults.ts';
+import { needsLoop, Scratch } from '../support/loop.ts';
 import { firstWrongBlock, GIB, randomBlocks, recorder, scratch, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -271,6 +272,29 @@ test('an image of another size, a pipe, and the source itself are no base', asyn
   });
   await assert.rejects(uploadSnapshot({ ...options, base: parts.source }), { class: 'usage' });
   assert.equal(parts.emulator.requests('StartSnapshot').length, 0);
+});
+
+test('the source under another name is no base', needsLoop, async (t) => {
+  const parts = await makeParts(t);
+  const place = await Scratch.for(t);
+  const device = await place.attach(parts.source);
+  const part = await place.partition(device, 0, GIB / 512);
+  const { detectHoles: _, ...options } = incremental(parts);
+  const stream = createReadStream(parts.source);
+  t.after(() => stream.destroy());
+  const pairs = [
+    [parts.source, device],
+    [device, parts.source],
+    [part, parts.source],
+    [device, part],
+    [stream, parts.source],
+  ] as const;
+  for (const [source, base] of pairs)
+    await assert.rejects(uploadSnapshot({ ...options, source, base, volumeSizeGiB: 1 }), {
+      class: 'usage',
+      message: `${base} is the source, and cannot be its own base`,
+    });
+  assert.deepEqual(parts.emulator.log, []);
 });
 
 test('an image that is written during the upload fails it, and the snapshot is deleted', async (t) => {

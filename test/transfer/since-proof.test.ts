@@ -223,7 +223,8 @@ async function duringTheList(
   meanwhile: () => unknown,
 ): Promise<unknown> {
   const controller = new AbortController();
-  emulator.setFaults([{ operation: 'ListChangedBlocks', first: 1, action: { type: 'stall', ms: 1_500 } }]);
+  const action = { type: 'error', status: 400, code: 'RequestThrottledException' } as const;
+  emulator.setFaults([{ operation: 'ListChangedBlocks', action }]);
   const listed = emulator.waitForRequest(({ operation }) => operation === 'ListChangedBlocks');
   const outcome = downloadSnapshot({ ...options, signal: controller.signal }).catch(
     (error: unknown) => error,
@@ -231,6 +232,7 @@ async function duringTheList(
   try {
     await listed;
     await meanwhile();
+    emulator.setFaults([]);
   } catch (error) {
     controller.abort();
     await outcome;

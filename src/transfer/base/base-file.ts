@@ -1,7 +1,9 @@
 /** The file that stands for the parent of an incremental upload: an image or a digest file of it. */
 import { isSameService, type ServiceIdentity } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
+import { shareStorage } from '../../image/distinct.ts';
 import { openSource } from '../../image/open-source.ts';
+import { pathsOf } from '../../image/same-file.ts';
 import type { ImageSource } from '../../image/source.ts';
 import {
   baseHasDigests,
@@ -29,8 +31,7 @@ export type BaseFile =
  */
 export async function openBaseFile(
   run: Run,
-  source: ImageSource,
-  { base: path, parentSnapshotId: parentId = '', verifyBase }: UploadOptions,
+  { source, base: path, parentSnapshotId: parentId = '', verifyBase }: UploadOptions,
 ): Promise<BaseFile | undefined> {
   if (path === undefined) return undefined;
   if (path === '-') throw baseIsStream(path);
@@ -42,11 +43,11 @@ export async function openBaseFile(
     throw snapshotId === parentId ? baseHasDigests(path) : digestsOfOther(path, snapshotId, parentId);
   }
   const { signal } = run;
+  for (const name of pathsOf(source)) if (await shareStorage(path, name)) throw baseIsSource(path);
   const image = await openSource(path, { signal, format: 'raw', role: 'target', streamSize: 1 });
-  const { identity } = image.journal ?? {};
-  if (identity !== undefined && identity !== source.journal?.identity) return { path, image };
+  if (image.journal !== undefined) return { path, image };
   await image.close();
-  throw identity === undefined ? baseIsStream(path) : baseIsSource(path);
+  throw baseIsStream(path);
 }
 
 /** @throws ColdsnapError class `refused` for a digest file of another service, whose snapshots may have the same IDs */
