@@ -8,6 +8,20 @@ const { availableParallelism } = require('node:os');
 // Asks for the status; until a command answers it must not end the process.
 process.on('SIGUSR2', () => {});
 
+/**
+ * Ends the process. process.exit() waits for the threads, one of which may read a file that never answers: a FIFO of
+ * credentials, or a file of a server that is down. After a signal, the signal itself ends it.
+ */
+function exit(exitCode) {
+  const signal = { 129: 'SIGHUP', 130: 'SIGINT', 143: 'SIGTERM' }[exitCode];
+  const isStuck = process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'));
+  if (signal !== undefined && isStuck) {
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  }
+  process.exit(exitCode);
+}
+
 /** Prints what is wrong and what to do, and ends the process. */
 function giveUp(message, hint) {
   process.stderr.write(`coldsnap: ${message}\n  ${hint}\n`);
@@ -28,12 +42,9 @@ if (!process.env.UV_THREADPOOL_SIZE) {
 
 import('../dist/cli/main.js')
   .then(({ main }) => main())
-  .then(
-    (exitCode) => process.exit(exitCode),
-    (error) => {
-      if (error.code === 'ERR_MODULE_NOT_FOUND' && /dist[/\\]cli[/\\]main\.js/.test(error.message)) {
-        giveUp('it is not built: dist/ is missing', 'Run: npm run build');
-      }
-      throw error;
-    },
-  );
+  .then(exit, (error) => {
+    if (error.code === 'ERR_MODULE_NOT_FOUND' && /dist[/\\]cli[/\\]main\.js/.test(error.message)) {
+      giveUp('it is not built: dist/ is missing', 'Run: npm run build');
+    }
+    throw error;
+  });

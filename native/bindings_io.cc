@@ -86,6 +86,27 @@ Napi::Value Info(const Napi::CallbackInfo& info) {
       });
 }
 
+struct LoopTask {
+  int fd;
+  Inode file;
+  bool attached;
+};
+
+// loopFile(fd) → Promise<{ dev, ino, rdev } | null>
+Napi::Value LoopFile(const Napi::CallbackInfo& info) {
+  return RunAsync<LoopTask>(
+      info, {ToFd(info[0]), {}, false},
+      [](LoopTask& t) { return ReadLoopFile(t.fd, &t.file, &t.attached); },
+      [](Napi::Env env, LoopTask& t) -> Napi::Value {
+        if (!t.attached) return env.Null();
+        const Napi::Object result = Napi::Object::New(env);
+        result.Set("dev", Napi::BigInt::New(env, t.file.dev));
+        result.Set("ino", Napi::BigInt::New(env, t.file.ino));
+        result.Set("rdev", Napi::BigInt::New(env, t.file.rdev));
+        return result;
+      });
+}
+
 struct FlagTask {
   int fd;
   bool flag;
@@ -199,6 +220,7 @@ Napi::Value IsZeroOf(const Napi::CallbackInfo& info) {
 void ExportIo(Napi::Env env, Napi::Object exports) {
   exports.Set("openExclusive", Napi::Function::New<Open>(env));
   exports.Set("deviceInfo", Napi::Function::New<Info>(env));
+  exports.Set("loopFile", Napi::Function::New<LoopFile>(env));
   exports.Set("rereadPartitionTable", Napi::Function::New<RereadPartitions>(env));
   exports.Set("allocateSlab", Napi::Function::New<AllocateSlab>(env));
   exports.Set("zeroRange", Napi::Function::New<Zero>(env));

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -46,6 +47,17 @@ SysError ReadDeviceInfo(int fd, DeviceInfo* info) {
   if (ioctl(fd, BLKROGET, &read_only) != 0) return SysError::Last("ioctl(BLKROGET)");
   info->logical_block_size = static_cast<uint32_t>(logical);
   info->read_only = read_only != 0;
+  return {};
+}
+
+SysError ReadLoopFile(int fd, Inode* file, bool* attached) {
+  loop_info64 info = {};
+  *attached = ioctl(fd, LOOP_GET_STATUS64, &info) == 0;
+  if (!*attached) {
+    const bool none = errno == ENXIO || errno == ENOTTY || errno == EINVAL;
+    return none ? SysError{} : SysError::Last("ioctl(LOOP_GET_STATUS64)");
+  }
+  *file = {info.lo_device, info.lo_inode, info.lo_rdevice};
   return {};
 }
 

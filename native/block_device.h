@@ -26,6 +26,9 @@ SysError OpenExclusive(const std::string& path, const Inode& expect, int* fd);
 
 SysError ReadDeviceInfo(int fd, DeviceInfo* info);
 
+// The file or device behind a loop device; `attached` is false when there is none, or the device is no loop device.
+SysError ReadLoopFile(int fd, Inode* file, bool* attached);
+
 // Asks the kernel to read the partition table again. `done` is false when it cannot: a partition is in use, or the
 // device has no partitions.
 SysError RereadPartitionTable(int fd, bool* done);

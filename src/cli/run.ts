@@ -2,13 +2,25 @@
 import { type Command, CommanderError } from 'commander';
 import type { ErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
+import { homeDirectory } from '../home.ts';
 import { runAgainLine } from './command-line.ts';
 import type { RunCommand } from './commands/command.ts';
+import { checkNames } from './exact-names.ts';
 import { readSettings } from './global-options.ts';
 import type { CommandIo, Io, Settings } from './io.ts';
-import { commandMissing, expected, isNot, swallowedCommandHint, usageHint } from './messages.ts';
+import {
+  commandMissing,
+  expected,
+  isNot,
+  optionBeforeCommand,
+  swallowedCommandHint,
+  usageHint,
+} from './messages.ts';
 import { printResult } from './output.ts';
 import { buildProgram } from './program.ts';
+import { reportError } from './report.ts';
+
+export { reportError };
 
 /**
  * Runs one command line. Never rejects: errors are printed on stderr.
@@ -46,6 +58,9 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   }
 
   try {
+    checkNames(argv);
+    // The AWS SDK fails without one.
+    if (!process.env.HOME) process.env.HOME = homeDirectory();
     try {
       await program.parseAsync(helpWordAsOption(argv, program), { from: 'user' });
     } catch (error) {
@@ -57,19 +72,21 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
         io.stderr.write(helpText);
         return 2;
       }
-      if (error.exitCode !== 0) throw usageError(error, findCommand(argv, program)?.command, swallowed);
+      if (error.exitCode !== 0)
+        throw usageError(error, findCommand(argv, program)?.command, swallowed, program);
     }
     if (helpText !== '') await printResult(io, helpText);
     return 0;
   } catch (error) {
-    const { reportError } = await import('./report.ts');
     return reportError(commandIo, error);
   }
 }
 
 /** The settings for printing an error, read without parsing. */
 export function guessSettings(argv: readonly string[]): Settings {
-  const has = (...flags: string[]) => flags.some((flag) => argv.includes(flag));
+  const end = argv.indexOf('--');
+  const words = end === -1 ? argv : argv.slice(0, end);
+  const has = (...flags: string[]) => flags.some((flag) => words.includes(flag));
   const verbosity = has('--verbose', '-v') ? 'verbose' : 'normal';
   return { service: {}, verbosity, progress: 'auto', color: false, json: has('--json') };
 }
@@ -165,11 +182,31 @@ function describeInvalidValue(sentence: string): string | undefined {
   return `${name}: ${choices === undefined ? reason : isNot(value, expected.choices(choices))}`;
 }
 
+/** The hint for an option of a command that stands before the command. */
+function ownOptionHint(
+  code: ErrorCode,
+  message: string,
+  command: Command | undefined,
+  program: Command,
+): string | undefined {
+  const [, flag = ''] = /^unknown option '(-[^=']*)/.exec(message) ?? [];
+  const has = ({ options }: Command) => options.some(({ long, short }) => [long, short].includes(flag));
+  const owners = flag === '' || has(program) ? [] : program.commands.filter(has);
+  const follows = command !== undefined && owners.includes(command);
+  if (code !== 'UNKNOWN_OPTION' || owners.length === 0 || (command !== undefined && !follows))
+    return undefined;
+  return optionBeforeCommand(
+    flag,
+    owners.map((owner) => owner.name()),
+  );
+}
+
 /** commander's error as one of ours, with a hint to `--help`. */
 function usageError(
   error: CommanderError,
   command: Command | undefined,
   swallowed: { option: string; name: string } | undefined,
+  program: Command,
 ): ColdsnapError {
   const text = error.message.replace(/^error: /, '');
   const message = describeInvalidValue(text) ?? text.replace(/\.$/, '').replace('\n', ' ');
@@ -177,6 +214,6 @@ function usageError(
   const hint =
     code === 'UNKNOWN_COMMAND' && swallowed !== undefined
       ? swallowedCommandHint(swallowed.option, swallowed.name)
-      : usageHint(command?.name());
+      : (ownOptionHint(code, message, command, program) ?? usageHint(command?.name()));
   return new ColdsnapError('usage', code, message, { hint });
 }

@@ -39,18 +39,36 @@ async function identify(path: string, storage: Storage): Promise<Identity> {
   if (stdoutNames.has(path)) throw streamAmongTargets(path);
   const info = await stat(path, { bigint: true }).catch(() => undefined);
   if (info !== undefined && isStream(info)) throw streamAmongTargets(path);
-  if (info?.isBlockDevice()) {
-    const number = deviceNumber(info.rdev);
-    const { devices, media } = await storage.sharing(number);
-    const shared = new Set([number, ...media, ...devices.map((device) => device.number)]);
-    // Whether ranges of one medium overlap is known of devices alone.
-    return { path, own: [number], shared };
-  }
+  if (info?.isBlockDevice()) return identifyExisting(path, info, storage);
   const names = await namesOf(path);
   if (info === undefined) return { path, own: names, shared: new Set(names) };
-  const own = [...names, fileMedium(info)];
-  const { devices } = await storage.sharing(fileMedium(info));
-  return { path, own, shared: new Set([...own, ...devices.map(({ number }) => number)]) };
+  const { own, shared } = await identifyExisting(path, info, storage);
+  return { path, own: [...names, ...own], shared: new Set([...names, ...shared]) };
+}
+
+async function identifyExisting(path: string, info: BigIntStats, storage: Storage): Promise<Identity> {
+  if (info.isBlockDevice()) {
+    const number = deviceNumber(info.rdev);
+    const { devices, media } = await storage.sharing(number);
+    // Whether ranges of one medium overlap is known of devices alone.
+    return { path, own: [number], shared: new Set([number, ...media, ...devices.map((one) => one.number)]) };
+  }
+  const medium = fileMedium(info);
+  const { devices } = await storage.sharing(medium);
+  return { path, own: [medium], shared: new Set([medium, ...devices.map(({ number }) => number)]) };
+}
+
+/** Whether a write to one of two existing files or devices can be seen in the other. */
+export async function shareStorage(one: string, other: string): Promise<boolean> {
+  const storage = Storage.read(kernelFiles);
+  const identities: Identity[] = [];
+  for (const path of [one, other]) {
+    const info = await stat(path, { bigint: true }).catch(() => undefined);
+    if (info === undefined) return false;
+    identities.push(await identifyExisting(path, info, storage));
+  }
+  const [first, second] = identities as [Identity, Identity];
+  return overlap(first, second) || overlap(second, first);
 }
 
 function isStream(info: BigIntStats): boolean {

@@ -12,7 +12,7 @@ import {
 } from '../native/index.ts';
 import { type Descriptor, directAlignment } from './descriptor.ts';
 import { describeFileUsers } from './device/users.ts';
-import { isErrno, localError } from './errno.ts';
+import { isErrno } from './errno.ts';
 import { type ByteRange, dataRanges } from './extents.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
@@ -20,6 +20,7 @@ import { journalName, partialName } from './names.ts';
 import { setOwnerAndMode } from './ownership.ts';
 import { PartialFile } from './partial-file.ts';
 import { readBack } from './read-back.ts';
+import { statIfExists } from './stat.ts';
 import type { BlockOutcome, Geometry, ImageTarget, Notice, ResumableTarget, TargetBlock } from './target.ts';
 
 const ftruncateFd = promisify(ftruncate);
@@ -68,7 +69,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   }
 
   async checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void> {
-    const existing = await this.#existing();
+    const existing = await statIfExists(this.#file, this.path);
     if (existing !== undefined) {
       const users = await describeFileUsers(this.#file, existing);
       if (users.length > 0) throw targetInUse(this.path, users);
@@ -85,18 +86,9 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     return partialName(this.#file);
   }
 
-  async #existing() {
-    try {
-      return await stat(this.#file, { bigint: true });
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return undefined;
-      throw localError(error, `examine ${this.#file}`, this.path);
-    }
-  }
-
-  async prepare(geometry: Geometry, options: { resume: boolean }): Promise<void> {
+  async prepare(geometry: Geometry, options: Parameters<ImageTarget['prepare']>[1]): Promise<void> {
     checkGeometry(this.path, geometry);
-    if (options.resume) await this.#resume(geometry);
+    if (options.resume) await this.#resume(geometry, options);
     else await this.#startOver(geometry);
     if (geometry.blockSize % directAlignment === 0) {
       this.#direct = await this.#partial?.descriptor.openDirect('read-write');
@@ -104,17 +96,27 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     this.#geometry = geometry;
   }
 
-  async #resume(geometry: Geometry): Promise<void> {
+  /** A file that does not count as that of the earlier run is not ours: it must not be removed either. */
+  async #resume(
+    geometry: Geometry,
+    { instance, committing }: Parameters<ImageTarget['prepare']>[1],
+  ): Promise<void> {
     if (this.#partial === undefined) throw resumeMismatch(this.path, `${this.partialPath} is missing`);
-    const { size, nlink, uid } = await this.#partial.stat();
+    const { size, nlink, uid, ino } = await this.#partial.stat();
+    // A commit removes the mark before the file gets its name.
+    const marked = committing === undefined;
     const why =
-      size !== geometry.volumeSize
-        ? `has ${size} bytes and not ${geometry.volumeSize}`
-        : nlink !== 1
-          ? 'has a second name'
-          : uid !== process.geteuid?.() && !this.#inPlace
-            ? 'belongs to another user'
-            : undefined;
+      instance !== undefined && instance !== String(ino)
+        ? 'is another file'
+        : size !== geometry.volumeSize
+          ? `has ${size} bytes and not ${geometry.volumeSize}`
+          : nlink !== 1
+            ? 'has a second name'
+            : uid !== process.geteuid?.() && !this.#inPlace
+              ? 'belongs to another user'
+              : marked && !(await this.#partial.mayBeOurs())
+                ? 'was made by another program'
+                : undefined;
     if (why !== undefined) throw resumeMismatch(this.path, `${this.partialPath} ${why}`);
     this.#fresh = false;
     this.#started = true;
@@ -225,7 +227,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   }
 
   async #mayReplace(): Promise<boolean> {
-    const existing = await this.#existing();
+    const existing = await statIfExists(this.#file, this.path);
     const allowed = this.#replaceable;
     return existing !== undefined && existing.ino === allowed?.ino && existing.dev === allowed.dev;
   }

@@ -17,7 +17,7 @@ import {
   targetBetween,
   targetBusy,
 } from './messages/targets.ts';
-import { isBetween, isMarked, removeMark, setMark } from './partial-mark.ts';
+import { isBetween, isMarked, mayBeOurs, removeMark, setMark } from './partial-mark.ts';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const fstatFd = promisify(fstat);
@@ -127,6 +127,12 @@ export class PartialFile {
     return this.descriptor.use(`examine ${this.path}`, async (fd) => isMarked(fd, ino));
   }
 
+  /** Whether this tool may have made the file; false where a mark that it would have is missing. */
+  async mayBeOurs(): Promise<boolean> {
+    const { ino } = await this.stat();
+    return this.descriptor.use(`examine ${this.path}`, async (fd) => mayBeOurs(fd, ino));
+  }
+
   /** Removes the mark before the file becomes the image. */
   removeMark(): Promise<void> {
     return this.descriptor.use(`unmark ${this.path}`, async (fd) => removeMark(fd));
@@ -172,7 +178,7 @@ export class PartialFile {
         await unlink(this.path);
       } else {
         // A file system without hard links (FAT, some network ones): the gap between check and rename stays.
-        if (await exists(file)) throw targetAppeared(this.#target, this.path);
+        if (await exists(file)) throw targetAppeared(this.#target);
         await rename(this.path, file);
       }
     } catch (error) {
@@ -197,7 +203,7 @@ export class PartialFile {
       await link(this.path, file);
       return true;
     } catch (error) {
-      if (isErrno(error, 'EEXIST')) throw targetAppeared(this.#target, this.path);
+      if (isErrno(error, 'EEXIST')) throw targetAppeared(this.#target);
       if (isErrno(error, ...noLinks)) return false;
       throw error;
     }

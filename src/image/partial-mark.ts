@@ -44,8 +44,20 @@ export function isBetween(fd: number, ino: number): boolean {
  * @param ino the file's inode number
  */
 export function mayBeBetween(fd: number, ino: number): boolean {
+  return mayHave(fd, between, ino);
+}
+
+/**
+ * Whether the file has a mark, or its file system has none: a file of another program may have got the inode number.
+ * @param ino the file's inode number
+ */
+export function mayBeOurs(fd: number, ino: number): boolean {
+  return mayHave(fd, mark, ino) || mayHave(fd, between, ino);
+}
+
+function mayHave(fd: number, name: AttributeName, ino: number): boolean {
   try {
-    return getAttribute(fd, between) === String(ino);
+    return getAttribute(fd, name) === String(ino);
   } catch (error) {
     if (isErrno(error, ...noAttributes)) return true;
     throw error;

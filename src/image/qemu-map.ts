@@ -1,9 +1,14 @@
 /** Holes from a sidecar file: what `qemu-img map --output=json` says of an image. */
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import { Socket } from 'node:net';
+import { addAbortSignal } from 'node:stream';
+import { throwIfAborted } from '../cancel.ts';
+import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import type { ByteRange } from './extents.ts';
 import { badMap, holeMapWrong } from './messages/sources.ts';
+import { statOf } from './source-stamp.ts';
 
 /** About 300,000 entries; a map of an image in more pieces is of no use. */
 const maxMapBytes = 32 * 1024 * 1024;
@@ -55,15 +60,19 @@ export class HoleMap {
  * be anything.
  * @throws ColdsnapError `BAD_HOLE_MAP`
  */
-export async function readQemuMap(mapPath: string, sizeBytes: number): Promise<HoleMap> {
+export async function readQemuMap(
+  mapPath: string,
+  sizeBytes: number,
+  signal?: AbortSignal,
+): Promise<HoleMap> {
   let entries: unknown;
   let mtimeNs: bigint;
   try {
-    const { size, mtimeNs: written } = await stat(mapPath, { bigint: true });
+    const { text, written } = await readText(mapPath, signal);
     mtimeNs = written;
-    if (size > maxMapBytes) throw badMap(mapPath, `it has more than ${maxMapBytes} bytes`);
-    entries = JSON.parse(await readFile(mapPath, 'utf8'));
+    entries = JSON.parse(text);
   } catch (error) {
+    throwIfAborted(signal);
     if (error instanceof SyntaxError) throw badMap(mapPath, 'it is not JSON');
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) throw badMap(mapPath, 'it does not exist');
     throw localError(error, `read ${mapPath}`, mapPath);
@@ -89,6 +98,28 @@ export async function readQemuMap(mapPath: string, sizeBytes: number): Promise<H
     throw badMap(mapPath, `it covers ${position} bytes, the image has ${sizeBytes}`);
   }
   return new HoleMap(mapPath, mtimeNs, ranges);
+}
+
+/** Reads a file, or a pipe from another program, which may never write. */
+async function readText(path: string, signal?: AbortSignal): Promise<{ text: string; written: bigint }> {
+  // A blocking open() of a FIFO would hold a thread until there is a writer.
+  const descriptor = await Descriptor.open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const stats = await statOf(descriptor);
+  if (!stats.isFile() && !stats.isFIFO()) {
+    await descriptor.close();
+    throw badMap(path, 'it is no file');
+  }
+  const fd = descriptor.release();
+  const stream = stats.isFIFO() ? new Socket({ fd, writable: false }) : createReadStream('', { fd });
+  if (signal !== undefined) addAbortSignal(signal, stream);
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const part of stream as AsyncIterable<Buffer>) {
+    length += part.length;
+    if (length > maxMapBytes) throw badMap(path, `it has more than ${maxMapBytes} bytes`);
+    parts.push(part);
+  }
+  return { text: Buffer.concat(parts).toString('utf8'), written: stats.mtimeNs };
 }
 
 function mapEntry(mapPath: string, entry: unknown, index: number) {

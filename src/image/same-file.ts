@@ -2,6 +2,8 @@
 import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
+const labels: Readonly<Record<string, string>> = { '/proc/self/fd/0': 'stdin', '/proc/self/fd/1': 'stdout' };
+
 /** The same for two names of one file. */
 async function identifyFile(path: string): Promise<string> {
   const found = await stat(path, { bigint: true }).catch(() => undefined);
@@ -11,8 +13,20 @@ async function identifyFile(path: string): Promise<string> {
 }
 
 /**
+ * The paths by which the file of a name or stream can be examined. `-` is stdin or stdout, which the shell may have opened
+ * from a file.
+ */
+export function pathsOf(name: unknown): string[] {
+  if (name === '-') return ['/proc/self/fd/0', '/proc/self/fd/1'];
+  if (typeof name === 'string') return [name];
+  const { fd, path } = (name ?? {}) as { readonly fd?: unknown; readonly path?: unknown };
+  if (typeof fd === 'number') return [`/proc/self/fd/${fd}`];
+  return typeof path === 'string' && path !== '' ? [path] : [];
+}
+
+/**
  * The first of the names that is of the same file as one of `paths`.
- * @param names other values than paths, such as streams, are ignored
+ * @param names paths and streams; other values are ignored
  */
 export async function findSameFile(
   paths: readonly string[],
@@ -20,7 +34,7 @@ export async function findSameFile(
 ): Promise<string | undefined> {
   const identities = await Promise.all(paths.map(identifyFile));
   for (const name of names)
-    if (typeof name === 'string' && name !== '-' && identities.includes(await identifyFile(name)))
-      return name;
+    for (const path of pathsOf(name))
+      if (identities.includes(await identifyFile(path))) return labels[path] ?? path;
   return undefined;
 }

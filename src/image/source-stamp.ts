@@ -1,12 +1,10 @@
-/** Stamps show whether a source was written: a file's change time, a device's count of sectors written. */
+/** A stamp shows whether a file was written: by its change time. */
 import { type BigIntStats, fstat } from 'node:fs';
-import { readdir, readFile, stat, statfs } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { syncAll } from '../native/index.ts';
 import type { Descriptor } from './descriptor.ts';
-import { deviceNumber, type KernelFiles, kernelFiles } from './device/identity.ts';
-import { type Bounds, readBypassCount, readWriteCount } from './device/write-count.ts';
 import { isErrno } from './errno.ts';
 
 const fstatFd = promisify(fstat);
@@ -34,7 +32,7 @@ const withoutTrace: ReadonlySet<number> = new Set([
   0x00c36400, // Ceph
 ]);
 
-export interface FileStamp {
+interface FileStamp {
   readonly stats: BigIntStats;
   /** Equal stamps prove that nothing was written in between; undefined where they would not. */
   readonly stamp: string | undefined;
@@ -86,57 +84,4 @@ async function leavesTrace(descriptor: Descriptor): Promise<boolean> {
     );
     return type !== undefined && !withoutTrace.has(type);
   });
-}
-
-export interface DeviceStamp {
-  /** Differs after a write to the device, or to the file behind a loop device. */
-  readonly own: string;
-  /**
-   * Differs also after a write to the disk of a partition, or to the devices of which it is made. These have other users, so
-   * a difference does not prove a change.
-   */
-  readonly stamp: string;
-  /** For a partition: what was written to its disk through no partition. */
-  readonly bypass: Bounds | undefined;
-}
-
-/** Whether a device was written between two stamps; where there are none, nothing is known. */
-export function wasWritten(before: DeviceStamp | undefined, after: DeviceStamp | undefined): boolean {
-  if (before === undefined) return false;
-  if (before.own !== after?.own) return true;
-  return before.bypass !== undefined && (after.bypass?.least ?? Infinity) > before.bypass.most;
-}
-
-/** Flush first. Undefined where the kernel does not count writes. */
-export async function deviceStamp(
-  rdev: bigint,
-  files: KernelFiles = kernelFiles,
-): Promise<DeviceStamp | undefined> {
-  const directory = `${files.sys}/dev/block/${deviceNumber(rdev)}`;
-  const count = await readWriteCount(rdev, files);
-  if (count === undefined) return undefined;
-  const own = [count, await backingFile(directory)].filter((part) => part !== '').join(' ');
-  const partition = await readFile(`${directory}/partition`, 'utf8').catch(() => '');
-  const below = partition === '' ? await slaves(directory) : [`${directory}/..`];
-  const counts = await Promise.all(below.map((path) => sectorsWritten(path)));
-  const stamp = ['device:', own, ...counts].join(' ');
-  return { own, stamp, bypass: readBypassCount(rdev, files) };
-}
-
-/** The file behind a loop device: its own writers are not counted. */
-async function backingFile(directory: string): Promise<string> {
-  const path = (await readFile(`${directory}/loop/backing_file`, 'utf8').catch(() => '')).trimEnd();
-  if (path === '') return '';
-  const found = await stat(path, { bigint: true }).catch(() => undefined);
-  return found === undefined ? '' : `${found.dev}:${found.ino}:${found.ctimeNs}`;
-}
-
-async function slaves(directory: string): Promise<string[]> {
-  const names = await readdir(`${directory}/slaves`).catch(() => []);
-  const paths = names.sort().map((name) => `${directory}/slaves/${name}`);
-  return [...paths, ...(await Promise.all(paths.map(slaves))).flat()];
-}
-
-async function sectorsWritten(directory: string): Promise<string> {
-  return (await readFile(`${directory}/stat`, 'utf8').catch(() => '')).trim().split(/\s+/)[6] ?? '';
 }

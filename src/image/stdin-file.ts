@@ -2,10 +2,13 @@
 import { type BigIntStats, createReadStream, fstat } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
+import { dropCache } from '../native/index.ts';
+import { Descriptor } from './descriptor.ts';
 import { describeUsers } from './device/users.ts';
+import { deviceStamp, wasWritten } from './device-stamp.ts';
 import { sourceChanged, sourceInUse, sourceWritten, usedSource } from './messages/sources.ts';
 import type { SourceWarning } from './source.ts';
-import { deviceStamp, wasWritten } from './source-stamp.ts';
+import { fileStamp, flush } from './source-stamp.ts';
 
 const fstatFd = promisify(fstat);
 
@@ -30,12 +33,18 @@ export async function openStdin(): Promise<Readable> {
 export async function watchStdin(label: string, force: boolean): Promise<Watch | undefined> {
   const stats = await fstatFd(0, { bigint: true });
   if (stats.isBlockDevice()) return watchDevice(label, stats, force);
-  return stats.isFile() ? watchFile(label, stats) : undefined;
+  if (!stats.isFile()) return undefined;
+  // Flushed, so that from now on a write to a page that is mapped already changes the time.
+  return watchFile(label, (await fileStamp(new Descriptor(0, label))).stats);
 }
 
 async function watchDevice(label: string, { rdev }: BigIntStats, force: boolean): Promise<Watch> {
   const users = await describeUsers(rdev, { writers: true });
   if (users.length > 0 && !force) throw sourceInUse(label, users);
+  const device = new Descriptor(0, label);
+  await flush(device);
+  // The cache of a disk does not have what was written by way of its partitions.
+  await device.use(`read ${label}`, (fd) => dropCache(fd, 0, 0));
   const before = await deviceStamp(rdev);
   return {
     warnings: users.length > 0 ? [usedSource(label, users)] : [],

@@ -12,6 +12,7 @@ import {
 import { Descriptor } from './descriptor.ts';
 import { describeUsers } from './device/users.ts';
 import { compareDevice, type OpenDevice, readDevice } from './device-reader.ts';
+import { type DeviceStamp, deviceStamp, wasWritten } from './device-stamp.ts';
 import { isErrno, localError } from './errno.ts';
 import { type ByteRange, blockRuns, dataRanges, mergeRanges } from './extents.ts';
 import { deviceNoMedium } from './messages/devices.ts';
@@ -29,7 +30,7 @@ import { type HoleMap, readQemuMap } from './qemu-map.ts';
 import type { ImageSource, SourceBlock, SourceExtent, SourceWarning } from './source.ts';
 import { refuseContainer } from './source-format.ts';
 import { deviceJournal, fileJournal, type SourceJournal } from './source-journal.ts';
-import { type DeviceStamp, deviceStamp, fileStamp, flush, statOf, wasWritten } from './source-stamp.ts';
+import { fileStamp, flush, statOf } from './source-stamp.ts';
 
 export interface StoredSourceOptions {
   /** `raw`: read other formats as they are. Default: refuse them. */
@@ -42,6 +43,8 @@ export interface StoredSourceOptions {
   readonly detectHoles?: boolean | undefined;
   /** A file with the output of `qemu-img map --output=json`. */
   readonly holesFromSidecar?: string | undefined;
+  /** Ends a wait for a program that does not write. */
+  readonly signal?: AbortSignal;
 }
 
 /** @throws ColdsnapError `SOURCE_EMPTY`, `SOURCE_IN_USE`, `SOURCE_NO_MEDIUM`, `BAD_HOLE_MAP`, or of class `local` */
@@ -64,7 +67,10 @@ export async function openStoredSource(path: string, options: StoredSourceOption
     if (sizeBytes === 0 && role === 'source') throw sourceEmpty({ path, label: path });
     if (options.format !== 'raw') await refuseContainer(descriptor, device, sizeBytes);
     const { holesFromSidecar, detectHoles = false } = options;
-    const map = holesFromSidecar === undefined ? undefined : await readQemuMap(holesFromSidecar, sizeBytes);
+    const map =
+      holesFromSidecar === undefined
+        ? undefined
+        : await readQemuMap(holesFromSidecar, sizeBytes, options.signal);
     if (map !== undefined && detectHoles) throw badMap(map.path, 'holes are being detected already');
     const users = device ? await describeUsers(stats.rdev, { writers: true }) : [];
     if (users.length > 0 && options.force !== true)
@@ -138,7 +144,8 @@ class StoredSource implements ImageSource {
     this.journal = opened.journal;
     this.holeMapDigest = opened.map?.digest;
     const { path, users, device, written } = opened;
-    const detected = device === undefined || written !== undefined;
+    const unknown = written?.files.some(({ changed }) => changed === '') ?? true;
+    const detected = device === undefined || !unknown;
     this.warnings = [
       ...(users.length > 0 ? [usedSource(path, users)] : []),
       ...(detected ? [] : [changesNotDetected(path)]),

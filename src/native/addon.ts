@@ -2,9 +2,10 @@
 import { describeErrno, errnoName } from '../errno.ts';
 import { loadAddon } from './load.ts';
 
-export interface Addon {
+interface Addon {
   openExclusive(path: string, dev: bigint, ino: bigint, rdev: bigint): Promise<number>;
   deviceInfo(fd: number): Promise<{ sizeBytes: number; logicalBlockSize: number; readOnly: boolean }>;
+  loopFile(fd: number): Promise<{ dev: bigint; ino: bigint; rdev: bigint } | null>;
   rereadPartitionTable(fd: number): Promise<boolean>;
   allocateSlab(bytes: number): ArrayBuffer | Error;
   /** Takes digests one after another, and 1 for each verified block; resolves with one outcome per block, then the zero method that worked. */

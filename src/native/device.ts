@@ -37,6 +37,15 @@ export async function deviceInfo(fd: number): Promise<DeviceInfo> {
 }
 
 /**
+ * The file or device behind a loop device (LOOP_GET_STATUS64), as stat() described it when it was attached. Resolves with null
+ * for a loop device without one, and for other devices.
+ */
+export async function loopFile(fd: number): Promise<Inode | null> {
+  checkFd(fd);
+  return settled(addon().loopFile(fd));
+}
+
+/**
  * Asks the kernel to read the partition table again (BLKRRPART). Resolves with false when it cannot: a partition is in
  * use (EBUSY), or the device has no partitions (EINVAL, ENOTTY). Rejects with other errors (`EACCES`, `EIO`).
  */

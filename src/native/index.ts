@@ -19,7 +19,14 @@ export {
   type ZeroPolicy,
   zeroRange,
 } from './blocks.ts';
-export { type DeviceInfo, deviceInfo, type Inode, openExclusive, rereadPartitionTable } from './device.ts';
+export {
+  type DeviceInfo,
+  deviceInfo,
+  type Inode,
+  loopFile,
+  openExclusive,
+  rereadPartitionTable,
+} from './device.ts';
 export {
   type AttributeName,
   allocateSlab,

@@ -4,6 +4,7 @@ import type { Geometry } from '../geometry.ts';
 import { targetNotReadBack } from '../image/messages/targets.ts';
 import { openTarget } from '../image/open-target.ts';
 import type { ImageTarget, ResumableTarget } from '../image/target.ts';
+import { digestHeader } from './digests/format.ts';
 import { openDigests } from './digests/open.ts';
 import type { DigestWriter } from './digests/writer.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
@@ -40,7 +41,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
       const geometry = await downloadSince(run, { ...options, snapshotId, since });
       return { snapshotId, ...geometry, ...(await digestOf(geometry)), ...run.done(snapshotId) };
     }
-    const digests = await openDigests(options, typeof path === 'string' ? [path, `${path}.partial`] : []);
+    const digests = await openDigests(options, typeof path === 'string' ? [path, `${path}.partial`] : [path]);
     let geometry: Geometry;
     try {
       geometry = await downloadAll(run, digests, { ...options, snapshotId });
@@ -90,7 +91,7 @@ async function restore(
     const ebs = await run.connect(service);
     const finished = await sink.finishEarlier(ebs.identity);
     if (finished !== undefined) {
-      await digests?.save({ snapshotId, ...finished });
+      await digests?.save(digestHeader(snapshotId, ebs.identity, finished));
       await sink.finish();
       run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
       return finished;
@@ -101,7 +102,8 @@ async function restore(
     readBack?.from(source, geometry.blockSize);
     await sink.prepare(geometry);
     run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * geometry.blockSize });
-    await copyBlocks(run, source, savingDigests(sink, digests, { snapshotId, ...geometry }), geometry);
+    const header = digestHeader(snapshotId, ebs.identity, geometry);
+    await copyBlocks(run, source, savingDigests(sink, digests, header), geometry);
     await sink.finish();
     return geometry;
   } finally {

@@ -47,8 +47,8 @@ export async function estimateUpload(options: UploadOptions): Promise<DryRun> {
     try {
       volumeSizeFor(options, image.sizeBytes);
       for (const warning of image.warnings) run.warn(...warning);
-      baseFile = await openBaseFile(run, image, options);
-      await checkDigestsName(options, [options.source, baseFile?.image?.path]);
+      baseFile = await openBaseFile(run, options);
+      await checkDigestsName(options, [options.source, baseFile?.image?.path, options.holesFromSidecar]);
       const { identity } = await run.connect(service);
       const base = await UploadBase.connect(run, service, baseFile, options, { compares: false });
       const volumeSizeGiB = volumeSizeFor(options, image.sizeBytes, base?.geometry.volumeSize);

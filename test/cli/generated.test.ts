@@ -142,7 +142,7 @@ describe('a completion script looks up', () => {
   mkdirSync(bin);
   writeFileSync(
     join(home, '.aws/config'),
-    '[default]\nregion = us-east-1\n[profile work]\n# [profile none]\n[sso-session corp]\n[services local]\n',
+    '[default]\nregion = us-east-1\n[profile  work ]\n[profile "my own"]\n[profile no profile]\n# [profile none]\n[sso-session corp]\n[services local]\n',
   );
   writeFileSync(join(home, '.aws/credentials'), '[ci]\naws_access_key_id = x\n');
   // Prints two snapshots, complaints, and its arguments into a file.
@@ -195,10 +195,11 @@ printf 'snap-1  3 d  8 GiB\\nsnap-2  1 h  1 GiB\\n'
   const inFish = (line: string) =>
     `source $argv[1]; complete -C 'coldsnap ${line}' | string replace -r '\\t.*' ''`;
   const keys = { AWS_ACCESS_KEY_ID: 'AKID' };
-  const profiles = ['ci', 'default', 'work'];
+  const profiles = ['ci', 'default', 'my own', 'work'];
 
   test('profiles, in bash', () => {
-    assert.deepEqual(lookUp('bash', inBash('--profile', "''")).suggestions.sort(), profiles);
+    const quoted = profiles.map((name) => name.replace(' ', '\\ '));
+    assert.deepEqual(lookUp('bash', inBash('--profile', "''")).suggestions.sort(), quoted);
     assert.deepEqual(lookUp('bash', inBash('download', '--profile=w')).suggestions, ['--profile=work']);
     const elsewhere = { AWS_CONFIG_FILE: '/nowhere', AWS_SHARED_CREDENTIALS_FILE: '/nowhere' };
     assert.deepEqual(lookUp('bash', inBash('--profile', "''"), elsewhere).suggestions, []);
@@ -232,6 +233,11 @@ printf 'snap-1  3 d  8 GiB\\nsnap-2  1 h  1 GiB\\n'
   test('profiles, states, regions and snapshots, in fish', has('fish'), () => {
     assert.deepEqual(lookUp('fish', inFish('--profile ')).suggestions.sort(), profiles);
     assert.deepEqual(lookUp('fish', inFish('--profile=w')).suggestions, ['--profile=work']);
+    assert.deepEqual(lookUp('fish', inFish('--region us-east-1 --progress=none -q dow')).suggestions, [
+      'download',
+    ]);
+    assert.deepEqual(lookUp('fish', inFish('--region download up')).suggestions, ['upload']);
+    assert.deepEqual(lookUp('fish', inFish('download snap-1 upload --sample')).suggestions, []);
     assert.deepEqual(lookUp('fish', inFish('wait --desired-status c')).suggestions, ['completed']);
     assert.deepEqual(lookUp('fish', inFish('upload --region=eu-north')).suggestions, ['--region=eu-north-1']);
     const { suggestions, calls } = lookUp('fish', inFish('download --region eu-west-1 snap-'), keys);

@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -219,6 +229,20 @@ describe('bin/coldsnap.js', () => {
     // An error of the library is a ColdsnapError of the command line, although both are bundled.
     const refused = spawnSync(process.execPath, [bin, 'download', 'snap-1', '/proc/self/cwd/']);
     assert.equal(refused.status, 2);
+  });
+
+  test('a full stdout is an error, also of --version', { skip: built }, () => {
+    const bin = fileURLToPath(new URL('../../bin/coldsnap.js', import.meta.url));
+    const full = openSync('/dev/full', 'w');
+    for (const words of [['--version'], ['version'], ['--help'], ['completion', 'bash']]) {
+      const { status, stderr } = spawnSync(process.execPath, [bin, ...words], {
+        encoding: 'utf8',
+        stdio: ['ignore', full, 'pipe'],
+      });
+      assert.equal(status, 1, words.join(' '));
+      assert.match(stderr, /^coldsnap: cannot write stdout: no space left on device\n/);
+    }
+    closeSync(full);
   });
 
   test('exits with the exit code that main returns', () => {

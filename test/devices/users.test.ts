@@ -190,6 +190,60 @@ test('a file that another program writes or has locked is refused, however it is
   }
 });
 
+test(
+  'a file or device that a program has mapped to write is refused, though it has closed it',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const { device, backing } = await scratch.loop({ bytes: MiB });
+    const path = scratch.path('disk.img');
+    await writeFile(path, 'theirs');
+    // Python keeps a descriptor of its own for a mapping.
+    const map = (protection: string) =>
+      `import ctypes; fd = os.open(path, os.O_RDWR); libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.mmap(None, 4096, ${protection}, 1, fd, 0); os.close(fd)`;
+    const users = async () => describeFileUsers(path, await stat(path, { bigint: true }));
+    await program(scratch, path, map('1'));
+    assert.deepEqual(await users(), []);
+    const pid = await program(scratch, path, map('3'));
+    await refusesFile(path, new RegExp(`open for writing in python3\\S* \\(process ${pid}\\)`));
+    await program(scratch, device, map('3'));
+    await refusesDevice(device, backing, /open for writing in python3/);
+  },
+);
+
+test('a loop device whose file was deleted is known by the other name of the file', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device, backing } = await scratch.loop({ bytes: 16 * MiB });
+  const other = scratch.path('other.img');
+  await run('ln', backing, other);
+  await run('rm', backing);
+  await refusesFile(other, new RegExp(`attached to ${device}`));
+  const second = await scratch.attach(other);
+  await refusesDevice(second, other, new RegExp(`attached to ${device}`));
+  await scratch.detach(second);
+  await run('ln', other, backing);
+});
+
+test(
+  'a loop device is known by its file, though another file system hides the name',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const directory = scratch.path('hidden');
+    await run('mkdir', directory);
+    const { device, backing } = await scratch.loop({ bytes: MiB, directory });
+    const other = scratch.path('other.img');
+    await run('ln', backing, other);
+    await run('mount', '-t', 'tmpfs', 'tmpfs', directory);
+    scratch.onEnd(() => run('umount', directory));
+    await writeFile(backing, 'another file');
+    await refusesFile(other, new RegExp(`attached to ${device}`));
+    assert.deepEqual(await describeFileUsers(backing, await stat(backing, { bigint: true })), []);
+  },
+);
+
 test('a file that is only read is not in use', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');

@@ -1,13 +1,23 @@
 /** Images through pipes, with other programs at their ends. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { needsBuild } from '../support/built.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import { BLOCK, bytesAt, firstWrongBlock, GIB, randomBlocks } from '../support/service.ts';
+import { until } from '../support/until.ts';
 import { ours, Workplace } from '../support/workplace.ts';
 
 const MIB = 2 ** 20;
@@ -103,6 +113,52 @@ describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
     assert.deepEqual(place.emulator.requests('CompleteSnapshot'), []);
   });
 
+  test('stdin that is a file must not be written through a mapping that was written before', async (t) => {
+    const place = await Workplace.for(t);
+    writeFileSync(place.path('disk.img'), randomBytes(2 * MIB));
+    place.emulator.setFaults([{ operation: 'PutSnapshotBlock', action: throttle }]);
+    const script = `
+import mmap, sys
+with open('disk.img', 'r+b') as file:
+    memory = mmap.mmap(file.fileno(), 0)
+for line in sys.stdin:
+    memory[0:1] = line[0:1].encode()
+    print('written', flush=True)
+`;
+    const mapper = place.start({ name: 'python3', command: ['python3', '-c', script] }, []);
+    t.after(() => mapper.kill());
+    const write = async (byte: string) => {
+      mapper.stdin.write(`${byte}\n`);
+      await once(mapper.stdout, 'data');
+    };
+    await write('a');
+    const ended = place.shell('coldsnap upload --volume-size 1 - < disk.img');
+    await place.emulator.waitForRequest(({ operation }) => operation === 'PutSnapshotBlock', 1);
+    await write('b');
+    place.emulator.setFaults([]);
+    const { exit, stderr } = await ended;
+    assert.equal(exit, 1, stderr);
+    assert.match(stderr, /stdin changed while it was read: it was written to/);
+    assert.deepEqual(place.emulator.requests('CompleteSnapshot'), []);
+  });
+
+  test('stdin that is a disk has what was written by way of its partition', needsLoop, async (t) => {
+    const place = await Workplace.for(t);
+    const scratch = await Scratch.for(t);
+    const { device } = await scratch.loop({ bytes: 2 * MIB });
+    const partition = await scratch.partition(device, 2048, 2048);
+    writeFileSync(place.path('data'), randomBytes(MIB));
+    const { exit, stdout, stderr } = await place.shell(`
+      exec 3<${device}
+      cat <&3 >/dev/null
+      dd if=data of=${partition} conv=notrunc,fsync bs=1M status=none
+      coldsnap upload --volume-size 1 - < ${device}
+    `);
+    assert.equal(exit, 0, stderr);
+    const copy = await place.emulator.readImage(stdout.trim());
+    assert.ok(bytesAt(copy, MIB, MIB).equals(readFileSync(place.path('data'))));
+  });
+
   test('a download waits for a slow reader without growing its memory', async (t) => {
     const place = await Workplace.for(t);
     const { id, digest } = await largeSnapshot(place);
@@ -168,6 +224,33 @@ describe('pipes', { ...needsBuild, concurrency: 2 }, () => {
       assert.equal(readFileSync(place.path('status'), 'utf8'), '141\n');
     });
   }
+
+  test('a signal ends an upload whose credentials file is a pipe that stands still', async (t) => {
+    const place = await Workplace.for(t);
+    const pipe = place.path('credentials');
+    execFileSync('mkfifo', [pipe]);
+    writeFileSync(place.path('disk.img'), 'an image');
+    const env = {
+      AWS_ACCESS_KEY_ID: undefined,
+      AWS_SECRET_ACCESS_KEY: undefined,
+      AWS_SHARED_CREDENTIALS_FILE: pipe,
+    };
+    const child = place.start(ours, ['upload', 'disk.img', '--endpoint', place.emulator.url], env);
+    const ended = once(child, 'exit');
+    let writer: number | undefined;
+    // Opening succeeds once there is a reader, which then waits for what is never written.
+    await until(() => {
+      try {
+        writer ??= openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error;
+      }
+      return writer !== undefined;
+    });
+    child.kill('SIGTERM');
+    assert.deepEqual(await ended, [null, 'SIGTERM']);
+    closeSync(writer!);
+  });
 
   test('empty input from a failed program creates no snapshot', async (t) => {
     const place = await Workplace.for(t);

@@ -22,12 +22,13 @@ const sized = (name: string, bytes: number) => (place: Workplace) => {
 
 /** A digest file of a snapshot. */
 const digests =
-  (snapshotId: string, volumeSize = GIB, blockSize = 524_288) =>
+  (snapshotId: string, volumeSize = GIB, blockSize = 524_288, region = 'us-east-1') =>
   async (place: Workplace): Promise<void> => {
     image(place);
+    const service = { endpoint: new URL(place.emulator.url).href, region };
     const writer = await DigestWriter.create(place.path('disk.digests'), false);
     await writer.set(0, Buffer.alloc(32, 1));
-    await writer.save({ snapshotId, volumeSize, blockSize });
+    await writer.save({ snapshotId, service, volumeSize, blockSize });
     await writer.close();
   };
 
@@ -42,6 +43,12 @@ const flip = (at: number) => (bytes: Buffer) => {
   flipped[at]! ^= 4;
   return flipped;
 };
+
+/** Runs the tool with a redirection of the shell. */
+const redirected = (redirection: string) => ({
+  name: 'sh',
+  command: ['sh', '-c', `exec coldsnap "$@" ${redirection}`, 'sh'] as const,
+});
 
 const uploads: Refusal[] = [
   {
@@ -150,6 +157,14 @@ const uploads: Refusal[] = [
     given: digests('snap-0e47'),
   },
   {
+    title: 'a digest file of a snapshot with this ID in another region',
+    args: `${inc} --base disk.digests disk.img`,
+    exit: 3,
+    message:
+      /disk\.digests has the digests of snap-0123456789abcdef0 at another endpoint or in another region/,
+    given: digests(SNAP, GIB, 524_288, 'eu-west-1'),
+  },
+  {
     title: 'a digest file of another size than the parent',
     args: `${inc} --base disk.digests disk.img`,
     exit: 3,
@@ -175,7 +190,7 @@ const uploads: Refusal[] = [
   ...(
     [
       ['with a flipped bit in its header', flip(60)],
-      ['with a flipped bit in its seal', flip(180)],
+      ['with a flipped bit in its seal', flip(230)],
       ['with a flipped bit in a digest', flip(4_100)],
       ['with a flipped bit where it has nothing', flip(50_000)],
       ['that was cut off', (bytes: Buffer) => bytes.subarray(0, 20_000)],
@@ -237,6 +252,32 @@ const uploads: Refusal[] = [
     given: sized('old.img', GIB),
   },
   {
+    title: 'the file that is stdin as the base of stdin',
+    args: `${inc} --volume-size 1 --base disk.img -`,
+    exit: 2,
+    message: /disk\.img is the source, and cannot be its own base/,
+    given: image,
+    through: redirected('< disk.img'),
+  },
+  {
+    title: 'digests to be saved over the file that is stdin',
+    args: 'upload --force --volume-size 1 --save-digests disk.img -',
+    exit: 2,
+    message: /would replace stdin/,
+    given: image,
+    through: redirected('< disk.img'),
+  },
+  {
+    title: 'digests to be saved over the map of holes',
+    args: 'upload --force --holes-from-sidecar map.json --save-digests map.json disk.img',
+    exit: 2,
+    message: /would replace map\.json/,
+    given: (place) => {
+      image(place);
+      writeFileSync(place.path('map.json'), '[{"start":0,"length":8,"zero":false,"data":true}]');
+    },
+  },
+  {
     title: 'digests to be saved among devices',
     args: 'upload --save-digests /dev/coldsnap-none disk.img',
     exit: 2,
@@ -285,6 +326,14 @@ const downloads: Refusal[] = [
     args: 'download --save-digests disk.img SNAP disk.img',
     exit: 2,
     message: /would replace disk\.img/,
+  },
+  {
+    title: 'digests of a download to be saved over the file that is stdout',
+    args: 'download --force --save-digests out SNAP -',
+    exit: 2,
+    message: /would replace stdout/,
+    given: (place) => writeFileSync(place.path('out'), ''),
+    through: redirected('1<> out'),
   },
   {
     title: 'digests of a download to be saved over another file',

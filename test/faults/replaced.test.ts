@@ -89,7 +89,7 @@ for (const [what, replace, assertUnchanged] of replacements) {
   });
 }
 
-test('a partial file replaced by an older copy is not resumed, whatever the journal lists', async (t) => {
+test('a partial file replaced by an older copy is not resumed, whatever the journal lists, nor removed', async (t) => {
   const scratch = await Scratch.for(t);
   const target = scratch.path('disk.img');
   const partial = `${target}.partial`;
@@ -98,8 +98,8 @@ test('a partial file replaced by an older copy is not resumed, whatever the jour
   stage.emulator.setFaults([{ operation: 'GetSnapshotBlock', block: last, action: { type: 'stall' } }]);
   t.after(() => stage.emulator.setFaults([]));
   stage.emulator.clearLog();
-  let running = stage.download(target);
-  let ended = running.ended();
+  const running = stage.download(target);
+  const ended = running.ended();
   await stage.request('GetSnapshotBlock', 55, ended);
   await running.whilePaused(() => run('cp', '--sparse=always', partial, `${partial}.copy`));
   await stage.request('GetSnapshotBlock', 61, ended);
@@ -107,12 +107,18 @@ test('a partial file replaced by an older copy is not resumed, whatever the jour
   assert.equal((await ended).end, 143);
   stage.emulator.setFaults([]);
   renameSync(`${partial}.copy`, partial);
-  running = stage.download(target);
-  ended = running.ended();
-  const { end, stderr } = await ended;
-  assert.equal(end, 0, stderr);
+  const before = statSync(partial, { bigint: true });
+  const { end, stderr } = await stage.download(target, ['--force']).ended();
+  assert.equal(end, 3, stderr);
+  assert.match(stderr, /Ignoring the journal of an earlier download \(.*disk\.img\.partial is another file/);
+  assert.match(stderr, /coldsnap: .* \S+disk\.img\.partial is a file of another program/);
+  assert.doesNotMatch(stderr, /Overwriting/);
+  const after = statSync(partial, { bigint: true });
+  assert.deepEqual([after.ino, after.size, after.mtimeNs], [before.ino, before.size, before.mtimeNs]);
+  rmSync(partial);
+  const again = await stage.download(target).ended();
+  assert.equal(again.end, 0, again.stderr);
   await stage.assertImage(target);
-  assert.match(stderr, /Ignoring the journal of an earlier download \(it belongs to another partial file/);
 });
 
 test('when the directory is moved away, the download fails and creates no new one', async (t) => {

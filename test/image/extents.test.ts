@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { blockRuns } from '../../src/image/extents.ts';
 import { openSource } from '../../src/image/open-source.ts';
 import type { SourceExtent } from '../../src/image/source.ts';
-import { Scratch } from '../support/loop.ts';
+import { run, Scratch } from '../support/loop.ts';
 import { assertFails, KiB, MiB } from './blocks.ts';
 
 async function all(extents: AsyncIterable<SourceExtent>): Promise<SourceExtent[]> {
@@ -160,4 +160,22 @@ test('refuses a map that does not cover the image exactly, or is malformed', asy
   }
   const missing = openSource(scratch.path('image'), { holesFromSidecar: scratch.path('nowhere') });
   await assertFails(missing, 'BAD_HOLE_MAP', /it does not exist/);
+});
+
+test('a map may come through a pipe; while nobody writes, an abort ends the wait', async (t) => {
+  const scratch = await Scratch.for(t);
+  const [path] = await mapped(scratch, [], MiB);
+  const pipe = scratch.path('pipe');
+  await run('mkfifo', pipe);
+  const stop = new AbortController();
+  const waiting = openSource(path, { holesFromSidecar: pipe, signal: stop.signal });
+  setImmediate(() => stop.abort());
+  await assert.rejects(waiting, { class: 'aborted' });
+  const [source] = await Promise.all([
+    openSource(path, { holesFromSidecar: pipe }),
+    writeFile(pipe, JSON.stringify([entry(0, MiB, true, false)])),
+  ]);
+  assert.ok(source.holeMapDigest);
+  await source.close();
+  await assertFails(openSource(path, { holesFromSidecar: '/dev/zero' }), 'BAD_HOLE_MAP', /no file/);
 });

@@ -1,11 +1,23 @@
 /** Restores to regular files. */
 import { strict as assert } from 'node:assert';
 import { existsSync } from 'node:fs';
-import { chmod, chown, link, mkdir, readFile, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  link,
+  mkdir,
+  open,
+  readFile,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { openTarget } from '../../src/image/open-target.ts';
 import type { ImageTarget } from '../../src/image/target.ts';
+import { setAttribute } from '../../src/native/index.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import { aligned, arrived, assertFails, assertSameBytes, damaged, KiB, MiB, volumeOf } from './blocks.ts';
 
@@ -162,7 +174,8 @@ test('a committed image can be read back until it is closed', async (t) => {
 test('a restore that proves to be of something else is started over', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
-  await writeFile(`${path}.partial`, Buffer.alloc(MiB, 0xff));
+  await (await begin(path)).abandon({ keepForResume: true });
+  await writeFile(`${path}.partial`, Buffer.alloc(MiB, 0xff), { flag: 'r+' });
   const target = await openTarget(path);
   await target.checkOverwrite({ force: false, resuming: true });
   await target.prepare(geometry, { resume: true });
@@ -189,6 +202,25 @@ test('does not resume a partial file that is missing, of another size, or has a 
   await truncate(`${path}.partial`, MiB);
   await link(`${path}.partial`, scratch.path('other'));
   await resume(/has a second name/);
+});
+
+test('does not resume a file of another program that has got the inode of the partial file', async (t) => {
+  const scratch = await Scratch.for(t);
+  const path = scratch.path('disk.img');
+  await (await begin(path)).abandon({ keepForResume: true });
+  // As a file is that is made under this name, and by chance gets the inode's number.
+  const file = await open(`${path}.partial`, 'r+');
+  setAttribute(file.fd, 'user.coldsnap.partial', '');
+  await file.close();
+  const target = await openTarget(path);
+  await target.checkOverwrite({ force: false, resuming: true });
+  const why = /made by another program/;
+  await assertFails(target.prepare(geometry, { resume: true }), 'RESUME_MISMATCH', why);
+  await assertFails(target.checkOverwrite({ force: true, resuming: false }), 'PARTIAL_FOREIGN');
+  // A commit that was interrupted has removed the mark.
+  const instance = String((await stat(`${path}.partial`)).ino);
+  await target.prepare(geometry, { resume: true, committing: '', instance });
+  await target.abandon({ keepForResume: true });
 });
 
 test('an abandoned restore removes its partial file, unless it may be resumed', async (t) => {

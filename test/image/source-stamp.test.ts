@@ -2,12 +2,12 @@
 import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, link, open, readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
+import { chmod, link, open, readFile, rename, stat, unlink, utimes, writeFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { deviceNumber } from '../../src/image/device/identity.ts';
+import { deviceStamp } from '../../src/image/device-stamp.ts';
 import { openSource } from '../../src/image/open-source.ts';
-import { deviceStamp } from '../../src/image/source-stamp.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { assertFails, MiB } from './blocks.ts';
 
@@ -178,6 +178,82 @@ test('a loop device whose file is written is an error', needsLoop, async (t) => 
   await writeFile(backing, 'x', { flag: 'r+' });
   await assertFails(source.checkUnchanged(), 'SOURCE_CHANGED', /it was written to/);
   await source.close();
+});
+
+for (const layers of ['a partition', 'a loop device over another', 'a partition over two loop devices'])
+  test(
+    `the file below ${layers} that is written is an error, and has another stamp`,
+    needsLoop,
+    async (t) => {
+      const scratch = await Scratch.for(t);
+      const { device, backing } = await scratch.loop({ bytes: 8 * MiB });
+      const disk = layers === 'a partition' ? device : await scratch.attach(device);
+      const path = layers.startsWith('a partition') ? await scratch.partition(disk, 2048, 4096) : disk;
+      const source = await openSource(path);
+      const stamp = await source.stamp();
+      assert.ok(stamp);
+      await source.checkUnchanged();
+      assert.equal(await source.stamp(), stamp);
+      await writeFile(backing, 'x', { flag: 'r+' });
+      assert.notEqual(await source.stamp(), stamp);
+      await assertFails(source.checkUnchanged(), 'SOURCE_CHANGED', /it was written to/);
+      await source.close();
+    },
+  );
+
+test(
+  'a partition is unchanged when another partition of its loop device is written',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const { device } = await scratch.loop({ bytes: 8 * MiB });
+    const partition = await scratch.partition(device, 2048, 4096);
+    const other = await scratch.partition(device, 8192, 4096, 2);
+    const source = await openSource(partition);
+    const stamp = await source.stamp();
+    const file = await open(other, 'r+');
+    await file.write('x');
+    await file.sync();
+    await file.close();
+    await source.checkUnchanged();
+    assert.notEqual(await source.stamp(), stamp);
+    await source.close();
+  },
+);
+
+test('the stamp of a loop device also tells of writes to the device below it', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const { device } = await scratch.loop({ bytes: 8 * MiB });
+  const source = await openSource(await scratch.attach(device));
+  const stamp = await source.stamp();
+  assert.ok(stamp);
+  const disk = await open(device, 'r+');
+  await disk.write('x');
+  await disk.sync();
+  await disk.close();
+  assert.notEqual(await source.stamp(), stamp);
+  await source.close();
+});
+
+test('a loop device has no stamp where its file may be written without a trace', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const directory = await scratch.tmpfs(16 * MiB);
+  const mapped = await openSource((await scratch.loop({ bytes: size, directory })).device);
+  assert.equal(await mapped.stamp(), undefined);
+  assert.deepEqual(mapped.warnings, []);
+  await mapped.close();
+  const { device, backing } = await scratch.loop({ bytes: size });
+  await rename(backing, `${backing}.away`);
+  await link(`${backing}.away`, backing);
+  await unlink(`${backing}.away`);
+  const deleted = await openSource(device);
+  assert.equal(await deleted.stamp(), undefined);
+  assert.deepEqual(
+    deleted.warnings.map(([code]) => code),
+    ['CHANGES_NOT_DETECTED'],
+  );
+  await deleted.close();
+  await rename(backing, `${backing}.away`);
 });
 
 test('the stamp of a partition also tells of writes to the whole disk', needsLoop, async (t) => {

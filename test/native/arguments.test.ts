@@ -42,6 +42,7 @@ const as = <T>(value: unknown) => value as T;
 test('descriptors must be integers that a descriptor can be', async () => {
   for (const call of [
     (fd: number) => native.deviceInfo(fd),
+    (fd: number) => native.loopFile(fd),
     (fd: number) => native.rereadPartitionTable(fd),
     (fd: number) => native.readBlocks(fd, [], { hash: false }),
     (fd: number) => native.compareBlocks(fd, [], data),

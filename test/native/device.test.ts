@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { constants, readdirSync, readFileSync, readlinkSync, symlinkSync } from 'node:fs';
+import { constants, readdirSync, readFileSync, readlinkSync, statSync, symlinkSync } from 'node:fs';
 import { test } from 'node:test';
 import {
   deviceInfo,
+  loopFile,
   openExclusive,
   rereadPartitionTable,
   writeBlocks,
@@ -71,6 +72,28 @@ test('a file that is not a block device has no info and no partition table', asy
   });
   await assert.rejects(deviceInfo(2 ** 31 - 1), { code: 'EBADF' });
   await assert.rejects(rereadPartitionTable(2 ** 31 - 1), { code: 'EBADF', syscall: 'ioctl' });
+});
+
+test('a loop device tells the file or device behind it; others have none', { skip }, async () => {
+  await withFile(noise(512), async (fd) => {
+    assert.equal(await loopFile(fd), null);
+  });
+  await withLoop(M, async (device) => {
+    const inner = statSync(device, { bigint: true });
+    await withDevice(device, async (fd) => {
+      const file = await loopFile(fd);
+      const backing = readFileSync(`/sys/block/${device.slice(5)}/loop/backing_file`, 'utf8').trim();
+      const { dev, ino } = statSync(backing, { bigint: true });
+      assert.deepEqual(file, { dev, ino, rdev: 0n });
+    });
+    const outer = execFileSync('losetup', ['-f', '--show', device], { encoding: 'utf8' }).trim();
+    try {
+      await withDevice(outer, async (fd) => assert.equal((await loopFile(fd))?.rdev, inner.rdev));
+    } finally {
+      execFileSync('losetup', ['-d', outer]);
+    }
+  });
+  await assert.rejects(loopFile(2 ** 31 - 1), { code: 'EBADF', syscall: 'ioctl' });
 });
 
 test('a writer excludes other writers, but not readers', { skip }, async () => {

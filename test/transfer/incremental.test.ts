@@ -14,6 +14,8 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Emulator } from '../../src/emulator/index.ts';
 import { downloadSnapshot, estimateUpload, type UploadOptions, uploadSnapshot } from '../../src/index.ts';
+import { faults } from '../faults/faults.ts';
+import { needsLoop, Scratch } from '../support/loop.ts';
 import { firstWrongBlock, GIB, randomBlocks, recorder, scratch, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -272,6 +274,29 @@ test('an image of another size, a pipe, and the source itself are no base', asyn
   assert.equal(parts.emulator.requests('StartSnapshot').length, 0);
 });
 
+test('the source under another name is no base', needsLoop, async (t) => {
+  const parts = await makeParts(t);
+  const place = await Scratch.for(t);
+  const device = await place.attach(parts.source);
+  const part = await place.partition(device, 0, GIB / 512);
+  const { detectHoles: _, ...options } = incremental(parts);
+  const stream = createReadStream(parts.source);
+  t.after(() => stream.destroy());
+  const pairs = [
+    [parts.source, device],
+    [device, parts.source],
+    [part, parts.source],
+    [device, part],
+    [stream, parts.source],
+  ] as const;
+  for (const [source, base] of pairs)
+    await assert.rejects(uploadSnapshot({ ...options, source, base, volumeSizeGiB: 1 }), {
+      class: 'usage',
+      message: `${base} is the source, and cannot be its own base`,
+    });
+  assert.deepEqual(parts.emulator.log, []);
+});
+
 test('an image that is written during the upload fails it, and the snapshot is deleted', async (t) => {
   const parts = await makeParts(t);
   const { base } = await bases['an image'](parts);
@@ -329,6 +354,18 @@ for (const deletes of [true, false]) {
     emulator.clearLog();
     await uploadSnapshot({ ...incremental(parts), base: saveDigests });
     assert.deepEqual([putBlocks(parts), fetched(parts)], [parts.differing, []]);
+  });
+}
+
+for (const [what, code, action] of [
+  ['does not find', 'SNAPSHOT_NOT_FOUND', faults['reports that the snapshot does not exist']],
+  ['has no quota for', 'QUOTA_EXCEEDED', faults['reports an exceeded quota']],
+] as const) {
+  test(`a service that ${what} the snapshot fails the upload, although nothing differs`, async (t) => {
+    const parts = await makeParts(t);
+    writeImage(parts.source, parts.parentBlocks);
+    parts.emulator.setFaults([{ operation: 'CompleteSnapshot', action }]);
+    await assert.rejects(uploadSnapshot(incremental(parts)), { code });
   });
 }
 

@@ -61,7 +61,10 @@ ${withValue.map(valueCase).join('\n')}
   case $words in
     '<file>') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     '<directory>') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
-    '<profile>') words=$(_coldsnap_profiles) ;;
+    '<profile>')
+      # A name may have spaces. It is quoted twice, because compgen expands it once.
+      local IFS=$'\\n'
+      words=$(while read -r word; do printf '%q\\n' "$(printf %q "$word")"; done < <(_coldsnap_profiles)) ;;
     '<snapshot>') words=$(_coldsnap_snapshots "\${service[@]}" list) ;;
     '<upload>') words=$(_coldsnap_snapshots "\${service[@]}" pending) ;;
   esac

@@ -118,6 +118,27 @@ function fishOption(condition: string, option: OptionModel): string {
   return `complete -c coldsnap${condition} ${words}`;
 }
 
+/** Whether the words before the cursor are of this command; an option before it may have a value of its own. */
+const fishCommand = (
+  valued: readonly string[],
+) => `# Whether the command is this one, or with '' whether there is none yet.
+function __coldsnap_command_is
+  set -l words (commandline -opc)
+  set -l skip 0
+  for word in $words[2..-1]
+    if test $skip = 1
+      set skip 0
+    else if string match -q -- '-*' $word
+      contains -- $word ${valued.join(' ')}; and set skip 1
+    else
+      test "$word" = "$argv[1]"
+      return
+    end
+  end
+  test -z "$argv[1]"
+end
+`;
+
 const fishFunctions = `function __coldsnap_profiles
   set -l config (set -q AWS_CONFIG_FILE; and echo $AWS_CONFIG_FILE; or echo ~/.aws/config)
   set -l credentials (set -q AWS_SHARED_CREDENTIALS_FILE; and echo $AWS_SHARED_CREDENTIALS_FILE; or echo ~/.aws/credentials)
@@ -142,11 +163,13 @@ end
 `;
 
 function fishScript(model: ProgramModel): string {
-  const lines = ['# fish completion for coldsnap', fishFunctions, 'complete -c coldsnap -f'];
+  const valued = model.globalOptions.flatMap(({ names, value }) => (value === undefined ? [] : names));
+  const head = ['# fish completion for coldsnap', fishFunctions, fishCommand(valued)];
+  const lines = [...head, 'complete -c coldsnap -f'];
   lines.push(...model.globalOptions.map((option) => fishOption('', option)));
   for (const { name, summary, options, arguments: args } of model.commands) {
-    const seen = ` -n '__fish_seen_subcommand_from ${name}'`;
-    lines.push(`complete -c coldsnap -n __fish_use_subcommand -a ${name} -d ${fishText(summary)}`);
+    const seen = ` -n '__coldsnap_command_is ${name}'`;
+    lines.push(`complete -c coldsnap -n '__coldsnap_command_is ""' -a ${name} -d ${fishText(summary)}`);
     lines.push(...options.filter((option) => !option.isGlobal).map((option) => fishOption(seen, option)));
     for (const { value } of args) {
       if (value === 'file') lines.push(`complete -c coldsnap${seen} -F`);

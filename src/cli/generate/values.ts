@@ -39,4 +39,4 @@ export const snapshotStates: readonly string[] = [
 export const serviceOptions: readonly string[] = ['--region', '--profile', '--endpoint', '--ec2-endpoint'];
 
 /** Prints the names of the profiles, in any POSIX shell and in fish. */
-export const listProfiles = String.raw`sed -n -e 's/^\[profile  *\([^]]*[^] ]\) *\].*/\1/p' -e 's/^\[ *default *\].*/default/p' -- "$config" 2>/dev/null; sed -n -e 's/^\[ *\([^]]*[^] ]\) *\].*/\1/p' -- "$credentials" 2>/dev/null`;
+export const listProfiles = String.raw`sed -n -e 's/^[[:space:]]*\[profile[[:space:]][[:space:]]*"\([^]"]*\)"[[:space:]]*\].*/\1/p' -e 's/^[[:space:]]*\[profile[[:space:]][[:space:]]*\([^]"[:space:]]*\)[[:space:]]*\].*/\1/p' -e 's/^\[ *default *\].*/default/p' -- "$config" 2>/dev/null; sed -n -e 's/^\[ *\([^]]*[^] ]\) *\].*/\1/p' -- "$credentials" 2>/dev/null`;

@@ -6,9 +6,11 @@ import { basename, dirname } from 'node:path';
 export interface KernelFiles {
   readonly proc: string;
   readonly sys: string;
+  /** Device nodes; not looked at unless given. */
+  readonly dev?: string;
 }
 
-export const kernelFiles: KernelFiles = { proc: '/proc', sys: '/sys' };
+export const kernelFiles: KernelFiles = { proc: '/proc', sys: '/sys', dev: '/dev' };
 
 /** The device number as `major:minor`, as sysfs and mountinfo write it. */
 export function deviceNumber(rdev: bigint): string {

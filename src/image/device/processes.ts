@@ -1,4 +1,4 @@
-/** Files that other programs have open or locked. Needs root for the programs of other users. */
+/** Files that other programs have open, mapped or locked. Needs root for the programs of other users. */
 
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -10,7 +10,7 @@ const networkFileSystem = /^(nfs|cifs|smb|fuse|9p|ceph|afs|lustre|gfs|ocfs)/;
 const accessMode = 3;
 
 /** An open file, as a user of a device or file. */
-export interface Opener {
+interface Opener {
   readonly pid: number;
   readonly program: string;
   /** The number of the device, where the file is a block device. */
@@ -19,7 +19,7 @@ export interface Opener {
   readonly file?: string;
 }
 
-export interface OpenersOptions {
+interface OpenersOptions {
   /** Whether to skip files that are open for reading only. */
   readonly writable: boolean;
   /** Processes to skip. */
@@ -32,7 +32,7 @@ export function processIds(files: KernelFiles): number[] {
     .map(Number);
 }
 
-/** Block devices and regular files that programs have open: of each program, every file once. */
+/** Block devices and regular files that programs have open or mapped: of each program, every file once. */
 export async function findOpeners(files: KernelFiles, options: OpenersOptions): Promise<Opener[]> {
   const openers: Opener[] = [];
   for (const pid of processIds(files)) {
@@ -52,7 +52,18 @@ type OpenFile = Pick<Opener, 'number' | 'file'>;
 async function openFiles(pid: number, files: KernelFiles, writable: boolean): Promise<Map<string, OpenFile>> {
   const directory = `${files.proc}/${pid}`;
   const found = new Map<string, OpenFile>();
-  let remote: ReadonlySet<string> | undefined;
+  const add = async (path: string): Promise<boolean> => {
+    const opened = await stat(path, { bigint: true }).catch(() => undefined);
+    if (opened?.isBlockDevice()) {
+      const number = deviceNumber(opened.rdev);
+      found.set(number, { number });
+    } else if (opened?.isFile()) {
+      const file = `${opened.dev}:${opened.ino}`;
+      found.set(file, { file });
+    }
+    return opened !== undefined;
+  };
+  let remote: RemoteMounts | undefined;
   for (const fd of namesIn(`${directory}/fd`)) {
     // Sockets and pipes have no path: most of what programs have open.
     if (!linkIn(`${directory}/fd/${fd}`).startsWith('/')) continue;
@@ -61,26 +72,52 @@ async function openFiles(pid: number, files: KernelFiles, writable: boolean): Pr
     if (writable && (flags & accessMode) === 0) continue;
     const mount = /^mnt_id:\s*(\d+)/m.exec(info)?.[1];
     remote ??= remoteMounts(pid, files);
-    if (mount !== undefined && remote.has(mount)) continue;
-    const opened = await stat(`${directory}/fd/${fd}`, { bigint: true }).catch(() => undefined);
-    if (opened?.isBlockDevice()) {
-      const number = deviceNumber(opened.rdev);
-      found.set(number, { number });
-    } else if (opened?.isFile()) {
-      const file = `${opened.dev}:${opened.ino}`;
-      found.set(file, { file });
-    }
+    if (mount !== undefined && remote.ids.has(mount)) continue;
+    await add(`${directory}/fd/${fd}`);
+  }
+  // A mapping outlives the descriptor that it was made of.
+  for (const { range, number, path } of sharedMappings(textOf(`${directory}/maps`), writable)) {
+    remote ??= remoteMounts(pid, files);
+    if (remote.numbers.has(number)) continue;
+    if (!(await add(`${directory}/map_files/${range}`))) await add(path);
   }
   return found;
 }
 
-function remoteMounts(pid: number, files: KernelFiles): Set<string> {
-  const lines = textOf(`${files.proc}/${pid}/mountinfo`).split('\n');
-  return new Set(
-    lines
-      .filter((line) => networkFileSystem.test(line.split(' - ', 2)[1] ?? ''))
-      .map((line) => line.split(' ', 1)[0] ?? ''),
-  );
+interface Mapping {
+  /** Addresses, as the names in `map_files`. */
+  readonly range: string;
+  /** The number of the file system, as mountinfo writes it. */
+  readonly number: string;
+  readonly path: string;
+}
+
+/** The shared mappings of files, each file once. */
+function sharedMappings(maps: string, writable: boolean): Mapping[] {
+  const found = new Map<string, Mapping>();
+  // "7faef1436000-7faef1536000 rw-s 00000000 fe:00 10504327   /tmp/disk.img"
+  for (const line of maps.split('\n')) {
+    const match = /^(\S+) .(.).s \S+ (\w+):(\w+) (\d+) +(\/.*)$/.exec(line);
+    if (match === null || (writable && match[2] !== 'w')) continue;
+    const [, range = '', , major = '', minor = '', inode = '', path = ''] = match;
+    const number = `${Number.parseInt(major, 16)}:${Number.parseInt(minor, 16)}`;
+    found.set(`${number} ${inode}`, { range, number, path });
+  }
+  return [...found.values()];
+}
+
+interface RemoteMounts {
+  readonly ids: ReadonlySet<string>;
+  readonly numbers: ReadonlySet<string>;
+}
+
+function remoteMounts(pid: number, files: KernelFiles): RemoteMounts {
+  const remote = textOf(`${files.proc}/${pid}/mountinfo`)
+    .split('\n')
+    .filter((line) => networkFileSystem.test(line.split(' - ', 2)[1] ?? ''))
+    .map((line) => line.split(' ', 3));
+  const fields = (at: number) => new Set(remote.map((line) => line[at] ?? ''));
+  return { ids: fields(0), numbers: fields(2) };
 }
 
 /** Processes that hold a lock on a file, of any kind. */

@@ -3,9 +3,10 @@
  * device mapper and md make of it, and other paths to the same disk. Reads sysfs; what cannot be read is not found.
  */
 import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import type { Inode } from '../../native/index.ts';
 import { deviceNumber, type KernelFiles } from './identity.ts';
+import { identifyLoopFile } from './loop-file.ts';
 
 const SECTOR = 512;
 /** Loop devices above loop devices: deeper than anybody stacks them. */
@@ -70,16 +71,23 @@ export function fileMedium({ dev, ino }: { readonly dev: bigint; readonly ino: b
 
 export class Storage {
   readonly #devices: ReadonlyMap<string, BlockDevice>;
+  readonly #files: KernelFiles;
   readonly #locations = new Map<string, Location>();
+  /** Files and devices behind loop devices, by the number of those. */
+  readonly #backing = new Map<string, Promise<Inode | undefined>>();
 
-  private constructor(devices: ReadonlyMap<string, BlockDevice>) {
+  private constructor(devices: ReadonlyMap<string, BlockDevice>, files: KernelFiles) {
     this.#devices = devices;
+    this.#files = files;
   }
 
   /** Looks at every block device of the machine. */
   static read(files: KernelFiles): Storage {
     const devices = namesIn(`${files.sys}/dev/block`).map((number) => readDevice(number, files));
-    return new Storage(new Map(devices.flatMap((device) => (device ? [[device.number, device]] : []))));
+    return new Storage(
+      new Map(devices.flatMap((device) => (device ? [[device.number, device]] : []))),
+      files,
+    );
   }
 
   device(number: string): BlockDevice | undefined {
@@ -132,10 +140,17 @@ export class Storage {
     return found;
   }
 
-  async #deviceBehind({ backing }: BlockDevice): Promise<BlockDevice | undefined> {
-    if (backing === undefined) return undefined;
-    const info = await stat(backing.path, { bigint: true }).catch(() => undefined);
-    return info?.isBlockDevice() ? this.#devices.get(deviceNumber(info.rdev)) : undefined;
+  async #deviceBehind(device: BlockDevice): Promise<BlockDevice | undefined> {
+    const inode = await this.#behind(device);
+    return inode === undefined || inode.rdev === 0n ? undefined : this.#devices.get(deviceNumber(inode.rdev));
+  }
+
+  async #behind(device: BlockDevice): Promise<Inode | undefined> {
+    if (device.backing === undefined) return undefined;
+    let found = this.#backing.get(device.number);
+    found ??= identifyLoopFile(device, device.backing.path, this.#files);
+    this.#backing.set(device.number, found);
+    return found;
   }
 
   async #locate(device: BlockDevice, depth = 0): Promise<Location> {
@@ -148,8 +163,11 @@ export class Storage {
       const lower = disk === undefined ? await this.#deviceBehind(device) : this.#devices.get(disk.number);
       const start = disk?.start ?? backing?.start ?? 0;
       if (lower !== undefined) location = within(await this.#locate(lower, depth + 1), start, size);
-      else if (backing !== undefined)
-        location = { medium: await backingMedium(backing.path), start, end: start + size };
+      else if (backing !== undefined) {
+        const file = await this.#behind(device);
+        const medium = file === undefined ? `path:${backing.path}` : fileMedium(file);
+        location = { medium, start, end: start + size };
+      }
     }
     this.#locations.set(device.number, location);
     return location;
@@ -159,12 +177,6 @@ export class Storage {
 function within(outer: Location, start: number, size: number): Location {
   const from = outer.start + start;
   return { medium: outer.medium, start: from, end: Math.min(outer.end, from + size) };
-}
-
-async function backingMedium(path: string): Promise<string> {
-  const info = await stat(path, { bigint: true }).catch(() => undefined);
-  // A file that was deleted, or is in another mount namespace, is known by its name alone.
-  return info === undefined ? `path:${path}` : fileMedium(info);
 }
 
 /** Disks with several paths have the same WWID on each. */

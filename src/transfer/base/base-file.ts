@@ -1,6 +1,9 @@
 /** The file that stands for the parent of an incremental upload: an image or a digest file of it. */
+import { isSameService, type ServiceIdentity } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
+import { shareStorage } from '../../image/distinct.ts';
 import { openSource } from '../../image/open-source.ts';
+import { pathsOf } from '../../image/same-file.ts';
 import type { ImageSource } from '../../image/source.ts';
 import {
   baseHasDigests,
@@ -10,6 +13,7 @@ import {
   digestsDamaged,
   digestsOfOther,
   digestsOfOtherBlocks,
+  digestsOfOtherService,
 } from '../base-messages.ts';
 import { sizeOfFile } from '../digests/format.ts';
 import { DigestReader } from '../digests/reader.ts';
@@ -27,8 +31,7 @@ export type BaseFile =
  */
 export async function openBaseFile(
   run: Run,
-  source: ImageSource,
-  { base: path, parentSnapshotId: parentId = '', verifyBase }: UploadOptions,
+  { source, base: path, parentSnapshotId: parentId = '', verifyBase }: UploadOptions,
 ): Promise<BaseFile | undefined> {
   if (path === undefined) return undefined;
   if (path === '-') throw baseIsStream(path);
@@ -40,11 +43,21 @@ export async function openBaseFile(
     throw snapshotId === parentId ? baseHasDigests(path) : digestsOfOther(path, snapshotId, parentId);
   }
   const { signal } = run;
+  for (const name of pathsOf(source)) if (await shareStorage(path, name)) throw baseIsSource(path);
   const image = await openSource(path, { signal, format: 'raw', role: 'target', streamSize: 1 });
-  const { identity } = image.journal ?? {};
-  if (identity !== undefined && identity !== source.journal?.identity) return { path, image };
+  if (image.journal !== undefined) return { path, image };
   await image.close();
-  throw identity === undefined ? baseIsStream(path) : baseIsSource(path);
+  throw baseIsStream(path);
+}
+
+/** @throws ColdsnapError class `refused` for a digest file of another service, whose snapshots may have the same IDs */
+export function checkBaseService(
+  { path, digests }: BaseFile,
+  parentId: string,
+  service: ServiceIdentity,
+): void {
+  if (digests !== undefined && !isSameService(digests.header.service, service))
+    throw digestsOfOtherService(path, parentId);
 }
 
 /** @throws ColdsnapError class `refused` unless it is of a volume of this size, `integrity` for a damaged digest file */

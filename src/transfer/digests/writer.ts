@@ -2,7 +2,9 @@
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { describeFileUsers } from '../../image/device/users.ts';
 import { isErrno, localError } from '../../image/errno.ts';
+import { targetInUse } from '../../image/messages/targets.ts';
 import { checkNewFile } from '../../image/new-file.ts';
 import { isZero } from '../../native/index.ts';
 import {
@@ -202,17 +204,19 @@ function partialOf(path: string): string {
 
 /** @throws ColdsnapError class `refused` for a name that is taken by something that must not be replaced */
 export async function checkReplaceable(path: string, force: boolean): Promise<void> {
-  const stats = await lstat(path).catch((error: unknown) => {
+  const stats = await lstat(path, { bigint: true }).catch((error: unknown) => {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw localError(error, `examine ${path}`, path);
   });
   if (stats === undefined) return checkNewFile(path);
   if (!stats.isFile()) throw digestsNotOurs(path, false);
-  if (force) return;
   const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch((error: unknown) => {
     throw localError(error, `open ${path}`, path);
   });
   const start = Buffer.alloc(HEADER_BYTES);
   await file.read(start, 0, HEADER_BYTES, 0).finally(() => file.close());
-  if (!isDigestFile(start)) throw digestsNotOurs(path, true);
+  if (isDigestFile(start)) return;
+  if (!force) throw digestsNotOurs(path, true);
+  const users = await describeFileUsers(path, stats);
+  if (users.length > 0) throw targetInUse(path, users);
 }

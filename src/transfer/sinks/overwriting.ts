@@ -15,15 +15,18 @@ export async function checkOverwrite(
   { force = false }: Pick<DownloadOptions, 'force'>,
   resuming: boolean,
 ): Promise<void> {
-  if (force && !resuming) await warnOfOverwriting(run, target);
+  const refusal = force && !resuming ? await refusalOf(target) : undefined;
   await target.checkOverwrite({ force, resuming });
+  if (refusal !== undefined) run.warn(...warnings.overwriting(refusal.message));
 }
 
-async function warnOfOverwriting(run: Run, target: ImageTarget): Promise<void> {
+/** The error for a target that is not overwritten without force. */
+async function refusalOf(target: ImageTarget): Promise<ColdsnapError | undefined> {
   try {
     await target.checkOverwrite({ force: false, resuming: false });
+    return undefined;
   } catch (error) {
     if (!(error instanceof ColdsnapError) || error.class !== 'refused') throw error;
-    run.warn(...warnings.overwriting(error.message));
+    return error;
   }
 }

@@ -37,8 +37,9 @@ export async function withFiles<T>(
   try {
     volumeSizeFor(options, image.sizeBytes);
     for (const warning of image.warnings) run.warn(...warning);
-    baseFile = await openBaseFile(run, image, options);
-    digests = await openDigests(options, [options.source, baseFile?.image?.path]);
+    baseFile = await openBaseFile(run, options);
+    const { source, holesFromSidecar } = options;
+    digests = await openDigests(options, [source, baseFile?.image?.path, holesFromSidecar]);
     return await use({ image, baseFile, digests });
   } finally {
     await digests?.close();
