@@ -78,7 +78,7 @@ function damaged(text: string, at: number): string {
 test('a download journal that is damaged anywhere is renamed, and the download starts over', async (t) => {
   const { journal, target, blocks, download, gets, directory, deny, emulator } = await interruptedDownload(t);
   const good = readFileSync(journal, 'utf8');
-  const partial = readFileSync(`${target}.partial`).subarray(0, 16 * BLOCK);
+  const partial = bytesAt(`${target}.partial`, 0, 16 * BLOCK);
   const digits = [...good.matchAll(/[0-9]/g)].map((match) => match.index);
   const places = [
     ...digits.slice(-20),

@@ -86,9 +86,7 @@ test("uses the service's block size, down to 512 bytes", async (t) => {
   const target = join(scratch(t), 'disk.img');
   const result = await downloadSnapshot({ snapshotId, target, ...service });
   assert.equal(result.blockSize, 512);
-  const image = readFileSync(target);
-  for (const [at, block] of blocks)
-    assert.ok(image.subarray(at * 512, at * 512 + 512).equals(block), `block ${at}`);
+  assert.equal(await firstWrongBlock(target, blocks, GIB, 512), undefined);
 });
 
 test('sends the whole image to a stream in order, zeros included', async (t) => {
