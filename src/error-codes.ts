@@ -85,6 +85,7 @@ export const errorCodes = {
     DEVICE_CHANGED: 'the path referred to another device by the time it was opened',
     DEVICE_IN_USE: 'the device is mounted, used as swap or held by another program',
     BASE_MISMATCH: 'the file given as the base is not of the parent',
+    PARENT_MISMATCH: 'the parent of an incremental copy is not a copy of the base',
     CHILD_TOO_SMALL: 'the volume would be smaller than that of its parent',
     DIGESTS_EXIST: 'the file to save digests in exists and is not a digest file',
     HOLE_MAP_WRONG: 'the hole map calls data of the image a hole',
@@ -119,6 +120,7 @@ export const errorCodes = {
     BAD_PROXY: 'a proxy variable is malformed',
     BAD_SETTING: 'a variable or profile key has a value that is not accepted',
     CA_BUNDLE_UNREADABLE: 'the file of certificate authorities cannot be read or has none',
+    CONFIG_FILE_INVALID: 'an AWS configuration file has a line that cannot be parsed',
     CREDENTIALS_EXPIRED: 'the credentials had expired before the first request',
     CREDENTIALS_FAILED: 'a credential provider is configured but failed; the message names it',
     MFA_NEEDED: 'the role needs an MFA code and nobody can be asked',
@@ -218,9 +220,11 @@ export const warningCodes = {
   LAYOUT_NOT_READ: 'it could not be read which partitions and file systems a snapshot or image has',
   LARGER_THAN_VOLUME: 'the image is larger than the volume, and only the volume is compared',
   LIST_UNORDERED: 'the list of blocks is not in order, so all of it is read and sorted first',
+  COPY_UNCHANGED: 'the copy is made where its source is, and does not differ from it',
   NOTHING_CHANGED: 'nothing differs from the parent, which is the result of the upload',
   NOT_DESCRIBED: 'EC2 could not be asked for the state, encryption, description and tags of a snapshot',
   NOT_PROBED: 'the snapshot is completed, but it could not be checked that it is readable',
+  PARENT_NOT_CHECKED: 'a dry run may not list the parent, so it is unknown whether that exists',
   OLD_PARTITIONS: 'the kernel still uses the old partitions of the restored device',
   OLD_SIGNATURE: 'the restored device is larger than the volume and keeps an old label at its end',
   OVERWRITING: 'the target holds data and is overwritten; the message says what',
@@ -249,7 +253,7 @@ export type SystemErrorCode = `E${string}`;
 /** The code of a `warning` event. */
 export type WarningCode = keyof typeof warningCodes;
 
-export type ServiceReason = keyof typeof serviceReasons;
+type ServiceReason = keyof typeof serviceReasons;
 
 export function isServiceReason(reason: string): reason is ServiceReason {
   return Object.hasOwn(serviceReasons, reason);

@@ -6,6 +6,16 @@ export function sanitize(text: string, length = 300): string {
   return plain.length > length ? `${plain.slice(0, length)}…` : plain;
 }
 
+const escapes: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+/** Names of the user's, safe for a terminal: control characters as in a string of JavaScript, `\n` or `\x1b`. */
+export function escapeControls(text: string): string {
+  return text.replace(
+    /\p{Cc}/gu,
+    (control) => escapes[control] ?? `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+}
+
 /** A time for messages, for example `250 ms`, `5.2 s` or `10 min`. */
 export function formatDuration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;

@@ -3,8 +3,25 @@
 /** Characters that no POSIX shell, nor zsh, treats specially anywhere in a word. */
 const plainWord = /^[\w@%+:,./-][\w@%+=:,./-]*$/;
 
-/** Quotes one argument for sh, bash, zsh and fish alike. */
+/** Control characters, with the next character: the shell drops newlines at the end of a substitution. */
+const controlCharacters = /(\p{Cc}+\P{Cc}?)/u;
+
+/** Quotes one argument for sh, bash, zsh and fish alike. Control characters, which a terminal would act on, are printed by printf. */
 export function shellQuote(argument: string): string {
+  const parts = argument.split(controlCharacters).filter((part) => part !== '');
+  if (parts.length <= 1 && !controlCharacters.test(argument)) return quoteText(argument);
+  return parts
+    .map((part) => (controlCharacters.test(part) && !part.endsWith('\n') ? printed(part) : quoteText(part)))
+    .join('');
+}
+
+/** A substitution that yields the text. */
+function printed(text: string): string {
+  const octal = [...Buffer.from(text)].map((byte) => `\\${byte.toString(8).padStart(3, '0')}`);
+  return `"$(printf '${octal.join('')}')"`;
+}
+
+function quoteText(argument: string): string {
   if (plainWord.test(argument)) return argument;
   if (argument === '') return "''";
   // Single quotes cannot contain a single quote, and fish treats a backslash inside them as an escape.

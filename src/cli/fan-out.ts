@@ -7,8 +7,9 @@ import type {
 import { runDryRun } from './dry-run.ts';
 import type { CommandIo } from './io.ts';
 import { downloadTitle, targetNotWhole, targetWhole } from './messages.ts';
-import { printLine, printResult } from './output.ts';
+import { digestLine, printLine, printResult } from './output.ts';
 import { printNextSteps } from './print-next-steps.ts';
+import { targetsObject, targetsSummary, withProgress } from './progress/index.ts';
 import { targetsTitle } from './progress-messages.ts';
 
 /**
@@ -27,7 +28,6 @@ export async function runDownloadToTargets(
     );
     return;
   }
-  const { targetsObject, targetsSummary, withProgress } = await import('./progress/index.ts');
   let began = false;
   let result: DownloadToTargetsResult | undefined;
   const { json, verbosity, progress } = io.settings;
@@ -54,9 +54,20 @@ export async function runDownloadToTargets(
     throw error;
   }
   if (result === undefined) return;
-  if (json) await printResult(io, `${JSON.stringify(targetsObject(result))}\n`);
-  else if (verbosity !== 'quiet' && progress !== 'json')
+  if (json) {
+    await printResult(io, `${JSON.stringify(targetsObject(result))}\n`);
+    return;
+  }
+  await printDigests(result.targets, io);
+  if (verbosity !== 'quiet' && progress !== 'json')
     await printNextSteps(options.targets[0]!, result.volumeSize, io);
+}
+
+async function printDigests(outcomes: readonly TargetOutcome[], io: CommandIo): Promise<void> {
+  const lines = outcomes.flatMap(({ path, sha256 }) =>
+    sha256 === undefined ? [] : [`${digestLine(path, sha256)}\n`],
+  );
+  if (lines.length > 0) await printResult(io, lines.join(''));
 }
 
 /**
@@ -75,8 +86,8 @@ async function reportOutcomes(
   if (!io.settings.json) {
     for (const { path, ok, error } of outcomes)
       printLine(io, ok ? targetWhole(path) : targetNotWhole(path, error));
+    await printDigests(outcomes, io);
     return;
   }
-  const { targetsObject } = await import('./progress/index.ts');
   if (result !== undefined) await printResult(io, `${JSON.stringify(targetsObject(result))}\n`);
 }

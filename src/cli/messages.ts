@@ -79,6 +79,9 @@ export const commandMissing = (option?: string, name?: string) =>
 export const swallowedCommandHint = (option: string, name: string) =>
   `${option} took '${name}' as its value; give it one before the command.`;
 
+export const optionBeforeCommand = (flag: string, commands: readonly string[]) =>
+  `Write ${flag} after the command; it is an option of ${commands.join(', ').replace(/, ([^,]*)$/, ' and $1')}.`;
+
 // Signals
 
 export const stopping = (signal: string) =>
@@ -96,8 +99,6 @@ export const exitAfterTimeout = (signal: string, ms: number) =>
 export const downloadTitle = (snapshotId: string, target: string) => `${snapshotId} to ${targetName(target)}`;
 
 export const targetWhole = (path: string) => `${path} is whole`;
-
-export const targetHashed = (path: string, sha256: string) => `${path} has the SHA-256 ${sha256}`;
 
 export const targetNotWhole = (path: string, why?: Error) =>
   `${path} is not whole${why === undefined ? '' : `: ${sanitize(why.message, 2_000)}`}`;
@@ -159,7 +160,8 @@ export function describeResult(
   if (bytesResumed > 0) parts.push(`${formatBytes(bytesResumed)} already done`);
   parts.push(retryCount(result.retries));
   if (throttles > 0) parts.push(throttleCount(throttles));
-  if (result.sha256 !== undefined) parts.push(`SHA-256 ${result.sha256}`);
+  // That of a download is its result, on stdout.
+  if (!download && result.sha256 !== undefined) parts.push(`SHA-256 ${result.sha256}`);
   return `${transfer}: ${parts.join(', ')}`;
 }
 

@@ -1,4 +1,5 @@
 /** All output goes through here: results to stdout; everything else, redacted, to stderr. */
+import { escapeControls } from '../text.ts';
 import type { Io } from './io.ts';
 import { redact } from './redact.ts';
 import { showsUnicode } from './terminal.ts';
@@ -12,9 +13,15 @@ export async function printResult(io: Streams, text: string): Promise<void> {
   });
 }
 
-/** Prints one line on stderr. A closed stderr does not stop the command, so write errors are ignored. */
+/** A digest as `sha256sum` prints it, and its `--check` reads it. */
+export function digestLine(path: string, sha256: string): string {
+  const name = path.replace(/[\\\n\r]/g, (special) => ({ '\n': '\\n', '\r': '\\r' })[special] ?? '\\\\');
+  return `${name === path ? '' : '\\'}${sha256}  ${name}`;
+}
+
+/** Prints one line on stderr, with control characters escaped. A closed stderr does not stop the command, so write errors are ignored. */
 export function printLine(io: Streams, line: string): void {
-  const text = redact(line, io.env);
+  const text = escapeControls(redact(line, io.env));
   // Names keep their bytes, so that a command line can be pasted.
   const ellipsis = io.stderr.isTTY === true && !showsUnicode(io.env) ? '...' : '\u2026';
   io.stderr.write(`${text.replaceAll('\u2026', ellipsis)}\n`);

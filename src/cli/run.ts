@@ -2,13 +2,25 @@
 import { type Command, CommanderError } from 'commander';
 import type { ErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
+import { homeDirectory } from '../home.ts';
 import { runAgainLine } from './command-line.ts';
 import type { RunCommand } from './commands/command.ts';
+import { checkNames } from './exact-names.ts';
 import { readSettings } from './global-options.ts';
 import type { CommandIo, Io, Settings } from './io.ts';
-import { commandMissing, expected, isNot, swallowedCommandHint, usageHint } from './messages.ts';
+import {
+  commandMissing,
+  expected,
+  isNot,
+  optionBeforeCommand,
+  swallowedCommandHint,
+  usageHint,
+} from './messages.ts';
 import { printResult } from './output.ts';
 import { buildProgram } from './program.ts';
+import { reportError } from './report.ts';
+
+export { reportError };
 
 /**
  * Runs one command line. Never rejects: errors are printed on stderr.
@@ -46,6 +58,9 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   }
 
   try {
+    checkNames(argv);
+    // The AWS SDK fails without one.
+    if (!process.env.HOME) process.env.HOME = homeDirectory();
     try {
       await program.parseAsync(helpWordAsOption(argv, program), { from: 'user' });
     } catch (error) {
@@ -57,12 +72,12 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
         io.stderr.write(helpText);
         return 2;
       }
-      if (error.exitCode !== 0) throw usageError(error, findCommand(argv, program)?.command, swallowed);
+      if (error.exitCode !== 0)
+        throw usageError(error, findCommand(argv, program)?.command, swallowed, program);
     }
     if (helpText !== '') await printResult(io, helpText);
     return 0;
   } catch (error) {
-    const { reportError } = await import('./report.ts');
     return reportError(commandIo, error);
   }
 }
@@ -165,11 +180,32 @@ function describeInvalidValue(sentence: string): string | undefined {
   return `${name}: ${choices === undefined ? reason : isNot(value, expected.choices(choices))}`;
 }
 
+/** The hint for an option of a command that stands before the command. */
+function ownOptionHint(
+  code: ErrorCode,
+  message: string,
+  command: Command | undefined,
+  program: Command,
+): string | undefined {
+  const [, flag = ''] = /^unknown option '(-[^=']*)/.exec(message) ?? [];
+  const owners = program.commands.filter(({ options }) =>
+    options.some(({ long, short }) => flag !== '' && [long, short].includes(flag)),
+  );
+  const follows = command !== undefined && owners.includes(command);
+  if (code !== 'UNKNOWN_OPTION' || owners.length === 0 || (command !== undefined && !follows))
+    return undefined;
+  return optionBeforeCommand(
+    flag,
+    owners.map((owner) => owner.name()),
+  );
+}
+
 /** commander's error as one of ours, with a hint to `--help`. */
 function usageError(
   error: CommanderError,
   command: Command | undefined,
   swallowed: { option: string; name: string } | undefined,
+  program: Command,
 ): ColdsnapError {
   const text = error.message.replace(/^error: /, '');
   const message = describeInvalidValue(text) ?? text.replace(/\.$/, '').replace('\n', ' ');
@@ -177,6 +213,6 @@ function usageError(
   const hint =
     code === 'UNKNOWN_COMMAND' && swallowed !== undefined
       ? swallowedCommandHint(swallowed.option, swallowed.name)
-      : usageHint(command?.name());
+      : (ownOptionHint(code, message, command, program) ?? usageHint(command?.name()));
   return new ColdsnapError('usage', code, message, { hint });
 }

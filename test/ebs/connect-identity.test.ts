@@ -6,6 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { cached } from '../../src/ebs/connect/cached.ts';
 import { connectEbs, type ServiceOptions } from '../../src/ebs/connect.ts';
 import { ColdsnapError } from '../../src/errors.ts';
+import { configFileCases } from './config-files.ts';
 import { environment, writeFiles } from './environment.ts';
 import { fill, identityCases } from './identities.ts';
 import { startIdentityServices } from './identity-services.ts';
@@ -27,7 +28,7 @@ async function prepare(t: TestContext, env: Record<string, string> = {}, files: 
   return { ...services, home };
 }
 
-for (const { name, env, profile, files, key, code } of identityCases) {
+for (const { name, env, profile, files, key, code } of [...identityCases, ...configFileCases]) {
   test(`identity: ${name}`, async (t) => {
     await prepare(t, env, files);
     const options = profile === undefined ? {} : { profile };
@@ -130,6 +131,35 @@ test('a role that needs MFA asks for the code once, for both services', async (t
   assert.deepEqual(requests, ['AssumeRole']);
 });
 
+test('a profile whose section is misspelled is named with the correction', async (t) => {
+  const keys = 'aws_access_key_id = A\naws_secret_access_key = s\n';
+  const { home } = await prepare(
+    t,
+    {},
+    { config: `[work]\n${keys}[profile my work]\n${keys}`, credentials: `[profile ops]\n${keys}` },
+  );
+  const hint = (name: string) => identity(t, { profile: name }).catch((error: ColdsnapError) => error.hint);
+  assert.equal(await hint('work'), `Write [profile work] instead of [work] in ${home}/config.`);
+  assert.equal(
+    await hint('my work'),
+    `Write [profile "my work"] instead of [profile my work] in ${home}/config.`,
+  );
+  assert.equal(await hint('ops'), `Write [ops] instead of [profile ops] in ${home}/credentials.`);
+});
+
+test('a line that cannot be parsed is named without its text', async (t) => {
+  const { home } = await prepare(
+    t,
+    {},
+    { credentials: '[default]\n# mine\naws_secret_access_key TOP-SECRET\n' },
+  );
+  await assert.rejects(identity(t), (error: ColdsnapError) => {
+    assert.equal(error.message, `line 3 of ${home}/credentials has no "="`);
+    assert.doesNotMatch(`${error.stack} ${error.cause}`, /TOP-SECRET/);
+    return true;
+  });
+});
+
 test('a process with 240 s to live is started once for many requests', async (t) => {
   const files = identityCases.find(({ name }) => name === 'a process')?.files ?? {};
   const { home } = await prepare(
@@ -183,6 +213,37 @@ test('credentials are renewed before they expire, once for all requests, and a f
   });
   failing = false;
   assert.equal(await key(), `K${loads}`);
+});
+
+test('an SSO token is renewed before it expires, and stored for the AWS CLI', async (t) => {
+  const cases = Object.fromEntries(identityCases.map((each) => [each.name, each]));
+  const files = { ...cases.SSO?.files };
+  const [path = ''] = Object.keys(files).filter((name) => name.includes('sso/cache'));
+  const stored = {
+    ...{ accessToken: 'old', expiresAt: '2020-01-01T00:00:00Z', startUrl: 'https://corp.awsapps.com/start' },
+    ...{ clientId: 'c', clientSecret: 's', refreshToken: 'r', registrationExpiresAt: '2099-01-01T00:00:00Z' },
+  };
+  const { home, requests } = await prepare(t, {}, { ...files, [path]: JSON.stringify(stored) });
+  assert.equal(await identity(t, { profile: 'work' }), 'SSO');
+  assert.deepEqual(requests, ['POST /token', 'GET /federation/credentials']);
+  const renewed = JSON.parse(readFileSync(join(home, path), 'utf8'));
+  assert.ok(new Date(renewed.expiresAt).getTime() > Date.now());
+  assert.deepEqual(renewed, {
+    ...stored,
+    accessToken: 'renewed',
+    refreshToken: 'r2',
+    expiresAt: renewed.expiresAt,
+  });
+});
+
+test('an SSO token that is damaged is named', async (t) => {
+  const files = identityCases.find(({ name }) => name === 'SSO')?.files ?? {};
+  const [path = ''] = Object.keys(files).filter((name) => name.includes('sso/cache'));
+  const { home } = await prepare(t, {}, { ...files, [path]: '{"accessToken": "TOP' });
+  await assert.rejects(identity(t, { profile: 'work' }), {
+    code: 'SSO_LOGIN_NEEDED',
+    message: `the SSO session of profile "work" cannot be used: ${join(home, path)} has no token`,
+  });
 });
 
 test('forceRefresh reads the files again', async (t) => {

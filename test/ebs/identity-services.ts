@@ -75,6 +75,9 @@ function answer(path: string, body: string, action: string | null, reply: Server
     case '/container':
       json(keysOf('CONTAINER'));
       break;
+    case '/token':
+      json({ accessToken: 'renewed', expiresIn: 3600, refreshToken: 'r2', tokenType: 'Bearer' });
+      break;
     case '/federation/credentials':
       json({
         roleCredentials: {

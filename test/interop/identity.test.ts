@@ -14,6 +14,7 @@ import { proxyFor } from '../../src/ebs/connect/proxy.ts';
 import { connectEbs } from '../../src/ebs/connect.ts';
 import { Service } from '../../src/ebs/service.ts';
 import { makeCertificates, noOpenssl, setVariable } from '../ebs/certificates.ts';
+import { configFileCases } from '../ebs/config-files.ts';
 import { environment, writeFiles } from '../ebs/environment.ts';
 import { fill, identityCases } from '../ebs/identities.ts';
 import { startIdentityServices } from '../ebs/identity-services.ts';
@@ -39,7 +40,7 @@ async function outputOf(program: string, words: readonly string[]): Promise<stri
   }
 }
 
-for (const { name, env, profile, files, key, differs } of identityCases) {
+for (const { name, env, profile, files, key, differs } of [...identityCases, ...configFileCases]) {
   test(`aws and boto3 agree: ${name}`, { skip: skip || differs }, async (t) => {
     const services = await startIdentityServices(t);
     const home = environment(t);

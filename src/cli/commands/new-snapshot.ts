@@ -1,10 +1,13 @@
 /** Runs what makes a snapshot, and prints its ID on stdout once it is complete. */
+
+import { describeErrno } from '../../errno.ts';
 import type { SystemErrorCode } from '../../error-codes.ts';
 import type { TransferEvent } from '../../transfer/events.ts';
 import type { WaitConditions } from '../../transfer/options.ts';
 import type { CommandIo, ServiceSettings } from '../io.ts';
 import { resultNotPrinted } from '../messages.ts';
 import { printResult } from '../output.ts';
+import { withProgress } from '../progress/index.ts';
 import type { Summary } from '../progress/summary.ts';
 import type { Hooks } from '../progress/with-progress.ts';
 import { waitCommandLine } from './wait.ts';
@@ -26,8 +29,7 @@ interface SnapshotCommand<Result> {
 export async function makeSnapshot<Result extends { snapshotId: string }>(
   io: CommandIo,
   command: SnapshotCommand<Result>,
-): Promise<void> {
-  const { withProgress } = await import('../progress/index.ts');
+): Promise<Result> {
   const { operation, title, wait, service, make, summarize, document } = command;
   const { json } = io.settings;
   const print = (text: string, snapshotId: string) => printId(operation, text, snapshotId, io);
@@ -56,6 +58,7 @@ export async function makeSnapshot<Result extends { snapshotId: string }>(
   );
   await (printed ??
     print(`${json ? JSON.stringify(document(result)) : result.snapshotId}\n`, result.snapshotId));
+  return result;
 }
 
 /** @throws ColdsnapError that names the snapshot when stdout cannot be written, such as to a full disk */
@@ -71,7 +74,6 @@ async function printId(
     const { code } = error as { code?: SystemErrorCode };
     // The reader of stdout ended on purpose.
     if (code === undefined || code === 'EPIPE') throw error;
-    const { describeErrno } = await import('../../errno.ts');
     throw resultNotPrinted(operation, snapshotId, code, describeErrno(code), error);
   }
 }

@@ -4,7 +4,7 @@ import type { CopyResult, IncrementalResult, VerifyResult, WaitResult } from '..
 import type { DownloadToTargetsResult } from '../../transfer/several-targets.ts';
 import { describeVerified } from '../comparison-messages.ts';
 import { describeCopied } from '../copy-messages.ts';
-import { describeResult, describeWait, targetHashed } from '../messages.ts';
+import { describeResult, describeWait } from '../messages.ts';
 
 export interface Summary {
   /** For people. */
@@ -83,11 +83,8 @@ export function targetsObject({ snapshotId, targets, ...result }: DownloadToTarg
 
 export function targetsSummary(result: DownloadToTargetsResult): Summary {
   const paths = result.targets.map(({ path }) => path).join(', ');
-  const digests = result.targets.flatMap(({ path, sha256 }) =>
-    sha256 === undefined ? [] : [targetHashed(path, sha256)],
-  );
   return {
-    line: [describeResult('download', paths, result, bytesPerSecond(result)), ...digests].join(', '),
+    line: describeResult('download', paths, result, bytesPerSecond(result)),
     object: { type: 'done', ...targetsObject(result) },
   };
 }

@@ -9,6 +9,7 @@ import {
   Spinner,
 } from 'listr2';
 import stringWidth from 'string-width';
+import { escapeControls } from '../../text.ts';
 import type { TransferEvent } from '../../transfer/events.ts';
 import type { Clock, CommandIo } from '../io.ts';
 import { printLine } from '../output.ts';
@@ -22,14 +23,16 @@ const redrawEveryMs = 200;
 const barWidth = 40;
 
 /** The lines of the display: at most six, each shorter than `columns`. */
-export function displayLines(
+function displayLines(
   status: TransferStatus,
   options: { columns: number; spinner: string; color: boolean; unicode: boolean },
 ): string[] {
   const { latest, troubles, activity } = status;
   const width = Math.max(options.columns - 1, 10);
   const cut = (text: string, limit = width) =>
-    options.unicode ? cutToWidth(text, limit, '…') : cutToWidth(toAscii(text), limit, '...');
+    options.unicode
+      ? cutToWidth(escapeControls(text), limit, '…')
+      : cutToWidth(toAscii(escapeControls(text)), limit, '...');
   const paint = (color: 'cyan' | 'yellow', text: string) =>
     options.color ? styleText(color, text, { validateStream: false }) : text;
 

@@ -40,7 +40,9 @@ export function checkExpiry(provider: string, credentials: Credentials): Credent
 export function profileKeys(name: string, section: Section | undefined): Credentials | undefined {
   const accessKeyId = section?.aws_access_key_id;
   const secretAccessKey = section?.aws_secret_access_key;
-  if (!accessKeyId && !secretAccessKey) return undefined;
+  // A key that is written but empty counts: without it the next source would be another identity.
+  if (accessKeyId === undefined && secretAccessKey === undefined) return undefined;
+  if (!accessKeyId && !secretAccessKey) throw profileInvalid(name, 'has an empty key');
   if (!accessKeyId) throw profileInvalid(name, 'has aws_secret_access_key but no aws_access_key_id');
   if (!secretAccessKey) throw profileInvalid(name, 'has aws_access_key_id but no aws_secret_access_key');
   const sessionToken = section?.aws_session_token || section?.aws_security_token;

@@ -4,6 +4,7 @@ import { ColdsnapError, type ErrorClass, type ErrorDetails } from '../../errors.
 import { sanitize } from '../../text.ts';
 import { describeNetworkCode } from '../network-words.ts';
 import type { ProxySettings } from './proxy.ts';
+import type { ConfigFiles } from './settings.ts';
 
 /** Profiles that a message lists at most. */
 const MAX_NAMES = 20;
@@ -12,22 +13,42 @@ function config(code: ErrorCode, message: string, details: ErrorDetails = {}): C
   return new ColdsnapError('config', code, message, details);
 }
 
+/** @param sections names in the configuration file, of which some may be misspelled profiles */
 export function profileNotFound(
   name: string,
   existing: readonly string[],
-  files: readonly string[],
+  files: ConfigFiles,
+  sections: Readonly<Record<string, unknown>>,
 ): ColdsnapError {
-  const names = existing.slice(0, MAX_NAMES).map((existingName) => sanitize(existingName, 64));
-  const more = existing.length > MAX_NAMES ? ', …' : '';
-  const hint =
-    names.length === 0
-      ? 'The AWS configuration files are missing or have no profile.'
-      : `Profiles that exist: ${names.join(', ')}${more}.`;
-  return config(
-    'PROFILE_NOT_FOUND',
-    `the profile "${sanitize(name, 64)}" does not exist in ${files.join(' or ')}`,
-    { profile: name, hint },
-  );
+  const problem = `the profile "${sanitize(name, 64)}" does not exist in ${files.config} or ${files.credentials}`;
+  return config('PROFILE_NOT_FOUND', problem, {
+    profile: name,
+    hint: misspelledSection(name, existing, files, sections) ?? existingProfiles(existing),
+  });
+}
+
+/** The two files name profiles differently, which is easily confused. */
+function misspelledSection(
+  name: string,
+  existing: readonly string[],
+  files: ConfigFiles,
+  sections: Readonly<Record<string, unknown>>,
+): string | undefined {
+  const shown = sanitize(name, 64);
+  const quoted = /^[\w./:@+-]+$/.test(name) ? shown : `"${shown}"`;
+  for (const written of [name, `profile ${name}`]) {
+    if (written in sections) {
+      return `Write [profile ${quoted}] instead of [${sanitize(written, 80)}] in ${files.config}.`;
+    }
+  }
+  if (!existing.includes(`profile ${name}`)) return undefined;
+  return `Write [${shown}] instead of [profile ${shown}] in ${files.credentials}.`;
+}
+
+function existingProfiles(existing: readonly string[]): string {
+  if (existing.length === 0) return 'The AWS configuration files are missing or have no profile.';
+  const names = existing.slice(0, MAX_NAMES).map((name) => sanitize(name, 64));
+  return `Profiles that exist: ${names.join(', ')}${existing.length > MAX_NAMES ? ', …' : ''}.`;
 }
 
 export function profileInvalid(profile: string, problem: string): ColdsnapError {
@@ -44,8 +65,20 @@ export function fileUnreadable(what: string, path: string, cause: unknown): Cold
   return config('CREDENTIALS_FAILED', `the ${what} ${path} ${problem}`, { path, cause });
 }
 
+/** @param problem what the line does, without its text */
+export function configFileInvalid(path: string, line: number, problem: string): ColdsnapError {
+  return config('CONFIG_FILE_INVALID', `line ${line} of ${path} ${sanitize(problem, 200)}`, {
+    hint: 'Correct the line, or point AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE to other files.',
+    path,
+  });
+}
+
 export function badSetting(origin: string, value: string): ColdsnapError {
   return config('BAD_SETTING', `${origin} must be true or false, not "${sanitize(value, 64)}"`);
+}
+
+export function badCount(origin: string, value: string): ColdsnapError {
+  return config('BAD_SETTING', `${origin} must be a whole number from 1, not "${sanitize(value, 64)}"`);
 }
 
 export function noRegion(profile: string): ColdsnapError {

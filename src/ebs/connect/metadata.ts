@@ -6,12 +6,13 @@ import { describeNetworkCode } from '../network-words.ts';
 import type { Credentials } from './cached.ts';
 import { checkExpiry } from './keys.ts';
 import { quietLogger } from './logger.ts';
-import { fileUnreadable, providerFailed, providerUnreachable } from './messages.ts';
+import { badCount, fileUnreadable, providerFailed, providerUnreachable } from './messages.ts';
 import { profileKey, readSwitch, type Settings } from './settings.ts';
-import { readVariable } from './variables.ts';
+import { readVariable, type Variable } from './variables.ts';
 
 const RELATIVE_URI = 'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI';
 const FULL_URI = 'AWS_CONTAINER_CREDENTIALS_FULL_URI';
+const TOKEN = 'AWS_CONTAINER_AUTHORIZATION_TOKEN';
 const TOKEN_FILE = 'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE';
 
 /** Milliseconds for one answer, and between attempts. */
@@ -29,10 +30,18 @@ export async function fromContainer(): Promise<Credentials | undefined> {
   const variable = relative === undefined ? FULL_URI : RELATIVE_URI;
   const provider = `the container's credential endpoint ${uri} (${variable})`;
   const tokenFile = readVariable(TOKEN_FILE);
+  let token = readVariable(TOKEN);
   if (tokenFile !== undefined) {
-    await readFile(tokenFile).catch((error: unknown) => {
+    token = await readFile(tokenFile, 'utf8').catch((error: unknown) => {
       throw fileUnreadable(`token file (${TOKEN_FILE})`, tokenFile, error);
     });
+  }
+  if (token !== undefined && /[\r\n]/.test(token)) {
+    const origin = tokenFile === undefined ? TOKEN : `the token file (${TOKEN_FILE}) ${tokenFile}`;
+    throw providerFailed(provider, `${origin} has a line break, which a header cannot have`);
+  }
+  if (relative !== undefined && !relative.startsWith('/')) {
+    throw providerFailed(provider, 'it must begin with "/"');
   }
   const url = relative === undefined ? uri : `http://169.254.170.2${relative}`;
   if (!URL.canParse(url) || !/^https?:/.test(url)) {
@@ -87,12 +96,12 @@ export async function fromInstance(settings: Settings): Promise<Credentials | st
       `AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE must be IPv4 or IPv6, not "${mode}"`,
     );
   }
-  const seconds = Number(readVariable('AWS_METADATA_SERVICE_TIMEOUT') ?? '1');
-  const attempts = Number(readVariable('AWS_METADATA_SERVICE_NUM_ATTEMPTS') ?? '1');
+  const seconds = readCount('AWS_METADATA_SERVICE_TIMEOUT');
+  const attempts = readCount('AWS_METADATA_SERVICE_NUM_ATTEMPTS');
   const { fromInstanceMetadata } = await import('@smithy/credential-provider-imds');
   const provide = fromInstanceMetadata({
-    timeout: seconds > 0 ? seconds * 1000 : 1000,
-    maxRetries: attempts >= 1 ? attempts - 1 : 0,
+    timeout: seconds * 1000,
+    maxRetries: attempts - 1,
     ec2MetadataV1Disabled:
       readSwitch(settings, 'AWS_EC2_METADATA_V1_DISABLED') ||
       profileKey(settings, 'ec2_metadata_v1_disabled') === 'true',
@@ -118,6 +127,13 @@ export async function fromInstance(settings: Settings): Promise<Credentials | st
       await sleep(pause);
     }
   }
+}
+
+/** A whole number from 1, which is also the default. */
+function readCount(variable: Variable): number {
+  const text = readVariable(variable) ?? '1';
+  if (!/^[1-9]\d{0,4}$/.test(text)) throw badCount(variable, text);
+  return Number(text);
 }
 
 function networkReason(message: string): string {

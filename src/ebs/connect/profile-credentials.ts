@@ -2,19 +2,21 @@
 import { readFile } from 'node:fs/promises';
 import type { Credentials } from './cached.ts';
 import { environmentKeys, profileKeys } from './keys.ts';
-import { fileUnreadable, mfaNeeded, noCredentials, profileInvalid } from './messages.ts';
-import { fromProcess, fromSignIn, fromSso } from './profile-providers.ts';
+import { fileUnreadable, mfaNeeded, noCredentials, profileInvalid, providerFailed } from './messages.ts';
+import { fromProcess } from './process.ts';
 import { expandHome, type Section, type Settings } from './settings.ts';
+import { fromSignIn } from './sign-in.ts';
+import { fromSso } from './sso.ts';
 import { assumeRole, assumeRoleWithWebIdentity } from './sts.ts';
 import { readVariable } from './variables.ts';
 
 /** Asks the user for the code of an MFA device. */
-export type MfaCode = (serial: string) => Promise<string>;
+type MfaCode = (serial: string) => Promise<string>;
 
 export interface CredentialContext {
   readonly settings: Settings;
   readonly region: string;
-  /** Undefined when nobody can be asked. */
+  /** Undefined without a terminal to ask on. */
   readonly mfaCode: MfaCode | undefined;
   /** The SDK configuration of a client for credentials, with its proxy, certificates and endpoint. */
   clientConfigFor(service: 'sts' | 'sso' | 'sso_oidc'): Promise<object>;
@@ -48,8 +50,8 @@ async function fromSection(
   if (hasSso(section)) return fromSso(name, section, context);
   const keys = profileKeys(name, settings.credentialsFile[name]);
   if (keys !== undefined) return keys;
-  if (section.login_session) return fromSignIn(name, context);
-  if (section.credential_process) return fromProcess(name, context);
+  if (section.login_session) return fromSignIn(name, section.login_session, context);
+  if (section.credential_process) return fromProcess(name, section.credential_process);
   return profileKeys(name, section);
 }
 
@@ -101,13 +103,12 @@ async function fromSource(
   if (section === undefined) {
     throw profileInvalid(name, `names the source_profile "${source}", which does not exist`);
   }
-  // A profile may be its own source, with its own keys.
-  const keys = source === name || !section.role_arn ? profileKeys(source, section) : undefined;
-  if (keys !== undefined && (source === name || !hasOther(section))) return keys;
-  if (source === name || visited.includes(source)) {
+  const hasKeys = 'aws_access_key_id' in section || 'aws_secret_access_key' in section;
+  if (visited.includes(source) || (source === name && !hasKeys)) {
     throw profileInvalid(name, `is its own source: ${[...visited, name, source].join(' → ')}`);
   }
-  if (section.role_arn && !section.web_identity_token_file) {
+  // A source with keys is not a role, and may be this profile itself.
+  if (!hasKeys && section.role_arn && !section.web_identity_token_file) {
     return fromRole(source, context, [...visited, name]);
   }
   const found = await fromSection(source, context, undefined);
@@ -178,9 +179,11 @@ function profileWebIdentity(name: string, section: Section): WebIdentity | undef
 
 async function fromWebIdentity(identity: WebIdentity, context: CredentialContext): Promise<Credentials> {
   const path = expandHome(identity.tokenFile);
+  const what = `web identity token file (${identity.origin})`;
   const token = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw fileUnreadable(`web identity token file (${identity.origin})`, path, error);
+    throw fileUnreadable(what, path, error);
   });
+  if (token.trim() === '') throw providerFailed(`the ${what} ${path}`, 'it is empty');
   return assumeRoleWithWebIdentity(context, identity.origin, {
     RoleArn: identity.roleArn,
     RoleSessionName: identity.sessionName ?? sessionName(),
@@ -191,11 +194,6 @@ async function fromWebIdentity(identity: WebIdentity, context: CredentialContext
 /** The same keys as in botocore: a start URL alone is for other programs. */
 function hasSso(section: Section): boolean {
   return Boolean(section.sso_account_id || section.sso_role_name);
-}
-
-/** Whether a profile has credentials that botocore prefers to its keys. */
-function hasOther(section: Section): boolean {
-  return Boolean(section.web_identity_token_file) || hasSso(section);
 }
 
 function sessionName(): string {

@@ -1,13 +1,12 @@
 /** The AWS configuration files and the selected profile. */
-import { accessSync, constants, existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadSharedConfigFiles } from '@smithy/core/config';
 import { homeDirectory } from '../../home.ts';
-import { badSetting, fileUnreadable, profileNotFound } from './messages.ts';
+import { emptyRecord, IniError, nameOfSection, parseIni, type Section } from './ini.ts';
+import { badSetting, configFileInvalid, fileUnreadable, profileNotFound } from './messages.ts';
 import { readVariable, type Variable } from './variables.ts';
 
-/** The keys of one section. Keys of a nested block have the name of the block and a dot before them. */
-export type Section = Readonly<Record<string, string | undefined>>;
+export type { Section };
 
 /** The profile keys of this stage. docs/configuration.md describes each; a test compares both. */
 export const profileKeys = [
@@ -40,7 +39,7 @@ export const profileKeys = [
   'web_identity_token_file',
 ] as const;
 
-export type ProfileKey = (typeof profileKeys)[number];
+type ProfileKey = (typeof profileKeys)[number];
 
 export interface Settings {
   /** The selected profile. */
@@ -54,37 +53,35 @@ export interface Settings {
   /** The sections `services NAME` and `sso-session NAME` of the configuration file. */
   readonly services: Readonly<Record<string, Section>>;
   readonly ssoSessions: Readonly<Record<string, Section>>;
-  readonly files: ConfigFiles;
-}
-
-/** Paths, in the form of the SDK's options. */
-export interface ConfigFiles {
-  readonly configFilepath: string;
-  readonly filepath: string;
 }
 
 /**
  * Reads the files and selects the profile: the option, AWS_DEFAULT_PROFILE, AWS_PROFILE, else `default`.
- * @throws ColdsnapError class `config`: the selected profile does not exist, or a file cannot be read
+ * @throws ColdsnapError class `config`: the selected profile does not exist, or a file cannot be read or parsed
  */
 export async function readSettings(option: string | undefined): Promise<Settings> {
-  const files = configFiles();
-  for (const path of Object.values(files)) checkReadable(path);
-  const { configFile, credentialsFile } = await loadSharedConfigFiles({ ...files, ignoreCache: true });
-  const profiles: Record<string, Section> = {};
-  const services: Record<string, Section> = {};
-  const ssoSessions: Record<string, Section> = {};
-  for (const [name, section] of Object.entries(configFile)) {
-    const [, kind, rest = ''] = /^(services|sso-session)\.(.*)$/.exec(name) ?? [];
-    const sections = kind === 'services' ? services : kind === 'sso-session' ? ssoSessions : profiles;
-    sections[kind === undefined ? name : rest] = section;
+  const paths = configFiles();
+  const [config, credentialsFile] = await Promise.all([
+    readSections(paths.config),
+    readSections(paths.credentials),
+  ]);
+  const profiles = emptyRecord<Section>();
+  const services = emptyRecord<Section>();
+  const ssoSessions = emptyRecord<Section>();
+  for (const [name, section] of Object.entries(config)) {
+    const profile = name === 'default' ? name : nameOfSection('profile', name);
+    const service = nameOfSection('services', name);
+    const session = nameOfSection('sso-session', name);
+    if (profile !== undefined) profiles[profile] = section;
+    if (service !== undefined) services[service] = section;
+    if (session !== undefined) ssoSessions[session] = section;
   }
   for (const [name, section] of Object.entries(credentialsFile)) {
     profiles[name] = { ...profiles[name], ...section };
   }
   const chosen = option ?? readVariable('AWS_DEFAULT_PROFILE') ?? readVariable('AWS_PROFILE');
   if (chosen !== undefined && profiles[chosen] === undefined) {
-    throw profileNotFound(chosen, Object.keys(profiles), Object.values(files));
+    throw profileNotFound(chosen, Object.keys(profiles), paths, config);
   }
   return {
     profile: chosen ?? 'default',
@@ -93,15 +90,37 @@ export async function readSettings(option: string | undefined): Promise<Settings
     credentialsFile,
     services,
     ssoSessions,
-    files,
   };
 }
 
+/** Where the files are. */
+export interface ConfigFiles {
+  readonly config: string;
+  readonly credentials: string;
+}
+
 export function configFiles(): ConfigFiles {
+  const pathOf = (path: string) => expandHome(expandVariables(path));
   return {
-    configFilepath: expandHome(readVariable('AWS_CONFIG_FILE') ?? '~/.aws/config'),
-    filepath: expandHome(readVariable('AWS_SHARED_CREDENTIALS_FILE') ?? '~/.aws/credentials'),
+    config: pathOf(readVariable('AWS_CONFIG_FILE') ?? '~/.aws/config'),
+    credentials: pathOf(readVariable('AWS_SHARED_CREDENTIALS_FILE') ?? '~/.aws/credentials'),
   };
+}
+
+/** A file that does not exist has no sections. */
+async function readSections(path: string): Promise<Readonly<Record<string, Section>>> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    if (/^(ENOENT|ENOTDIR)$/.test((cause as NodeJS.ErrnoException).code ?? '')) return emptyRecord();
+    throw fileUnreadable('AWS configuration file', path, cause);
+  }
+  try {
+    return parseIni(text);
+  } catch (error) {
+    throw error instanceof IniError ? configFileInvalid(path, error.line, error.message) : error;
+  }
 }
 
 /** A key of the selected profile; undefined when it is absent or empty. */
@@ -132,12 +151,7 @@ export function expandHome(path: string): string {
   return path === '~' || path.startsWith('~/') ? join(homeDirectory(), path.slice(1)) : path;
 }
 
-/** The SDK reads a file that it may not open as an empty one. */
-function checkReadable(path: string): void {
-  if (!existsSync(path)) return;
-  try {
-    accessSync(path, constants.R_OK);
-  } catch (cause) {
-    throw fileUnreadable('AWS configuration file', path, cause);
-  }
+/** `$NAME` and `${NAME}`, as in botocore; those that are not set stay. */
+function expandVariables(path: string): string {
+  return path.replace(/\$(?:(\w+)|\{([^}]*)\})/g, (all, name, braced) => process.env[name ?? braced] ?? all);
 }

@@ -1,4 +1,5 @@
 /** The file that stands for the parent of an incremental upload: an image or a digest file of it. */
+import { isSameService, type ServiceIdentity } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
 import { shareStorage } from '../../image/distinct.ts';
 import { openSource } from '../../image/open-source.ts';
@@ -12,6 +13,7 @@ import {
   digestsDamaged,
   digestsOfOther,
   digestsOfOtherBlocks,
+  digestsOfOtherService,
 } from '../base-messages.ts';
 import { sizeOfFile } from '../digests/format.ts';
 import { DigestReader } from '../digests/reader.ts';
@@ -46,6 +48,16 @@ export async function openBaseFile(
   if (image.journal !== undefined) return { path, image };
   await image.close();
   throw baseIsStream(path);
+}
+
+/** @throws ColdsnapError class `refused` for a digest file of another service, whose snapshots may have the same IDs */
+export function checkBaseService(
+  { path, digests }: BaseFile,
+  parentId: string,
+  service: ServiceIdentity,
+): void {
+  if (digests !== undefined && !isSameService(digests.header.service, service))
+    throw digestsOfOtherService(path, parentId);
 }
 
 /** @throws ColdsnapError class `refused` unless it is of a volume of this size, `integrity` for a damaged digest file */
