@@ -4,20 +4,29 @@
 // once it runs its size is fixed.
 
 const { availableParallelism } = require('node:os');
+const { setTimeout } = require('node:timers/promises');
 
 // Asks for the status; until a command answers it must not end the process.
 process.on('SIGUSR2', () => {});
+
+/** How long files that are being read or closed may take when a signal has ended the command. */
+const graceMs = 2000;
+
+const isReading = () => process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'));
 
 /**
  * Ends the process. process.exit() waits for the threads, one of which may read a file that never answers: a FIFO of
  * credentials, or a file of a server that is down. After a signal, the signal itself ends it.
  */
-function exit(exitCode) {
+async function exit(exitCode) {
   const signal = { 129: 'SIGHUP', 130: 'SIGINT', 143: 'SIGTERM' }[exitCode];
-  const isStuck = process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'));
-  if (signal !== undefined && isStuck) {
-    process.removeAllListeners(signal);
-    process.kill(process.pid, signal);
+  if (signal !== undefined) {
+    const until = performance.now() + graceMs;
+    while (isReading() && performance.now() < until) await setTimeout(20);
+    if (isReading()) {
+      process.removeAllListeners(signal);
+      process.kill(process.pid, signal);
+    }
   }
   process.exit(exitCode);
 }
