@@ -15,6 +15,7 @@ import { copyBlocks } from './engine/copy-blocks.ts';
 import { Journal } from './journal/journal.ts';
 import { checkNamedJournal } from './journal/named.ts';
 import type { UploadJournal } from './journal/upload.ts';
+import { checkOptionTypes } from './option-types.ts';
 import type { CopyOptions, CopyResult } from './options.ts';
 import { Run } from './run/run.ts';
 import { waitUntilUsable } from './snapshot/complete.ts';
@@ -34,6 +35,7 @@ import { CopiedBlocks } from './sources/copied-blocks.ts';
  *   it is, and its message names the side. A warning names the snapshot that remains at the destination
  */
 export async function copySnapshot(options: CopyOptions): Promise<CopyResult> {
+  checkOptionTypes(options);
   checkCopyOptions(options);
   const run = new Run(options);
   return run.carryOut(async () => {

@@ -18,6 +18,7 @@ import { peekJournal } from './journal/journal.ts';
 import { isLocked, lockOf } from './journal/lock.ts';
 import { checkNamedJournal } from './journal/named.ts';
 import { findUploadJournal, type UploadJournal } from './journal/upload.ts';
+import { checkOptionTypes } from './option-types.ts';
 import type { CopyOptions } from './options.ts';
 import type { DryRun } from './reports.ts';
 import { Run } from './run/run.ts';
@@ -34,6 +35,7 @@ import { warnings } from './warnings.ts';
  * @throws ColdsnapError what the copy would throw before it starts a snapshot
  */
 export async function estimateCopy(options: CopyOptions): Promise<DryRun> {
+  checkOptionTypes(options);
   checkCopyOptions(options);
   const run = new Run(options);
   return run.carryOut(async () => {
