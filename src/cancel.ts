@@ -44,7 +44,7 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
 }
 
 /** A signal that fires with `signal`, or with the reason that `expire` gives once `ms` have passed. */
-export interface Deadline {
+interface Deadline {
   readonly signal: AbortSignal;
   /** To be called when the work has ended. */
   readonly end: () => void;

@@ -1,6 +1,6 @@
 /**
- * A clock for limits and deadlines that stands still while this process does not run: stopped by SIGSTOP, or its virtual
- * machine paused. A run that wakes after an hour has not been failing for an hour.
+ * A clock for limits and deadlines that stops while this process does not run: after SIGSTOP, or while its virtual machine
+ * is paused. A run that wakes after an hour has not been failing for an hour.
  */
 
 const TICK_MS = 1_000;

@@ -86,6 +86,7 @@ export const errorCodes = {
     DEVICE_CHANGED: 'the path referred to another device by the time it was opened',
     DEVICE_IN_USE: 'the device is mounted, used as swap or held by another program',
     BASE_MISMATCH: 'the file given as the base is not of the parent',
+    PARENT_MISMATCH: 'the parent of an incremental copy is not a copy of the base',
     CHILD_TOO_SMALL: 'the volume would be smaller than that of its parent',
     DIGESTS_EXIST: 'the file to save digests in exists and is not a digest file',
     HOLE_MAP_WRONG: 'the hole map calls data of the image a hole',
@@ -220,9 +221,11 @@ export const warningCodes = {
   LAYOUT_NOT_READ: 'it could not be read which partitions and file systems a snapshot or image has',
   LARGER_THAN_VOLUME: 'the image is larger than the volume, and only the volume is compared',
   LIST_UNORDERED: 'the list of blocks is not in order, so all of it is read and sorted first',
+  COPY_UNCHANGED: 'the copy is made where its source is, and does not differ from it',
   NOTHING_CHANGED: 'nothing differs from the parent, which is the result of the upload',
   NOT_DESCRIBED: 'EC2 could not be asked for the state, encryption, description and tags of a snapshot',
   NOT_PROBED: 'the snapshot is completed, but it could not be checked that it is readable',
+  PARENT_NOT_CHECKED: 'a dry run may not list the parent, so it is unknown whether that exists',
   OLD_PARTITIONS: 'the kernel still uses the old partitions of the restored device',
   OLD_SIGNATURE: 'the restored device is larger than the volume and keeps an old label at its end',
   OVERWRITING: 'the target holds data and is overwritten; the message says what',
@@ -251,7 +254,7 @@ export type SystemErrorCode = `E${string}`;
 /** The code of a `warning` event. */
 export type WarningCode = keyof typeof warningCodes;
 
-export type ServiceReason = keyof typeof serviceReasons;
+type ServiceReason = keyof typeof serviceReasons;
 
 export function isServiceReason(reason: string): reason is ServiceReason {
   return Object.hasOwn(serviceReasons, reason);

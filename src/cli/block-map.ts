@@ -9,7 +9,7 @@ const asciiLevels = [...' .:-=+*#'];
 const DEFAULT_COLUMNS = 80;
 
 /** The columns of stdout. */
-export function terminalColumns({ stdout }: Pick<Io, 'stdout'>): number {
+function terminalColumns({ stdout }: Pick<Io, 'stdout'>): number {
   // Serial consoles and some containers report a size of 0.
   return stdout.columns || DEFAULT_COLUMNS;
 }

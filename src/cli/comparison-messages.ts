@@ -20,7 +20,7 @@ const sampleOf = (percent: number) => `a sample of ${percent} %`;
 
 const onlyListed = 'only what the snapshot lists';
 
-export interface VerifyLimits {
+interface VerifyLimits {
   readonly samplePercent?: number | undefined;
   readonly skipUnlisted?: boolean | undefined;
 }

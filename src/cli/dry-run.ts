@@ -4,7 +4,9 @@ import type { TargetsDryRun } from '../transfer/several-targets.ts';
 import type { CommandIo } from './io.ts';
 import { dryRunDone } from './messages.ts';
 import { printLine, printResult } from './output.ts';
+import { withProgress } from './progress/index.ts';
 import type { Hooks } from './progress/with-progress.ts';
+import { describeDryRun } from './report-text.ts';
 
 /** @param estimate calls the library with the hooks */
 export async function runDryRun(
@@ -12,10 +14,6 @@ export async function runDryRun(
   title: string,
   estimate: (hooks: Hooks) => Promise<DryRun | TargetsDryRun>,
 ): Promise<void> {
-  const [{ withProgress }, { describeDryRun }] = await Promise.all([
-    import('./progress/index.ts'),
-    import('./report-text.ts'),
-  ]);
   const planned = await withProgress(io, title, estimate, (result) => ({
     line: dryRunDone,
     object: { type: 'done', ...result },
@@ -23,6 +21,6 @@ export async function runDryRun(
   const text = io.settings.json ? `${JSON.stringify(planned)}\n` : describeDryRun(planned);
   // stdout as the target may be a disk, which is not to be changed.
   if (planned.operation === 'download' && 'path' in planned && planned.path === '-')
-    printLine(io, text.trimEnd());
+    for (const line of text.trimEnd().split('\n')) printLine(io, line);
   else await printResult(io, text);
 }

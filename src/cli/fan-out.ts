@@ -9,6 +9,7 @@ import type { CommandIo } from './io.ts';
 import { downloadTitle, targetNotWhole, targetWhole } from './messages.ts';
 import { digestLine, printLine, printResult } from './output.ts';
 import { printNextSteps } from './print-next-steps.ts';
+import { targetsObject, targetsSummary, withProgress } from './progress/index.ts';
 import { targetsTitle } from './progress-messages.ts';
 
 /**
@@ -27,7 +28,6 @@ export async function runDownloadToTargets(
     );
     return;
   }
-  const { targetsObject, targetsSummary, withProgress } = await import('./progress/index.ts');
   let began = false;
   let result: DownloadToTargetsResult | undefined;
   const { json, verbosity, progress } = io.settings;
@@ -89,6 +89,5 @@ async function reportOutcomes(
     await printDigests(outcomes, io);
     return;
   }
-  const { targetsObject } = await import('./progress/index.ts');
   if (result !== undefined) await printResult(io, `${JSON.stringify(targetsObject(result))}\n`);
 }

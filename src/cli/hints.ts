@@ -35,6 +35,7 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
   BASE_DIFFERS: 'Name the snapshot that it holds with --since, or drop --since for a full download.',
   BASE_MISMATCH:
     'Name an image or the digest file of the parent with --base, or drop --base to read its blocks.',
+  PARENT_MISMATCH: 'Name the copy of the base with --parent-snapshot-id.',
   CHILD_TOO_SMALL: 'Set a larger --volume-size, or drop it.',
   DIGESTS_DAMAGED:
     'Drop --base to read the blocks of the parent, and write the file again with --save-digests.',

@@ -4,7 +4,7 @@ import type { EmulatorOptions } from '../emulator/options.ts';
 import type { ClientOptions } from '../transfer/options.ts';
 
 /** An output stream that may be a terminal. */
-export type TerminalStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
+type TerminalStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
 
 /** Time, injected so that tests need not wait. Its timers do not keep the process alive. */
 export interface Clock {
@@ -26,7 +26,7 @@ export interface SignalSource {
 export type Library = Omit<typeof import('../index.ts'), 'ColdsnapError'>;
 
 /** The part of a running emulator that the command uses. */
-export interface RunningEmulator {
+interface RunningEmulator {
   /** Base URL, for `--endpoint`. */
   readonly url: string;
   close(): Promise<void>;

@@ -26,24 +26,14 @@ export async function main(io: Io = processIo()): Promise<number> {
     });
     return error ? fail(argv, io, Object.assign(error, { path: 'stdout' })) : 0;
   }
-  const [{ run }, { checkNames }] = await Promise.all([import('./run.ts'), import('./exact-names.ts')]);
-  try {
-    checkNames(argv);
-  } catch (error) {
-    return fail(argv, io, error);
-  }
-  // The AWS SDK fails without one.
-  if (!process.env.HOME) process.env.HOME = (await import('../home.ts')).homeDirectory();
+  const { run } = await import('./run.ts');
   return run(argv, io);
 }
 
 /** Reports an error that no command caught. Never rejects. */
 async function fail(argv: readonly string[], io: Io, error: unknown): Promise<number> {
   try {
-    const [{ guessSettings }, { reportError }] = await Promise.all([
-      import('./run.ts'),
-      import('./report.ts'),
-    ]);
+    const { guessSettings, reportError } = await import('./run.ts');
     return reportError({ ...io, settings: guessSettings(argv), runAgain: undefined }, error);
   } catch {
     process.stderr.write(`coldsnap: internal error: ${error instanceof Error ? error.name : typeof error}\n`);

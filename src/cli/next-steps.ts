@@ -101,7 +101,7 @@ export function stepsWithFile(path: string, layout: DiskLayout): NextStep[] {
 }
 
 /** Where a disk has more room than the volume that was restored to it. */
-export interface RestoredDisk {
+interface RestoredDisk {
   readonly path: string;
   readonly layout: DiskLayout;
   /** Whether the disk is larger than the volume. */

@@ -8,7 +8,7 @@ import { exitCodeOf } from './exit-codes.ts';
 import { hintFor } from './hints.ts';
 import { internalError, reportBug } from './messages.ts';
 
-export interface RenderedError {
+interface RenderedError {
   /** The failure and where it happened. */
   readonly message: string;
   /** Where it happened: operation, snapshot, block, path and request ID, unless the message has them. */

@@ -9,16 +9,16 @@ import { formatBytes, formatCount, formatDollars, formatDuration } from './progr
 import { inRegion, sourceName, targetName } from './progress-messages.ts';
 
 /** `8.0 GiB (8589934592 bytes)` */
-export const exactBytes = (bytes: number) => `${formatBytes(bytes)} (${bytes} bytes)`;
+const exactBytes = (bytes: number) => `${formatBytes(bytes)} (${bytes} bytes)`;
 
 /** `2,459 requests, $0.0074, at least 2.5 s` */
-export function describeCost({ requests, dollars, seconds }: TransferCost): string {
+function describeCost({ requests, dollars, seconds }: TransferCost): string {
   const time = `at least ${formatDuration(seconds * 1000)}`;
   return `${formatCount(requests, 'request', 'requests')}, ${formatDollars(dollars)}, ${time}`;
 }
 
 /** `2,458 blocks`, and how much they are. */
-export const describeBlocks = (blocks: number, bytes: number) =>
+const describeBlocks = (blocks: number, bytes: number) =>
   `${exactBytes(bytes)} in ${formatCount(blocks, 'block', 'blocks')}`;
 
 /** `15 %`; `less than 1 %` where that would round to 0. */
@@ -56,7 +56,7 @@ export function describeDiff(diff: DiffResult): string {
     ['changed', describeBlocks(changed.blocks, changed.bytes)],
     ['added', describeBlocks(added.blocks, added.bytes)],
     ['gone', describeBlocks(gone.blocks, gone.bytes)],
-    ['download', `${describeCost(cost)}, and at most 129 blocks to prove the target`],
+    ['download', `${describeCost(cost)}, and at most 129 blocks to check the target`],
   ]);
 }
 

@@ -18,7 +18,7 @@ export function reportError(io: ReportIo, error: unknown): number {
   const exitCode = exitCodeOf(error);
   const { json, verbosity } = io.settings;
   // The reader closed the pipe on purpose.
-  if ((error as { code?: unknown } | null)?.code === 'EPIPE' && verbosity !== 'verbose') return exitCode;
+  if (codeOf(error) === 'EPIPE' && verbosity !== 'verbose') return exitCode;
 
   const repeat = io.partlyDone === true || worthRunningAgain.has(exitCode);
   const runAgain = repeat ? io.runAgain : undefined;
@@ -32,9 +32,15 @@ export function reportError(io: ReportIo, error: unknown): number {
   }
   for (const line of stack ?? []) printLine(io, line);
   const { message, where, hint } = renderError(error);
-  printLine(io, `coldsnap: ${message}`);
+  // The only message of several lines: one for each file that was tried.
+  const lines = codeOf(error) === 'ADDON_NOT_LOADED' ? message.split('\n') : [message];
+  for (const line of [`coldsnap: ${lines[0]}`, ...lines.slice(1)]) printLine(io, line);
   if (where !== undefined) printLine(io, `  ${where}`);
   if (hint !== undefined) printLine(io, `  ${hint}`);
   if (runAgain !== undefined) printLine(io, `  ${runAgainSentence(runAgain)}`);
   return exitCode;
+}
+
+function codeOf(error: unknown): unknown {
+  return (error as { code?: unknown } | null)?.code;
 }

@@ -2,8 +2,10 @@
 import { type Command, CommanderError } from 'commander';
 import type { ErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
+import { homeDirectory } from '../home.ts';
 import { runAgainLine } from './command-line.ts';
 import type { RunCommand } from './commands/command.ts';
+import { checkNames } from './exact-names.ts';
 import { readSettings } from './global-options.ts';
 import type { CommandIo, Io, Settings } from './io.ts';
 import {
@@ -16,6 +18,9 @@ import {
 } from './messages.ts';
 import { printResult } from './output.ts';
 import { buildProgram } from './program.ts';
+import { reportError } from './report.ts';
+
+export { reportError };
 
 /**
  * Runs one command line. Never rejects: errors are printed on stderr.
@@ -53,6 +58,9 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   }
 
   try {
+    checkNames(argv);
+    // The AWS SDK fails without one.
+    if (!process.env.HOME) process.env.HOME = homeDirectory();
     try {
       await program.parseAsync(helpWordAsOption(argv, program), { from: 'user' });
     } catch (error) {
@@ -70,7 +78,6 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     if (helpText !== '') await printResult(io, helpText);
     return 0;
   } catch (error) {
-    const { reportError } = await import('./report.ts');
     return reportError(commandIo, error);
   }
 }

@@ -12,7 +12,7 @@ const repeatedMs = 500;
 /** Time to cancel requests and save the journal; the documentation promises it. */
 const hardExitMs = 5000;
 
-export interface Interruption {
+interface Interruption {
   /** Fires on the first signal; its reason is a ColdsnapError of class `aborted` with the signal's name as its code. */
   readonly abortSignal: AbortSignal;
   /** Stops listening and restores the default behavior. */
@@ -61,7 +61,7 @@ export function listenForSignals(
 
   const suspend = () => {
     reactions.onSuspend?.();
-    // With the default action, which the kernel discards where nobody could resume the process.
+    // Uses the default action, which the kernel ignores if no shell could resume the process.
     io.signals.off('SIGTSTP', suspend);
     io.suspend();
     io.signals.on('SIGTSTP', suspend);

@@ -63,7 +63,7 @@ export const topics: readonly Topic[] = [
           'phase, status',
           'what the run does before the first block and after the last; the state of the snapshot',
         ],
-        ['retry, warning, message', 'what the run copes with'],
+        ['retry, warning, message', 'a request that is repeated, a warning, any other line'],
         ['done', 'the result'],
         [
           'error',
@@ -120,8 +120,8 @@ export const topics: readonly Topic[] = [
     parts: [
       'A device is opened exclusively. It is refused if it is in use in any way (mounted, swap, part of a RAID or volume ' +
         'group), read-only or too small; --force does not override that.',
-      'A device that is not blank is named with its contents. On a terminal coldsnap asks whether to overwrite it; ' +
-        'elsewhere it refuses unless --force is given.',
+      'If a device is not blank, coldsnap says what is on it. On a terminal it asks whether to overwrite it; elsewhere it ' +
+        'refuses without --force.',
       'The first block is zeroed first and written last, so that an interrupted restore never looks like a good disk. ' +
         'After exit code 0 every byte is on stable storage.',
     ],

@@ -13,7 +13,7 @@ import type { RetryPolicy } from './retry.ts';
 /** Blocks whose tokens are kept when one has expired: those of the blocks that follow have expired too. */
 const RENEWED_AT_ONCE = 1_000;
 
-export interface ReaderServices {
+interface ReaderServices {
   /** Lists with retries. */
   readonly list: Pick<EbsDirectApi, 'listSnapshotBlocks'>;
   /** Gets without: the reader repeats them together with the caller's checks. */
@@ -22,7 +22,7 @@ export interface ReaderServices {
 }
 
 /** A block, with its token from a list where there is one. */
-export interface OptionalReference {
+interface OptionalReference {
   readonly blockIndex: number;
   readonly blockToken?: string | undefined;
 }

@@ -16,7 +16,7 @@ const MAX_REPLY_BYTES = 32 * 2 ** 20;
 const MAX_QUICK_IDLE_MS = 20_000;
 const BLOCK_PATH = /\/snapshots\/[^/]+\/blocks\/\d+$/;
 
-export interface BoundedHandlerOptions {
+interface BoundedHandlerOptions {
   /** Milliseconds to establish a TCP connection. The agents limit the TLS handshake. */
   readonly connectionTimeout: number;
   /** Milliseconds without data, for requests of a block; for all others at most 20 s. */

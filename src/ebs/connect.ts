@@ -37,7 +37,7 @@ export function checkDeadlines(deadlines: Partial<Deadlines> = {}): Deadlines {
   return checked;
 }
 
-/** Configures a client without region and credentials: the part that clients for credentials need, too. */
+/** Configures a client, except for region and credentials; clients that fetch credentials need no more. */
 async function baseConfig(
   service: ServiceName,
   endpointOption: string | undefined,

@@ -11,7 +11,7 @@ import type { RequestContext } from './request-context.ts';
 import { classifyException, classifyStatus } from './service-errors.ts';
 
 /** Completes a sentence about the request, or is one about what the user asked for. */
-export type Problem = string | { readonly fact: string };
+type Problem = string | { readonly fact: string };
 
 /** Makes an error about the request. `problem` continues the sentence "GetSnapshotBlock of block 7 (snap-1) …". */
 export type MakeError = (

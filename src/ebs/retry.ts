@@ -32,7 +32,7 @@ export interface RetryPolicyOptions {
   sleep?: (ms: number, signal?: AbortSignal) => Promise<void>;
 }
 
-/** An outage of ten minutes is long enough to tell somebody. */
+/** An outage that lasts ten minutes is worth reporting. */
 export const DEFAULT_RETRY_FOR_MS = 600_000;
 /** First pause, doubled each time. The service usually replies within 10 ms. */
 const BASE_DELAY_MS = 100;

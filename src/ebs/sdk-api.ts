@@ -233,7 +233,7 @@ function listPage(reply: {
   return {
     volumeSizeGiB: reply.VolumeSize ?? Number.NaN,
     blockSize: reply.BlockSize ?? Number.NaN,
-    // An empty token ends the list, as none does; anything else that is no token is for the reader of the list to reject.
+    // An empty token ends the list, as a missing one does. Other malformed tokens are rejected by the reader of the list.
     ...(reply.NextToken === undefined || reply.NextToken === '' ? {} : { nextToken: reply.NextToken }),
   };
 }

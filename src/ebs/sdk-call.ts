@@ -23,7 +23,7 @@ export function setCredentialProvider(client: object, provider: CredentialProvid
 }
 
 /** The part of an SDK client that gives the identity of its requests. */
-export interface CredentialsClient {
+interface CredentialsClient {
   readonly config: {
     readonly credentials: () => Promise<Credentials>;
     readonly region: () => Promise<string>;

@@ -8,7 +8,7 @@ import { alterListing } from './hostile-lists.ts';
 import { errorReply, type Protocol, type Reply } from './reply.ts';
 
 /** Replaces the operation's own reply. */
-export type Replacement =
+type Replacement =
   | { kind: 'reply'; make: (protocol: Protocol, requestId: string) => Reply; executed: boolean }
   | { kind: 'drop'; fault: DropFault; executed: boolean }
   | { kind: 'stall'; fault: StallFault; executed: boolean };

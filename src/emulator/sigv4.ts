@@ -9,7 +9,7 @@ import type { Settings } from './settings.ts';
 const ALGORITHM = 'AWS4-HMAC-SHA256';
 const SKEW_MS = 15 * 60_000;
 
-export interface SignedRequest {
+interface SignedRequest {
   protocol: Protocol;
   operation: string;
   method: string;

@@ -18,7 +18,7 @@ const TOKEN_BYTES = 32;
 const PAGE_TOKEN_BYTES = 12 + 32 + 16;
 const TOKEN_PATTERN = /^AAAB[A-Za-z0-9+/]{43}=$/;
 
-export type TokenStatus = 'valid' | 'expired' | 'invalid';
+type TokenStatus = 'valid' | 'expired' | 'invalid';
 
 /** Where a listing continues. */
 export interface PagePosition {

@@ -12,7 +12,7 @@ import {
 } from '../native/index.ts';
 import { type Descriptor, directAlignment } from './descriptor.ts';
 import { describeFileUsers } from './device/users.ts';
-import { isErrno, localError } from './errno.ts';
+import { isErrno } from './errno.ts';
 import { type ByteRange, dataRanges } from './extents.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
@@ -20,6 +20,7 @@ import { journalName, partialName } from './names.ts';
 import { setOwnerAndMode } from './ownership.ts';
 import { PartialFile } from './partial-file.ts';
 import { readBack } from './read-back.ts';
+import { statIfExists } from './stat.ts';
 import type { BlockOutcome, Geometry, ImageTarget, Notice, ResumableTarget, TargetBlock } from './target.ts';
 
 const ftruncateFd = promisify(ftruncate);
@@ -68,7 +69,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   }
 
   async checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void> {
-    const existing = await this.#existing();
+    const existing = await statIfExists(this.#file, this.path);
     if (existing !== undefined) {
       const users = await describeFileUsers(this.#file, existing);
       if (users.length > 0) throw targetInUse(this.path, users);
@@ -83,15 +84,6 @@ export class FileTarget implements ImageTarget, ResumableTarget {
 
   get partialPath(): string {
     return partialName(this.#file);
-  }
-
-  async #existing() {
-    try {
-      return await stat(this.#file, { bigint: true });
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return undefined;
-      throw localError(error, `examine ${this.#file}`, this.path);
-    }
   }
 
   async prepare(geometry: Geometry, options: { resume: boolean }): Promise<void> {
@@ -225,7 +217,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   }
 
   async #mayReplace(): Promise<boolean> {
-    const existing = await this.#existing();
+    const existing = await statIfExists(this.#file, this.path);
     const allowed = this.#replaceable;
     return existing !== undefined && existing.ino === allowed?.ino && existing.dev === allowed.dev;
   }

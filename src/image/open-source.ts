@@ -1,11 +1,10 @@
 /** Opens a source by the kind of file that its path refers to, and refuses unsuitable ones. */
-import { type BigIntStats, constants } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { isatty } from 'node:tty';
 import { Descriptor } from './descriptor.ts';
-import { isErrno, localError } from './errno.ts';
+import { localError } from './errno.ts';
 import {
   holesNeedFile,
   sourceIsDirectory,
@@ -16,6 +15,7 @@ import {
   sourceSizeUnknown,
 } from './messages/sources.ts';
 import type { ImageSource } from './source.ts';
+import { statIfExists } from './stat.ts';
 import { openStdin, type Watch, watchStdin } from './stdin-file.ts';
 import { openStoredSource, type StoredSourceOptions } from './stored-source.ts';
 import { StreamSource } from './stream-source.ts';
@@ -25,7 +25,7 @@ const stdinNames: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0',
 export interface OpenSourceOptions extends StoredSourceOptions {
   /** How many bytes a stream may give; needed for streams, of no effect otherwise. */
   readonly streamSize?: number | undefined;
-  /** Ends the wait for a stream that stands still. */
+  /** Ends the wait for a stalled stream. */
   readonly signal?: AbortSignal;
 }
 
@@ -47,21 +47,13 @@ export async function openSource(
     const watch = await watchStdin(stdin.label, options.force === true);
     return openStream(stdin, openStdin, options, watch);
   }
-  const info = await statPath(source);
+  const info = await statIfExists(source);
+  if (info === undefined) throw sourceMissing(source);
   if (info.isDirectory()) throw sourceIsDirectory(source);
   if (info.isFIFO()) return openStream({ path: source, label: source }, () => openFifo(source), options);
   if (info.isCharacterDevice()) throw sourceNotSupported(source, 'a character device');
   if (info.isSocket()) throw sourceNotSupported(source, 'a socket');
   return openStoredSource(source, options);
-}
-
-async function statPath(path: string): Promise<BigIntStats> {
-  try {
-    return await stat(path, { bigint: true });
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) throw sourceMissing(path);
-    throw localError(error, `examine ${path}`, path);
-  }
 }
 
 /** A blocking open() would hold a thread until there is a writer, and delay the exit of this process. */

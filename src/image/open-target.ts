@@ -35,8 +35,8 @@ const terminalMajors: ReadonlySet<string> = new Set([
   ...Array.from({ length: 8 }, (_, i) => `${136 + i}`),
 ]);
 
-export interface OpenTargetOptions {
-  /** Ends the wait for a FIFO's reader, and for a stream that stands still. Once it fires, no file or device is changed. */
+interface OpenTargetOptions {
+  /** Ends the wait for a FIFO's reader, and for a stalled stream. Once it fires, no file or device is changed. */
   signal?: AbortSignal;
   /** Only for checks: a FIFO is not opened, whose reader would see an end. */
   peek?: boolean;

@@ -172,7 +172,7 @@ export class PartialFile {
         await unlink(this.path);
       } else {
         // A file system without hard links (FAT, some network ones): the gap between check and rename stays.
-        if (await exists(file)) throw targetAppeared(this.#target, this.path);
+        if (await exists(file)) throw targetAppeared(this.#target);
         await rename(this.path, file);
       }
     } catch (error) {
@@ -197,7 +197,7 @@ export class PartialFile {
       await link(this.path, file);
       return true;
     } catch (error) {
-      if (isErrno(error, 'EEXIST')) throw targetAppeared(this.#target, this.path);
+      if (isErrno(error, 'EEXIST')) throw targetAppeared(this.#target);
       if (isErrno(error, ...noLinks)) return false;
       throw error;
     }

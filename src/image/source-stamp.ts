@@ -34,7 +34,7 @@ const withoutTrace: ReadonlySet<number> = new Set([
   0x00c36400, // Ceph
 ]);
 
-export interface FileStamp {
+interface FileStamp {
   readonly stats: BigIntStats;
   /** Equal stamps prove that nothing was written in between; undefined where they would not. */
   readonly stamp: string | undefined;

@@ -38,7 +38,7 @@ export class StreamSource implements ImageSource {
   /**
    * @param sizeBytes how many bytes the stream may give at most
    * @param raw whether its beginning decides nothing
-   * @param signal ends the wait for a stream that stands still
+   * @param signal ends the wait for a stalled stream
    * @param watch finds out whether what the stream reads is written meanwhile
    */
   constructor(

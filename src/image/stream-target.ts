@@ -12,7 +12,7 @@ import { Turns } from './turns.ts';
 /** Zeros are written from here, in chunks large enough that the cost of a call does not matter. */
 const zeros = new Uint8Array(1024 * 1024);
 
-export interface StreamTargetOptions {
+interface StreamTargetOptions {
   /** The name for messages, where that is not the path. */
   readonly label?: string;
   /** The stream may keep or change a chunk after its callback, as a Transform does; it gets copies. */

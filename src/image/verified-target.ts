@@ -20,7 +20,7 @@ const READ_BYTES = 2 ** 23;
 /** The same in blocks. */
 const MOST_BLOCKS = 256;
 
-export interface ReadBackOptions {
+interface ReadBackOptions {
   /** Writes the block at this offset again. */
   readonly rewrite: (offset: number) => Promise<void>;
   /** Called after each read, with the bytes of this sync. */

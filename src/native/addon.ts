@@ -2,7 +2,7 @@
 import { describeErrno, errnoName } from '../errno.ts';
 import { loadAddon } from './load.ts';
 
-export interface Addon {
+interface Addon {
   openExclusive(path: string, dev: bigint, ino: bigint, rdev: bigint): Promise<number>;
   deviceInfo(fd: number): Promise<{ sizeBytes: number; logicalBlockSize: number; readOnly: boolean }>;
   rereadPartitionTable(fd: number): Promise<boolean>;

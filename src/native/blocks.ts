@@ -124,7 +124,7 @@ export async function compareBlocks(
 }
 
 /**
- * Reads blocks (up to 1,024) completely (zero-filling past the end of the file) and says of each whether it is all zeros and, with
+ * Reads up to 1,024 blocks completely, with zeros past the end of the file. Returns for each whether it is all zeros and, with
  * `hash`, its SHA-256. Rejects with a SystemCallError with the failing block's `offset`.
  */
 export async function readBlocks(

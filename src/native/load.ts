@@ -16,7 +16,7 @@ export class AddonLoadError extends ColdsnapError {
 }
 
 /** A file that could not be loaded, and why. */
-export interface Attempt {
+interface Attempt {
   readonly path: string;
   readonly reason: string;
 }

@@ -50,6 +50,13 @@ export const digestsOfOther = (path: string, named: string, parentId: string) =>
     'Name the digest file of the parent.',
   );
 
+export const digestsOfOtherService = (path: string, parentId: string) =>
+  refusedBase(
+    path,
+    `has the digests of ${parentId} at another endpoint or in another region`,
+    'Upload without it, or write it again from this service.',
+  );
+
 export const digestsOfOtherBlocks = (path: string, size: number, parentId: string, expected: number) =>
   refusedBase(
     path,
@@ -91,13 +98,6 @@ export const digestsDamaged = (path: string) =>
 
 export const digestsChanged = (path: string) =>
   new ColdsnapError('local', 'SOURCE_CHANGED', `${path} was written while it was read`, {
-    path,
-    sourceFault: true,
-    hint: 'Upload again when nothing writes it.',
-  });
-
-export const sourceDigestsUnknown = (path: string) =>
-  new ColdsnapError('local', 'SOURCE_CHANGED', `${path} was written after an earlier run read it`, {
     path,
     sourceFault: true,
     hint: 'Upload again when nothing writes it.',

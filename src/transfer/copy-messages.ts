@@ -35,6 +35,15 @@ export const copyBusy = (snapshotId: string, lock: string) =>
     },
   );
 
+/** Sizes are of the volumes, in bytes. */
+export const parentIsNoCopy = (parentId: string, size: number, baseId: string, expected: number) =>
+  new ColdsnapError(
+    'refused',
+    'PARENT_MISMATCH',
+    `${parentId} is not a copy of ${baseId}: its volume has ${size} bytes and not ${expected}`,
+    { snapshotId: parentId, hint: 'Name the copy of the base as the parent.' },
+  );
+
 /** No later run could finish the copy either. */
 export const blockSizesDiffer = (source: Geometry, blockSize: number) =>
   new ColdsnapError(
@@ -45,7 +54,16 @@ export const blockSizesDiffer = (source: Geometry, blockSize: number) =>
   );
 
 export const copyWarnings = {
-  /** @param region of the copy */
+  unchanged: (snapshotId: string, region: string): [WarningCode, string] => [
+    'COPY_UNCHANGED',
+    `The copy does not differ from ${snapshotId}, and is made in the same region, ${region}.`,
+  ],
+
+  parentNotChecked: (parentId: string, reason: string): [WarningCode, string] => [
+    'PARENT_NOT_CHECKED',
+    `Could not check whether ${parentId} exists: ${reason}.`,
+  ],
+
   zerosSent: (copyId: string, snapshotId: string): [WarningCode, string] => [
     'UNLISTED_SENT',
     `${copyId} is encrypted and ${snapshotId} is not, or may not be: blocks that ${snapshotId} does not list are sent as ` +

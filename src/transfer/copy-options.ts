@@ -38,7 +38,10 @@ export interface CopyOptions extends TransferOptions, CheckpointOptions {
   encrypted?: boolean | undefined;
   /** With `parentSnapshotId`: send only what has changed since this snapshot, a relative of the source. */
   since?: string | undefined;
-  /** With `since`: the copy of that snapshot at the destination, which becomes the parent. That it is one is not checked. */
+  /**
+   * With `since`: the copy of that snapshot at the destination, which becomes the parent. Only the sizes of their volumes are
+   * compared, where the parent may be listed.
+   */
   parentSnapshotId?: string | undefined;
   /**
    * Send no zeros for blocks that the source does not list. Default false: they are sent where the copy is encrypted and

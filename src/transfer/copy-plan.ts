@@ -1,9 +1,16 @@
 /** Plans a copy: checks its options, and decides on its journal, its snapshot and the zeros to put. */
 import type { SnapshotTag } from '../ebs/api.ts';
-import type { EbsConnection, Service, ServiceIdentity } from '../ebs/service.ts';
+import { type EbsConnection, isSameService, type Service, type ServiceIdentity } from '../ebs/service.ts';
+import { ColdsnapError } from '../errors.ts';
 import { type Geometry, GIB } from '../geometry.ts';
 import { stateFile } from '../image/state-files.ts';
-import { baseIsSnapshot, baseNeedsParent, copyOntoItself } from './copy-messages.ts';
+import {
+  baseIsSnapshot,
+  baseNeedsParent,
+  copyOntoItself,
+  copyWarnings,
+  parentIsNoCopy,
+} from './copy-messages.ts';
 import { type JournalLocation, peekJournal } from './journal/journal.ts';
 import type { UploadJournal } from './journal/upload.ts';
 import type { CopyOptions } from './options.ts';
@@ -12,8 +19,7 @@ import type { Run } from './run/run.ts';
 import { describeSnapshot } from './snapshot/describe.ts';
 import { UPLOAD_MARKER_TAG } from './snapshot/marker.ts';
 import { asksForEncryption, checkUploadOptions, type NewSnapshot, newSnapshot } from './snapshot/request.ts';
-import { ChangedBlocks } from './sources/changed-blocks.ts';
-import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
+import { geometryOf } from './sources/changed-blocks.ts';
 
 /** @throws ColdsnapError class `usage` */
 export function checkCopyOptions(options: CopyOptions): void {
@@ -28,11 +34,54 @@ export function checkCopyOptions(options: CopyOptions): void {
   if (!differs(options)) throw copyOntoItself();
 }
 
-function differs({ to = {}, description, tags = [], copyTags = false, ...encryption }: CopyOptions): boolean {
-  const elsewhere = Object.values(to).some((value) => value !== undefined);
-  return (
-    elsewhere || description !== undefined || tags.length > 0 || copyTags || asksForEncryption(encryption)
-  );
+function differs(options: CopyOptions): boolean {
+  const elsewhere = Object.values(options.to ?? {}).some((value) => value !== undefined);
+  return elsewhere || asksForChange(options);
+}
+
+/** Whether the copy is to differ from its source in more than its place. */
+function asksForChange({ description, tags = [], copyTags = false, ...encryption }: CopyOptions): boolean {
+  return description !== undefined || tags.length > 0 || copyTags || asksForEncryption(encryption);
+}
+
+/** Warns of a copy like its source in the same region and account, which may be a mistake. */
+export function warnIfUnchanged(
+  run: Run,
+  options: CopyOptions,
+  source: ServiceIdentity,
+  destination: ServiceIdentity,
+): void {
+  const { profile, ebsClient } = options.to ?? {};
+  const ownCredentials = profile !== undefined || ebsClient !== undefined;
+  const mayBeOther = ownCredentials && (source.account ?? destination.account) === undefined;
+  if (asksForChange(options) || mayBeOther || !isSameService(source, destination)) return;
+  run.warn(...copyWarnings.unchanged(options.snapshotId, destination.region));
+}
+
+/**
+ * Compares the volume of the parent with that of the base, where the parent may be listed.
+ * @param baseSize bytes of the volume of the base
+ * @param required whether the parent must exist; else that is for the service to say when the snapshot is started
+ * @throws ColdsnapError `PARENT_MISMATCH` when they differ
+ */
+export async function checkParent(
+  run: Run,
+  { service, to }: { readonly service: Service; readonly to: EbsConnection },
+  { since: baseId, parentSnapshotId: parentId }: CopyOptions,
+  { baseSize, required }: { readonly baseSize: number; readonly required: boolean },
+): Promise<void> {
+  if (baseId === undefined || parentId === undefined) return;
+  let found: Geometry;
+  try {
+    found = await service.naming(() => geometryOf(run, to, parentId));
+  } catch (error) {
+    if (!(error instanceof ColdsnapError) || run.signal.aborted) throw error;
+    if (error.code === 'ACCESS_DENIED') {
+      if (required) run.warn(...copyWarnings.parentNotChecked(parentId, error.message));
+    } else if (required || error.class !== 'permanent') throw error;
+    return;
+  }
+  if (found.volumeSize !== baseSize) throw parentIsNoCopy(parentId, found.volumeSize, baseId, baseSize);
 }
 
 /** The parts of the options that are those of any new snapshot. */
@@ -139,19 +188,4 @@ export function zerosToPut(
   random: boolean,
 ): { start: number; end: number } {
   return { start: 0, end: random ? volumeSize / blockSize : baseBlocks };
-}
-
-/** Lists the first page, or that of the changes. */
-export async function openCopySource(
-  run: Run,
-  ebs: EbsConnection,
-  { snapshotId, since: baseId }: CopyOptions,
-): Promise<{ source: SnapshotBlocks | ChangedBlocks; geometry: Geometry; baseBlocks: number }> {
-  if (baseId === undefined) {
-    const source = await SnapshotBlocks.open(run, ebs, snapshotId);
-    return { source, geometry: source.geometry, baseBlocks: 0 };
-  }
-  const source = await ChangedBlocks.open(run, ebs, { baseId, snapshotId });
-  const { geometry, baseGeometry } = source;
-  return { source, geometry, baseBlocks: baseGeometry.volumeSize / baseGeometry.blockSize };
 }

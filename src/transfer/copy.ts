@@ -1,23 +1,20 @@
 /** Copies a snapshot to another region, account or key. */
-import { destinationOf } from '../destination.ts';
 import { slowest } from '../ebs/pacing.ts';
-import { Service } from '../ebs/service.ts';
 import { blockSizesDiffer, copyBusy, copyWarnings } from './copy-messages.ts';
 import {
-  checkCopyOptions,
+  checkParent,
   copiedSnapshot,
   copyJournal,
   inheritedFrom,
-  openCopySource,
+  warnIfUnchanged,
   zerosToPut,
 } from './copy-plan.ts';
+import { type CopySides, runBetween } from './copy-sides.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { Journal } from './journal/journal.ts';
-import { checkNamedJournal } from './journal/named.ts';
 import type { UploadJournal } from './journal/upload.ts';
-import { checkOptionTypes } from './option-types.ts';
 import type { CopyOptions, CopyResult } from './options.ts';
-import { Run } from './run/run.ts';
+import type { Run } from './run/run.ts';
 import { waitUntilUsable } from './snapshot/complete.ts';
 import { isEncrypted } from './snapshot/request.ts';
 import { SnapshotSink } from './snapshot/snapshot-sink.ts';
@@ -35,56 +32,38 @@ import { CopiedBlocks } from './sources/copied-blocks.ts';
  *   it is, and its message names the side. A warning names the snapshot that remains at the destination
  */
 export async function copySnapshot(options: CopyOptions): Promise<CopyResult> {
-  checkOptionTypes(options);
-  checkCopyOptions(options);
-  const run = new Run(options);
-  return run.carryOut(async () => {
-    await checkNamedJournal(options.checkpointFile);
-    const source = new Service({ ...options, side: 'source' }, run.workers, run.meter.retry);
-    try {
-      return await copyFrom(run, source, options);
-    } finally {
-      source.close();
-    }
-  });
+  return runBetween(options, (run, sides) => copyBetween(run, sides, options));
 }
 
-async function copyFrom(run: Run, sourceService: Service, options: CopyOptions): Promise<CopyResult> {
+async function copyBetween(run: Run, sides: CopySides, options: CopyOptions): Promise<CopyResult> {
   const { snapshotId: sourceId, skipUnlisted = false } = options;
   let sink: SnapshotSink | undefined;
   let journal: Journal<UploadJournal> | undefined;
-  const service: Service = new Service(
-    { ...destinationOf(options, options.to), side: 'destination' },
-    run.workers,
-    (notice) => {
-      sink?.noteRetry(notice);
-      run.meter.retry(notice);
-    },
-  );
+  const { sourceService, service } = sides;
   try {
-    const from = await run.connect(sourceService);
-    const to = await run.connect(service);
+    const { from, to, source, geometry, baseBlocks } = await sides.open();
     run.meter.pacer = slowest([from.pacer, to.pacer]);
-    const { source, geometry, baseBlocks } = await sourceService.naming(() =>
-      openCopySource(run, from, options),
-    );
     if (options.checkpoint !== false)
       journal = new Journal(run, 'copy', copyJournal(options, from.identity, to.identity));
     await journal?.lock((lock) => copyBusy(sourceId, lock));
+    warnIfUnchanged(run, options, from.identity, to.identity);
+    const baseSize = baseBlocks * geometry.blockSize;
+    await checkParent(run, { service, to }, options, { baseSize, required: false });
     const inherited = await inheritedFrom(run, sourceService, options, journal?.location);
     sink = new SnapshotSink(run, service, copiedSnapshot(options, geometry, inherited), journal);
+    sides.onRetry = sink.noteRetry;
     sink.label = `the destination region ${to.identity.region}`;
     // A snapshot does not change, so what was put is right.
     await sink.claim(to.identity, options.fresh === true, async () => true);
     const snapshot = await sink.open();
     const { snapshotId, blockSize } = snapshot;
     if (blockSize !== geometry.blockSize) throw blockSizesDiffer(geometry, blockSize);
-    const sides = {
+    const regions = {
       source: { snapshotId: sourceId, region: from.identity.region },
       region: to.identity.region,
     };
     const bytesResumed = sink.blocks.done * blockSize;
-    run.begin({ operation: 'copy', ...sides, snapshotId, ...geometry, bytesResumed });
+    run.begin({ operation: 'copy', ...regions, snapshotId, ...geometry, bytesResumed });
     const mayDiffer = geometry.volumeSize > baseBlocks * blockSize;
     const random = mayDiffer && isEncrypted(options, snapshot) && !inherited.sourceEncrypted;
     if (random) run.warn(...copyWarnings[skipUnlisted ? 'zerosNotSent' : 'zerosSent'](snapshotId, sourceId));
@@ -101,11 +80,10 @@ async function copyFrom(run: Run, sourceService: Service, options: CopyOptions):
     const { status: last, resumed } = sink;
     const status = await waitUntilUsable(run, service, options, { snapshotId, status: last, resumed });
     const counted = { zerosSent: blocks.zerosSent, blocksSkipped: run.meter.bytesSkipped / blockSize };
-    return { ...sides, snapshotId, status, ...geometry, ...counted, ...run.done(snapshotId) };
+    return { ...regions, snapshotId, status, ...geometry, ...counted, ...run.done(snapshotId) };
   } catch (error) {
     throw (await sink?.abandon(error)) ?? error;
   } finally {
-    service.close();
     await journal?.release();
   }
 }

@@ -4,6 +4,7 @@ import type { Geometry } from '../geometry.ts';
 import { targetNotReadBack } from '../image/messages/targets.ts';
 import { openTarget } from '../image/open-target.ts';
 import type { ImageTarget, ResumableTarget } from '../image/target.ts';
+import { digestHeader } from './digests/format.ts';
 import { openDigests } from './digests/open.ts';
 import type { DigestWriter } from './digests/writer.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
@@ -92,7 +93,7 @@ async function restore(
     const ebs = await run.connect(service);
     const finished = await sink.finishEarlier(ebs.identity);
     if (finished !== undefined) {
-      await digests?.save({ snapshotId, ...finished });
+      await digests?.save(digestHeader(snapshotId, ebs.identity, finished));
       await sink.finish();
       run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
       return finished;
@@ -103,7 +104,8 @@ async function restore(
     readBack?.from(source, geometry.blockSize);
     await sink.prepare(geometry);
     run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * geometry.blockSize });
-    await copyBlocks(run, source, savingDigests(sink, digests, { snapshotId, ...geometry }), geometry);
+    const header = digestHeader(snapshotId, ebs.identity, geometry);
+    await copyBlocks(run, source, savingDigests(sink, digests, header), geometry);
     await sink.finish();
     return geometry;
   } finally {

@@ -1,27 +1,25 @@
 /** Dry run of a copy: everything that it does before it starts a snapshot, then what it would do and cost. */
-import { destinationOf } from '../destination.ts';
-import { type EbsConnection, Service } from '../ebs/service.ts';
+import type { EbsConnection, Service } from '../ebs/service.ts';
 import { copyBusy } from './copy-messages.ts';
 import {
-  checkCopyOptions,
+  checkParent,
   copiedSnapshot,
   copyJournal,
   inheritedFrom,
-  openCopySource,
+  warnIfUnchanged,
   zerosToPut,
 } from './copy-plan.ts';
+import { type CopySides, runBetween } from './copy-sides.ts';
 import { costOfCopying } from './cost.ts';
 import type { Step } from './engine/block.ts';
 import { RangeSet } from './engine/range-set.ts';
 import { countBlocks } from './estimate.ts';
 import { peekJournal } from './journal/journal.ts';
 import { isLocked, lockOf } from './journal/lock.ts';
-import { checkNamedJournal } from './journal/named.ts';
 import { findUploadJournal, type UploadJournal } from './journal/upload.ts';
-import { checkOptionTypes } from './option-types.ts';
 import type { CopyOptions } from './options.ts';
 import type { DryRun } from './reports.ts';
-import { Run } from './run/run.ts';
+import type { Run } from './run/run.ts';
 import { describeSnapshot } from './snapshot/describe.ts';
 import { asksForEncryption } from './snapshot/request.ts';
 import { chooseJournal } from './snapshot/resume.ts';
@@ -35,38 +33,16 @@ import { warnings } from './warnings.ts';
  * @throws ColdsnapError what the copy would throw before it starts a snapshot
  */
 export async function estimateCopy(options: CopyOptions): Promise<DryRun> {
-  checkOptionTypes(options);
-  checkCopyOptions(options);
-  const run = new Run(options);
-  return run.carryOut(async () => {
-    await checkNamedJournal(options.checkpointFile);
-    const sourceService = new Service({ ...options, side: 'source' }, run.workers, run.meter.retry);
-    const service = new Service(
-      { ...destinationOf(options, options.to), side: 'destination' },
-      run.workers,
-      run.meter.retry,
-    );
-    try {
-      return await estimate(run, sourceService, service, options);
-    } finally {
-      sourceService.close();
-      service.close();
-    }
-  });
+  return runBetween(options, (run, sides) => estimate(run, sides, options));
 }
 
-async function estimate(
-  run: Run,
-  sourceService: Service,
-  service: Service,
-  options: CopyOptions,
-): Promise<DryRun> {
+async function estimate(run: Run, sides: CopySides, options: CopyOptions): Promise<DryRun> {
   const { snapshotId: sourceId, parentSnapshotId, skipUnlisted = false } = options;
-  const from = await run.connect(sourceService);
-  const to = await run.connect(service);
-  const { source, geometry, baseBlocks } = await sourceService.naming(() =>
-    openCopySource(run, from, options),
-  );
+  const { sourceService, service } = sides;
+  const { from, to, source, geometry, baseBlocks } = await sides.open();
+  warnIfUnchanged(run, options, from.identity, to.identity);
+  const baseSize = baseBlocks * geometry.blockSize;
+  await checkParent(run, { service, to }, options, { baseSize, required: true });
   const location = copyJournal(options, from.identity, to.identity);
   const journalled = options.checkpoint !== false;
   if (journalled && (await isLocked(location.path))) throw copyBusy(sourceId, lockOf(location.path));

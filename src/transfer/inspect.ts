@@ -6,7 +6,7 @@ import type { ByteRange } from './options.ts';
 import type { Run } from './run/run.ts';
 
 /** Adjacent blocks of one kind. */
-export interface BlockRun<Kind> {
+interface BlockRun<Kind> {
   readonly kind: Kind;
   /** Block indexes; the last block is `end - 1`. */
   readonly start: number;

@@ -229,7 +229,7 @@ export const snapshotNotReadable = (snapshotId: string, elapsed: string, cause: 
     },
   );
 
-/** The snapshot is in a state that no other follows by itself. */
+/** The snapshot is in a state that it does not leave by itself. */
 export function snapshotInDeadState(
   snapshotId: string,
   state: 'error' | 'recoverable',

@@ -32,8 +32,8 @@ interface UploadJournalFile {
 }
 
 /**
- * Finds the snapshots that this tool began, here or on another machine of the account, and that never completed. Oldest
- * first. Among them are those that are being uploaded at this moment.
+ * Finds the snapshots that this tool started, on this or another machine, and that never completed, oldest first. They
+ * include those that are being uploaded now.
  *
  * Only one region is looked at. A snapshot without the tag (tagging was not allowed, or its 50 tags were taken) is found
  * only where its journal lies in this machine's state directory.
@@ -48,10 +48,9 @@ export async function listPendingSnapshots(options: ListPendingOptions = {}): Pr
 }
 
 /**
- * Deletes snapshots that this tool began and that never completed: those named, which must be such; else all that
- * nobody can be uploading any more (failed, or left by an upload of this machine more than an hour ago), and with `force`
- * every one. One that an upload of this machine is running for, which its journal's lock shows, is deleted only when it
- * is named and with `force`. The journals that speak of them are removed too.
+ * Deletes snapshots that this tool started and that never completed: those named; otherwise all that have failed or whose
+ * upload on this machine has been idle for an hour, and with `force` every one. A snapshot that a run on this machine is
+ * uploading, as its journal's lock shows, is deleted only when it is named and with `force`. Their journals are removed, too.
  *
  * @throws ColdsnapError class `refused`, before anything is deleted, when a snapshot that is named is none of these
  *   (`NOT_A_PENDING_UPLOAD`) or is being uploaded (`UPLOAD_RUNNING`); the

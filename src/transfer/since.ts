@@ -19,7 +19,7 @@ import { ImageSink } from './sinks/image-sink.ts';
 import { ChangedBlocks } from './sources/changed-blocks.ts';
 import { SnapshotRanges } from './sources/snapshot-ranges.ts';
 
-export type SinceOptions = DownloadOptions & { since: string };
+type SinceOptions = DownloadOptions & { since: string };
 
 /** @throws ColdsnapError class `usage` */
 export function checkSinceOptions(options: SinceOptions): void {
@@ -131,8 +131,8 @@ async function prove(
 }
 
 /**
- * Whether an interrupted run may have left the target as it is: then its first block is zeros, and a sample cannot show that
- * the base is there where that begins with zeros, too.
+ * Whether the target may be that of an interrupted run. Its first block is then zeros, so a sample proves nothing if the base
+ * begins with zeros, too.
  */
 async function mayBeUnfinished({ resumable }: InPlaceTarget, blockSize: number): Promise<boolean> {
   if (!resumable.stagesHead) return false;

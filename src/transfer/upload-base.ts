@@ -3,7 +3,7 @@ import type { SnapshotState } from '../ebs/ec2.ts';
 import type { EbsConnection, Service } from '../ebs/service.ts';
 import { ColdsnapError } from '../errors.ts';
 import { type Geometry, GIB } from '../geometry.ts';
-import { type BaseFile, checkBaseSize, identifyBase } from './base/base-file.ts';
+import { type BaseFile, checkBaseService, checkBaseSize, identifyBase } from './base/base-file.ts';
 import { type BaseContents, DigestContents, ImageContents, ServiceContents } from './base/contents.ts';
 import { ListedBlocks } from './base/listed.ts';
 import {
@@ -29,6 +29,8 @@ import { SnapshotRanges } from './sources/snapshot-ranges.ts';
 
 /** How long EC2 may take to describe the parent. */
 const DESCRIBE_MS = 30_000;
+/** Codes of a completion that failed for another reason than that the snapshot is empty. */
+const notForItsContents: ReadonlySet<string> = new Set(['SNAPSHOT_NOT_FOUND', 'QUOTA_EXCEEDED', 'BAD_REPLY']);
 
 /** @throws ColdsnapError class `usage` */
 export function checkBaseOptions(options: UploadOptions): void {
@@ -73,6 +75,7 @@ export class UploadBase {
     const { parentSnapshotId: snapshotId, volumeSizeGiB: gib, trustBase } = options;
     if (options.incremental !== true || snapshotId === undefined) return undefined;
     const ebs = await service.ebs();
+    if (file !== undefined) checkBaseService(file, snapshotId, ebs.identity);
     const geometry = await geometryOf(run, ebs, snapshotId);
     const { volumeSize } = geometry;
     if (gib !== undefined && gib * GIB < volumeSize) throw childTooSmall(snapshotId, gib, volumeSize / GIB);
@@ -106,8 +109,8 @@ export class UploadBase {
    * @param put blocks that were put
    */
   resultInstead(error: unknown, { volumeSize }: Geometry, put: number): string | undefined {
-    const refused =
-      error instanceof ColdsnapError && error.class === 'permanent' && error.operation === 'CompleteSnapshot';
+    if (!(error instanceof ColdsnapError) || error.operation !== 'CompleteSnapshot') return undefined;
+    const refused = error.class === 'permanent' && !notForItsContents.has(error.code);
     return refused && put === 0 && volumeSize === this.geometry.volumeSize
       ? this.#base.snapshotId
       : undefined;

@@ -3,6 +3,7 @@ import { Service } from '../ebs/service.ts';
 import { GIB } from '../geometry.ts';
 import { sourceNotHashed } from '../image/messages/sources.ts';
 import { nothingChanged } from './base-messages.ts';
+import { digestHeader } from './digests/format.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import type { Journal } from './journal/journal.ts';
 import { checkNamedJournal } from './journal/named.ts';
@@ -82,7 +83,7 @@ async function uploadImage(
       checkOmission(snapshot);
       run.warn(...warnings.zerosOmitted());
     }
-    const header = { snapshotId, ...geometry };
+    const header = digestHeader(snapshotId, identity, geometry);
     const resultFor = (id: string, state: string): UploadResult => {
       const progress = run.done(id);
       const savings = base?.savings(progress);

@@ -37,8 +37,8 @@ export interface WaitServices {
  * until the EBS direct APIs list the snapshot, so that a download can follow at once; where this identity may not list
  * it or cannot reach the EBS endpoint, that is a warning.
  *
- * There is no limit to the waiting unless `timeoutMs` or `maxAttempts` set one: a snapshot may take hours, and one that
- * nobody completes goes to `error` by itself. A snapshot that EC2 does not know is asked for during 2 minutes.
+ * The wait has no limit unless `timeoutMs` or `maxAttempts` set one: a snapshot may take hours, and the service moves one
+ * that is never completed to `error`. A snapshot that EC2 does not list is polled for 2 minutes.
  *
  * @throws ColdsnapError code `WAIT_TIMED_OUT` (class `gave-up`) at a limit; `SNAPSHOT_FAILED` (`permanent`) when the
  *   snapshot has gone to `error` or to the Recycle Bin instead; `SNAPSHOT_NOT_FOUND` (`permanent`);
@@ -241,7 +241,7 @@ class SnapshotWatch {
   }
 }
 
-/** @throws ColdsnapError when the snapshot is in a state that no other follows by itself */
+/** @throws ColdsnapError when the snapshot is in a state that it does not leave by itself */
 function checkAlive({ snapshotId, state, stateMessage }: SnapshotState): void {
   if (state === 'error' || state === 'recoverable')
     throw snapshotInDeadState(snapshotId, state, stateMessage);

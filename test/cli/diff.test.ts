@@ -19,7 +19,7 @@ test('diff prints a report and a map', async () => {
     'changed    2.0 MiB (2097152 bytes) in 4 blocks',
     'added      1.0 MiB (1048576 bytes) in 2 blocks',
     'gone       512.0 KiB (524288 bytes) in 1 block',
-    'download   7 requests, less than $0.0001, at least 0.0 s, and at most 129 blocks to prove the target',
+    'download   7 requests, less than $0.0001, at least 0.0 s, and at most 129 blocks to check the target',
     '|#. |',
   ]);
   assert.equal(world.stderr.text, '7 blocks differ between snap-1 and snap-2\n');

@@ -160,8 +160,6 @@ test('parsing and help load neither the SDK nor the library nor listr2', async (
   visit(Object.keys(metafile.inputs).find((path) => path.endsWith('src/cli/run.ts'))!);
   const packages = [...loaded].filter((path) => !path.startsWith('src/') && !path.startsWith('node:'));
   assert.deepEqual(packages, ['commander']);
-  const layers = new Set(
-    [...loaded].filter((path) => path.startsWith('src/')).map((path) => path.split('/')[1]),
-  );
-  assert.deepEqual([...layers].sort(), ['cli', 'errors.ts', 'package-root.ts', 'text.ts', 'version.ts']);
+  const folders = [...loaded].flatMap((path) => /^src\/(\w+)\//.exec(path)?.[1] ?? []);
+  assert.deepEqual([...new Set(folders)], ['cli']);
 });

@@ -10,7 +10,6 @@ import {
   openSync,
   readFileSync,
   rmSync,
-  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -18,8 +17,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
-import { build } from 'esbuild';
 import { shellQuote } from '../../src/cli/command-line.ts';
+import { compileProgram } from '../support/compile.ts';
 import { until } from '../support/until.ts';
 
 const line = ['download', 'snap-1', 'disk.img'];
@@ -27,23 +26,10 @@ const line = ['download', 'snap-1', 'disk.img'];
 const temporary = mkdtempSync(join(tmpdir(), 'coldsnap-cli-'));
 after(() => rmSync(temporary, { recursive: true, force: true }));
 
-/** child.ts, bundled once so that its processes start fast. */
-const childPath = join(temporary, 'bundle/child.mjs');
+/** The file of child.ts, compiled. */
+let childPath: string;
 before(async () => {
-  const project = fileURLToPath(new URL('../..', import.meta.url));
-  symlinkSync(join(project, 'node_modules'), join(temporary, 'node_modules'));
-  cpSync(join(project, 'package.json'), join(temporary, 'package.json'));
-  await build({
-    entryPoints: [join(project, 'test/cli/child.ts')],
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    packages: 'external',
-    outdir: join(temporary, 'bundle'),
-    outExtension: { '.js': '.mjs' },
-    logLevel: 'error',
-  });
+  childPath = await compileProgram({ file: fileURLToPath(new URL('child.ts', import.meta.url)) });
 });
 
 /** A process of the command line and its output. */

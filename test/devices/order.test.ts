@@ -9,10 +9,10 @@ import { open, readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { assertSameBytes, KiB, MiB } from '../image/blocks.ts';
+import { compileProgram } from '../support/compile.ts';
 import { noLoopDevices, run, Scratch } from '../support/loop.ts';
 
 const execute = promisify(execFile);
-const root = new URL('../..', import.meta.url).pathname;
 const noStrace = spawnSync('strace', ['-V']).status === 0 ? undefined : 'strace is not there';
 const why = noStrace ?? noLoopDevices;
 const needsBoth = why === undefined ? {} : { skip: why };
@@ -22,7 +22,7 @@ const needsStrace = noStrace === undefined ? {} : { skip: noStrace };
 const program = `
   import { openTarget } from './src/image/open-target.ts';
   import { arrived } from './test/image/blocks.ts';
-  const target = await openTarget(process.argv[1]);
+  const target = await openTarget(process.argv[2]);
   try {
     await target.checkOverwrite({ force: target.resumable?.stagesHead === true, resuming: false });
     await target.prepare({ volumeSize: 5 << 20, blockSize: 512 << 10 }, { resume: false });
@@ -39,6 +39,8 @@ const program = `
     await target.abandon({ keepForResume: false });
   }
 `;
+
+const compiled = compileProgram({ text: program });
 
 /** Calls that change something, as strace prints them; descriptors with the names of their files. */
 async function traced(scratch: Scratch, target: string, ...faults: string[]) {
@@ -57,10 +59,10 @@ async function traced(scratch: Scratch, target: string, ...faults: string[]) {
     calls,
     ...faults.flatMap((fault) => ['-e', fault]),
   ];
-  const node = [process.execPath, '--import', 'tsx', '--input-type=module', '--eval', program, target];
+  const node = [process.execPath, await compiled, target];
   // strace counts calls by thread ("when"), so there is one that makes them all.
   const env = { ...process.env, UV_THREADPOOL_SIZE: '1' };
-  const { stdout } = await execute('strace', [...strace, ...node], { cwd: root, env });
+  const { stdout } = await execute('strace', [...strace, ...node], { env });
   const lines = (await readFile(log, 'utf8')).split('\n').filter((line) => line.includes(watched));
   return { stdout: stdout.trim(), calls: lines.map((line) => summary(line.replace(/^\d+\s+/, ''))) };
 }

@@ -4,6 +4,7 @@ import { SNAP as NAMED, type Refusal } from './refusals.ts';
 
 const key = 'arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab';
 const COPY = 'snap-0c0b';
+const NEXT = 'snap-0e47';
 const seen = ['ListSnapshotBlocks', 'DescribeSnapshots'];
 
 export const copies: Refusal[] = [
@@ -120,6 +121,18 @@ export const copies: Refusal[] = [
     given: async ({ emulator }) =>
       void (await emulator.putSnapshot({ id: COPY, volumeSizeGiB: 1, blocks: {} })),
     requests: ['ListSnapshotBlocks', 'ListSnapshotBlocks', 'ListChangedBlocks'],
+  },
+  {
+    title: 'a copy whose parent has a volume of another size than the base',
+    args: `copy --to-endpoint URL --since SNAP --parent-snapshot-id ${COPY} ${NEXT}`,
+    exit: 3,
+    message: /snap-\S+ is not a copy of snap-0123456789abcdef0: its volume has 2147483648 bytes/,
+    hint: /--parent-snapshot-id/,
+    given: async ({ emulator }) => {
+      await emulator.putSnapshot({ id: NEXT, volumeSizeGiB: 1, blocks: {}, parent: NAMED });
+      await emulator.putSnapshot({ id: COPY, volumeSizeGiB: 2, blocks: {} });
+    },
+    requests: ['ListSnapshotBlocks', 'ListSnapshotBlocks', 'ListChangedBlocks', 'ListSnapshotBlocks'],
   },
   {
     title: 'a copy with more tags than a snapshot can have',

@@ -22,12 +22,13 @@ const sized = (name: string, bytes: number) => (place: Workplace) => {
 
 /** A digest file of a snapshot. */
 const digests =
-  (snapshotId: string, volumeSize = GIB, blockSize = 524_288) =>
+  (snapshotId: string, volumeSize = GIB, blockSize = 524_288, region = 'us-east-1') =>
   async (place: Workplace): Promise<void> => {
     image(place);
+    const service = { endpoint: new URL(place.emulator.url).href, region };
     const writer = await DigestWriter.create(place.path('disk.digests'), false);
     await writer.set(0, Buffer.alloc(32, 1));
-    await writer.save({ snapshotId, volumeSize, blockSize });
+    await writer.save({ snapshotId, service, volumeSize, blockSize });
     await writer.close();
   };
 
@@ -150,6 +151,13 @@ const uploads: Refusal[] = [
     given: digests('snap-0e47'),
   },
   {
+    title: 'a digest file of a snapshot with this ID in another region',
+    args: `${inc} --base disk.digests disk.img`,
+    exit: 3,
+    message: /disk\.digests has the digests of snap-0123456789abcdef0 at another endpoint or in another region/,
+    given: digests(SNAP, GIB, 524_288, 'eu-west-1'),
+  },
+  {
     title: 'a digest file of another size than the parent',
     args: `${inc} --base disk.digests disk.img`,
     exit: 3,
@@ -175,7 +183,7 @@ const uploads: Refusal[] = [
   ...(
     [
       ['with a flipped bit in its header', flip(60)],
-      ['with a flipped bit in its seal', flip(180)],
+      ['with a flipped bit in its seal', flip(230)],
       ['with a flipped bit in a digest', flip(4_100)],
       ['with a flipped bit where it has nothing', flip(50_000)],
       ['that was cut off', (bytes: Buffer) => bytes.subarray(0, 20_000)],

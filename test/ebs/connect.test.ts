@@ -12,6 +12,7 @@ import { proxyFor } from '../../src/ebs/connect/proxy.ts';
 import { checkDeadlines, connectEbs, type ServiceOptions } from '../../src/ebs/connect.ts';
 import { Service } from '../../src/ebs/service.ts';
 import { type EmulatorOptions, startEmulator } from '../../src/emulator/index.ts';
+import { compileProgram } from '../support/compile.ts';
 import { makeCertificates, noOpenssl, setVariable } from './certificates.ts';
 import { ACCESS_KEY, BLOCK, connect, getsBlock, REGION, SECRET, stacks, withBlock } from './contract.ts';
 import { environment } from './environment.ts';
@@ -132,8 +133,9 @@ for (const transport of ['fast', 'sdk'] as const) {
       await api.getSnapshotBlock({ snapshotId: '${snapshotId}', ...blocks[0] }, buffer);
       console.log(buffer.every((byte) => byte === 1));
       service.close();`;
+    const program = await compileProgram({ text: script });
     environment(t, { ...keys, NODE_EXTRA_CA_CERTS: ca });
-    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script]);
+    const child = spawn(process.execPath, [program]);
     let output = '';
     child.stdout.on('data', (data) => {
       output += data;

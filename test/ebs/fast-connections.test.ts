@@ -6,6 +6,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
+import { compileProgram } from '../support/compile.ts';
 import { noOpenssl } from './certificates.ts';
 import { closed, data, fastApi, headOf, listen, type Received, SIZE } from './fast-server.ts';
 
@@ -206,7 +207,7 @@ test('free connections do not keep the process alive', async (t) => {
     const { get } = fastApi({ after: () => {} }, '${url}');
     await get();
     console.log('done');`;
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script]);
+  const child = spawn(process.execPath, [await compileProgram({ text: script })]);
   assert.deepEqual(await once(child, 'exit'), [0, null]);
 });
 

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startEmulator } from '../../src/emulator/index.ts';
+import { compileProgram } from '../support/compile.ts';
 import {
   complete,
   download,
@@ -27,10 +28,11 @@ async function directory(t: TestContext): Promise<string> {
   return path;
 }
 
+const program = compileProgram({ file: fileURLToPath(new URL('emulator-process.ts', import.meta.url)) });
+
 /** Starts an emulator in a process of its own; `kill` ends it with SIGKILL. */
 async function startProcess(t: TestContext, dataDirectory: string) {
-  const file = fileURLToPath(new URL('emulator-process.ts', import.meta.url));
-  const child = spawn(process.execPath, ['--import', 'tsx', file, dataDirectory], {
+  const child = spawn(process.execPath, [await program, dataDirectory], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');

@@ -1,13 +1,11 @@
 /** Runs the command line as a child process, optionally under strace. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { build, type OutputFile } from 'esbuild';
-
-const project = fileURLToPath(new URL('../..', import.meta.url));
+import { compileProgram } from '../support/compile.ts';
 
 /** Why strace cannot be used here; undefined where it can. */
 export const noStrace: string | undefined = (() => {
@@ -77,28 +75,7 @@ export class Running {
 }
 
 /** Shared by the tests of a file. */
-let bundle: Promise<OutputFile[]> | undefined;
-
-/** Bundles the dependencies too, so that it starts in a tenth of a second. */
-async function bundled(): Promise<OutputFile[]> {
-  const { outputFiles } = await build({
-    entryPoints: [join(project, 'test/faults/child.ts')],
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    mainFields: ['module', 'main'],
-    conditions: ['module'],
-    outdir: 'dist',
-    outExtension: { '.js': '.mjs' },
-    write: false,
-    logLevel: 'error',
-    banner: {
-      js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",
-    },
-  });
-  return outputFiles;
-}
+let compiled: Promise<string> | undefined;
 
 /** The command line compiled from these sources into a directory. */
 export class Command {
@@ -113,13 +90,8 @@ export class Command {
   static async compile(directory: string): Promise<Command> {
     const home = join(directory, 'coldsnap');
     mkdirSync(join(home, 'state'), { recursive: true });
-    symlinkSync(join(project, 'build'), join(home, 'build'));
-    cpSync(join(project, 'package.json'), join(home, 'package.json'));
-    mkdirSync(join(home, 'dist'));
-    bundle ??= bundled();
-    for (const { path, contents } of await bundle)
-      writeFileSync(join(home, 'dist', basename(path)), contents);
-    return new Command(join(home, 'dist/child.mjs'), home);
+    compiled ??= compileProgram({ file: fileURLToPath(new URL('child.ts', import.meta.url)) });
+    return new Command(await compiled, home);
   }
 
   /** The directory of the journals of devices. */

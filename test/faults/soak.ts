@@ -27,6 +27,7 @@ import {
   type TransferOptions,
   uploadSnapshot,
 } from '../../src/index.ts';
+import { compileProgram } from '../support/compile.ts';
 import { type LoopDevice, noLoopDevices, type Scratch } from '../support/loop.ts';
 import { firstWrongBlock, GIB } from '../support/service.ts';
 
@@ -100,8 +101,8 @@ class Service {
   }
 
   static async start(): Promise<Service> {
-    const program = fileURLToPath(new URL('soak-service.ts', import.meta.url));
-    const child = fork(program, [String(BLOCK)], { execArgv: ['--import', 'tsx'] });
+    const file = fileURLToPath(new URL('soak-service.ts', import.meta.url));
+    const child = fork(await compileProgram({ file }), [String(BLOCK)]);
     const [url] = (await once(child, 'message')) as [string];
     return new Service(url, child);
   }

@@ -7,6 +7,7 @@ import { open, readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { openTarget } from '../../src/image/open-target.ts';
+import { compileProgram } from '../support/compile.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { arrived, assertFails, assertSameBytes, KiB, MiB, volumeOf } from './blocks.ts';
 
@@ -93,12 +94,11 @@ const program = `
   }
 `;
 const programImage = volumeOf([arrived(0, blockSize), arrived(127, blockSize)], 8 * MiB);
-const programArgs = ['--import', 'tsx', '--input-type=module', '--eval', program];
-const root = new URL('../..', import.meta.url).pathname;
+const compiled = compileProgram({ text: program });
 
 async function shell(command: string): Promise<{ stdout: Buffer; stderr: string }> {
-  const args = ['-c', command, 'sh', process.execPath, ...programArgs];
-  const child = spawn('sh', args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  const args = ['-c', command, 'sh', process.execPath, await compiled];
+  const child = spawn('sh', args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const [stdout, stderr] = await Promise.all([buffer(child.stdout), buffer(child.stderr)]);
   return { stdout, stderr: stderr.toString().trim() };
 }
@@ -161,8 +161,7 @@ test('a reader that exits early is reported as a closed pipe', async () => {
 
 test('stdout is refused when it is a terminal', async () => {
   const python = 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]))';
-  const child = spawn('python3', ['-c', python, process.execPath, ...programArgs], {
-    cwd: root,
+  const child = spawn('python3', ['-c', python, process.execPath, await compiled], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   assert.match((await buffer(child.stdout)).toString(), /usage TARGET_IS_TERMINAL/);

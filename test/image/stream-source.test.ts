@@ -8,6 +8,7 @@ import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { openSource } from '../../src/image/open-source.ts';
+import { compileProgram } from '../support/compile.ts';
 import { run, Scratch } from '../support/loop.ts';
 import { aligned, assertFails, assertSameBytes, KiB, readAll } from './blocks.ts';
 
@@ -228,12 +229,10 @@ const program = `
     console.log(error.class, error.code);
   }
 `;
-const programArgs = ['--import', 'tsx', '--input-type=module', '--eval', program];
-const root = new URL('../..', import.meta.url).pathname;
+const compiled = compileProgram({ text: program });
 
 async function withStdin(command: string): Promise<string> {
-  const child = spawn('sh', ['-c', command, 'sh', process.execPath, ...programArgs], {
-    cwd: root,
+  const child = spawn('sh', ['-c', command, 'sh', process.execPath, await compiled], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   return (await buffer(child.stdout)).toString().trim();
@@ -254,8 +253,7 @@ test('stdin is read from a pipe and from a file', async (t) => {
 
 test('stdin is refused when it is a terminal', async () => {
   const python = 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]))';
-  const child = spawn('python3', ['-c', python, process.execPath, ...programArgs], {
-    cwd: root,
+  const child = spawn('python3', ['-c', python, process.execPath, await compiled], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   assert.match((await buffer(child.stdout)).toString(), /usage SOURCE_IS_TERMINAL/);

@@ -2,6 +2,10 @@
 import { relative } from 'node:path';
 import { inspect } from 'node:util';
 
+/** Names the source of a test that scripts/test.ts compiled: Node names the compiled file of one that does not load. */
+const sourceOf = (name) =>
+  name.replace(/^.*\.test-\w+\/\d+(\/.*)\.mjs$/, (_, path) => relative('', `${path}.ts`));
+
 /** @param {AsyncIterable<{ type: string, data: any }>} events */
 export default async function* report(events) {
   let file;
@@ -11,7 +15,7 @@ export default async function* report(events) {
     const parts = Object.entries(count).flatMap(([what, number]) =>
       number === 0 ? [] : [`${number} ${what}`],
     );
-    const text = `${relative('', file)}: ${parts.join(', ')}\n`;
+    const text = `${relative('', sourceOf(file))}: ${parts.join(', ')}\n`;
     count = { passed: 0, failed: 0, skipped: 0 };
     return text;
   };
@@ -28,7 +32,7 @@ export default async function* report(events) {
       else {
         count.failed++;
         const { error } = data.details;
-        const text = `not ok: ${data.name}\n  at ${relative('', file)}:${data.line ?? 1}\n${inspect(error.cause ?? error)}\n`;
+        const text = `not ok: ${sourceOf(data.name)}\n  at ${relative('', sourceOf(file))}:${data.line ?? 1}\n${inspect(error.cause ?? error)}\n`;
         failures.push(text);
         yield text;
       }

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { type CopyOptions, type CopyResult, copySnapshot, type TransferEvent } from '../../src/index.ts';
+import {
+  type CopyOptions,
+  type CopyResult,
+  copySnapshot,
+  estimateCopy,
+  type TransferEvent,
+} from '../../src/index.ts';
 import { listedBlocks } from '../support/listed.ts';
 import { assertCopy, type Regions, startRegions } from '../support/regions.ts';
 import { GIB, randomBlocks, recorder, scratch } from '../support/service.ts';
@@ -282,6 +288,23 @@ test('a copy within a region and account needs a difference; its endpoint is the
   assert.deepEqual(source.log, []);
   const { snapshotId: made } = await copySnapshot({ ...here, description: 'again' });
   assert.deepEqual(await listedBlocks(source, made), [4]);
+});
+
+test('a copy into the region of its source that changes nothing is made, with a warning', async (t) => {
+  ownState(t);
+  const { source, service } = await startRegions(t, { blockSize: BLOCK });
+  const snapshotId = await source.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([4], [], BLOCK) });
+  const { endpoint, region } = service;
+  const { events, onEvent } = recorder();
+  const codes = () => events.flatMap((event) => (event.type === 'warning' ? [event.code] : []));
+  const here = { endpoint, region, snapshotId, to: { region }, onEvent };
+  await estimateCopy(here);
+  assert.deepEqual(codes(), ['COPY_UNCHANGED']);
+  const { snapshotId: made } = await copySnapshot(here);
+  assert.deepEqual(await listedBlocks(source, made), [4]);
+  assert.deepEqual(codes(), ['COPY_UNCHANGED', 'COPY_UNCHANGED']);
+  await copySnapshot({ ...here, description: 'again' });
+  assert.equal(codes().length, 2);
 });
 
 test("the source's endpoint is not used for another region", async (t) => {

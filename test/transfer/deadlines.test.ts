@@ -5,7 +5,7 @@ import { abortable, deadline } from '../../src/cancel.ts';
 import { afterRunning, runningTime } from '../../src/clock.ts';
 import { machine } from '../support/machine.ts';
 
-test('the clock stands still while the process does not run, and goes on afterwards', (t) => {
+test('the clock stops while the process does not run, and continues afterwards', (t) => {
   const { run, stop } = machine(t);
   const start = runningTime();
   run(10_000);

@@ -28,6 +28,7 @@ import {
   type DownloadOptions,
   downloadSnapshot,
   estimateDownload,
+  estimateUpload,
   type UploadOptions,
   uploadSnapshot,
 } from '../../src/index.ts';
@@ -94,6 +95,7 @@ test('a download saves the SHA-256 of each block that is not zeros, in a sparse 
     format: 'coldsnap-digests',
     version: 1,
     snapshotId: ID,
+    service: { endpoint: `${options.endpoint}/`, region: 'us-east-1' },
     volumeSize: GIB,
     blockSize: BLOCK,
   });
@@ -361,7 +363,8 @@ test('digests in any order, of a volume of 64 TiB, are read back', async (t) => 
   const start = Math.floor(volumeSize / BLOCK / 3);
   await writer.clear(start, 2 * start);
   for (const block of expected.keys()) if (block >= start && block < 2 * start) expected.delete(block);
-  await writer.save({ snapshotId: ID, volumeSize, blockSize: BLOCK });
+  const service = { endpoint: 'aws', region: 'us-east-1' };
+  await writer.save({ snapshotId: ID, service, volumeSize, blockSize: BLOCK });
   await writer.close();
   const reader = await DigestReader.open(path);
   for (const [block, digest] of expected) assert.ok(digest.equals((await reader!.digest(block))!));
@@ -393,6 +396,23 @@ test('a digest file with any flipped bit, or cut off anywhere, is damaged, and n
   assert.equal(emulator.requests('StartSnapshot').length, 0);
 });
 
+test('a digest file does not vouch for a snapshot with the same ID at another service', async (t) => {
+  const { options, blocks } = await makeParts(t);
+  await downloadSnapshot(options);
+  const { saveDigests: base, target: source } = options;
+  // There the snapshot holds something else, so the digests would hide what differs.
+  const other = await startService(t);
+  await other.emulator.putSnapshot({ id: ID, volumeSizeGiB: 1, blocks: randomBlocks([...blocks.keys()]) });
+  const upload = { source, incremental: true, base, parentSnapshotId: ID, ...other.service };
+  for (const attempt of [uploadSnapshot, estimateUpload])
+    await assert.rejects(attempt(upload), {
+      class: 'refused',
+      code: 'BASE_MISMATCH',
+      message: /another endpoint/,
+    });
+  assert.deepEqual(other.emulator.log, []);
+});
+
 test('a digest file of another snapshot, or of another size, is refused', async (t) => {
   const { emulator, options, service } = await makeParts(t);
   await downloadSnapshot(options);
@@ -410,7 +430,8 @@ test('a digest file of another snapshot, or of another size, is refused', async 
   assert.deepEqual(emulator.log, []);
   for (const sizes of [{ volumeSize: 2 * GIB }, { blockSize: 2 * BLOCK }]) {
     const writer = await DigestWriter.create(base, false);
-    await writer.save({ snapshotId: ID, volumeSize: GIB, blockSize: BLOCK, ...sizes });
+    const of = { endpoint: `${service.endpoint}/`, region: service.region };
+    await writer.save({ snapshotId: ID, service: of, volumeSize: GIB, blockSize: BLOCK, ...sizes });
     await writer.close();
     await assert.rejects(uploadSnapshot({ ...upload, parentSnapshotId: ID }), other);
   }

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { copySnapshot, type DryRun, estimateCopy } from '../../src/index.ts';
 import { startRegions } from '../support/regions.ts';
-import { GIB, randomBlocks, scratch } from '../support/service.ts';
+import { GIB, randomBlocks, recorder, scratch } from '../support/service.ts';
 
 const BLOCK = 16_384;
 const BLOCKS = GIB / BLOCK;
@@ -69,6 +69,45 @@ test('a dry run of an incremental copy counts changes, and the zeros of the new 
     assert.equal(plan.blocks, blocks);
     assert.equal(plan.volumeSize, 2 * GIB);
   }
+});
+
+test('a dry run finds that the parent does not exist, or is no copy of the base, as the copy does', async (t) => {
+  const { estimate, service, base, next, destination } = await start(t);
+  const incremental = { snapshotId: next, since: base };
+  await assert.rejects(estimate({ ...incremental, parentSnapshotId: 'snap-0e47' }), {
+    class: 'permanent',
+    code: 'SNAPSHOT_NOT_FOUND',
+    message: /in the destination region eu-west-1: .*snap-0e47/,
+  });
+  const parentSnapshotId = await destination.putSnapshot({ volumeSizeGiB: 2, blocks: {} });
+  const other = { ...incremental, parentSnapshotId };
+  const refused = {
+    class: 'refused',
+    code: 'PARENT_MISMATCH',
+    message: `${parentSnapshotId} is not a copy of ${base}: its volume has ${2 * GIB} bytes and not ${GIB}`,
+  };
+  await assert.rejects(estimate(other), refused);
+  await assert.rejects(copySnapshot({ ...service, ...other }), refused);
+  assert.deepEqual(destination.requests('StartSnapshot'), []);
+});
+
+test('where the parent may not be listed, a dry run warns, and a copy is made', async (t) => {
+  const { estimate, service, base, next, destination } = await start(t);
+  const parentSnapshotId = await destination.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
+  destination.setFaults([
+    {
+      operation: 'ListSnapshotBlocks',
+      action: { type: 'error', status: 403, code: 'AccessDeniedException', message: 'not allowed' },
+    },
+  ]);
+  const incremental = { snapshotId: next, since: base, parentSnapshotId };
+  const { events, onEvent } = recorder();
+  const codes = () => events.flatMap((event) => (event.type === 'warning' ? [event.code] : []));
+  assert.equal((await estimate({ ...incremental, onEvent })).blocks, 4);
+  assert.deepEqual(codes(), ['PARENT_NOT_CHECKED']);
+  events.length = 0;
+  assert.equal((await copySnapshot({ ...service, ...incremental, onEvent })).blocksTransferred, 4);
+  assert.deepEqual(codes(), []);
 });
 
 test('a dry run says what would be resumed', async (t) => {

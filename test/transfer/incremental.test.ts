@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Emulator } from '../../src/emulator/index.ts';
 import { downloadSnapshot, estimateUpload, type UploadOptions, uploadSnapshot } from '../../src/index.ts';
+import { faults } from '../faults/faults.ts';
 import { firstWrongBlock, GIB, randomBlocks, recorder, scratch, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -329,6 +330,18 @@ for (const deletes of [true, false]) {
     emulator.clearLog();
     await uploadSnapshot({ ...incremental(parts), base: saveDigests });
     assert.deepEqual([putBlocks(parts), fetched(parts)], [parts.differing, []]);
+  });
+}
+
+for (const [what, code, action] of [
+  ['does not find', 'SNAPSHOT_NOT_FOUND', faults['reports that the snapshot does not exist']],
+  ['has no quota for', 'QUOTA_EXCEEDED', faults['reports an exceeded quota']],
+] as const) {
+  test(`a service that ${what} the snapshot fails the upload, although nothing differs`, async (t) => {
+    const parts = await makeParts(t);
+    writeImage(parts.source, parts.parentBlocks);
+    parts.emulator.setFaults([{ operation: 'CompleteSnapshot', action }]);
+    await assert.rejects(uploadSnapshot(incremental(parts)), { code });
   });
 }
 

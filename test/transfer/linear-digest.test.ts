@@ -64,7 +64,7 @@ function report(linear: LinearDigest, step: { start: number; end: number; put: b
 test('holds back a block that is too far ahead of an unfinished one', async () => {
   const linear = new LinearDigest();
   let hasRoom = false;
-  const waiting = linear.waitForWindow(16_384).then(() => {
+  const waiting = linear.waitForWindow(16_384)?.then(() => {
     hasRoom = true;
   });
   await Promise.resolve();

@@ -120,6 +120,41 @@ test('an incremental download that starts over fetches again what was done', asy
   assert.equal(await firstWrongBlock(target, first.blocks, GIB), undefined);
 });
 
+test('the target of a download whose journal was kept is a base, and no other snapshot is', async (t) => {
+  const { service, base, baseBlocks, first, second } = await makeSiblings(t, [0, 5, 500]);
+  const scratch = await Scratch.for(t);
+  const target = scratch.path('disk.img');
+  const kept = { target, keepCheckpoint: true, ...service };
+  await downloadSnapshot({ ...kept, snapshotId: base });
+  const plan = await estimateDownload({ ...kept, since: base, snapshotId: first.id });
+  assert.ok(plan.blocks > 0);
+  await downloadSnapshot({ ...kept, since: base, snapshotId: first.id });
+  assert.equal(await firstWrongBlock(target, first.blocks, GIB), undefined);
+
+  // By its journal it holds the first child, not the base, which a sample may not show.
+  for (const attempt of [downloadSnapshot, estimateDownload])
+    await assert.rejects(attempt({ ...kept, since: base, snapshotId: second.id }), {
+      class: 'refused',
+      code: 'TARGET_HOLDS_NO_BASE',
+      message: new RegExp(`^${target} holds ${first.id} by the journal that was kept \\(.*progress\\)`),
+    });
+  await downloadSnapshot({ ...kept, since: first.id, snapshotId: base });
+  assert.equal(await firstWrongBlock(target, baseBlocks, GIB), undefined);
+  // Nor is it between two states for a full download.
+  await assert.rejects(downloadSnapshot({ ...kept, snapshotId: first.id }), { code: 'TARGET_EXISTS' });
+});
+
+test('a device whose journal was kept is a base', needsLoop, async (t) => {
+  const { service, base, first } = await makeSiblings(t, [0, 5, 500]);
+  const scratch = await Scratch.for(t);
+  process.env.STATE_DIRECTORY = scratch.directory;
+  const { device, backing } = await scratch.loop({ bytes: GIB });
+  const kept = { target: device, keepCheckpoint: true, ...service };
+  await downloadSnapshot({ ...kept, snapshotId: base });
+  await downloadSnapshot({ ...kept, since: base, snapshotId: first.id });
+  assert.equal(await firstWrongBlock(backing, first.blocks, GIB), undefined);
+});
+
 test('a journal that is kept does not answer for what an incremental download kept', async (t) => {
   const { service, base, baseBlocks, first } = await makeSiblings(t, [0, 5, 500]);
   const scratch = await Scratch.for(t);

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { destinationOf } from '../../destination.ts';
 import type { SnapshotTag } from '../../ebs/api.ts';
 import type { CopyDestination, CopyOptions } from '../../transfer/options.ts';
 import { copyTitle } from '../copy-messages.ts';
@@ -6,6 +7,7 @@ import { runDryRun } from '../dry-run.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { optionRequires } from '../messages.ts';
+import { copyObject, copySummary } from '../progress/index.ts';
 import { endpointUrl, nonEmpty, tag } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import { makeSnapshot } from './new-snapshot.ts';
@@ -16,7 +18,7 @@ import {
   type TransferFlags,
   transferOptions,
 } from './transfer-options.ts';
-import { addWaitOptions, type WaitFlags, waitConditions } from './wait.ts';
+import { addWaitOptions, type WaitFlags, waitOption } from './wait.ts';
 
 interface CopyFlags extends TransferFlags, WaitFlags {
   toRegion?: string;
@@ -41,10 +43,9 @@ export function addCopy(program: Command, runCommand: RunCommand): Command {
     .command('copy')
     .summary('copy a snapshot to another region, account or key')
     .description(
-      'Copy a snapshot block by block, through memory, and print the ID of the copy on stdout once all is sent. The global ' +
-        'options --region, --profile and --endpoint are those of the source, the --to- options those of the destination; ' +
-        "region and profile that are not given are the source's. Endpoints of the source are used for another region or " +
-        'profile only if they are given for it, too.',
+      'Copy a snapshot block by block, through memory, and print the ID of the copy on stdout when it is complete. The ' +
+        'global options --region, --profile and --endpoint are of the source, the --to- options of the destination. Region ' +
+        "and profile of the destination default to the source's; so do its endpoints, if region and profile are the same.",
     )
     .argument('<snapshot>', 'ID of the snapshot')
     .option('--to-region <region>', 'region of the copy', nonEmpty)
@@ -56,7 +57,7 @@ export function addCopy(program: Command, runCommand: RunCommand): Command {
     .option('--tag <tag>', 'tag, as Key=name,Value=text or name=text; repeatable', tag)
     .option(
       '--copy-tags',
-      'also the tags of the source, except those of AWS and coldsnap; --tag takes precedence',
+      'copy the tags of the source, except those of AWS and coldsnap; --tag takes precedence',
     )
     .addOption(
       new Option('--kms-key-id <key>', 'encrypt with this KMS key of the destination')
@@ -119,9 +120,7 @@ export function addCopy(program: Command, runCommand: RunCommand): Command {
 }
 
 function copyOptions(snapshotId: string, flags: CopyFlags, settings: Settings): CopyOptions {
-  const conditions = waitConditions(flags);
-  if (!flags.wait && Object.keys(conditions).length > 0)
-    throw optionRequires('an option of waiting', '--wait');
+  const wait = waitOption(flags);
   const { since, parentSnapshotId } = flags;
   if (since !== undefined && parentSnapshotId === undefined)
     throw optionRequires('--since', '--parent-snapshot-id');
@@ -141,7 +140,7 @@ function copyOptions(snapshotId: string, flags: CopyFlags, settings: Settings): 
       skipUnlisted: flags.skipUnlisted,
     }),
     to: destination(flags),
-    ...(flags.wait === true && { wait: conditions }),
+    ...wait,
     snapshotId,
   };
 }
@@ -158,10 +157,6 @@ function destination(flags: CopyFlags): CopyDestination {
 }
 
 async function runCopy(options: CopyOptions, io: CommandIo): Promise<void> {
-  const [{ copyObject, copySummary }, { destinationOf }] = await Promise.all([
-    import('../progress/index.ts'),
-    import('../../destination.ts'),
-  ]);
   await makeSnapshot(io, {
     operation: 'copy',
     title: copyTitle(options.snapshotId),

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import type { DeviceDescription } from '../../transfer/reports.ts';
+import { fitColumns } from '../columns.ts';
 import type { CommandIo } from '../io.ts';
 import { printResult } from '../output.ts';
+import { formatBytes } from '../progress/format.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
 export function addDevices(program: Command, runCommand: RunCommand): Command {
@@ -10,7 +12,7 @@ export function addDevices(program: Command, runCommand: RunCommand): Command {
     .summary('list the block devices that could be a target')
     .description(
       'List the disks, partitions and volumes of this machine: size, type, what is on them, who uses them, model, serial ' +
-        'number, transport and EBS volume. Run it as root to see what is on them.',
+        'number, transport and EBS volume. Only root can see what is on them.',
     )
     .option('--all', 'also loop devices, RAM disks, optical drives and read-only devices');
   command.action((flags: { all?: boolean }) =>
@@ -31,10 +33,6 @@ async function runDevices(all: boolean, io: CommandIo): Promise<void> {
 }
 
 async function table(devices: readonly DeviceDescription[], io: CommandIo): Promise<string> {
-  const [{ fitColumns }, { formatBytes }] = await Promise.all([
-    import('../columns.ts'),
-    import('../progress/format.ts'),
-  ]);
   const heading = ['DEVICE', 'SIZE', 'VOLUME', 'TYPE', 'CONTENTS', 'USED', 'MODEL', 'SERIAL', 'TRANSPORT'];
   const rows = devices.map((device) => [
     device.path,

@@ -1,8 +1,12 @@
 import type { Command } from 'commander';
 import type { DiffResult } from '../../transfer/reports.ts';
+import { drawMap, mapCells } from '../block-map.ts';
 import type { CommandIo } from '../io.ts';
 import { compared, diffTitle } from '../messages.ts';
 import { printResult } from '../output.ts';
+import { withProgress } from '../progress/index.ts';
+import { RangeOutput } from '../range-output.ts';
+import { describeDiff } from '../report-text.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
 interface DiffFlags {
@@ -45,11 +49,6 @@ async function runDiff(
   { ranges = false }: DiffFlags,
   io: CommandIo,
 ): Promise<void> {
-  const [{ withProgress }, { RangeOutput }, { mapCells }] = await Promise.all([
-    import('../progress/index.ts'),
-    import('../range-output.ts'),
-    import('../block-map.ts'),
-  ]);
   const { json, service } = io.settings;
   const output = ranges ? new RangeOutput(io) : undefined;
   const diff = await withProgress(
@@ -77,9 +76,5 @@ async function runDiff(
 }
 
 async function describe(diff: DiffResult, io: CommandIo): Promise<string> {
-  const [{ describeDiff }, { drawMap }] = await Promise.all([
-    import('../report-text.ts'),
-    import('../block-map.ts'),
-  ]);
   return describeDiff(diff) + (diff.map === undefined ? '' : `${drawMap(diff.map, io)}\n`);
 }

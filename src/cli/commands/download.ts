@@ -15,6 +15,7 @@ import {
 } from '../messages.ts';
 import { digestLine, printResult } from '../output.ts';
 import { printNextSteps } from '../print-next-steps.ts';
+import { resultObject, transferSummary, withProgress } from '../progress/index.ts';
 import { nonEmpty } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import {
@@ -44,8 +45,7 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
       'Download a snapshot to a file or block device. After exit code 0 the target equals the snapshot and is on ' +
         'stable storage; blocks that the snapshot does not have read as zeros. With several targets each block is fetched ' +
         'once. All are checked before any is touched; one that fails later is dropped, and the others continue at the ' +
-        'speed of the slowest. The exit code is then that of the first failed target, and stderr says of each whether it ' +
-        'is whole.',
+        'speed of the slowest. stderr says which targets are whole, and the exit code is that of the first that failed.',
     )
     .argument('<snapshot>', 'ID of the snapshot')
     .argument('<target...>', 'files or block devices to write, or - alone for stdout')
@@ -58,7 +58,7 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
   command
     .option(
       '--since <base>',
-      'the target holds this snapshot: fetch only what has changed since, in place, after comparing a sample',
+      'update in place a target that holds this snapshot: compare a sample, then fetch only what has changed',
       nonEmpty,
     )
     .option('--trust-base', 'with --since: do not compare the target with the base')
@@ -93,11 +93,11 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
       line: 'sudo coldsnap download --dry-run --force snap-0123456789abcdef0 /dev/nvme1n1',
     },
     {
-      explanation: 'Bring a disk that holds one snapshot to the next',
+      explanation: 'Update a disk from one snapshot to the next',
       line: 'sudo coldsnap download --since snap-0123456789abcdef0 snap-0fedcba9876543210 /dev/nvme1n1',
     },
     {
-      explanation: 'Restore one snapshot to several disks, and fetch it once',
+      explanation: 'Restore a snapshot to several disks at once',
       line: 'sudo coldsnap download snap-0123456789abcdef0 /dev/nvme1n1 /dev/nvme2n1 /dev/nvme3n1',
     },
     { explanation: 'Download to a file', line: 'coldsnap download snap-0123456789abcdef0 disk.img' },
@@ -132,10 +132,7 @@ function downloadOptions(
 }
 
 /** Downloads; on a terminal it asks before it overwrites a disk that is not blank. */
-export async function runDownload(
-  options: DownloadOptions & { target: string },
-  io: CommandIo,
-): Promise<void> {
+async function runDownload(options: DownloadOptions & { target: string }, io: CommandIo): Promise<void> {
   try {
     await transfer(options, io);
   } catch (error) {
@@ -153,7 +150,6 @@ async function mayOverwrite(error: unknown, io: CommandIo): Promise<boolean> {
 
 async function transfer(options: DownloadOptions & { target: string }, io: CommandIo): Promise<void> {
   const toStdout = options.target === '-';
-  const { resultObject, transferSummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,
     downloadTitle(options.snapshotId, options.target),

@@ -5,6 +5,7 @@ import { sanitize } from '../../text.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
 import { printJsonLine, printLine, printResult } from '../output.ts';
+import { listenForSignals } from '../signals.ts';
 import { duration, nonEmpty, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
@@ -58,7 +59,6 @@ export function addEmulator(program: Command, runCommand: RunCommand): Command {
 
 async function runEmulator(flags: EmulatorFlags, io: CommandIo): Promise<void> {
   const options = await readOptions(flags, io);
-  const { listenForSignals } = await import('../signals.ts');
   const emulator = await io.startEmulator(options);
   try {
     await new Promise<void>((resolve, reject) => {

@@ -1,4 +1,5 @@
 import { Argument, type Command } from 'commander';
+import { exitCodes } from '../exit-codes.ts';
 import { globalHeading } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
 import { printResult } from '../output.ts';
@@ -36,7 +37,6 @@ async function printTopic(name: (typeof topicNames)[number], program: Command, i
   const { describeTopic, topics } = await import('../topics.ts');
   const columns = io.stdout.columns || 80;
   if (name === 'exit-codes') {
-    const { exitCodes } = await import('../exit-codes.ts');
     const rows = exitCodes.map(({ exitCode, meaning }) => [String(exitCode).padStart(3), meaning] as const);
     return printResult(io, describeTopic({ parts: [rows] }, columns));
   }

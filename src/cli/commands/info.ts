@@ -1,8 +1,13 @@
 import type { Command } from 'commander';
 import type { InfoResult } from '../../transfer/reports.ts';
+import { drawMap, mapCells } from '../block-map.ts';
 import type { CommandIo } from '../io.ts';
 import { infoTitle, listed } from '../messages.ts';
+import { stepsAfterInfo } from '../next-steps.ts';
 import { printResult } from '../output.ts';
+import { withProgress } from '../progress/index.ts';
+import { RangeOutput } from '../range-output.ts';
+import { describeInfo, describeSteps } from '../report-text.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
 interface InfoFlags {
@@ -14,8 +19,9 @@ export function addInfo(program: Command, runCommand: RunCommand): Command {
     .command('info')
     .summary('show what a snapshot holds and what a download costs')
     .description(
-      'Show the size of the volume, the blocks that the snapshot holds and where they are, what EC2 says of it, what ' +
-        'is on it, and what a download costs and takes at least. Reads at most 16 blocks, none with --json or --ranges.',
+      'Show the size of the volume, the blocks that the snapshot holds and where they are, its state and tags, its ' +
+        'partitions and file systems, and the cost and least duration of a download. Reads at most 16 blocks, none with ' +
+        '--json or --ranges.',
     )
     .argument('<snapshot>', 'ID of the snapshot')
     .option('--ranges', 'print the ranges that it holds instead, as START-END in bytes, END exclusive');
@@ -32,11 +38,6 @@ export function addInfo(program: Command, runCommand: RunCommand): Command {
 }
 
 async function runInfo(snapshotId: string, { ranges = false }: InfoFlags, io: CommandIo): Promise<void> {
-  const [{ withProgress }, { RangeOutput }, { mapCells }] = await Promise.all([
-    import('../progress/index.ts'),
-    import('../range-output.ts'),
-    import('../block-map.ts'),
-  ]);
   const { json, service } = io.settings;
   const output = ranges ? new RangeOutput(io) : undefined;
   const report = !json && !ranges;
@@ -65,11 +66,6 @@ function withoutRanges({ ranges: _, ...rest }: InfoResult): object {
 }
 
 async function describe(info: InfoResult, io: CommandIo): Promise<string> {
-  const [{ describeInfo, describeSteps }, { drawMap }, { stepsAfterInfo }] = await Promise.all([
-    import('../report-text.ts'),
-    import('../block-map.ts'),
-    import('../next-steps.ts'),
-  ]);
   const map = info.map === undefined ? '' : `${drawMap(info.map, io)}\n`;
   const steps = describeSteps(stepsAfterInfo(info)).join('\n');
   return `${describeInfo(info)}${map}\n${steps}\n`;

@@ -1,9 +1,12 @@
 import type { Command } from 'commander';
 import type { SnapshotInfo, TagFilter } from '../../transfer/options.ts';
+import { alignColumns } from '../columns.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
 import { listTitle, snapshotCount } from '../messages.ts';
 import { printResult } from '../output.ts';
+import { formatAge } from '../progress/format.ts';
+import { withProgress } from '../progress/index.ts';
 import { tagFilter } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
@@ -31,7 +34,6 @@ export function addList(program: Command, runCommand: RunCommand): Command {
 }
 
 async function runList(tags: readonly TagFilter[] | undefined, io: CommandIo): Promise<void> {
-  const { withProgress } = await import('../progress/index.ts');
   const { json, service } = io.settings;
   const snapshots = await withProgress(
     io,
@@ -46,10 +48,6 @@ async function runList(tags: readonly TagFilter[] | undefined, io: CommandIo): P
 }
 
 async function table(snapshots: readonly SnapshotInfo[]): Promise<string> {
-  const [{ alignColumns }, { formatAge }] = await Promise.all([
-    import('../columns.ts'),
-    import('../progress/format.ts'),
-  ]);
   const now = Date.now();
   return alignColumns(
     snapshots.map(({ snapshotId, startTime, volumeSizeGiB, status, tags, description }) => [

@@ -1,10 +1,13 @@
 /** Runs what makes a snapshot, and prints its ID on stdout once it is complete. */
+
+import { describeErrno } from '../../errno.ts';
 import type { SystemErrorCode } from '../../error-codes.ts';
 import type { TransferEvent } from '../../transfer/events.ts';
 import type { WaitConditions } from '../../transfer/options.ts';
 import type { CommandIo, ServiceSettings } from '../io.ts';
 import { resultNotPrinted } from '../messages.ts';
 import { printResult } from '../output.ts';
+import { withProgress } from '../progress/index.ts';
 import type { Summary } from '../progress/summary.ts';
 import type { Hooks } from '../progress/with-progress.ts';
 import { waitCommandLine } from './wait.ts';
@@ -27,7 +30,6 @@ export async function makeSnapshot<Result extends { snapshotId: string }>(
   io: CommandIo,
   command: SnapshotCommand<Result>,
 ): Promise<Result> {
-  const { withProgress } = await import('../progress/index.ts');
   const { operation, title, wait, service, make, summarize, document } = command;
   const { json } = io.settings;
   const print = (text: string, snapshotId: string) => printId(operation, text, snapshotId, io);
@@ -72,7 +74,6 @@ async function printId(
     const { code } = error as { code?: SystemErrorCode };
     // The reader of stdout ended on purpose.
     if (code === undefined || code === 'EPIPE') throw error;
-    const { describeErrno } = await import('../../errno.ts');
     throw resultNotPrinted(operation, snapshotId, code, describeErrno(code), error);
   }
 }

@@ -11,6 +11,7 @@ import {
   pendingTitle,
 } from '../messages.ts';
 import { printLine, printResult } from '../output.ts';
+import { withProgress } from '../progress/index.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
 interface PendingFlags {
@@ -19,7 +20,7 @@ interface PendingFlags {
   dryRun?: boolean;
 }
 
-export interface PendingRequest {
+interface PendingRequest {
   /** The snapshots to list or delete; empty means all. */
   snapshotIds: readonly string[];
   delete?: boolean;
@@ -52,8 +53,7 @@ export function addPending(program: Command, runCommand: RunCommand): Command {
 }
 
 /** Prints the snapshots found or deleted on stdout. */
-export async function runPending(request: PendingRequest, io: CommandIo): Promise<void> {
-  const { withProgress } = await import('../progress/index.ts');
+async function runPending(request: PendingRequest, io: CommandIo): Promise<void> {
   const { json, service } = io.settings;
   const snapshotIds = request.snapshotIds.length === 0 ? undefined : request.snapshotIds;
   if (request.delete !== true) {

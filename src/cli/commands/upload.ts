@@ -6,6 +6,7 @@ import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { optionRequires, shardsUnused, uploadTitle } from '../messages.ts';
 import { digestLine, printLine } from '../output.ts';
+import { resultObject, transferSummary } from '../progress/index.ts';
 import { nonEmpty, tag, volumeSize, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import { makeSnapshot } from './new-snapshot.ts';
@@ -17,7 +18,7 @@ import {
   type TransferFlags,
   transferOptions,
 } from './transfer-options.ts';
-import { addWaitOptions, type WaitFlags, waitConditions } from './wait.ts';
+import { addWaitOptions, type WaitFlags, waitOption } from './wait.ts';
 
 interface UploadFlags extends TransferFlags, WaitFlags {
   force?: boolean;
@@ -47,7 +48,7 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
     .command('upload')
     .summary('upload a file or block device to a new snapshot')
     .description(
-      'Upload a file or block device to a new snapshot, and print its ID on stdout once all is uploaded.',
+      'Upload a file or block device to a new snapshot, and print its ID on stdout when it is complete.',
     )
     .argument('<source>', 'file or block device to read, or - for stdin (requires --volume-size)')
     .option(
@@ -58,7 +59,7 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
     .addOption(
       new Option(
         '--source-format <format>',
-        'raw: upload the bytes as they are, whatever they look like',
+        'raw: upload the bytes as they are, even if they look like another format',
       ).choices(['raw']),
     )
     .option('--force', 'upload a device that is mounted read-write or open for writing')
@@ -76,7 +77,7 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
     .option('--incremental', 'upload only the blocks that differ from the parent')
     .option(
       '--base <file>',
-      'with --incremental: compare with this digest file or raw image of the parent, instead of fetching its blocks',
+      'with --incremental: a digest file or raw image of the parent, to compare with instead of fetching its blocks',
       nonEmpty,
     )
     .option('--trust-base', 'with an image as --base: do not compare 64 blocks of it with the parent first')
@@ -147,10 +148,7 @@ function uploadOptions(
   flags: UploadFlags,
   settings: Settings,
 ): UploadOptions & { source: string } {
-  const conditions = waitConditions(flags);
-  if (!flags.wait && Object.keys(conditions).length > 0) {
-    throw optionRequires('an option of waiting', '--wait');
-  }
+  const wait = waitOption(flags);
   checkBaseFlags(flags);
   const { description, kmsKeyId, encrypted, parentSnapshotId, omitZeroBlocks, detectHoles } = flags;
   const { incremental, base, trustBase, verifyBase } = flags;
@@ -177,7 +175,7 @@ function uploadOptions(
     }),
     ...definedOnly({ force, sourceFormat, detectHoles, holesFromSidecar, onFailure, sha256 }),
     ...definedOnly({ incremental, base, trustBase, verifyBase }),
-    ...(flags.wait === true && { wait: conditions }),
+    ...wait,
     source,
   };
 }
@@ -192,12 +190,11 @@ function checkBaseFlags({ incremental, parentSnapshotId, base, trustBase, verify
   if (first !== undefined && base === undefined) throw optionRequires(first, '--base');
 }
 
-export async function runUpload(
+async function runUpload(
   options: UploadOptions & { source: string },
   io: CommandIo,
   clientShards?: number,
 ): Promise<void> {
-  const { resultObject, transferSummary } = await import('../progress/index.ts');
   const { sha256 } = await makeSnapshot(io, {
     operation: 'upload',
     title: uploadTitle(options.source),

@@ -5,6 +5,7 @@ import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
 import { argumentsSwapped } from '../messages.ts';
 import { printResult } from '../output.ts';
+import { resultObject, verifySummary, withProgress } from '../progress/index.ts';
 import { percent } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 import { addPaceOptions, type TransferFlags, transferOptions } from './transfer-options.ts';
@@ -22,8 +23,8 @@ export function addVerify(program: Command, runCommand: RunCommand): Command {
     .summary('compare a file or block device with a snapshot')
     .description(
       'Compare a file or block device with a snapshot: fetch every block and read the target, which is not changed. Exit ' +
-        'code 0 means that every byte of the volume is the same; otherwise the differing ranges are printed as START-END, in ' +
-        'bytes without END, at most 1,000 of them, and the exit code is 6.',
+        'code 0 means that every byte of the volume is the same. Otherwise the first 1,000 differing ranges are printed, as ' +
+        'START-END in bytes, END exclusive, and the exit code is 6.',
     )
     .argument('<snapshot>', 'ID of the snapshot')
     .argument('<target>', 'file or block device to read, or - for stdin')
@@ -69,7 +70,6 @@ function verifyOptions(snapshotId: string, target: string, flags: VerifyFlags, s
 
 async function runVerify(options: Options, io: CommandIo): Promise<void> {
   const { snapshotId, target } = options;
-  const { resultObject, verifySummary, withProgress } = await import('../progress/index.ts');
   const result = await withProgress(
     io,
     verifyTitle(snapshotId, target),

@@ -3,8 +3,9 @@ import type { WaitConditions, WaitOptions } from '../../transfer/options.ts';
 import { type FlagNames, optionWords, shellQuote } from '../command-line.ts';
 import { definedOnly, serviceWords } from '../global-options.ts';
 import type { CommandIo, ServiceSettings } from '../io.ts';
-import { waitTitle } from '../messages.ts';
+import { optionRequires, waitTitle } from '../messages.ts';
 import { printResult } from '../output.ts';
+import { waitObject, waitSummary, withProgress } from '../progress/index.ts';
 import { duration, nonEmpty, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
@@ -43,9 +44,20 @@ export function addWaitOptions(command: Command): void {
     );
 }
 
-export function waitConditions(flags: WaitFlags): WaitConditions {
+function waitConditions(flags: WaitFlags): WaitConditions {
   const { desiredStatus, successesRequired, maxAttempts, secondsBetweenAttempts, timeout: timeoutMs } = flags;
   return definedOnly({ desiredStatus, successesRequired, maxAttempts, secondsBetweenAttempts, timeoutMs });
+}
+
+/**
+ * The library's option for `--wait` of a command that makes a snapshot.
+ * @throws ColdsnapError class `usage` for conditions without it
+ */
+export function waitOption(flags: WaitFlags & { wait?: boolean }): { wait?: WaitConditions } {
+  const conditions = waitConditions(flags);
+  if (flags.wait) return { wait: conditions };
+  if (Object.keys(conditions).length > 0) throw optionRequires('an option of waiting', '--wait');
+  return {};
 }
 
 /** The command line that waits for a snapshot with these conditions. */
@@ -78,8 +90,7 @@ export function addWait(program: Command, runCommand: RunCommand): Command {
   ]);
 }
 
-export async function runWait(options: WaitOptions, io: CommandIo): Promise<void> {
-  const { waitObject, waitSummary, withProgress } = await import('../progress/index.ts');
+async function runWait(options: WaitOptions, io: CommandIo): Promise<void> {
   const result = await withProgress(
     io,
     waitTitle(options.snapshotId),

@@ -21,7 +21,7 @@ export interface OptionModel {
   readonly isGlobal: boolean;
 }
 
-export interface ArgumentModel {
+interface ArgumentModel {
   readonly name: string;
   /** `<target>`, `[topic]` or `[snapshots...]`. */
   readonly term: string;

@@ -1,4 +1,4 @@
-/** Runs library calls with progress. Loaded only when a command runs. */
+/** Runs library calls with progress. */
 export {
   copyObject,
   copySummary,

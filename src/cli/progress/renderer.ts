@@ -3,7 +3,8 @@ import type { TransferEvent } from '../../transfer/events.ts';
 import type { CommandIo } from '../io.ts';
 import { printLine } from '../output.ts';
 import { describeRetry, snapshotCreated, snapshotResumed, warning } from '../progress-messages.ts';
-import type { ShownEvents } from './json.ts';
+import { JsonRenderer } from './json.ts';
+import { PlainRenderer } from './plain.ts';
 import type { TransferStatus } from './status.ts';
 import type { Summary } from './summary.ts';
 
@@ -23,39 +24,31 @@ export interface Renderer {
   open?(): Promise<void>;
 }
 
-/** Chooses by the global options and the kind of stderr. Loads only the display that is used. */
+/** Chooses by the global options and the kind of stderr. Loads the terminal's only where it is used. */
 export async function createRenderer(io: CommandIo, status: TransferStatus): Promise<Renderer> {
   const { progress, verbosity, json } = io.settings;
   if (json && (verbosity === 'quiet' || progress === 'none')) {
-    return openJsonRenderer(io, status, verbosity === 'quiet' ? 'none' : 'events');
+    return new JsonRenderer(io, status, verbosity === 'quiet' ? 'none' : 'events');
   }
   if (verbosity === 'quiet') return new SilentRenderer(io, status, true);
   const mode = progress !== 'auto' ? progress : json ? 'json' : isCapableTerminal(io) ? 'tty' : 'plain';
   switch (mode) {
     case 'json':
-      return openJsonRenderer(io, status, 'all');
+      return new JsonRenderer(io, status, 'all');
     case 'tty':
       return (await import('./tty.ts')).openTtyRenderer(io, status);
     case 'plain':
-      return new (await import('./plain.ts')).PlainRenderer(io, status);
+      return new PlainRenderer(io, status);
     case 'none':
       return new SilentRenderer(io, status, false);
   }
-}
-
-async function openJsonRenderer(
-  io: CommandIo,
-  status: TransferStatus,
-  shown: ShownEvents,
-): Promise<Renderer> {
-  return new (await import('./json.ts')).JsonRenderer(io, status, shown);
 }
 
 function isCapableTerminal(io: CommandIo): boolean {
   // Serial consoles and some containers report a size of 0; redrawing needs the real one.
   const { isTTY, rows = 24, columns = 80 } = io.stderr;
   const { TERM, CI = '' } = io.env;
-  // Logs of continuous integration may be terminals, but nobody looks while they are written.
+  // The log of a CI job may be a terminal, but is read only afterwards.
   const inCi = !['', '0', 'false'].includes(CI.toLowerCase());
   return isTTY === true && rows > 0 && columns > 0 && TERM !== 'dumb' && !inCi;
 }

@@ -23,7 +23,7 @@ const redrawEveryMs = 200;
 const barWidth = 40;
 
 /** The lines of the display: at most six, each shorter than `columns`. */
-export function displayLines(
+function displayLines(
   status: TransferStatus,
   options: { columns: number; spinner: string; color: boolean; unicode: boolean },
 ): string[] {

@@ -1,4 +1,7 @@
-/** `credential_process`: a program that prints credentials. */
+/**
+ * `credential_process`: a program that prints credentials. Not by the SDK's provider, which reads the profile by its own
+ * parser and gives the program no terminal.
+ */
 import { spawn } from 'node:child_process';
 import { isatty } from 'node:tty';
 import type { ErrorDetails } from '../../errors.ts';

@@ -11,12 +11,12 @@ import { assumeRole, assumeRoleWithWebIdentity } from './sts.ts';
 import { readVariable } from './variables.ts';
 
 /** Asks the user for the code of an MFA device. */
-export type MfaCode = (serial: string) => Promise<string>;
+type MfaCode = (serial: string) => Promise<string>;
 
 export interface CredentialContext {
   readonly settings: Settings;
   readonly region: string;
-  /** Undefined when nobody can be asked. */
+  /** Undefined without a terminal to ask on. */
   readonly mfaCode: MfaCode | undefined;
   /** The SDK configuration of a client for credentials, with its proxy, certificates and endpoint. */
   clientConfigFor(service: 'sts' | 'sso' | 'sso_oidc'): Promise<object>;

@@ -39,7 +39,7 @@ export const profileKeys = [
   'web_identity_token_file',
 ] as const;
 
-export type ProfileKey = (typeof profileKeys)[number];
+type ProfileKey = (typeof profileKeys)[number];
 
 export interface Settings {
   /** The selected profile. */

@@ -1,4 +1,7 @@
-/** IAM Identity Center, with the token that `aws sso login` stored. */
+/**
+ * IAM Identity Center, with the token that `aws sso login` stored. Not by the SDK's provider, which reads the profile by
+ * its own parser: what that skips would be another identity.
+ */
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

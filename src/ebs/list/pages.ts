@@ -23,8 +23,6 @@ export interface ListRange extends CallOptions {
   readonly from?: number;
   /** List only blocks below this index. Default: to the end of the volume. */
   readonly below?: number;
-  /** Entries in a page, 100 … 10,000, for a short range. Default 10,000. */
-  readonly maxResults?: number;
   /** Blocks of the larger of two volumes, where a list names blocks of both. Default: those of the page's volume. */
   readonly blockCount?: number;
   /** Called when the list is not in order, so that all of it has to be in memory. */
@@ -37,6 +35,8 @@ interface RawPage<E> extends ListPage {
 
 /** Empty pages are legal, but an endless run of them is not. AWS sends a handful. */
 const MAX_EMPTY_PAGES = 1_000;
+/** Entries of the shortest page that the service sends, for a range that needs no longer one. */
+const SHORTEST_PAGE = 100;
 /** Characters. The service's tokens have at most 256; emulators may use more. */
 const MAX_TOKEN_LENGTH = 4_096;
 
@@ -51,10 +51,9 @@ export async function* checkedPages<E extends ListEntry>(
   fetchAnyPage: (position: ListPosition) => Promise<RawPage<E>>,
 ): AsyncGenerator<CheckedPage<E>, void, undefined> {
   const check = new PageChecker(operation, snapshotId, range);
-  const { onUnordered } = range;
-  const { maxResults } = range;
+  const { from = 0, below = Number.POSITIVE_INFINITY, onUnordered } = range;
   const limited = (position: ListPosition) =>
-    fetchAnyPage(maxResults === undefined ? position : { ...position, maxResults });
+    fetchAnyPage(below - from <= SHORTEST_PAGE ? { ...position, maxResults: SHORTEST_PAGE } : position);
   const fetchPage = fetchInOrder(limited, { bad: (problem) => check.bad(problem), onUnordered });
   let ahead = fetchPage(check.startPosition());
   // A failure of the page read ahead is thrown when that page is awaited, not before.

@@ -16,7 +16,7 @@ interface Page<E> extends ListPage {
 
 type FetchPage<E> = (position: ListPosition) => Promise<Page<E>>;
 
-export interface OrderOptions {
+interface OrderOptions {
   /** Makes the error for a list that cannot be used. */
   readonly bad: (problem: string) => ColdsnapError;
   /** Called once for a list that has to be collected. */

@@ -26,7 +26,7 @@ const samples = 256;
 /** Bytes in one call, which bounds the memory. */
 const batchBytes = 4 * MiB;
 
-export interface Probe {
+interface Probe {
   readonly offset: number;
   readonly length: number;
 }

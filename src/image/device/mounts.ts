@@ -23,7 +23,7 @@ function unescapeOctal(text: string): string {
   );
 }
 
-export function parseMountinfo(text: string): Mount[] {
+function parseMountinfo(text: string): Mount[] {
   return text.split('\n').flatMap((line) => {
     // 36 35 98:0 /root /mnt rw,noatime master:1 - ext4 /dev/sda1 rw
     const [before, after] = line.split(' - ', 2);

@@ -8,7 +8,7 @@ import { deviceIdentity } from './identity.ts';
 import { DeviceTarget } from './target.ts';
 import { describeUsers } from './users.ts';
 
-export interface OpenDeviceOptions {
+interface OpenDeviceOptions {
   /** Whether it is this process's stdout. */
   readonly stdout?: boolean;
   /** Once it fires, nothing on the device is changed any more. */

@@ -10,7 +10,7 @@ const networkFileSystem = /^(nfs|cifs|smb|fuse|9p|ceph|afs|lustre|gfs|ocfs)/;
 const accessMode = 3;
 
 /** An open file, as a user of a device or file. */
-export interface Opener {
+interface Opener {
   readonly pid: number;
   readonly program: string;
   /** The number of the device, where the file is a block device. */
@@ -19,7 +19,7 @@ export interface Opener {
   readonly file?: string;
 }
 
-export interface OpenersOptions {
+interface OpenersOptions {
   /** Whether to skip files that are open for reading only. */
   readonly writable: boolean;
   /** Processes to skip. */

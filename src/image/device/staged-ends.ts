@@ -5,13 +5,14 @@
 import { allocateSlab, type BlockWrite, writeBlocks } from '../../native/index.ts';
 import type { ByteRange } from '../extents.ts';
 import type { BlockOutcome, Geometry, TargetBlock } from '../target.ts';
+import { isZeroRange } from './blank.ts';
 
-/** Bytes to stage at least; whole blocks. VMFS has its label at 1 MiB, LVM and ZFS write into the first, too. */
+/** Bytes to stage at least; whole blocks. VMFS has its label at 1 MiB, LVM and ZFS within the first MiB. */
 const headSize = 2 * 1024 * 1024;
 /** GPT's copy, md 0.90 and 1.0, and two of ZFS's labels. */
 const tailSize = 1024 * 1024;
 
-export interface StagedRange {
+interface StagedRange {
   readonly offset: number;
   readonly length: number;
 }
@@ -50,6 +51,12 @@ export class StagedEnds {
   /** The ranges that are staged: one or two. */
   get ranges(): StagedRange[] {
     return [this.head, this.tail].filter(({ length }) => length > 0);
+  }
+
+  /** Whether the device reads as zeros there. */
+  async areZero(fd: number): Promise<boolean> {
+    for (const { offset, length } of this.ranges) if (!(await isZeroRange(fd, offset, length))) return false;
+    return true;
   }
 
   get stagedBytes(): number {

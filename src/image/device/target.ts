@@ -24,7 +24,7 @@ import { resumeMismatch } from '../messages/targets.ts';
 import { readBack } from '../read-back.ts';
 import { stateFile } from '../state-files.ts';
 import type { BlockOutcome, Geometry, ImageTarget, Notice, ResumableTarget, TargetBlock } from '../target.ts';
-import { isBlank, isZeroRange } from './blank.ts';
+import { isBlank } from './blank.ts';
 import { describeContents } from './contents.ts';
 import { findOldSignatures } from './old-signatures.ts';
 import { describePartitions, partitionsOf, rereadPartitions } from './partitions.ts';
@@ -95,8 +95,11 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     checkFits(this, volumeSize);
     const ends = new StagedEnds(geometry);
     if (!options.resume) await this.#startOver(ends);
-    else if (!(await this.#areZero(ends)) && !(await this.#onlyCommitted(options.committing)))
-      throw resumeMismatch(this.path, 'its start or its end was written since');
+    else {
+      const untouched = await this.#device.use(`read ${this.path}`, (fd) => ends.areZero(fd));
+      if (!untouched && !(await this.#onlyCommitted(options.committing)))
+        throw resumeMismatch(this.path, 'its start or its end was written since');
+    }
     this.#ends = ends;
     if (blockSize % directAlignment === 0 && blockSize % this.#logicalBlockSize === 0) {
       this.#direct ??= await this.#device.openDirect('read-write');
@@ -125,13 +128,6 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
       rereadPartitions(fd, this.#rdev),
     );
     if (old.length > 0) throw deviceInUse(this.path, await describePartitions(this.#rdev, old));
-  }
-
-  #areZero({ ranges }: StagedEnds): Promise<boolean> {
-    return this.#device.use(`read ${this.path}`, async (fd) => {
-      for (const { offset, length } of ranges) if (!(await isZeroRange(fd, offset, length))) return false;
-      return true;
-    });
   }
 
   /** Whether an interrupted commit alone can have written the start and the end, which are not zeros. */

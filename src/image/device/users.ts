@@ -12,7 +12,7 @@ import { type BlockDevice, fileMedium, namesIn, Storage, textOf } from './storag
 /** Enough to act upon; a hypervisor may have hundreds. */
 const maxNamed = 5;
 
-export interface UsersOptions {
+interface UsersOptions {
   /** Only who may write: read-only mounts, holders and loop devices do not count unless something above them writes. */
   readonly writers?: boolean;
   /** Also programs that only read, this one included. */
@@ -25,7 +25,7 @@ export interface UsersOptions {
 
 /**
  * Sentences about who uses a block device or anything that shares its storage, for example `mounted at /mnt (ext4)`.
- * Programs count when they have it open for writing. Empty when nobody is known to.
+ * Programs count when they have it open for writing. Empty when no user is known.
  */
 export async function describeUsers(rdev: bigint, options: UsersOptions = {}): Promise<string[]> {
   const { files = kernelFiles } = options;

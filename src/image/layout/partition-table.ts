@@ -12,7 +12,7 @@ export interface Partition {
   readonly type: string;
 }
 
-export interface PartitionTable {
+interface PartitionTable {
   readonly type: 'gpt' | 'dos';
   /** Ascending by number. */
   readonly partitions: readonly Partition[];

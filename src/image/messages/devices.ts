@@ -69,5 +69,5 @@ export const oldPartitions = (path: string, by: readonly string[]): Notice => ({
 
 export const oldSignature = (path: string, { type, offset }: OldSignature): Notice => ({
   code: 'OLD_SIGNATURE',
-  message: `${path} is larger than the volume and keeps an old ${type} signature beyond it, so that blkid and mount may take it for that; remove it with "wipefs --offset ${offset} ${path}"`,
+  message: `${path} is larger than the volume and keeps an old ${type} signature beyond it, which blkid and mount may recognize; remove it with "wipefs --offset ${offset} ${path}"`,
 });

@@ -121,12 +121,12 @@ export const targetInUse = (path: string, by: readonly string[]) =>
     'Release it first, or choose another name; nothing overrides this.',
   );
 
-export const targetAppeared = (path: string, partial: string) =>
+export const targetAppeared = (path: string) =>
   refused(
     'TARGET_EXISTS',
     `${path} was created by another program in the meantime`,
     path,
-    `The finished image was not moved over it and would have been ${partial}; run again with another name, or allow overwriting it.`,
+    'The finished image was not moved over it. Run again with another name, or allow overwriting it.',
   );
 
 export const targetBusy = (path: string, partial: string) =>

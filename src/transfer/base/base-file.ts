@@ -1,4 +1,5 @@
 /** The file that stands for the parent of an incremental upload: an image or a digest file of it. */
+import { isSameService, type ServiceIdentity } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
 import { openSource } from '../../image/open-source.ts';
 import type { ImageSource } from '../../image/source.ts';
@@ -10,6 +11,7 @@ import {
   digestsDamaged,
   digestsOfOther,
   digestsOfOtherBlocks,
+  digestsOfOtherService,
 } from '../base-messages.ts';
 import { sizeOfFile } from '../digests/format.ts';
 import { DigestReader } from '../digests/reader.ts';
@@ -45,6 +47,16 @@ export async function openBaseFile(
   if (identity !== undefined && identity !== source.journal?.identity) return { path, image };
   await image.close();
   throw identity === undefined ? baseIsStream(path) : baseIsSource(path);
+}
+
+/** @throws ColdsnapError class `refused` for a digest file of another service, whose snapshots may have the same IDs */
+export function checkBaseService(
+  { path, digests }: BaseFile,
+  parentId: string,
+  service: ServiceIdentity,
+): void {
+  if (digests !== undefined && !isSameService(digests.header.service, service))
+    throw digestsOfOtherService(path, parentId);
 }
 
 /** @throws ColdsnapError class `refused` unless it is of a volume of this size, `integrity` for a damaged digest file */

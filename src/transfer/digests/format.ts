@@ -1,10 +1,11 @@
 /**
- * A digest file: the SHA-256 of each block of a snapshot, at its position. A header of 4 KiB names the snapshot and the
- * sizes; then follow 32 bytes a block, zeros where the block is unlisted or all zeros, so that the file is sparse. The
+ * A digest file: the SHA-256 of each block of a snapshot, at its position. A header of 4 KiB names the snapshot, its
+ * service and the sizes; then follow 32 bytes a block, zeros where the block is unlisted or all zeros, so that the file is sparse. The
  * header has a SHA-256 over itself and over every 64 KiB of digests that are not all zeros.
  */
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
+import type { ServiceIdentity } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
 import { isZero, nextExtent } from '../../native/index.ts';
 
@@ -16,6 +17,16 @@ export const DIGESTS_PER_PAGE = PAGE_BYTES / DIGEST_BYTES;
 /** Names the snapshot of a digest file, and its sizes. */
 export interface DigestHeader extends Geometry {
   readonly snapshotId: string;
+  /** Another service may have another snapshot with this ID. */
+  readonly service: Pick<ServiceIdentity, 'endpoint' | 'region'>;
+}
+
+export function digestHeader(
+  snapshotId: string,
+  { endpoint, region }: ServiceIdentity,
+  { volumeSize, blockSize }: Geometry,
+): DigestHeader {
+  return { snapshotId, service: { endpoint, region }, volumeSize, blockSize };
 }
 
 const MAGIC = '{"format":"coldsnap-digests","version":1,';
@@ -44,16 +55,16 @@ export function decodeHeader(bytes: Buffer): { header: DigestHeader; seal: strin
   const seal = SEAL.exec(text)?.[1];
   if (seal === undefined || !isDigestFile(bytes)) return undefined;
   try {
-    const { snapshotId, volumeSize, blockSize } = JSON.parse(text.replace(/\0+$/, '')) as DigestHeader;
-    const header = { snapshotId, volumeSize, blockSize };
+    const { snapshotId, service, ...sizes } = JSON.parse(text.replace(/\0+$/, '')) as DigestHeader;
+    const header = digestHeader(snapshotId, service, sizes);
     return encodeHeader(header, seal).equals(bytes) ? { header, seal } : undefined;
   } catch {
     return undefined;
   }
 }
 
-function bodyOf({ snapshotId, volumeSize, blockSize }: DigestHeader): string {
-  return MAGIC + JSON.stringify({ snapshotId, volumeSize, blockSize }).slice(1, -1);
+function bodyOf(header: DigestHeader): string {
+  return MAGIC + JSON.stringify(header).slice(1, -1);
 }
 
 /** The SHA-256 that seals a file with this header and these digests. Holes are not read. */

@@ -96,7 +96,7 @@ export interface BlockSink {
   /** Makes blocks `start` … `end - 1` read as zeros. */
   zeros(start: number, end: number): Promise<ZerosOutcome>;
   /**
-   * Takes note that blocks `start` … `end - 1` are right already.
+   * Records that blocks `start` … `end - 1` are right already.
    * @returns the number of those that an earlier run has not done
    */
   keep(start: number, end: number): number;

@@ -1,6 +1,6 @@
 /** Reads an iterator ahead of its consumer, so that what is to come is known early. */
 
-export interface ReadAheadOptions<T> {
+interface ReadAheadOptions<T> {
   /** Most items in memory. */
   readonly limit: number;
   /** Called for each item as soon as it is read. */

@@ -23,7 +23,7 @@ export type JournalReading =
 /** The end of a journal. */
 const SEAL = /,"digest":"([0-9a-f]{64})"}$/;
 
-/** Reads a journal; what it says is for the caller to check. */
+/** Reads a journal; the caller checks its content. */
 export async function readJournal(path: string): Promise<JournalReading> {
   let file: Awaited<ReturnType<typeof open>>;
   try {
@@ -63,7 +63,7 @@ function digestOf(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** Makes a journal's directory, for its owner alone, unless it is there. */
+/** Makes a journal's directory, for its owner alone, unless it exists. */
 export async function makeJournalDirectory(path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
 }
@@ -112,12 +112,12 @@ export async function invalidateJournal(path: string): Promise<void> {
     await unlink(path);
     await syncDirectory(dirname(path));
   } catch (error) {
-    // Nothing there, or a directory, which nobody takes for a journal.
+    // No file, or a directory, which is never taken for a journal.
     if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) throw localError(error, `remove ${path}`, path);
   }
 }
 
-/** Moves a journal that cannot be trusted out of the way, for somebody to look at. Returns where it is now. */
+/** Renames a journal that cannot be trusted, so that it can be inspected. Returns the new path. */
 export async function setJournalAside(path: string): Promise<string> {
   const aside = `${path}.corrupt`;
   await rename(path, aside);

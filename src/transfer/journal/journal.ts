@@ -1,4 +1,4 @@
-/** The journal of one run: locked against other runs, replaced as the run goes on, removed after success. */
+/** The journal of one run: locked against other runs, replaced during the run, removed after success. */
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -86,7 +86,7 @@ export class Journal<Content extends object> implements JournalReader {
     if (this.#lock === undefined) throw busy(lockOf(path));
   }
 
-  /** Reads what an earlier run saved. A file that cannot be one of ours is for {@link setAside}. */
+  /** Reads what an earlier run saved. A file that is no journal is renamed. */
   async read(): Promise<JournalReading> {
     const reading = await readJournal(this.location.path);
     if (reading.kind === 'absent') return { kind: 'none' };
@@ -94,7 +94,7 @@ export class Journal<Content extends object> implements JournalReader {
     return { kind: 'found', content: reading.content, sealed: reading.sealed };
   }
 
-  /** Moves a file that cannot be used out of the way, for somebody to look at. Returns the reason, and where it is now. */
+  /** Renames a file that cannot be used, so that it can be inspected. Returns the reason, and the new path. */
   async setAside(reason: string): Promise<string> {
     const where = await setJournalAside(this.location.path).catch(() => undefined);
     return where === undefined ? reason : `${reason} (kept as ${where})`;

@@ -49,7 +49,7 @@ export class JournalLock {
     }
   }
 
-  /** Removes the file while it is still locked. Never throws: what is left of it hinders nobody. */
+  /** Removes the file while it is still locked. Never throws: a leftover file does no harm. */
   async release(): Promise<void> {
     await unlink(this.#path).catch(() => {});
     await this.#file.close().catch(() => {});

@@ -19,7 +19,7 @@ export interface Claim {
   readonly blockCount: number;
 }
 
-export interface Reader {
+interface Reader {
   /** The parts of a range of bytes that are no holes. */
   readonly dataRanges: (start: number, end: number) => AsyncIterable<{ start: number; end: number }>;
   /** Reads blocks past the cache, with their digests. */

@@ -1,5 +1,6 @@
 /** The journal of a download: which blocks are safe on the target, and digests that prove it to a later run. */
 import { isSameService, type ServiceIdentity } from '../../ebs/service.ts';
+import { holdsNoBase } from '../../image/messages/targets.ts';
 import type { BlockRange } from '../engine/range-set.ts';
 import { targetBetween } from '../messages.ts';
 import type { JournalReader } from './journal.ts';
@@ -22,10 +23,12 @@ export interface RestoreJournal {
   /** Digests of the blocks that are done, as {@link ChunkDigests.save} gives them. */
   readonly digests: string;
   /**
-   * There once all blocks were safe and the commit began: the target's stamp, empty where it has none. A device's block 0
+   * Set when all blocks are safe and the commit begins: the target's stamp, empty where it has none. A device's block 0
    * may then be there, or a part of it.
    */
   readonly committing?: string;
+  /** Set in a journal that is kept after success: the target holds the snapshot. */
+  readonly finished?: boolean;
 }
 
 /** The journal of an earlier run. `rejected` gives the reason why it cannot be used. */
@@ -35,7 +38,7 @@ export type RestoreLookup =
   | { readonly kind: 'usable'; readonly journal: RestoreJournal };
 
 /** The download that a journal must be of to be used. */
-export interface WantedRestore {
+interface WantedRestore {
   readonly snapshotId: string;
   readonly base?: string | undefined;
   /** The target, for messages. */
@@ -46,7 +49,8 @@ export interface WantedRestore {
 
 /**
  * Looks for the journal of this download on this target. Files that are none are moved aside.
- * @throws ColdsnapError `TARGET_BETWEEN` for a target that another download has left between two states
+ * @throws ColdsnapError `TARGET_BETWEEN` for a target that another download has left between two states,
+ *   `TARGET_HOLDS_NO_BASE` for one that holds another snapshot than the base
  */
 export async function findRestoreJournal(
   journal: JournalReader,
@@ -65,8 +69,13 @@ export async function findRestoreJournal(
   if (content.target !== journal.location.identity)
     return { kind: 'rejected', reason: 'it belongs to another target' };
   const isOther = content.snapshotId !== snapshotId || content.base !== base;
+  if (isOther && base !== undefined && content.finished) {
+    if (base === content.snapshotId) return { kind: 'none' };
+    const { path } = journal.location;
+    throw holdsNoBase(label, `holds ${content.snapshotId} by the journal that was kept (${path})`);
+  }
   // Force overwrites a target, but does not make it hold the base.
-  if (isOther && (base !== undefined || (content.base !== undefined && !force)))
+  if (isOther && !content.finished && (base !== undefined || (content.base !== undefined && !force)))
     throw targetBetween(label, describeDownload(content));
   if (isOther) return { kind: 'rejected', reason: `it belongs to ${describeDownload(content)}` };
   return { kind: 'usable', journal: content };
@@ -103,6 +112,7 @@ function isRestoreJournal(content: unknown): content is RestoreJournal {
     isCount(journal.blockSize) &&
     isRanges(journal.done) &&
     isOptional(journal.committing, 'string') &&
+    isOptional(journal.finished, 'boolean') &&
     typeof journal.digests === 'string'
   );
 }

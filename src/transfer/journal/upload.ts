@@ -23,10 +23,10 @@ export interface UploadJournal extends UploadToken {
   /** Everything that decides which blocks are put, and with which parameters the snapshot was started. */
   readonly parameters: string;
   readonly source: string;
-  /** The source's stamp; while it is the same, nobody has written to the source. */
+  /** The source's stamp, which changes when the source is written. */
   readonly stamp?: string;
   readonly blockSize: number;
-  /** There once everything was put and the completion was about to be requested. */
+  /** Set when everything was put and the completion is about to be requested. */
   readonly completing?: boolean;
   readonly done: readonly BlockRange[];
   /** Digests of the blocks that are done, as {@link ChunkDigests.save} gives them. */

@@ -18,7 +18,7 @@ const TELL_WAITING_MS = 1_000;
 type TransferStart = DistributiveOmit<Extract<TransferEvent, { type: 'start' }>, 'type'>;
 type DistributiveOmit<T, Key extends keyof T> = T extends unknown ? Omit<T, Key> : never;
 
-export interface RunOptions extends ClientOptions {
+interface RunOptions extends ClientOptions {
   readonly workers?: number | undefined;
   readonly bytesPerSecond?: number | undefined;
   readonly checkpointIntervalMs?: number | undefined;

@@ -43,7 +43,7 @@ export async function* within(
     }
 }
 
-export interface BaseProof {
+interface BaseProof {
   /** The image to read. */
   readonly contents: string;
   readonly geometry: Geometry;

@@ -10,7 +10,7 @@ import { Differences } from './differences.ts';
 /** Most bytes in one step of zeros: few enough that each shows as progress. */
 const MAX_ZERO_BYTES = 2 ** 28;
 
-export interface CompareOptions {
+interface CompareOptions {
   /** Blocks to skip. */
   readonly skipped: BlockSet;
   /** Whether ranges of zeros are skipped. */

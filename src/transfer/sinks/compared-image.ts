@@ -14,7 +14,7 @@ import { SlabPool } from './slab-pool.ts';
 
 type ComparedBlock = Pick<Block, 'index' | 'data' | 'digest'>;
 
-export interface Comparison {
+interface Comparison {
   readonly outcome: Checked;
   /** False after a mismatch. */
   readonly equal: boolean;

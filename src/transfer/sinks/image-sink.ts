@@ -106,17 +106,17 @@ export class ImageSink implements BlockSink {
     this.#service = service;
     if (this.#found.kind !== 'usable') return undefined;
     const { journal } = this.#found;
-    if (!isOfService(journal, service, this.label)) {
-      await this.#startAgain('it belongs to another service');
-    } else if (this.#mayBeFinished) {
-      if (await isIntact(this.#run, journal, this.#target.path, this.#options.digests))
-        return { volumeSize: journal.volumeSize, blockSize: journal.blockSize };
-      await this.#startAgain('the image has been modified');
-    }
+    const { path } = this.#target;
+    if (!isOfService(journal, service, this.label)) await this.#startAgain('it belongs to another service');
+    else if (!this.#mayBeFinished) return undefined;
+    else if (await isIntact(this.#run, journal, path, this.#options.digests)) {
+      this.#syncedJournal = journal;
+      return { volumeSize: journal.volumeSize, blockSize: journal.blockSize };
+    } else await this.#startAgain('the image has been modified');
     return undefined;
   }
 
-  /** Does without the journal, and so without the permission to overwrite that it gave. */
+  /** Ignores the journal, which then no longer allows overwriting. */
   async #startAgain(reason: string): Promise<void> {
     this.#discard(reason);
     this.#found = { kind: 'none' };
@@ -124,8 +124,8 @@ export class ImageSink implements BlockSink {
   }
 
   /**
-   * Finds out whether what an earlier run has done is there, and refuses a target that must not be overwritten otherwise, or
-   * that is too small. Changes nothing.
+   * Checks what an earlier run has done, and refuses a target that is too small, or that must not be overwritten without it.
+   * Changes nothing.
    * @throws ColdsnapError class `refused`
    */
   async examine(geometry: Geometry): Promise<void> {
@@ -194,11 +194,11 @@ export class ImageSink implements BlockSink {
   /** The target first, then the journal: a journal must never speak of what a crash could lose. */
   async checkpoint(): Promise<void> {
     if (this.#journal === undefined) return;
-    const content = this.#content(this.#claim);
+    const inode = await this.#target.resumable?.inode();
+    const content = { ...this.#content(this.#claim), ...(inode === undefined ? {} : { instance: inode }) };
     await this.#target.sync();
     this.#syncedJournal = content;
-    const inode = await this.#target.resumable?.inode();
-    await this.#journal.save({ ...content, ...(inode === undefined ? {} : { instance: inode }) });
+    await this.#journal.save(content);
   }
 
   #content(claim: Claim): RestoreJournal {
@@ -221,10 +221,11 @@ export class ImageSink implements BlockSink {
     await onWhole?.();
   }
 
-  /** Closes a target that is whole, and removes its journal. */
+  /** Closes a target that is whole, and removes its journal, or notes that in it. */
   async finish(): Promise<void> {
     await this.#target.close();
     if (this.#options.keepCheckpoint !== true) await this.#journal?.remove();
+    else if (this.#syncedJournal) await this.#journal?.save({ ...this.#syncedJournal, finished: true });
   }
 
   /** Leaves the target so that a later run can resume, if it can. Nothing may be written meanwhile. Returns the error. */

@@ -19,7 +19,7 @@ export interface LinearPrefix {
 }
 
 /** Blocks `start` … `end - 1`: one that was put, with its digest, or some that are not put. */
-export interface FinishedRange {
+interface FinishedRange {
   readonly start: number;
   readonly end: number;
   readonly digest: Uint8Array | undefined;
@@ -43,10 +43,13 @@ export class LinearDigest {
     for (const { start, ...rest } of from?.ahead ?? []) this.#ahead.set(start, rest);
   }
 
-  /** Waits until `block` is within the window, so that one late block cannot make the digests ahead of it pile up. */
-  async waitForWindow(block: number): Promise<void> {
-    if (block < this.#next + WINDOW) return;
-    await new Promise<void>((resume) => this.#waiting.push({ block, resume }));
+  /**
+   * Waits until `block` is within the window, so that one late block cannot make the digests ahead of it pile up.
+   * @returns undefined where it is, as nearly always
+   */
+  waitForWindow(block: number): Promise<void> | undefined {
+    if (block < this.#next + WINDOW) return undefined;
+    return new Promise<void>((resume) => this.#waiting.push({ block, resume }));
   }
 
   /** A block was put. */
@@ -60,7 +63,7 @@ export class LinearDigest {
   }
 
   #add(start: number, end: number, digest: Uint8Array | undefined): void {
-    // A resumed run tells again of ranges that an earlier one has skipped.
+    // A resumed run reports again the ranges that an earlier one skipped.
     if (end <= this.#next) return;
     this.#ahead.set(Math.max(start, this.#next), { end, digest });
     for (let range = this.#ahead.get(this.#next); range !== undefined; range = this.#ahead.get(this.#next)) {

@@ -18,7 +18,7 @@ import type { UploadOptions } from '../options.ts';
 import { UPLOAD_MARKER_TAG } from './marker.ts';
 
 /** The properties of a new snapshot; `source` gives it its description. */
-export type SnapshotOptions = Omit<UploadOptions, 'source'> & Partial<Pick<UploadOptions, 'source'>>;
+type SnapshotOptions = Omit<UploadOptions, 'source'> & Partial<Pick<UploadOptions, 'source'>>;
 
 /** Limits of StartSnapshot, from the service model. */
 const MAX_DESCRIPTION = 255;
@@ -44,8 +44,8 @@ export function checkUploadOptions(options: SnapshotOptions): void {
 }
 
 /**
- * Checks a snapshot that was just started, while nothing is put into it: with encryption as the account's default it is
- * encrypted though nobody asked, and what is omitted would read as random data.
+ * Checks a snapshot that was just started, before anything is put: the account's default may have encrypted it, and omitted
+ * blocks would then read as random data.
  * @throws ColdsnapError class `refused`
  */
 export function checkOmission(snapshot: StartedSnapshot): void {

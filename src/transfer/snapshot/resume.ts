@@ -41,8 +41,8 @@ export async function chooseJournal(
 }
 
 /**
- * Whether a stamp shows that nobody wrote to the source, or else all that was put is still there.
- * @param digests gets the digests of what is there
+ * Whether the stamp shows that the source was not written, or else all that was put still reads the same.
+ * @param digests gets the digests of what reads the same
  */
 export async function isUnchanged(
   run: Run,

@@ -120,8 +120,9 @@ export class SnapshotSink implements BlockSink {
     return this.#opened.linear.finished();
   }
 
-  admit(index: number): Promise<void> {
-    return abortable(this.#opened.linear.waitForWindow(index), this.#run.signal);
+  async admit(index: number): Promise<void> {
+    const room = this.#opened.linear.waitForWindow(index);
+    if (room !== undefined) await abortable(room, this.#run.signal);
   }
 
   async write({ index, data, digest, zero, hole, unchanged }: Block): Promise<BlockOutcome> {
@@ -231,8 +232,7 @@ export class SnapshotSink implements BlockSink {
   }
 
   /**
-   * Saves what there is to resume, or deletes the snapshot: where that was requested, and where nobody can resume it.
-   * Warns of what stays. Returns the error to throw.
+   * Saves the journal, or deletes the snapshot if that was requested or no run can resume it. Warns of a snapshot that stays. Returns the error to throw.
    * @param useless whether no later run could finish the snapshot
    */
   async abandon(error: unknown, useless = isUseless(error)): Promise<unknown> {

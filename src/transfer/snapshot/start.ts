@@ -13,7 +13,7 @@ import {
 } from '../journal/upload.ts';
 import { LinearDigest } from './linear-digest.ts';
 
-export interface StartOptions {
+interface StartOptions {
   readonly found: UploadLookup;
   /** The same token and parameters give the same snapshot again. */
   readonly request: (token: UploadToken) => StartRequest;

@@ -4,16 +4,16 @@ import { listBlocks, listChangedBlocks } from '../../ebs/list/block-list.ts';
 import type { CheckedPage } from '../../ebs/list/pages.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
-import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
+import type { BlockSource, Step } from '../engine/block.ts';
 import { type BlockRange, type BlockSet, RangeSet } from '../engine/range-set.ts';
 import { readAhead } from '../engine/read-ahead.ts';
 import { baseHasOtherBlocks, noList } from '../messages.ts';
 import type { Run } from '../run/run.ts';
+import { readFrom } from './read-block.ts';
 import { SnapshotRanges } from './snapshot-ranges.ts';
 
 /** Pages of the list in memory, each of 10,000 blocks. */
 const MAX_PAGES_AHEAD = 16;
-const SHORT_PAGE = 100;
 
 type Pages = AsyncGenerator<CheckedPage<ChangedBlock>, void, undefined>;
 
@@ -28,7 +28,7 @@ export class ChangedBlocks implements BlockSource {
   readonly #ebs: EbsConnection;
   readonly #baseId: string;
   readonly #snapshotId: string;
-  readonly #blocks: SnapshotRanges;
+  readonly read: BlockSource['read'];
   /** Ranges of blocks that are read whether or not they have changed. */
   #always: readonly BlockRange[] = [];
 
@@ -45,7 +45,7 @@ export class ChangedBlocks implements BlockSource {
     this.#snapshotId = ids.snapshotId;
     this.baseGeometry = baseGeometry;
     this.geometry = geometry;
-    this.#blocks = new SnapshotRanges(run, ebs, ids.snapshotId, []);
+    this.read = readFrom(ebs.reader(ids.snapshotId, run.signal));
   }
 
   /**
@@ -155,16 +155,7 @@ export class ChangedBlocks implements BlockSource {
       below,
       blockCount: larger / this.geometry.blockSize,
       signal: this.#run.signal,
-      ...(below - from <= SHORT_PAGE ? { maxResults: SHORT_PAGE } : {}),
     });
-  }
-
-  read(
-    step: BlockStep,
-    buffer: Uint8Array,
-    use: (block: Block) => Promise<BlockOutcome>,
-  ): Promise<BlockOutcome> {
-    return this.#blocks.read(step, buffer, use);
   }
 
   /** A snapshot does not change. */
@@ -173,8 +164,7 @@ export class ChangedBlocks implements BlockSource {
 
 /** Lists a few blocks, which shows that the snapshot exists, and its sizes. */
 export async function geometryOf(run: Run, { api }: EbsConnection, snapshotId: string): Promise<Geometry> {
-  const { signal } = run;
-  const pages = listBlocks(api, snapshotId, { below: 1, maxResults: SHORT_PAGE, signal });
+  const pages = listBlocks(api, snapshotId, { below: 1, signal: run.signal });
   const page = await run.watch(`the list of ${snapshotId}`, 'service', () => pages.next());
   await pages.return();
   if (page.done) throw noList(snapshotId);

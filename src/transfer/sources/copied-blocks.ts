@@ -10,7 +10,7 @@ import type { BlockSet } from '../engine/range-set.ts';
 import { type ZeroBlock, zeroBlock } from '../engine/zero-block.ts';
 import type { Run } from '../run/run.ts';
 
-export interface CopiedOptions {
+interface CopiedOptions {
   /** For messages: `the source region eu-west-1`. */
   readonly label: string;
   /** Names the side in failures of reading. */

@@ -6,7 +6,7 @@ import { type ZeroBlock, zeroBlock } from '../engine/zero-block.ts';
 import type { Run } from '../run/run.ts';
 
 /** The list of the base, from the first call on in ascending order. */
-export interface BaseList {
+interface BaseList {
   next(index: number): Promise<BlockReference | undefined>;
   close(): Promise<void>;
 }

@@ -5,13 +5,14 @@ import { listBlocks } from '../../ebs/list/block-list.ts';
 import type { CheckedPage } from '../../ebs/list/pages.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
-import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
+import type { BlockSource, Step } from '../engine/block.ts';
 import type { BlockSet } from '../engine/range-set.ts';
 import { readAhead } from '../engine/read-ahead.ts';
 import { listedBlocks } from '../engine/steps.ts';
 import { noList } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
+import { readFrom } from './read-block.ts';
 
 /** Pages of the list in memory, each of 10,000 blocks with their tokens in about 1.5 MiB. */
 const MAX_PAGES_AHEAD = 16;
@@ -24,7 +25,7 @@ export class SnapshotBlocks implements BlockSource {
   readonly geometry: Geometry;
   readonly #run: Run;
   readonly #snapshotId: string;
-  readonly #reader: BlockReader;
+  readonly read: BlockSource['read'];
   readonly #pages: Pages;
   readonly #first: CheckedPage<BlockReference>;
   #transfersAll = false;
@@ -38,7 +39,7 @@ export class SnapshotBlocks implements BlockSource {
   ) {
     this.#run = run;
     this.#snapshotId = snapshotId;
-    this.#reader = reader;
+    this.read = readFrom(reader);
     this.#pages = pages;
     this.#first = first;
     this.geometry = { volumeSize: first.volumeSize, blockSize: first.blockSize };
@@ -92,16 +93,6 @@ export class SnapshotBlocks implements BlockSource {
       yield page;
       page = await nextPage(this.#run, this.#snapshotId, pages);
     }
-  }
-
-  read(
-    { index, token }: BlockStep,
-    buffer: Uint8Array,
-    use: (block: Block) => Promise<BlockOutcome>,
-  ): Promise<BlockOutcome> {
-    return this.#reader.read({ blockIndex: index, blockToken: token }, buffer, (digest) =>
-      use({ index, data: buffer, digest, verified: false }),
-    );
   }
 
   /** A snapshot does not change. */

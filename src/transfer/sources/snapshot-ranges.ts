@@ -1,14 +1,11 @@
 /** Some ranges of a snapshot as a source: each is listed by itself, and what its list does not name reads as zeros. */
-import type { BlockReader } from '../../ebs/block-reader.ts';
 import { listBlocks } from '../../ebs/list/block-list.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
-import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
+import type { BlockSource, Step } from '../engine/block.ts';
 import { type BlockRange, type BlockSet, RangeSet } from '../engine/range-set.ts';
 import { type ListedPage, listedBlocks } from '../engine/steps.ts';
 import type { Run } from '../run/run.ts';
-
-/** The shortest page that the service sends, for a range that needs no longer one. */
-const SHORT_PAGE = 100;
+import { readFrom } from './read-block.ts';
 
 export class SnapshotRanges implements BlockSource {
   readonly label = 'the service';
@@ -17,7 +14,7 @@ export class SnapshotRanges implements BlockSource {
   readonly #ebs: EbsConnection;
   readonly #snapshotId: string;
   readonly #ranges: AsyncIterable<BlockRange> | Iterable<BlockRange>;
-  readonly #reader: BlockReader;
+  readonly read: BlockSource['read'];
 
   /** @param ranges ascending */
   constructor(
@@ -30,7 +27,7 @@ export class SnapshotRanges implements BlockSource {
     this.#ebs = ebs;
     this.#snapshotId = snapshotId;
     this.#ranges = ranges;
-    this.#reader = ebs.reader(snapshotId, run.signal);
+    this.read = readFrom(ebs.reader(snapshotId, run.signal));
   }
 
   async *steps(done: BlockSet = new RangeSet()): AsyncGenerator<Step, void, undefined> {
@@ -39,19 +36,7 @@ export class SnapshotRanges implements BlockSource {
   }
 
   #pages(from: number, below: number): AsyncIterable<ListedPage> {
-    const { signal } = this.#run;
-    const maxResults = below - from <= SHORT_PAGE ? { maxResults: SHORT_PAGE } : {};
-    return listBlocks(this.#ebs.api, this.#snapshotId, { from, below, signal, ...maxResults });
-  }
-
-  read(
-    { index, token }: BlockStep,
-    buffer: Uint8Array,
-    use: (block: Block) => Promise<BlockOutcome>,
-  ): Promise<BlockOutcome> {
-    return this.#reader.read({ blockIndex: index, blockToken: token }, buffer, (digest) =>
-      use({ index, data: buffer, digest, verified: false }),
-    );
+    return listBlocks(this.#ebs.api, this.#snapshotId, { from, below, signal: this.#run.signal });
   }
 
   /** A snapshot does not change. */
