@@ -35,6 +35,7 @@ export const errorCodes = {
     BAD_FAULTS_FILE: "the emulator's fault file is missing or is not a JSON array of rules",
     BAD_HOLE_MAP: 'the hole map is unreadable, malformed or does not cover the image',
     BAD_MAP_CELLS: 'the number of cells of a map is out of range',
+    BAD_OPTION: 'an option of the library has the wrong type, or is missing',
     BAD_RATE: 'the rate limit is not above 0',
     BAD_RETRY_FOR: 'the retry time is negative or not a number',
     BAD_SAMPLE: 'the sample is not above 0 and at most 100 percent',

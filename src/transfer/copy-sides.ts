@@ -5,6 +5,7 @@ import { type EbsConnection, Service } from '../ebs/service.ts';
 import type { Geometry } from '../geometry.ts';
 import { checkCopyOptions } from './copy-plan.ts';
 import { checkNamedJournal } from './journal/named.ts';
+import { checkOptionTypes } from './option-types.ts';
 import type { CopyOptions } from './options.ts';
 import { Run } from './run/run.ts';
 import { ChangedBlocks } from './sources/changed-blocks.ts';
@@ -30,6 +31,7 @@ export async function runBetween<T>(
   options: CopyOptions,
   work: (run: Run, sides: CopySides) => Promise<T>,
 ): Promise<T> {
+  checkOptionTypes(options);
   checkCopyOptions(options);
   const run = new Run(options);
   return run.carryOut(async () => {

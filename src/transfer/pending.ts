@@ -2,7 +2,6 @@
  * Uploads that were begun and never completed: finds their snapshots, by the tag that every upload sets and by the upload
  * journals of this machine, and deletes them.
  */
-
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SNAPSHOT_ID } from '../ebs/api.ts';
@@ -13,6 +12,7 @@ import { stateDirectory } from '../image/state-files.ts';
 import { readJournal, removeJournal } from './journal/file.ts';
 import { isLocked } from './journal/lock.ts';
 import { notPendingUpload, uploadRunning } from './messages.ts';
+import { checkOptionTypes } from './option-types.ts';
 import type { ClientOptions, DeletePendingResult, ListPendingOptions, PendingSnapshot } from './options.ts';
 import type { PlannedDeletionOptions } from './reports.ts';
 import { readableSnapshotId } from './run/checks.ts';
@@ -41,6 +41,7 @@ interface UploadJournalFile {
  * @throws ColdsnapError class `config` without permission for ec2:DescribeSnapshots
  */
 export async function listPendingSnapshots(options: ListPendingOptions = {}): Promise<PendingSnapshot[]> {
+  checkOptionTypes(options);
   const wanted = options.snapshotIds?.map(readableSnapshotId);
   const found = await withStates(options, findPending);
   return wanted === undefined ? found : found.filter(({ snapshotId }) => wanted.includes(snapshotId));
@@ -58,6 +59,7 @@ export async function listPendingSnapshots(options: ListPendingOptions = {}): Pr
 export async function deletePendingSnapshots(
   options: PlannedDeletionOptions = {},
 ): Promise<DeletePendingResult> {
+  checkOptionTypes(options);
   const { force = false, dryRun = false } = options;
   const snapshotIds = options.snapshotIds?.map(readableSnapshotId);
   return withStates(options, async (states, run) => {

@@ -1,5 +1,4 @@
 /** Waits until a snapshot is in a state, and, when that is `completed`, until it can be read. */
-
 import { abortable, deadline, pause } from '../cancel.ts';
 import { runningTime } from '../clock.ts';
 import type { CallOptions, EbsDirectApi } from '../ebs/api.ts';
@@ -10,6 +9,7 @@ import { ColdsnapError } from '../errors.ts';
 import { formatDuration } from '../text.ts';
 import type { TransferListener } from './events.ts';
 import { snapshotInDeadState, snapshotNotFound, snapshotNotReadable, waitTimedOut } from './messages.ts';
+import { checkOptionTypes } from './option-types.ts';
 import type { WaitConditions, WaitOptions, WaitResult } from './options.ts';
 import { checkWaitConditions, readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
@@ -46,6 +46,7 @@ export interface WaitServices {
  *   arguments
  */
 export async function waitForSnapshot(options: WaitOptions): Promise<WaitResult> {
+  checkOptionTypes(options);
   const snapshotId = readableSnapshotId(options.snapshotId);
   checkWaitConditions(options);
   const run = new Run(options);

@@ -41,7 +41,7 @@ test('sources and sinks do not import one another', () => {
 
 test('features are composed: only options and commands know their names', () => {
   const allowed =
-    /^transfer\/(options|reports|events|messages|download|download-to-targets|several-targets|target-messages|since|upload|copy|copy-options|copy-plan|copy-sides|verify|estimate|estimate-copy|estimate-targets|estimate-upload|pending|upload-base|incremental-options|base-messages)\.ts$/;
+    /^transfer\/(options|option-types|reports|events|messages|download|download-to-targets|several-targets|target-messages|since|upload|copy|copy-options|copy-plan|copy-sides|verify|estimate|estimate-copy|estimate-targets|estimate-upload|pending|upload-base|incremental-options|base-messages)\.ts$/;
   const others = within('transfer').filter(({ path }) => !allowed.test(path));
   assert.deepEqual(matches(others, /\b(since|incremental|dryRun|verify)\b(?!\w)/), []);
 });

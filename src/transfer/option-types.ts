@@ -1,0 +1,136 @@
+/** The types of the options, for callers without TypeScript. Ranges are checked where an option is used. */
+import { ColdsnapError } from '../errors.ts';
+import type {
+  CopyOptions,
+  DownloadOptions,
+  ListOptions,
+  UploadOptions,
+  VerifyOptions,
+  WaitOptions,
+} from './options.ts';
+import type { DiffOptions, InfoOptions, PlannedDeletionOptions } from './reports.ts';
+import type { DownloadToTargetsOptions } from './several-targets.ts';
+
+type AnyOptions =
+  | CopyOptions
+  | DiffOptions
+  | DownloadOptions
+  | DownloadToTargetsOptions
+  | InfoOptions
+  | ListOptions
+  | PlannedDeletionOptions
+  | UploadOptions
+  | VerifyOptions
+  | WaitOptions;
+type Names<Options> = Options extends unknown ? keyof Options : never;
+
+const string = (value: unknown) => typeof value === 'string';
+const number = (value: unknown) => typeof value === 'number';
+const boolean = (value: unknown) => typeof value === 'boolean';
+const callback = (value: unknown) => typeof value === 'function';
+const object = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
+const stream = (value: unknown) => object(value) && typeof (value as { pipe?: unknown }).pipe === 'function';
+const strings = (value: unknown) => Array.isArray(value) && value.every(string);
+const tags = (value: unknown) =>
+  Array.isArray(value) && value.every((tag) => object(tag) && string((tag as { key?: unknown }).key));
+
+const types = {
+  string: { test: string, what: 'a string' },
+  number: { test: number, what: 'a number' },
+  boolean: { test: boolean, what: 'true or false' },
+  callback: { test: callback, what: 'a function' },
+  object: { test: object, what: 'an object' },
+  strings: { test: strings, what: 'an array of strings' },
+  tags: { test: tags, what: 'an array of objects with a key and a value, both strings' },
+  image: { test: (value: unknown) => string(value) || stream(value), what: 'a path or a stream' },
+  wait: { test: (value: unknown) => boolean(value) || object(value), what: 'true, false or an object' },
+  signal: { test: (value: unknown) => value instanceof AbortSignal, what: 'an AbortSignal' },
+} as const;
+
+/** The compiler rejects a table that lacks an option. */
+const optionTypes: Readonly<Record<Names<AnyOptions>, keyof typeof types>> = {
+  region: 'string',
+  profile: 'string',
+  endpoint: 'string',
+  ebsEndpoint: 'string',
+  ec2Endpoint: 'string',
+  checkpointFile: 'string',
+  snapshotId: 'string',
+  since: 'string',
+  transport: 'string',
+  sourceFormat: 'string',
+  description: 'string',
+  kmsKeyId: 'string',
+  parentSnapshotId: 'string',
+  holesFromSidecar: 'string',
+  onFailure: 'string',
+  base: 'string',
+  saveDigests: 'string',
+  desiredStatus: 'string',
+  first: 'string',
+  second: 'string',
+  retryForMs: 'number',
+  workers: 'number',
+  bytesPerSecond: 'number',
+  checkpointIntervalMs: 'number',
+  volumeSizeGiB: 'number',
+  successesRequired: 'number',
+  maxAttempts: 'number',
+  secondsBetweenAttempts: 'number',
+  timeoutMs: 'number',
+  samplePercent: 'number',
+  mapCells: 'number',
+  checkpoint: 'boolean',
+  keepCheckpoint: 'boolean',
+  fresh: 'boolean',
+  force: 'boolean',
+  verify: 'boolean',
+  sha256: 'boolean',
+  trustBase: 'boolean',
+  verifyBase: 'boolean',
+  encrypted: 'boolean',
+  omitZeroBlocks: 'boolean',
+  detectHoles: 'boolean',
+  incremental: 'boolean',
+  copyTags: 'boolean',
+  skipUnlisted: 'boolean',
+  readLayout: 'boolean',
+  dryRun: 'boolean',
+  mfaCode: 'callback',
+  onEvent: 'callback',
+  onRange: 'callback',
+  deadlines: 'object',
+  ebsClient: 'object',
+  ec2Client: 'object',
+  to: 'object',
+  targets: 'strings',
+  snapshotIds: 'strings',
+  tags: 'tags',
+  source: 'image',
+  target: 'image',
+  wait: 'wait',
+  signal: 'signal',
+};
+
+/**
+ * Checks every option that is known and not undefined. Others are ignored, as by Node.js.
+ *
+ * @param required options that must be given
+ * @throws ColdsnapError class `usage`, code `BAD_OPTION`
+ */
+export function checkOptionTypes(options: object, ...required: Names<AnyOptions>[]): void {
+  if (!object(options)) throw badOption('the options', 'an object', options);
+  const given = options as Readonly<Record<string, unknown>>;
+  for (const [name, type] of Object.entries(optionTypes)) {
+    const value = given[name];
+    const isRequired = (required as string[]).includes(name);
+    if ((value !== undefined || isRequired) && !types[type].test(value))
+      throw badOption(name, types[type].what, value);
+  }
+}
+
+/** The value is not shown, because it may be a secret. */
+function badOption(name: string, what: string, value: unknown): ColdsnapError {
+  const given = value === null ? 'null' : Array.isArray(value) ? 'an array' : `of type ${typeof value}`;
+  return new ColdsnapError('usage', 'BAD_OPTION', `${name} must be ${what}, but is ${given}`);
+}

@@ -1,0 +1,70 @@
+/** What a caller without TypeScript may pass. Nothing is touched, and no request is sent. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import * as library from '../../src/index.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'coldsnap-options-'));
+after(() => rmSync(directory, { recursive: true }));
+
+const snapshotId = 'snap-0123456789abcdef0';
+type Anything = (options?: unknown) => Promise<unknown>;
+const { downloadSnapshot, uploadSnapshot, copySnapshot, verifySnapshot, downloadToTargets } =
+  library as unknown as Record<string, Anything> as {
+    [Name in keyof typeof library]: Anything;
+  };
+
+const rejects = (promise: Promise<unknown>, message: RegExp) =>
+  assert.rejects(promise, { name: 'ColdsnapError', class: 'usage', code: 'BAD_OPTION', message });
+
+describe('options of a wrong type are usage errors that name the option', () => {
+  const cases: readonly [options: object, message: RegExp][] = [
+    [{ target: undefined }, /^target must be a path or a stream, but is of type undefined$/],
+    [{ target: null }, /^target must be a path or a stream, but is null$/],
+    [{ target: new URL('file:///tmp/x') }, /^target must be a path or a stream/],
+    [{ target: Buffer.from('x') }, /^target must be a path or a stream/],
+    [{ force: 'no' }, /^force must be true or false, but is of type string$/],
+    [{ verify: 1 }, /^verify must be true or false/],
+    [{ bytesPerSecond: '4M' }, /^bytesPerSecond must be a number/],
+    [{ region: 5 }, /^region must be a string, but is of type number$/],
+    [{ endpoint: new URL('http://x') }, /^endpoint must be a string/],
+    [{ signal: {} }, /^signal must be an AbortSignal/],
+    [{ onEvent: 'log' }, /^onEvent must be a function/],
+    [{ deadlines: 5 }, /^deadlines must be an object/],
+    [{ checkpointFile: true }, /^checkpointFile must be a string/],
+  ];
+  for (const [options, message] of cases) {
+    test(String(message), async () => {
+      const target = join(directory, 'disk.img');
+      await rejects(downloadSnapshot({ snapshotId, target, ...options }), message);
+      assert.ok(!existsSync(target));
+    });
+  }
+});
+
+test('tags are objects with a key', async () => {
+  for (const tags of [{ a: 'b' }, ['a=b'], [{ Key: 'a', Value: 'b' }], [null]]) {
+    await rejects(uploadSnapshot({ source: 'disk.img', tags }), /^tags must be an array of objects/);
+  }
+});
+
+test('other functions check their options, too', async () => {
+  await rejects(uploadSnapshot({ source: 5 }), /^source must be a path or a stream/);
+  await rejects(
+    uploadSnapshot({ source: 'disk.img', wait: 'yes' }),
+    /^wait must be true, false or an object/,
+  );
+  await rejects(copySnapshot({ snapshotId, to: 'eu-west-1' }), /^to must be an object/);
+  await rejects(verifySnapshot({ snapshotId }), /^target must be/);
+  await rejects(downloadToTargets({ snapshotId, targets: 'a.img' }), /^targets must be an array of strings/);
+});
+
+test('options that are missing altogether are a usage error of every function', async () => {
+  const without = ['ColdsnapError', 'readImageLayout', 'listDevices'];
+  for (const [name, call] of Object.entries(library)) {
+    if (without.includes(name)) continue;
+    await rejects((call as unknown as Anything)(null), /^the options must be an object, but is null$/);
+  }
+});
