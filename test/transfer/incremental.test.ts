@@ -275,8 +275,8 @@ test('an image of another size, a pipe, and the source itself are no base', asyn
 });
 
 test('the source under another name is no base', needsLoop, async (t) => {
-  const parts = await makeParts(t);
   const place = await Scratch.for(t);
+  const parts = await makeParts(t);
   const device = await place.attach(parts.source);
   const part = await place.partition(device, 0, GIB / 512);
   const { detectHoles: _, ...options } = incremental(parts);
