@@ -1,4 +1,4 @@
-/** Values that a caller without TypeScript may pass. Nothing is touched, and no request is sent. */
+/** Passes what a caller without TypeScript may pass. Nothing is touched, and no request is sent. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
