@@ -6,6 +6,7 @@ import {
   chownSync,
   closeSync,
   existsSync,
+  lstatSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -14,7 +15,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type DownloadOptions, downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
 import {
@@ -133,7 +134,7 @@ test('an upload journal that is damaged is renamed, and a new snapshot is starte
   assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
 });
 
-test("a journal that is a FIFO, a directory, a link or another user's is ignored without blocking", async (t) => {
+test("a journal that is a FIFO, a directory, a link or another user's is ignored without blocking, and stays as it is", async (t) => {
   const { journal, target, blocks, download, directory } = await interruptedDownload(t);
   const kinds: [string, () => void][] = [
     ['is no regular file', () => execFileSync('mkfifo', [journal])],
@@ -153,13 +154,20 @@ test("a journal that is a FIFO, a directory, a link or another user's is ignored
   for (const [reason, plant] of kinds) {
     execFileSync('rm', ['-rf', journal]);
     plant();
+    const planted = lstatSync(journal, { bigint: true });
     const { events, onEvent } = recorder();
     await download({ onEvent });
+    assert.deepEqual(readdirSync(directory).sort(), ['disk.img', basename(journal)]);
+    const { ino, ctimeNs } = lstatSync(journal, { bigint: true });
+    assert.deepEqual([ino, ctimeNs], [planted.ino, planted.ctimeNs]);
     assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
     const warning = events.find((event) => event.type === 'warning' && event.code === 'JOURNAL_NOT_USED');
     assert.match(warning?.type === 'warning' ? warning.message : '', new RegExp(reason));
-    execFileSync('rm', ['-rf', target, `${journal}.corrupt`]);
-    assert.deepEqual(readdirSync(directory), []);
+    assert.ok(events.some((event) => event.type === 'warning' && event.code === 'JOURNAL_NOT_WRITTEN'));
+    await download({ fresh: true, checkpoint: false, force: true });
+    await download({ fresh: true, force: true });
+    assert.equal(lstatSync(journal, { bigint: true }).ctimeNs, planted.ctimeNs);
+    execFileSync('rm', ['-rf', target]);
   }
 });
 

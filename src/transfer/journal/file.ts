@@ -5,8 +5,8 @@
  * trusted.
  */
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { mkdir, open, rename, rm, unlink } from 'node:fs/promises';
+import { constants, type Stats } from 'node:fs';
+import { lstat, mkdir, open, rename, rm, unlink } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { isErrno, localError } from '../../image/errno.ts';
 
@@ -39,9 +39,9 @@ export async function readJournal(path: string): Promise<JournalReading> {
   }
   try {
     const stats = await file.stat();
-    const { size, uid } = stats;
-    if (!stats.isFile()) return { kind: 'corrupt', reason: 'it is no regular file' };
-    if (uid !== process.geteuid?.()) return { kind: 'corrupt', reason: 'it belongs to another user' };
+    const { size } = stats;
+    const foreign = whyForeign(stats);
+    if (foreign !== undefined) return { kind: 'corrupt', reason: foreign };
     if (size > MAX_JOURNAL_BYTES) return { kind: 'corrupt', reason: `it has ${size} bytes` };
     return unsealed(await file.readFile('utf8'));
   } catch (error) {
@@ -61,6 +61,23 @@ function unsealed(text: string): JournalReading {
 
 function digestOf(text: string): string {
   return createHash('sha256').update(text).digest('hex');
+}
+
+/** Why a file was not made by this user's runs; undefined for one that may have been. */
+function whyForeign(stats: Stats): string | undefined {
+  if (stats.isSymbolicLink()) return 'it is a symbolic link';
+  if (!stats.isFile()) return 'it is no regular file';
+  return stats.uid === process.geteuid?.() ? undefined : 'it belongs to another user';
+}
+
+/**
+ * Checks that a journal of this name may be replaced, renamed or removed.
+ * @throws Error that says why the file there is not of this user's runs
+ */
+async function checkOurs(path: string): Promise<void> {
+  const stats = await lstat(path).catch(() => undefined);
+  const foreign = stats === undefined ? undefined : whyForeign(stats);
+  if (foreign !== undefined) throw new Error(foreign);
 }
 
 /** Makes a journal's directory, for its owner alone, unless it exists. */
@@ -85,6 +102,7 @@ export async function writeJournal(path: string, content: object): Promise<void>
     } finally {
       await file.close();
     }
+    await checkOurs(path);
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
@@ -99,6 +117,7 @@ export function besideJournal(path: string, what: 'new' | 'lock'): string {
 }
 
 export async function removeJournal(path: string): Promise<void> {
+  await checkOurs(path);
   await rm(besideJournal(path, 'new'), { force: true });
   await rm(path, { force: true });
 }
@@ -108,6 +127,8 @@ export async function removeJournal(path: string): Promise<void> {
  * @throws ColdsnapError class `local` when it cannot be removed
  */
 export async function invalidateJournal(path: string): Promise<void> {
+  const stats = await lstat(path).catch(() => undefined);
+  if (stats !== undefined && whyForeign(stats) !== undefined) return;
   try {
     await unlink(path);
     await syncDirectory(dirname(path));
@@ -120,6 +141,7 @@ export async function invalidateJournal(path: string): Promise<void> {
 /** Renames a journal that cannot be trusted, so that it can be inspected. Returns the new path. */
 export async function setJournalAside(path: string): Promise<string> {
   const aside = `${path}.corrupt`;
+  await checkOurs(path);
   await rename(path, aside);
   return aside;
 }
