@@ -213,11 +213,17 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     await this.#direct?.close();
     throwIfAborted(this.#signal);
     await partial.removeMark();
-    // A file that appeared under the name since decides nothing.
-    if (!this.#inPlace) await setOwnerAndMode(partial.descriptor, this.#replaceable);
-    await this.#withSpace(partial.descriptor.sync('all'));
-    throwIfAborted(this.#signal);
-    await partial.publish(this.#file, { replace: await this.#mayReplace() });
+    try {
+      // A file that appeared under the name since decides nothing.
+      if (!this.#inPlace) await setOwnerAndMode(partial.descriptor, this.#replaceable);
+      await this.#withSpace(partial.descriptor.sync('all'));
+      throwIfAborted(this.#signal);
+      await partial.publish(this.#file, { replace: await this.#mayReplace() });
+    } catch (error) {
+      // Without it the next run takes the file for another program's. The failure before is the one to report.
+      await partial.markAgain({ inPlace: this.#inPlace }).catch(() => {});
+      throw error;
+    }
     this.#committed = true;
     return [];
   }

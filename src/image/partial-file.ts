@@ -17,7 +17,7 @@ import {
   targetBetween,
   targetBusy,
 } from './messages/targets.ts';
-import { isBetween, isMarked, mayBeOurs, removeMark, setMark } from './partial-mark.ts';
+import { isBetween, isMarked, mayBeOurs, removeMark, setBetween, setMark } from './partial-mark.ts';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const fstatFd = promisify(fstat);
@@ -136,6 +136,14 @@ export class PartialFile {
   /** Removes the mark before the file becomes the image. */
   removeMark(): Promise<void> {
     return this.descriptor.use(`unmark ${this.path}`, async (fd) => removeMark(fd));
+  }
+
+  /** Marks the file again after a commit that failed before it got its final name. */
+  async markAgain(options: { inPlace: boolean }): Promise<void> {
+    const { ino, nlink } = await this.stat();
+    if (nlink !== 1 || !(await this.#hasName())) return;
+    const set = options.inPlace ? setBetween : setMark;
+    await this.descriptor.use(`mark ${this.path}`, async (fd) => set(fd, ino));
   }
 
   stat(): Promise<Stats> {
