@@ -8,6 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { deviceNumber } from '../../src/image/device/identity.ts';
 import { deviceStamp } from '../../src/image/device-stamp.ts';
 import { openSource } from '../../src/image/open-source.ts';
+import type { ImageSource } from '../../src/image/source.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { assertFails, MiB } from './blocks.ts';
 
@@ -42,14 +43,19 @@ with open(sys.argv[1], 'r+b') as file:
   };
 }
 
+/** Asserts that the source finds a write to it, and closes it. */
+async function assertWritten(source: ImageSource): Promise<void> {
+  await assertFails(source.checkUnchanged(), 'SOURCE_CHANGED', /it was written to/);
+  await source.close();
+}
+
 test('a file that is written is an error, although its times were put back', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
   await writeFile(path, Buffer.alloc(size, 1));
   const source = await openSource(path);
   await writeAndHide(path);
-  await assertFails(source.checkUnchanged(), 'SOURCE_CHANGED', /it was written to/);
-  await source.close();
+  await assertWritten(source);
 });
 
 test('a file is an error that is written within the tick of the clock in which it was made', async (t) => {
@@ -59,8 +65,7 @@ test('a file is an error that is written within the tick of the clock in which i
     await writeFile(path, Buffer.alloc(8192, count));
     const source = await openSource(path);
     await writeAndHide(path);
-    await assertFails(source.checkUnchanged(), 'SOURCE_CHANGED', /it was written to/);
-    await source.close();
+    await assertWritten(source);
   }
 });
 
@@ -76,8 +81,7 @@ test(
     assert.equal((await stat(path, { bigint: true })).ctimeNs % 1_000_000_000n, 0n);
     const source = await openSource(path);
     await writeAndHide(path);
-    await assertFails(source.checkUnchanged(), 'SOURCE_CHANGED', /it was written to/);
-    await source.close();
+    await assertWritten(source);
   },
 );
 
@@ -91,8 +95,7 @@ test('a write into a mapped page that was dirty before the file was opened is an
   const before = await source.stamp();
   await write('b');
   assert.notEqual(await source.stamp(), before);
-  await assertFails(source.checkUnchanged(), 'SOURCE_CHANGED', /it was written to/);
-  await source.close();
+  await assertWritten(source);
 });
 
 test('the stamp of a file is the same until it is written, whatever its name', async (t) => {
@@ -150,8 +153,7 @@ test('a file has no stamp where mapped writes leave no trace, nor has a stream',
   assert.equal(await file.stamp(), undefined);
   await file.checkUnchanged();
   await writeAndHide(path);
-  await assertFails(file.checkUnchanged(), 'SOURCE_CHANGED', /it was written to/);
-  await file.close();
+  await assertWritten(file);
   const stream = await openSource(Readable.from([]), { streamSize: 1024 });
   assert.equal(await stream.stamp(), undefined);
   await stream.close();
@@ -167,8 +169,7 @@ test('a device that is written during the upload is an error', needsLoop, async 
   assert.equal(await source.stamp(), stamp);
   await writeFile(device, 'x', { flag: 'r+' });
   assert.notEqual(await source.stamp(), stamp);
-  await assertFails(source.checkUnchanged(), 'SOURCE_CHANGED', /it was written to/);
-  await source.close();
+  await assertWritten(source);
 });
 
 test('a loop device whose file is written is an error', needsLoop, async (t) => {
@@ -176,8 +177,7 @@ test('a loop device whose file is written is an error', needsLoop, async (t) => 
   const { device, backing } = await scratch.loop({ bytes: size });
   const source = await openSource(device);
   await writeFile(backing, 'x', { flag: 'r+' });
-  await assertFails(source.checkUnchanged(), 'SOURCE_CHANGED', /it was written to/);
-  await source.close();
+  await assertWritten(source);
 });
 
 for (const layers of ['a partition', 'a loop device over another', 'a partition over two loop devices'])
@@ -196,8 +196,7 @@ for (const layers of ['a partition', 'a loop device over another', 'a partition 
       assert.equal(await source.stamp(), stamp);
       await writeFile(backing, 'x', { flag: 'r+' });
       assert.notEqual(await source.stamp(), stamp);
-      await assertFails(source.checkUnchanged(), 'SOURCE_CHANGED', /it was written to/);
-      await source.close();
+      await assertWritten(source);
     },
   );
 
