@@ -20,6 +20,7 @@ import { printResult } from './output.ts';
 import { buildProgram } from './program.ts';
 import { reportError } from './report.ts';
 
+// With run() in one file of the bundle, for main().
 export { reportError };
 
 /**

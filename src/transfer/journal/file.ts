@@ -2,7 +2,7 @@
  * Journal files record what a transfer has done, so that the next run resumes from there. A journal is replaced
  * atomically (temporary name, fsync, rename, fsync of the directory), readable by its owner alone, and never opened
  * through a symlink. It ends with a digest of itself; one that is damaged or cannot be understood is set aside, never
- * trusted.
+ * trusted. A file that no run of this user can have made is not touched.
  */
 import { createHash } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';

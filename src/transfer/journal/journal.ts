@@ -86,7 +86,7 @@ export class Journal<Content extends object> implements JournalReader {
     if (this.#lock === undefined) throw busy(lockOf(path));
   }
 
-  /** Reads what an earlier run saved. A file that is no journal is renamed. */
+  /** Reads what an earlier run saved. A damaged journal is renamed. */
   async read(): Promise<JournalReading> {
     const reading = await readJournal(this.location.path);
     if (reading.kind === 'absent') return { kind: 'none' };
