@@ -16,11 +16,12 @@ import { isErrno } from './errno.ts';
 import { type ByteRange, dataRanges } from './extents.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
-import { journalName, partialName } from './names.ts';
+import { fitsJournal, journalName, partialName } from './names.ts';
 import { setOwnerAndMode } from './ownership.ts';
 import { PartialFile } from './partial-file.ts';
 import { readBack } from './read-back.ts';
 import { statIfExists } from './stat.ts';
+import { stateFile } from './state-files.ts';
 import type { BlockOutcome, Geometry, ImageTarget, Notice, ResumableTarget, TargetBlock } from './target.ts';
 
 const ftruncateFd = promisify(ftruncate);
@@ -65,7 +66,12 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     this.label = path;
     this.#file = file;
     this.#signal = signal;
-    this.journal = { path: journalName(file), identity: `file:${file}` };
+    const identity = `file:${file}`;
+    const beside = journalName(file);
+    this.journal = {
+      path: fitsJournal(beside) ? beside : stateFile(identity, 'coldsnap-progress'),
+      identity,
+    };
   }
 
   async checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void> {

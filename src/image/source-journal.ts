@@ -4,6 +4,7 @@ import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { deviceIdentity } from './device/identity.ts';
 import { exactRealpath } from './exact-path.ts';
+import { fitsJournal } from './names.ts';
 import { stateFile } from './state-files.ts';
 
 /** The identity tells this file or device from others, whatever its path. */
@@ -17,18 +18,20 @@ export async function deviceJournal(stats: BigIntStats, sizeBytes: number): Prom
   return { path: stateFile(identity, 'coldsnap-upload'), identity };
 }
 
-/** Beside the source, if files can be created there; else in the state directory. */
+/** Beside the source, if files can be created there under such a name; else in the state directory. */
 export async function fileJournal(path: string, stats: BigIntStats): Promise<SourceJournal> {
   const identity = `file:${stats.dev}:${stats.ino}`;
   const file = await exactRealpath(path).catch(() => undefined);
+  const beside = file === undefined ? undefined : `${file}.coldsnap-upload`;
   const writable =
-    file !== undefined &&
-    (await access(dirname(file), constants.W_OK | constants.X_OK).then(
+    beside !== undefined &&
+    fitsJournal(beside) &&
+    (await access(dirname(beside), constants.W_OK | constants.X_OK).then(
       () => true,
       () => false,
     ));
   return {
-    path: writable ? `${file}.coldsnap-upload` : stateFile(`file:${file ?? identity}`, 'coldsnap-upload'),
+    path: writable ? beside : stateFile(`file:${file ?? identity}`, 'coldsnap-upload'),
     identity,
   };
 }
