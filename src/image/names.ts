@@ -13,7 +13,7 @@ export const journalName = (file: string): string => `${file}.coldsnap-progress`
 
 /** Bytes of a name, on every file system of Linux (NAME_MAX). */
 const maxNameBytes = 255;
-/** What a journal's name may get besides: the destination of an upload, and `.lock` or `.new`. */
+/** Room for additions to a journal's name: the destination of an upload, and `.lock` or `.new`. */
 const reservedBytes = 50;
 
 /** Whether a journal of this name can be kept: a name that is too long leaves room for the image alone. */
