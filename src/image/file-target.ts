@@ -109,8 +109,10 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   ): Promise<void> {
     if (this.#partial === undefined) throw resumeMismatch(this.path, `${this.partialPath} is missing`);
     const { size, nlink, uid, ino } = await this.#partial.stat();
-    // A commit removes the mark before the file gets its name.
+    // A commit removes the mark, and gives the file its final owner, before the file gets its name.
     const marked = committing === undefined;
+    const mayBeGiven = committing !== undefined && instance !== undefined && process.geteuid?.() === 0;
+    const given = mayBeGiven && uid === Number(this.#replaceable?.uid);
     const why =
       instance !== undefined && instance !== String(ino)
         ? 'is another file'
@@ -118,12 +120,13 @@ export class FileTarget implements ImageTarget, ResumableTarget {
           ? `has ${size} bytes and not ${geometry.volumeSize}`
           : nlink !== 1
             ? 'has a second name'
-            : uid !== process.geteuid?.() && !this.#inPlace
+            : uid !== process.geteuid?.() && !given && !this.#inPlace
               ? 'belongs to another user'
               : marked && !(await this.#partial.mayBeOurs())
                 ? 'was made by another program'
                 : undefined;
     if (why !== undefined) throw resumeMismatch(this.path, `${this.partialPath} ${why}`);
+    if (!marked) await this.#partial.reclaim({ inPlace: this.#inPlace });
     this.#fresh = false;
     this.#started = true;
   }
@@ -226,8 +229,8 @@ export class FileTarget implements ImageTarget, ResumableTarget {
       throwIfAborted(this.#signal);
       await partial.publish(this.#file, { replace: await this.#mayReplace() });
     } catch (error) {
-      // Without it the next run takes the file for another program's. The failure before is the one to report.
-      await partial.markAgain({ inPlace: this.#inPlace }).catch(() => {});
+      // Else the next run takes the file for another program's or user's. The failure before is the one to report.
+      await partial.reclaim({ inPlace: this.#inPlace }).catch(() => {});
       throw error;
     }
     this.#committed = true;
@@ -241,7 +244,9 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   async #mayReplace(): Promise<boolean> {
     const existing = await statIfExists(this.#file, this.path);
     const allowed = this.#replaceable;
-    return existing !== undefined && existing.ino === allowed?.ino && existing.dev === allowed.dev;
+    if (existing === undefined || allowed === undefined) return false;
+    // A file that is created after another was removed may get its inode number.
+    return (['ino', 'dev', 'birthtimeNs'] as const).every((field) => existing[field] === allowed[field]);
   }
 
   async abandon(options: { keepForResume: boolean }): Promise<void> {

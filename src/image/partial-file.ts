@@ -17,6 +17,7 @@ import {
   targetBetween,
   targetBusy,
 } from './messages/targets.ts';
+import { takeBack } from './ownership.ts';
 import { isBetween, isMarked, mayBeOurs, removeMark, setBetween, setMark } from './partial-mark.ts';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
@@ -138,12 +139,13 @@ export class PartialFile {
     return this.descriptor.use(`unmark ${this.path}`, async (fd) => removeMark(fd));
   }
 
-  /** Marks the file again after a commit that failed before it got its final name. */
-  async markAgain(options: { inPlace: boolean }): Promise<void> {
+  /** Takes the file back, with its mark, after a commit that ended before the file got its final name. */
+  async reclaim({ inPlace }: { inPlace: boolean }): Promise<void> {
     const { ino, nlink } = await this.stat();
     if (nlink !== 1 || !(await this.#hasName())) return;
-    const set = options.inPlace ? setBetween : setMark;
+    const set = inPlace ? setBetween : setMark;
     await this.descriptor.use(`mark ${this.path}`, async (fd) => set(fd, ino));
+    if (!inPlace) await takeBack(this.descriptor);
   }
 
   stat(): Promise<Stats> {
