@@ -16,12 +16,13 @@ import { isErrno } from './errno.ts';
 import { type ByteRange, dataRanges } from './extents.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
-import { fitsJournal, journalName, partialName } from './names.ts';
+import { journalName, partialName } from './names.ts';
 import { setOwnerAndMode } from './ownership.ts';
 import { PartialFile } from './partial-file.ts';
+import { finishPublishing } from './publish.ts';
 import { readBack } from './read-back.ts';
 import { statIfExists } from './stat.ts';
-import { stateFile } from './state-files.ts';
+import { journalPath } from './state-files.ts';
 import type { BlockOutcome, Geometry, ImageTarget, Notice, ResumableTarget, TargetBlock } from './target.ts';
 
 const ftruncateFd = promisify(ftruncate);
@@ -67,11 +68,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     this.#file = file;
     this.#signal = signal;
     const identity = `file:${file}`;
-    const beside = journalName(file);
-    this.journal = {
-      path: fitsJournal(beside) ? beside : stateFile(identity, 'coldsnap-progress'),
-      identity,
-    };
+    this.journal = { path: journalPath(journalName(file), identity), identity };
   }
 
   async checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void> {
@@ -108,23 +105,16 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     { instance, committing }: Parameters<ImageTarget['prepare']>[1],
   ): Promise<void> {
     if (this.#partial === undefined) throw resumeMismatch(this.path, `${this.partialPath} is missing`);
-    const { size, nlink, uid, ino } = await this.#partial.stat();
-    // A commit removes the mark, and gives the file its final owner, before the file gets its name.
+    // A commit removes the mark, and as root gives the file its final owner, before the file gets its name.
     const marked = committing === undefined;
-    const mayBeGiven = committing !== undefined && instance !== undefined && process.geteuid?.() === 0;
-    const given = mayBeGiven && uid === Number(this.#replaceable?.uid);
-    const why =
-      instance !== undefined && instance !== String(ino)
-        ? 'is another file'
-        : size !== geometry.volumeSize
-          ? `has ${size} bytes and not ${geometry.volumeSize}`
-          : nlink !== 1
-            ? 'has a second name'
-            : uid !== process.geteuid?.() && !given && !this.#inPlace
-              ? 'belongs to another user'
-              : marked && !(await this.#partial.mayBeOurs())
-                ? 'was made by another program'
-                : undefined;
+    const user = process.geteuid?.();
+    const given = !marked && instance !== undefined && user === 0 ? [Number(this.#replaceable?.uid)] : [];
+    const why = await this.#partial.whyOther({
+      inode: instance,
+      size: geometry.volumeSize,
+      owners: this.#inPlace ? undefined : [user, ...given],
+      marked,
+    });
     if (why !== undefined) throw resumeMismatch(this.path, `${this.partialPath} ${why}`);
     if (!marked) await this.#partial.reclaim({ inPlace: this.#inPlace });
     this.#fresh = false;
@@ -213,7 +203,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
 
   async finishCommit(stamp: string): Promise<boolean> {
     if (!(await this.isCommitted(stamp))) return false;
-    await PartialFile.finishPublishing(this.path, this.partialPath, this.#file);
+    await finishPublishing(this.path, this.partialPath, this.#file);
     return true;
   }
 
