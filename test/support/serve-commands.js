@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { main } from '../../dist/cli/main.js';
 
-/** What the command line listens to until its process ends. */
+/** The events that the command line listens to until its process ends. */
 const listened = [
   ...['uncaughtException', 'warning', 'SIGHUP', 'SIGINT', 'SIGTERM'].map((event) => [process, event]),
   [process.stdout, 'error'],
