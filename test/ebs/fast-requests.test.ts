@@ -210,6 +210,16 @@ test('every signature equals that of @smithy/signature-v4', async () => {
   await fc.assert(cases, { numRuns: 200 });
 });
 
+test('a clock that was set to the first second of 1970 gives a valid timestamp', async (t) => {
+  t.mock.method(Date, 'now', () => 1_000_000);
+  const client = new EBSClient({ region: 'us-east-1', credentials: keys });
+  client.config.systemClockOffset = -1_000_000;
+  const origin = { secure: true, host: 'h', port: 443, authority: 'h', pathPrefix: '' };
+  const requests = new BlockRequests(client, 'us-east-1', origin);
+  const head = await requests.get({ snapshotId: 'snap-1', blockIndex: 0, blockToken: 'A' });
+  assert.equal(parse(head).headers['x-amz-date'], '19700101T000000Z');
+});
+
 test('new credentials and a new day get a new signing key', async () => {
   let current = { ...keys, sessionToken: 'first' };
   const client = new EBSClient({ region: 'us-east-1', credentials: async () => current });
