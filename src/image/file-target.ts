@@ -17,7 +17,6 @@ import { type ByteRange, dataRanges } from './extents.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
 import { journalName, partialName } from './names.ts';
-import { setOwnerAndMode } from './ownership.ts';
 import { PartialFile } from './partial-file.ts';
 import { finishPublishing } from './publish.ts';
 import { readBack } from './read-back.ts';
@@ -211,32 +210,19 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     const { partial } = this.#ready();
     await this.#direct?.close();
     throwIfAborted(this.#signal);
-    await partial.removeMark();
-    try {
-      // A file that appeared under the name since decides nothing.
-      if (!this.#inPlace) await setOwnerAndMode(partial.descriptor, this.#replaceable);
-      await this.#withSpace(partial.descriptor.sync('all'));
-      throwIfAborted(this.#signal);
-      await partial.publish(this.#file, { replace: await this.#mayReplace() });
-    } catch (error) {
-      // Else the next run takes the file for another program's or user's. The failure before is the one to report.
-      await partial.reclaim({ inPlace: this.#inPlace }).catch(() => {});
-      throw error;
-    }
+    await this.#withSpace(
+      partial.publish(this.#file, {
+        replaceable: this.#replaceable,
+        inPlace: this.#inPlace,
+        signal: this.#signal,
+      }),
+    );
     this.#committed = true;
     return [];
   }
 
   async close(): Promise<void> {
     await this.#partial?.close();
-  }
-
-  async #mayReplace(): Promise<boolean> {
-    const existing = await statIfExists(this.#file, this.path);
-    const allowed = this.#replaceable;
-    if (existing === undefined || allowed === undefined) return false;
-    // A file that is created after another was removed may get its inode number.
-    return (['ino', 'dev', 'birthtimeNs'] as const).every((field) => existing[field] === allowed[field]);
   }
 
   async abandon(options: { keepForResume: boolean }): Promise<void> {

@@ -2,17 +2,19 @@
  * The file that a restore to a file writes until it is whole: `<target>.partial`, locked against other runs, and given
  * its final name only when everything in it is on stable storage.
  */
-import { constants, fstat, fstatSync, openSync, type Stats } from 'node:fs';
+import { type BigIntStats, constants, fstat, fstatSync, openSync, type Stats } from 'node:fs';
 import { lstat, unlink } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { throwIfAborted } from '../cancel.ts';
 import { preload } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import { partialNotOurs, partialReplaced, targetBetween, targetBusy } from './messages/targets.ts';
-import { takeBack } from './ownership.ts';
+import { setOwnerAndMode, takeBack } from './ownership.ts';
 import { isBetween, isMarked, mayBeOurs, removeMark, setBetween, setMark } from './partial-mark.ts';
 import { publishFile } from './publish.ts';
+import { statIfExists } from './stat.ts';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 const fstatFd = promisify(fstat);
@@ -30,6 +32,14 @@ interface EarlierFile {
   readonly owners: readonly (number | undefined)[] | undefined;
   /** Whether it still has its mark, on a file system that can keep one. */
   readonly marked: boolean;
+}
+
+interface PublishOptions {
+  /** The file that may be replaced. */
+  readonly replaceable: BigIntStats | undefined;
+  /** Whether the file was changed in place, and keeps its owner and permissions. */
+  readonly inPlace: boolean;
+  readonly signal: AbortSignal | undefined;
 }
 
 export class PartialFile {
@@ -144,11 +154,6 @@ export class PartialFile {
     return ours ? undefined : 'was made by another program';
   }
 
-  /** Removes the mark before the file becomes the image. */
-  removeMark(): Promise<void> {
-    return this.descriptor.use(`unmark ${this.path}`, async (fd) => removeMark(fd));
-  }
-
   /** Takes the file back, with its mark, after a commit that ended before the file got its final name. */
   async reclaim({ inPlace }: { inPlace: boolean }): Promise<void> {
     const { ino, nlink } = await this.stat();
@@ -183,12 +188,24 @@ export class PartialFile {
   }
 
   /**
-   * Gives the file its final name and makes that durable, as {@link publishFile}.
+   * Makes the file the image: without its mark, with its final owner and permissions, on stable storage, under its name.
+   * After a failure it is a partial file again.
    * @throws ColdsnapError `TARGET_EXISTS`, `PARTIAL_REPLACED`
    */
-  async publish(file: string, options: { replace: boolean }): Promise<void> {
-    await this.checkName();
-    await publishFile(this.#target, this.path, file, options);
+  async publish(file: string, { replaceable, inPlace, signal }: PublishOptions): Promise<void> {
+    await this.descriptor.use(`unmark ${this.path}`, async (fd) => removeMark(fd));
+    try {
+      if (!inPlace) await setOwnerAndMode(this.descriptor, replaceable);
+      await this.descriptor.sync('all');
+      throwIfAborted(signal);
+      await this.checkName();
+      const replace = isSame(await statIfExists(file, this.#target), replaceable);
+      await publishFile(this.#target, this.path, file, { replace });
+    } catch (error) {
+      // Without the mark the next run takes the file for another program's. The failure before is the one to report.
+      await this.reclaim({ inPlace }).catch(() => {});
+      throw error;
+    }
   }
 
   /** Removes the file (still holding its lock), then closes. */
@@ -205,4 +222,10 @@ export class PartialFile {
   close(): Promise<void> {
     return this.descriptor.close();
   }
+}
+
+/** Whether both are one file: one that is created after another was removed may get its inode number. */
+function isSame(one: BigIntStats | undefined, other: BigIntStats | undefined): boolean {
+  if (one === undefined || other === undefined) return false;
+  return (['ino', 'dev', 'birthtimeNs'] as const).every((field) => one[field] === other[field]);
 }
