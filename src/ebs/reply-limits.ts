@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { abortable, deadline } from '../cancel.ts';
 import { runningTime } from '../clock.ts';
+import { timeoutError } from './failure.ts';
 import { CompletedExchanges, StallDetector } from './fast/progress.ts';
 
 /** A payload that is sent more slowly has stalled. */
@@ -46,8 +47,4 @@ export function limitBody(body: IncomingMessage, idleMs: number): void {
   };
   const timer = setInterval(check, Math.min(idleMs / 8, MAX_CHECK_MS)).unref();
   body.once('close', () => clearInterval(timer));
-}
-
-function timeoutError(message: string): Error {
-  return Object.assign(new Error(message), { name: 'TimeoutError' });
 }

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+import { after, type TestContext } from 'node:test';
 import type { EmulatorOptions } from '../../src/emulator/index.ts';
-import { type Environment, ours, type Tool, Workplace } from '../support/workplace.ts';
+import { CommandServer } from '../support/command-server.ts';
+import { type Environment, type Outcome, ours, type Tool, Workplace } from '../support/workplace.ts';
 
 export interface Refusal {
   /** The problem, as the title of the test. */
@@ -40,7 +41,7 @@ export async function refuse(t: TestContext, refusal: Refusal): Promise<void> {
 
   const env = { AWS_ENDPOINT_URL: place.emulator.url, ...refusal.env };
   const named = args.map((arg) => arg.replace('URL', place.emulator.url).replace('SNAP', SNAP));
-  const { exit, stdout, stderr } = await place.run(refusal.through ?? ours, named, env);
+  const { exit, stdout, stderr } = await run(place, refusal.through, named, env);
 
   const lines = stderr.split('\n');
   const at = lines.findIndex((line) => line.startsWith('coldsnap: '));
@@ -58,6 +59,22 @@ export async function refuse(t: TestContext, refusal: Refusal): Promise<void> {
     refusal.requests ?? [],
   );
   assert.deepEqual(stateOf(place), before, 'a file or snapshot was changed');
+}
+
+let server: CommandServer | undefined;
+after(() => server?.close());
+
+/** Runs a command line in a process that all share, or in its own if it may use its stdin or stdout. */
+function run(
+  place: Workplace,
+  through: Tool | undefined,
+  args: readonly string[],
+  env: Environment,
+): Promise<Outcome> {
+  if (through !== undefined || args.some((arg) => arg === '-' || arg.startsWith('/dev/')))
+    return place.run(through ?? ours, args, env);
+  server ??= new CommandServer();
+  return server.run(args, place.directory, place.environment(env));
 }
 
 /** Every file with its contents and times, and every snapshot with its state. */

@@ -11,8 +11,6 @@ import { BlockRequests } from '../../src/ebs/fast/block-requests.ts';
 import { directOrigin } from '../../src/ebs/fast/origin.ts';
 import { setVariable } from './certificates.ts';
 
-process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
-
 const keys = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' };
 
 /** Sets these variables and removes all other endpoint settings. */

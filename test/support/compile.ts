@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { unusedSchemas } from '../../scripts/unused-schemas.js';
 
 /** Makes `import.meta` name the source, from which tests find other files, and the package its addon and version. */
 const importMeta: Plugin = {
@@ -32,7 +33,7 @@ export const compileOptions = {
   conditions: ['module'],
   outExtension: { '.js': '.mjs' },
   define: { 'import.meta.url': 'importMetaUrl', 'import.meta.dirname': 'importMetaDirname' },
-  plugins: [importMeta],
+  plugins: [importMeta, unusedSchemas],
   // The error thrown says the same.
   logLevel: 'silent',
   // CommonJS modules among them ask for Node's own modules by require.

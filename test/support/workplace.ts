@@ -68,18 +68,23 @@ export class Workplace {
     return spawn(file, [...first, ...args], {
       cwd: this.directory,
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: {
-        PATH: `${this.home}/bin:${process.env.PATH}`,
-        HOME: this.home,
-        // Root's would be shared with the machine.
-        STATE_DIRECTORY: `${this.home}/state`,
-        AWS_ACCESS_KEY_ID: accessKeyId,
-        AWS_SECRET_ACCESS_KEY: secretAccessKey,
-        AWS_REGION: 'us-east-1',
-        AWS_EC2_METADATA_DISABLED: 'true',
-        ...env,
-      },
+      env: this.environment(env),
     });
+  }
+
+  /** The environment of a tool, with changes. */
+  environment(changes: Environment): Environment {
+    return {
+      PATH: `${this.home}/bin:${process.env.PATH}`,
+      HOME: this.home,
+      // Root's would be shared with the machine.
+      STATE_DIRECTORY: `${this.home}/state`,
+      AWS_ACCESS_KEY_ID: accessKeyId,
+      AWS_SECRET_ACCESS_KEY: secretAccessKey,
+      AWS_REGION: 'us-east-1',
+      AWS_EC2_METADATA_DISABLED: 'true',
+      ...changes,
+    };
   }
 
   /** Runs a tool to its end, with an empty stdin. */

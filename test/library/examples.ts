@@ -1,12 +1,12 @@
-/** Runs the examples in the documents that are marked as tested, in a project that has the package. */
+/** The examples in the documents that are marked as tested, run in a project that has the package. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { type Emulator, startEmulator } from '../../src/emulator/index.ts';
-import { needsBuild, project } from '../support/built.ts';
-import { Consumer } from './consumer.ts';
+import { project } from '../support/built.ts';
+import type { Consumer } from './consumer.ts';
 
 const BLOCK = 524_288;
 
@@ -31,35 +31,32 @@ function examplesIn(file: string): Example[] {
 
 const examples = ['README.md', 'docs/emulator.md'].flatMap(examplesIn);
 
-describe('examples in the documents', { ...needsBuild, concurrency: 2 }, () => {
-  const consumer = new Consumer();
-  before(async () => {
-    await consumer.install();
-    // For the example with a client of its own.
-    consumer.link('@aws-sdk/client-ebs');
-  });
-  after(() => consumer.remove());
-
-  test('exist', () => {
-    assert.ok(examples.length > 0);
-  });
-
-  for (const { file, line, language, code } of examples) {
-    test(`${file}:${line} runs`, async (t) => {
-      const emulator = await startEmulator();
-      t.after(() => emulator.close());
-      const folder = consumer.path(`${file.replace(/\W/g, '-')}-${line}`);
-      mkdirSync(folder);
-      await prepare(emulator, folder);
-      const { exit, stderr } = await consumer.run(
-        ...commandFor(language, code, folder),
-        environment(emulator),
-        folder,
-      );
-      assert.equal(exit, 0, stderr);
+/** Tests the examples, with a package that is installed by then. */
+export function testExamples(consumer: Consumer): void {
+  describe('examples in the documents', { concurrency: 2 }, () => {
+    test('exist', () => {
+      assert.ok(examples.length > 0);
     });
-  }
-});
+
+    for (const { file, line, language, code } of examples) {
+      test(`${file}:${line} runs`, async (t) => {
+        const emulator = await startEmulator();
+        t.after(() => emulator.close());
+        const name = `${file.replace(/\W/g, '-')}-${line}`;
+        const folder = consumer.path(name);
+        // For the example with a client of its own; also makes the folder.
+        consumer.link('@aws-sdk/client-ebs', name);
+        await prepare(emulator, folder);
+        const { exit, stderr } = await consumer.run(
+          ...commandFor(language, code, folder),
+          environment(emulator),
+          folder,
+        );
+        assert.equal(exit, 0, stderr);
+      });
+    }
+  });
+}
 
 /** Provides what examples use: an image with zeros in it, and a snapshot with the ID of the documents. */
 async function prepare(emulator: Emulator, folder: string): Promise<void> {
