@@ -5,18 +5,23 @@ import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
+import { compileProgram } from '../support/compile.ts';
 import { missing } from './support.ts';
 
 const SCRIPT = join(import.meta.dirname, '../../scripts/bench/run.ts');
 
 describe('npm run bench', { skip: missing() }, () => {
   const directory = mkdtempSync(join(tmpdir(), 'coldsnap-bench-run-'));
+  let program = '';
+  before(async () => {
+    program = await compileProgram({ file: SCRIPT });
+  });
   after(() => rmSync(directory, { recursive: true, force: true }));
 
   function start(...args: string[]): ChildProcess {
     const common = ['--file', '--dir', directory, '--contenders', 'reference'];
-    return spawn(process.execPath, ['--import', 'tsx', SCRIPT, ...common, ...args], { stdio: 'pipe' });
+    return spawn(process.execPath, [program, ...common, ...args], { stdio: 'pipe' });
   }
 
   function textOf(child: ChildProcess): { stdout: string; stderr: string } {

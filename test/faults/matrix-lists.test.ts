@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { diffSnapshots, type InfoResult, snapshotInfo } from '../../src/index.ts';
 import { makeWorld } from '../cli/support.ts';
+import '../support/in-memory.ts';
 import { GIB, randomBlocks, startService } from '../support/service.ts';
 import { type Fault, faults } from './faults.ts';
 import { type Expected, expectedOutcomes, facts } from './outcomes.ts';

@@ -25,6 +25,7 @@ import {
   verifySnapshot,
   waitForSnapshot,
 } from '../../src/index.ts';
+import '../support/in-memory.ts';
 import { bytesAt, firstWrongBlock, GIB, randomBlocks, scratch, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { copyScene, namesSide } from './copy-scene.ts';

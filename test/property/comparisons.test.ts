@@ -5,6 +5,7 @@ import { closeSync, createReadStream, ftruncateSync, openSync, writeSync } from 
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { verifySnapshot } from '../../src/index.ts';
+import '../support/in-memory.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { GIB, startService } from '../support/service.ts';
 import { assertProperty } from './property.ts';

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type CopyOptions, copySnapshot } from '../../src/index.ts';
+import '../support/in-memory.ts';
 import { listedBlocks } from '../support/listed.ts';
 import { assertCopy, openRegions, type Regions } from '../support/regions.ts';
 import { GIB, scratch } from '../support/service.ts';

@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Emulator } from '../../src/emulator/index.ts';
 import { downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
+import '../support/in-memory.ts';
 import { Scratch } from '../support/loop.ts';
 import { firstWrongBlock, GIB, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';

@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Emulator } from '../../src/emulator/index.ts';
 import { downloadSnapshot } from '../../src/index.ts';
+import '../support/in-memory.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { firstWrongBlock, GIB, startService } from '../support/service.ts';
 import { assertProperty } from './property.ts';

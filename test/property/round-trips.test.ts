@@ -11,6 +11,7 @@ import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import type { Emulator } from '../../src/emulator/index.ts';
 import { downloadSnapshot, type UploadOptions, uploadSnapshot } from '../../src/index.ts';
+import '../support/in-memory.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { firstWrongBlock, GIB, startService } from '../support/service.ts';
 import { assertProperty } from './property.ts';

@@ -9,6 +9,7 @@ import {
   estimateCopy,
   type TransferEvent,
 } from '../../src/index.ts';
+import '../support/in-memory.ts';
 import { listedBlocks } from '../support/listed.ts';
 import { assertCopy, type Regions, startRegions } from '../support/regions.ts';
 import { GIB, randomBlocks, recorder, scratch } from '../support/service.ts';

@@ -34,6 +34,7 @@ import {
 } from '../../src/index.ts';
 import { DigestReader } from '../../src/transfer/digests/reader.ts';
 import { DigestWriter } from '../../src/transfer/digests/writer.ts';
+import '../support/in-memory.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import { GIB, randomBlocks, scratch, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';

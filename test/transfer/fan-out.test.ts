@@ -23,6 +23,7 @@ import {
 import { ReadBackProgress } from '../../src/transfer/run/read-back.ts';
 import { Run } from '../../src/transfer/run/run.ts';
 import { journalledBlocks } from '../faults/command.ts';
+import '../support/in-memory.ts';
 import { run as execute, needsLoop, Scratch } from '../support/loop.ts';
 import {
   BLOCK,

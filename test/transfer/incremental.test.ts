@@ -15,6 +15,7 @@ import { type TestContext, test } from 'node:test';
 import type { Emulator } from '../../src/emulator/index.ts';
 import { downloadSnapshot, estimateUpload, type UploadOptions, uploadSnapshot } from '../../src/index.ts';
 import { faults } from '../faults/faults.ts';
+import '../support/in-memory.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import { firstWrongBlock, GIB, randomBlocks, recorder, scratch, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { test } from 'node:test';
 import { downloadSnapshot, downloadToTargets, uploadSnapshot } from '../../src/index.ts';
+import '../support/in-memory.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import {
   BLOCK,

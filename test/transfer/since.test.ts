@@ -18,6 +18,7 @@ import { dirname, join, relative } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Emulator, FaultRule } from '../../src/emulator/index.ts';
 import { type DownloadOptions, downloadSnapshot, estimateDownload } from '../../src/index.ts';
+import '../support/in-memory.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import { bytesAt, firstWrongBlock, GIB, randomBlocks, recorder, startService } from '../support/service.ts';
 import { stateOf } from '../support/state-of.ts';

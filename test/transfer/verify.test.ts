@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { downloadSnapshot, verifySnapshot } from '../../src/index.ts';
 import { Differences } from '../../src/transfer/sinks/differences.ts';
+import '../support/in-memory.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { BLOCK, GIB, randomBlocks, recorder, scratch, startService } from '../support/service.ts';
 
