@@ -1,9 +1,14 @@
 /** Every warning of this layer, as code and message. */
+import { describeErrno, errnoName } from '../errno.ts';
 import type { WarningCode } from '../error-codes.ts';
 
 /** The failure, for the middle of a sentence. */
 function describeFailure(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  const { errno, message } = error as NodeJS.ErrnoException;
+  // Node has no name for some errnos, such as that of a quota.
+  const name = message.startsWith('Unknown system error') ? errnoName(-(errno ?? 0)) : undefined;
+  return name === undefined ? message : `${name}: ${describeErrno(name)}`;
 }
 
 type Warning = [code: WarningCode, message: string];

@@ -297,6 +297,11 @@ const survivable: [Kind, string, RegExp?][] = [
     'rename:error=ENOSPC',
     /Could not write the journal \S+ \(.*ENOSPC.*\); the download continues without it/,
   ],
+  [
+    'file',
+    'rename:error=EDQUOT',
+    /Could not write the journal \S+ \(EDQUOT: disk quota exceeded\); the download continues without it/,
+  ],
   ['device', 'ioctl:error=EOPNOTSUPP:when=6+'],
   ['device', 'fallocate:error=EOPNOTSUPP'],
   ['device', 'pwrite64:error=EINTR:when=1..40+3'],

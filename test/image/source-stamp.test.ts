@@ -85,6 +85,19 @@ test(
   },
 );
 
+test('a file from the future, as after a clock was set back, has no stamp, and a write to it is an error', async (t) => {
+  const scratch = await Scratch.for(t);
+  const path = scratch.path('disk.img');
+  await writeFile(path, Buffer.alloc(size, 1));
+  const now = Date.now;
+  t.mock.method(Date, 'now', () => now() - 3_600_000);
+  const source = await openSource(path);
+  assert.equal(await source.stamp(), undefined);
+  await source.checkUnchanged();
+  await writeAndHide(path);
+  await assertWritten(source);
+});
+
 test('a write into a mapped page that was dirty before the file was opened is an error', async (t) => {
   const scratch = await Scratch.for(t);
   const path = scratch.path('disk.img');
