@@ -32,7 +32,7 @@ const hints: Readonly<Record<string, string>> = {
   EADDRINUSE: 'Another program uses that port.',
   ECONNREFUSED: 'Nothing listens there: check the endpoint.',
   EDQUOT: 'Free some space or raise the quota, or choose another place.',
-  EFBIG: 'This file system cannot hold a file of that size; choose another place.',
+  EFBIG: 'The file system or a limit (ulimit -f) allows no file of that size; choose another place.',
   EIO: 'The storage reports a fault; the kernel log (dmesg) has details.',
   EMFILE: 'Raise the limit of open files (ulimit -n).',
   ENAMETOOLONG: 'Choose a shorter name.',

@@ -1,5 +1,5 @@
 /** Defines the command line. Parsing, help, completion and the man page are derived from it. */
-import { Command, Help, type HelpConfiguration } from 'commander';
+import { type AddHelpTextContext, Command, Help, type HelpConfiguration } from 'commander';
 import { argumentTerm, type RunCommand } from './commands/command.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addCopy } from './commands/copy.ts';
@@ -61,9 +61,15 @@ export function buildProgram(runCommand: RunCommand): Command {
     addGlobalOptions(add(program, runCommand)).addHelpText('after', '\nGlobal options: coldsnap help global');
   }
   program.configureHelp(helpSettings);
-  return program.addHelpText(
-    'after',
-    "\nSee 'coldsnap help <command>', and 'coldsnap help <topic>' for global, environment, json, resume, permissions, " +
-      'devices and exit-codes.',
-  );
+  return program.addHelpText('after', seeAlso);
+}
+
+/** Commander wraps no text that is added to its own. */
+function seeAlso({ command, error }: AddHelpTextContext): string {
+  const { getOutHelpWidth, getErrHelpWidth } = command.configureOutput();
+  const width = (error ? getErrHelpWidth : getOutHelpWidth)?.() ?? 80;
+  const text =
+    "See 'coldsnap help <command>', and 'coldsnap help <topic>' for global, environment, json, resume, permissions, " +
+    'devices and exit-codes.';
+  return `\n${command.createHelp().boxWrap(text, width)}`;
 }

@@ -34,7 +34,7 @@ export const files: readonly Row[] = [
   ['SOURCE.REGION.coldsnap-upload', 'the journal of an upload, if its directory is writable'],
   [
     '/var/lib/coldsnap, ~/.local/state/coldsnap',
-    'the state directory of root and of other users: journals of devices, of copies, and of uploads whose directory is read-only. ' +
+    'the state directory of root and of other users: journals of devices, of copies, of uploads whose directory is read-only, and of files with very long names. ' +
       'STATE_DIRECTORY and XDG_STATE_HOME/coldsnap take precedence. Where it cannot be written, a warning says so and the ' +
       'transfer cannot be resumed',
   ],

@@ -2,12 +2,13 @@
  * The SDK's HTTP handler with a limit on reply size, because the SDK collects whole replies in memory, and with shorter
  * deadlines for what is no block.
  */
-import type { Agent as HttpAgent } from 'node:http';
+import type { Agent as HttpAgent, IncomingMessage } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
-import { pipeline, type Readable, Transform, type TransformCallback } from 'node:stream';
+import { pipeline, Transform, type TransformCallback } from 'node:stream';
 import type { SecureContext } from 'node:tls';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { ColdsnapError } from '../errors.ts';
+import { limitBody, withinHeadLimit } from './reply-limits.ts';
 
 /** The longest valid reply, a list of 10,000 changed blocks with two tokens each, has about 6 MiB. */
 const MAX_REPLY_BYTES = 32 * 2 ** 20;
@@ -31,10 +32,14 @@ export class BoundedHandler extends NodeHttpHandler {
   /** Handles all requests but those of a block, over the same connections. */
   readonly #quick: NodeHttpHandler;
   readonly #agents: readonly [HttpAgent, HttpsAgent];
+  readonly #idleMs: number;
+  readonly #connectMs: number;
 
   constructor(options: BoundedHandlerOptions, secureContext?: SecureContext) {
     super(options);
     this.#agents = [options.httpAgent, options.httpsAgent];
+    this.#idleMs = options.socketTimeout;
+    this.#connectMs = options.connectionTimeout;
     this.secureContext = secureContext;
     const socketTimeout = Math.min(options.socketTimeout, MAX_QUICK_IDLE_MS);
     this.#quick = new NodeHttpHandler({ ...options, socketTimeout });
@@ -45,14 +50,26 @@ export class BoundedHandler extends NodeHttpHandler {
     for (const agent of this.#agents) agent.destroy();
   }
 
-  /** Like the SDK's, but a reply that is too long fails with class `permanent`, code `BAD_REPLY`. */
+  /** Like the SDK's, but a reply that is too long fails with class `permanent`, code `BAD_REPLY`, one that never ends as stalled. */
   override async handle(
     ...args: Parameters<NodeHttpHandler['handle']>
   ): ReturnType<NodeHttpHandler['handle']> {
-    const ofBlock = BLOCK_PATH.test(args[0].path);
-    const reply = await (ofBlock ? super.handle(...args) : this.#quick.handle(...args));
+    const [request, options] = args;
+    const ofBlock = BLOCK_PATH.test(request.path);
+    const idleMs = ofBlock ? this.#idleMs : Math.min(this.#idleMs, MAX_QUICK_IDLE_MS);
+    const limit = {
+      ms: idleMs + this.#connectMs,
+      payloadBytes: request.body instanceof Uint8Array ? request.body.length : 0,
+      signal: options?.abortSignal as AbortSignal | undefined,
+    };
+    const reply = await withinHeadLimit(limit, (abortSignal) =>
+      ofBlock
+        ? super.handle(request, { ...options, abortSignal })
+        : this.#quick.handle(request, { ...options, abortSignal }),
+    );
     const { response } = reply;
-    const body = response.body as Readable;
+    const body = response.body as IncomingMessage;
+    limitBody(body, idleMs);
     const announced = response.headers['content-length'];
     if (announced === undefined) {
       const bounded = new Bounded();

@@ -44,7 +44,7 @@ export function classify(thrown: unknown, context: RequestContext, signal?: Abor
   const known = classifyException(failure, context, make);
   if (known !== undefined) return known;
   // An error reply that broke off may have been a throttle.
-  if (httpStatus === undefined || (httpStatus >= 400 && isBrokenOff(failure))) {
+  if (httpStatus === undefined || isBrokenOff(failure)) {
     return classifyNetwork(failure, make);
   }
   return classifyStatus(failure, httpStatus, make);

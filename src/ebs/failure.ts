@@ -106,3 +106,10 @@ function throttleInHeader({ name, $response }: ThrownFields): string | undefined
 function firstLine(text: string): string {
   return sanitize(text.split('\n', 1)[0] ?? '');
 }
+
+/** An error with the name of the SDK's timeouts, so that both get the same class. */
+export function timeoutError(message: string): Error {
+  const error = new Error(message);
+  error.name = 'TimeoutError';
+  return error;
+}

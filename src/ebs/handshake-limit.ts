@@ -3,6 +3,7 @@ import type { Agent } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { afterRunning } from '../clock.ts';
+import { timeoutError } from './failure.ts';
 
 type Connect = (...args: unknown[]) => unknown;
 
@@ -25,10 +26,7 @@ export function limitHandshakes<A extends Agent>(agent: A, ms: number): A {
 
 function limited<S>(socket: S, ms: number): S {
   if (!(socket instanceof TLSSocket)) return socket;
-  const stop = () => {
-    const error = new Error(`no connection within ${ms / 1000} s`);
-    (socket as Duplex).destroy(Object.assign(error, { name: 'TimeoutError' }));
-  };
+  const stop = () => void (socket as Duplex).destroy(timeoutError(`no connection within ${ms / 1000} s`));
   const cancel = afterRunning(ms, stop);
   socket.once('secureConnect', cancel);
   socket.once('close', cancel);

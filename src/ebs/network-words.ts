@@ -15,6 +15,7 @@ const words: Readonly<Record<string, string>> = {
   ENOTFOUND: 'unknown host name',
   EPIPE: 'the connection was closed by the other side',
   ERR_TLS_CERT_ALTNAME_INVALID: 'the certificate is for another host',
+  HPE_HEADER_OVERFLOW: 'the headers of the reply are too long',
   ETIMEDOUT: 'no answer in time',
   SELF_SIGNED_CERT_IN_CHAIN: 'the certificate chain ends in an unknown authority',
   UNABLE_TO_GET_ISSUER_CERT: 'the certificate is from an unknown authority',
@@ -26,6 +27,7 @@ const words: Readonly<Record<string, string>> = {
 export function describeNetworkCode(code: string): string {
   const known = words[code];
   if (known !== undefined) return known;
+  if (code.startsWith('HPE_')) return `the reply is not valid HTTP (${code})`;
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_'))
     return 'the other side does not speak TLS as expected';
   return code === '' ? 'no reason given' : describeErrno(code);

@@ -32,6 +32,12 @@ const deniedNames = new Set(['AccessDeniedException', 'AccessDenied', 'Unauthori
 /** Reasons of validation errors that may not occur the next time. */
 const transientReasons = ['WRITE_REQUEST_TIMEOUT', 'CONFLICTING_BLOCK_UPDATE'] as const;
 
+/**
+ * Replies of load balancers and proxies about the connection: a request that came too late on a free one (408), the wrong one
+ * (421), or too early (425).
+ */
+const timingStatuses: ReadonlySet<number> = new Set([408, 421, 425]);
+
 /** Hints for reasons that the service's own message does not explain. */
 const hintsByReason: Readonly<Record<string, string>> = {
   INVALID_CUSTOMER_KEY:
@@ -139,6 +145,8 @@ export function classifyStatus(
   if (httpStatus >= 500) {
     return make('transient', 'SERVICE_ERROR', `failed in the service (HTTP ${httpStatus})`);
   }
+  if (timingStatuses.has(httpStatus))
+    return make('transient', 'BAD_REPLY', `got a reply that is not from the service (HTTP ${httpStatus})`);
   if (httpStatus === 429) return make('throttle', 'THROTTLED', 'was throttled (HTTP 429)');
   if (httpStatus === 403 || httpStatus === 401) {
     return make('config', 'ACCESS_DENIED', {

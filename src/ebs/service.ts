@@ -10,6 +10,7 @@ import { checkDeadlines, checkIdentity, connectEbs } from './connect.ts';
 import { type OpenEc2, openEc2, type SnapshotStates } from './ec2.ts';
 import { FastBlockApi } from './fast/fast-api.ts';
 import { serviceEndpoint } from './fast/origin.ts';
+import { withConstantSizes } from './list/constant-sizes.ts';
 import { Pacer, withPacing } from './pacing.ts';
 import { DEFAULT_RETRY_FOR_MS, type RetryNotice, RetryPolicy } from './retry.ts';
 import { withRetries } from './retrying-api.ts';
@@ -150,7 +151,7 @@ export class Service {
     const { bytesPerSecond } = settings;
     const pacer = new Pacer({ workers: this.#workers, bytesPerSecond, idleMs: deadlines.idleMs });
     const paced = withPacing(blocks, pacer);
-    const api = withRetries(paced, policy);
+    const api = withConstantSizes(withRetries(paced, policy));
     const reader = (snapshotId: string, signal: AbortSignal) =>
       new BlockReader({ list: api, get: paced, policy }, snapshotId, signal);
     return { api, identity: await identityOf(client), pacer, reader };

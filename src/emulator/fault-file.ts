@@ -51,7 +51,16 @@ const actions: Record<FaultAction['type'], Record<string, Check>> = {
   'header-flood': { count: whole(1) },
   'malformed-json': {},
   list: {
-    'contents!': oneOf('outside', 'negative', 'descending', 'duplicate', 'huge-volume', 'endless'),
+    'contents!': oneOf(
+      'outside',
+      'negative',
+      'descending',
+      'duplicate',
+      'huge-volume',
+      'other-volume',
+      'other-blocks',
+      'endless',
+    ),
     sameToken: flag,
   },
   delay: { 'ms!': whole(0) },

@@ -121,9 +121,18 @@ export interface ListFault {
   type: 'list';
   /**
    * `outside`: an index one past the volume. `negative`: index -1. `descending`: the page in reverse order. `duplicate`:
-   * each entry twice. `huge-volume`: a VolumeSize of 2^40 GiB. `endless`: always an empty page with a NextToken.
+   * each entry twice. `huge-volume`: a VolumeSize of 2^40 GiB. `other-volume`: a VolumeSize one GiB larger.
+   * `other-blocks`: twice the BlockSize. `endless`: always an empty page with a NextToken.
    */
-  contents: 'outside' | 'negative' | 'descending' | 'duplicate' | 'huge-volume' | 'endless';
+  contents:
+    | 'outside'
+    | 'negative'
+    | 'descending'
+    | 'duplicate'
+    | 'huge-volume'
+    | 'other-volume'
+    | 'other-blocks'
+    | 'endless';
   /** With `endless`: repeat the same token. Default: false, a new one on each page. */
   sameToken?: boolean;
 }

@@ -38,6 +38,12 @@ export function alterListing(fault: ListFault, reply: Reply): void {
     case 'huge-volume':
       listing.VolumeSize = 2 ** 40;
       break;
+    case 'other-volume':
+      listing.VolumeSize++;
+      break;
+    case 'other-blocks':
+      listing.BlockSize *= 2;
+      break;
     case 'endless':
       change([]);
       listing.NextToken = (fault.sameToken === true ? Buffer.alloc(36) : randomBytes(36)).toString('base64');

@@ -5,8 +5,8 @@ import { dirname } from 'node:path';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import { targetBusy, targetInUse } from './messages/targets.ts';
-import { noLinks, syncDirectory } from './partial-file.ts';
 import { setBetween } from './partial-mark.ts';
+import { noLinks, syncDirectory } from './publish.ts';
 import { fileStamp, statOf } from './source-stamp.ts';
 
 export class ClaimedFile {

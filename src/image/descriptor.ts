@@ -96,6 +96,18 @@ export class Descriptor {
     });
   }
 
+  /** Whether nobody claims the block device, as a mount does. Claims it for a moment. */
+  async canBeClaimed(): Promise<boolean> {
+    return this.use(`examine ${this.path}`, async (fd) => {
+      try {
+        await closeFd(await openFd(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_EXCL));
+      } catch (error) {
+        return !isErrno(error, 'EBUSY');
+      }
+      return true;
+    });
+  }
+
   /** Hands the number over to a caller that closes it. */
   release(): number {
     this.#closing = Promise.resolve();

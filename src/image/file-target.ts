@@ -17,10 +17,11 @@ import { type ByteRange, dataRanges } from './extents.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
 import { journalName, partialName } from './names.ts';
-import { setOwnerAndMode } from './ownership.ts';
 import { PartialFile } from './partial-file.ts';
+import { finishPublishing } from './publish.ts';
 import { readBack } from './read-back.ts';
 import { statIfExists } from './stat.ts';
+import { journalPath } from './state-files.ts';
 import type { BlockOutcome, Geometry, ImageTarget, Notice, ResumableTarget, TargetBlock } from './target.ts';
 
 const ftruncateFd = promisify(ftruncate);
@@ -65,7 +66,8 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     this.label = path;
     this.#file = file;
     this.#signal = signal;
-    this.journal = { path: journalName(file), identity: `file:${file}` };
+    const identity = `file:${file}`;
+    this.journal = { path: journalPath(journalName(file), identity), identity };
   }
 
   async checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void> {
@@ -102,22 +104,18 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     { instance, committing }: Parameters<ImageTarget['prepare']>[1],
   ): Promise<void> {
     if (this.#partial === undefined) throw resumeMismatch(this.path, `${this.partialPath} is missing`);
-    const { size, nlink, uid, ino } = await this.#partial.stat();
-    // A commit removes the mark before the file gets its name.
+    // A commit removes the mark, and as root gives the file its final owner, before the file gets its name.
     const marked = committing === undefined;
-    const why =
-      instance !== undefined && instance !== String(ino)
-        ? 'is another file'
-        : size !== geometry.volumeSize
-          ? `has ${size} bytes and not ${geometry.volumeSize}`
-          : nlink !== 1
-            ? 'has a second name'
-            : uid !== process.geteuid?.() && !this.#inPlace
-              ? 'belongs to another user'
-              : marked && !(await this.#partial.mayBeOurs())
-                ? 'was made by another program'
-                : undefined;
+    const user = process.geteuid?.();
+    const given = !marked && instance !== undefined && user === 0 ? [Number(this.#replaceable?.uid)] : [];
+    const why = await this.#partial.whyOther({
+      inode: instance,
+      size: geometry.volumeSize,
+      owners: this.#inPlace ? undefined : [user, ...given],
+      marked,
+    });
     if (why !== undefined) throw resumeMismatch(this.path, `${this.partialPath} ${why}`);
+    if (!marked) await this.#partial.reclaim({ inPlace: this.#inPlace });
     this.#fresh = false;
     this.#started = true;
   }
@@ -204,7 +202,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
 
   async finishCommit(stamp: string): Promise<boolean> {
     if (!(await this.isCommitted(stamp))) return false;
-    await PartialFile.finishPublishing(this.path, this.partialPath, this.#file);
+    await finishPublishing(this.path, this.partialPath, this.#file);
     return true;
   }
 
@@ -212,30 +210,19 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     const { partial } = this.#ready();
     await this.#direct?.close();
     throwIfAborted(this.#signal);
-    await partial.removeMark();
-    try {
-      // A file that appeared under the name since decides nothing.
-      if (!this.#inPlace) await setOwnerAndMode(partial.descriptor, this.#replaceable);
-      await this.#withSpace(partial.descriptor.sync('all'));
-      throwIfAborted(this.#signal);
-      await partial.publish(this.#file, { replace: await this.#mayReplace() });
-    } catch (error) {
-      // Without it the next run takes the file for another program's. The failure before is the one to report.
-      await partial.markAgain({ inPlace: this.#inPlace }).catch(() => {});
-      throw error;
-    }
+    await this.#withSpace(
+      partial.publish(this.#file, {
+        replaceable: this.#replaceable,
+        inPlace: this.#inPlace,
+        signal: this.#signal,
+      }),
+    );
     this.#committed = true;
     return [];
   }
 
   async close(): Promise<void> {
     await this.#partial?.close();
-  }
-
-  async #mayReplace(): Promise<boolean> {
-    const existing = await statIfExists(this.#file, this.path);
-    const allowed = this.#replaceable;
-    return existing !== undefined && existing.ino === allowed?.ino && existing.dev === allowed.dev;
   }
 
   async abandon(options: { keepForResume: boolean }): Promise<void> {

@@ -20,3 +20,11 @@ export async function setOwnerAndMode(
     await fchmodFd(fd, replaced === undefined ? 0o666 & ~process.umask() : Number(replaced.mode) & 0o777);
   });
 }
+
+/** Gives a file back to this process alone, after {@link setOwnerAndMode}. */
+export async function takeBack(descriptor: Descriptor): Promise<void> {
+  await descriptor.use(`set the permissions of ${descriptor.path}`, async (fd) => {
+    if (process.geteuid?.() === 0) await fchownFd(fd, 0, process.getegid?.() ?? 0);
+    await fchmodFd(fd, 0o600);
+  });
+}

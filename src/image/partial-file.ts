@@ -2,31 +2,45 @@
  * The file that a restore to a file writes until it is whole: `<target>.partial`, locked against other runs, and given
  * its final name only when everything in it is on stable storage.
  */
-import { constants, fstat, fstatSync, openSync, type Stats } from 'node:fs';
-import { link, lstat, rename, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { type BigIntStats, constants, fstat, fstatSync, openSync, type Stats } from 'node:fs';
+import { lstat, unlink } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { preload, syncAll } from '../native/index.ts';
+import { throwIfAborted } from '../cancel.ts';
+import { preload } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
-import {
-  partialNotOurs,
-  partialReplaced,
-  targetAppeared,
-  targetBetween,
-  targetBusy,
-} from './messages/targets.ts';
+import { partialNotOurs, partialReplaced, targetBetween, targetBusy } from './messages/targets.ts';
+import { setOwnerAndMode, takeBack } from './ownership.ts';
 import { isBetween, isMarked, mayBeOurs, removeMark, setBetween, setMark } from './partial-mark.ts';
+import { publishFile } from './publish.ts';
+import { statIfExists } from './stat.ts';
 
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 const fstatFd = promisify(fstat);
 
 /** Longer than a run needs to mark the file that it has created. */
 const markDelayMs = 200;
 
-/** Errors of a file system without hard links. */
-export const noLinks = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EINVAL'];
+/** The file that an earlier run left, as far as it is known. */
+interface EarlierFile {
+  /** Absent in journals of files that are not told apart by it. */
+  readonly inode: string | undefined;
+  /** Bytes. */
+  readonly size: number;
+  /** Absent if it may be anybody's. */
+  readonly owners: readonly (number | undefined)[] | undefined;
+  /** Whether it still has its mark, on a file system that can keep one. */
+  readonly marked: boolean;
+}
+
+interface PublishOptions {
+  /** The file that may be replaced. */
+  readonly replaceable: BigIntStats | undefined;
+  /** Whether the file was changed in place, and keeps its owner and permissions. */
+  readonly inPlace: boolean;
+  readonly signal: AbortSignal | undefined;
+}
 
 export class PartialFile {
   readonly path: string;
@@ -127,23 +141,26 @@ export class PartialFile {
     return this.descriptor.use(`examine ${this.path}`, async (fd) => isMarked(fd, ino));
   }
 
-  /** Whether this tool may have made the file; false where a mark that it would have is missing. */
-  async mayBeOurs(): Promise<boolean> {
-    const { ino } = await this.stat();
-    return this.descriptor.use(`examine ${this.path}`, async (fd) => mayBeOurs(fd, ino));
+  /** Why the file is not the one that an earlier run left; undefined if it is. */
+  async whyOther(expected: EarlierFile): Promise<string | undefined> {
+    const { size, nlink, uid, ino } = await this.stat();
+    if (expected.inode !== undefined && expected.inode !== String(ino)) return 'is another file';
+    if (size !== expected.size) return `has ${size} bytes and not ${expected.size}`;
+    if (nlink !== 1) return 'has a second name';
+    if (expected.owners?.includes(uid) === false) return 'belongs to another user';
+    if (!expected.marked) return undefined;
+    // Where marks cannot be kept, a file without one may be ours.
+    const ours = await this.descriptor.use(`examine ${this.path}`, async (fd) => mayBeOurs(fd, ino));
+    return ours ? undefined : 'was made by another program';
   }
 
-  /** Removes the mark before the file becomes the image. */
-  removeMark(): Promise<void> {
-    return this.descriptor.use(`unmark ${this.path}`, async (fd) => removeMark(fd));
-  }
-
-  /** Marks the file again after a commit that failed before it got its final name. */
-  async markAgain(options: { inPlace: boolean }): Promise<void> {
+  /** Takes the file back, with its mark, after a commit that ended before the file got its final name. */
+  async reclaim({ inPlace }: { inPlace: boolean }): Promise<void> {
     const { ino, nlink } = await this.stat();
     if (nlink !== 1 || !(await this.#hasName())) return;
-    const set = options.inPlace ? setBetween : setMark;
+    const set = inPlace ? setBetween : setMark;
     await this.descriptor.use(`mark ${this.path}`, async (fd) => set(fd, ino));
+    if (!inPlace) await takeBack(this.descriptor);
   }
 
   stat(): Promise<Stats> {
@@ -171,48 +188,22 @@ export class PartialFile {
   }
 
   /**
-   * Gives the file its final name and makes that durable. With `replace` by rename(), which replaces a file atomically;
-   * else by link(), which, unlike a check and a rename(), cannot replace a file that is created at that moment.
-   * (renameat2 with RENAME_NOREPLACE would do it in one call; Node does not offer it.) A kill between link and unlink
-   * leaves both names on the finished file, which does no harm.
+   * Makes the file the image: without its mark, with its final owner and permissions, on stable storage, under its name.
+   * After a failure it is a partial file again.
    * @throws ColdsnapError `TARGET_EXISTS`, `PARTIAL_REPLACED`
    */
-  async publish(file: string, options: { replace: boolean }): Promise<void> {
-    await this.checkName();
+  async publish(file: string, { replaceable, inPlace, signal }: PublishOptions): Promise<void> {
+    await this.descriptor.use(`unmark ${this.path}`, async (fd) => removeMark(fd));
     try {
-      if (options.replace) {
-        await rename(this.path, file);
-      } else if (await this.#linkTo(file)) {
-        await unlink(this.path);
-      } else {
-        // A file system without hard links (FAT, some network ones): the gap between check and rename stays.
-        if (await exists(file)) throw targetAppeared(this.#target);
-        await rename(this.path, file);
-      }
+      if (!inPlace) await setOwnerAndMode(this.descriptor, replaceable);
+      await this.descriptor.sync('all');
+      throwIfAborted(signal);
+      await this.checkName();
+      const replace = isSame(await statIfExists(file, this.#target), replaceable);
+      await publishFile(this.#target, this.path, file, { replace });
     } catch (error) {
-      throw localError(error, `rename ${this.path} to ${file}`, this.#target);
-    }
-    await syncDirectory(dirname(file), this.#target);
-  }
-
-  /** Finishes a `publish()` that was killed: removes the partial name, if it is still there, and syncs the directory. */
-  static async finishPublishing(target: string, path: string, file: string): Promise<void> {
-    try {
-      const [partial, published] = await Promise.all([lstat(path), lstat(file)]);
-      if (partial.ino === published.ino && partial.dev === published.dev) await unlink(path);
-    } catch (error) {
-      if (!isErrno(error, 'ENOENT')) throw localError(error, `remove ${path}`, target);
-    }
-    await syncDirectory(dirname(file), target);
-  }
-
-  async #linkTo(file: string): Promise<boolean> {
-    try {
-      await link(this.path, file);
-      return true;
-    } catch (error) {
-      if (isErrno(error, 'EEXIST')) throw targetAppeared(this.#target);
-      if (isErrno(error, ...noLinks)) return false;
+      // Without the mark the next run takes the file for another program's. The failure before is the one to report.
+      await this.reclaim({ inPlace }).catch(() => {});
       throw error;
     }
   }
@@ -233,26 +224,8 @@ export class PartialFile {
   }
 }
 
-async function exists(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false;
-    throw error;
-  }
-}
-
-/** A new name is durable only when its directory is. */
-export async function syncDirectory(directory: string, target: string): Promise<void> {
-  let descriptor: Descriptor | undefined;
-  try {
-    descriptor = await Descriptor.open(directory, O_RDONLY | O_DIRECTORY);
-    await descriptor.use(`sync the directory ${directory}`, (fd) => syncAll(fd));
-  } catch (error) {
-    // Some network file systems cannot sync directories, and then need not.
-    if (!isErrno(error, 'EINVAL')) throw localError(error, `sync the directory ${directory}`, target);
-  } finally {
-    await descriptor?.close();
-  }
+/** Whether both are one file: one that is created after another was removed may get its inode number. */
+function isSame(one: BigIntStats | undefined, other: BigIntStats | undefined): boolean {
+  if (one === undefined || other === undefined) return false;
+  return (['ino', 'dev', 'birthtimeNs'] as const).every((field) => one[field] === other[field]);
 }

@@ -4,7 +4,7 @@ import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { deviceIdentity } from './device/identity.ts';
 import { exactRealpath } from './exact-path.ts';
-import { stateFile } from './state-files.ts';
+import { journalPath, stateFile } from './state-files.ts';
 
 /** The identity tells this file or device from others, whatever its path. */
 export interface SourceJournal {
@@ -17,18 +17,18 @@ export async function deviceJournal(stats: BigIntStats, sizeBytes: number): Prom
   return { path: stateFile(identity, 'coldsnap-upload'), identity };
 }
 
-/** Beside the source, if files can be created there; else in the state directory. */
+/** Beside the source, if files can be created there under such a name; else in the state directory. */
 export async function fileJournal(path: string, stats: BigIntStats): Promise<SourceJournal> {
   const identity = `file:${stats.dev}:${stats.ino}`;
   const file = await exactRealpath(path).catch(() => undefined);
-  const writable =
-    file !== undefined &&
-    (await access(dirname(file), constants.W_OK | constants.X_OK).then(
-      () => true,
-      () => false,
-    ));
-  return {
-    path: writable ? `${file}.coldsnap-upload` : stateFile(`file:${file ?? identity}`, 'coldsnap-upload'),
-    identity,
-  };
+  if (file === undefined) return { path: stateFile(identity, 'coldsnap-upload'), identity };
+  const writable = await access(dirname(file), constants.W_OK | constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+  const named = `file:${file}`;
+  const journal = writable
+    ? journalPath(`${file}.coldsnap-upload`, named)
+    : stateFile(named, 'coldsnap-upload');
+  return { path: journal, identity };
 }

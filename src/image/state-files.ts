@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { isAbsolute, join } from 'node:path';
 import { homeDirectory } from '../home.ts';
+import { fitsJournal } from './names.ts';
 
 /**
  * The directory for journals of devices; it may not exist yet. systemd's `$STATE_DIRECTORY` (the first, if it names
@@ -24,4 +25,10 @@ export function stateFile(identity: string, suffix: string): string {
   const readable = identity.replace(/[^A-Za-z0-9.]+/g, '-').slice(0, 80);
   const exact = createHash('sha256').update(identity).digest('hex').slice(0, 16);
   return join(stateDirectory(), `${readable}-${exact}.${suffix}`);
+}
+
+/** A journal's path: beside the file, or in the state directory where its name would be too long. */
+export function journalPath(beside: string, identity: string): string {
+  const suffix = beside.slice(beside.lastIndexOf('.') + 1);
+  return fitsJournal(beside) ? beside : stateFile(identity, suffix);
 }

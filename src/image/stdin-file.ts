@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { dropCache } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
-import { describeUsers } from './device/users.ts';
+import { describeWriters } from './device/users.ts';
 import { deviceStamp, wasWritten } from './device-stamp.ts';
 import { sourceChanged, sourceInUse, sourceWritten, usedSource } from './messages/sources.ts';
 import type { SourceWarning } from './source.ts';
@@ -39,9 +39,9 @@ export async function watchStdin(label: string, force: boolean): Promise<Watch |
 }
 
 async function watchDevice(label: string, { rdev }: BigIntStats, force: boolean): Promise<Watch> {
-  const users = await describeUsers(rdev, { writers: true });
-  if (users.length > 0 && !force) throw sourceInUse(label, users);
   const device = new Descriptor(0, label);
+  const users = await describeWriters(device, rdev);
+  if (users.length > 0 && !force) throw sourceInUse(label, users);
   await flush(device);
   // The cache of a disk does not have what was written by way of its partitions.
   await device.use(`read ${label}`, (fd) => dropCache(fd, 0, 0));

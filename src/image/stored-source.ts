@@ -10,7 +10,7 @@ import {
   readBlocks,
 } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
-import { describeUsers } from './device/users.ts';
+import { describeWriters } from './device/users.ts';
 import { compareDevice, type OpenDevice, readDevice } from './device-reader.ts';
 import { type DeviceStamp, deviceStamp, wasWritten } from './device-stamp.ts';
 import { isErrno, localError } from './errno.ts';
@@ -72,7 +72,7 @@ export async function openStoredSource(path: string, options: StoredSourceOption
         ? undefined
         : await readQemuMap(holesFromSidecar, sizeBytes, options.signal);
     if (map !== undefined && detectHoles) throw badMap(map.path, 'holes are being detected already');
-    const users = device ? await describeUsers(stats.rdev, { writers: true }) : [];
+    const users = device ? await describeWriters(descriptor, stats.rdev) : [];
     if (users.length > 0 && options.force !== true)
       throw role === 'source' ? sourceInUse(path, users) : comparedInUse(path, users);
     const written = device ? await deviceStamp(stats.rdev) : undefined;

@@ -128,6 +128,15 @@ export const digestsBusy = (path: string) =>
     hint: 'Wait until it ends, or choose another name for the digests.',
   });
 
+/** No later run could finish the upload either. */
+export const parentHasOtherBlocks = (parentId: string, parentBlocks: number, blockSize: number) =>
+  new ColdsnapError(
+    'permanent',
+    'BAD_GEOMETRY',
+    `${parentId} has blocks of ${parentBlocks} bytes, the new snapshot of ${blockSize}`,
+    { snapshotId: parentId, sourceFault: true },
+  );
+
 type Warning = [code: WarningCode, message: string];
 
 export const encryptionUnknown = (parentId: string, reason: string): Warning => [

@@ -12,6 +12,7 @@ import {
   baseUnused,
   childTooSmall,
   encryptionUnknown,
+  parentHasOtherBlocks,
   parentMissing,
 } from './base-messages.ts';
 import { dollarsSaved } from './cost.ts';
@@ -91,6 +92,12 @@ export class UploadBase {
       digest: (index, token, buffer) => contents.digest(index, token, buffer),
       finish: () => contents.finish(),
     });
+  }
+
+  /** @throws ColdsnapError code `BAD_GEOMETRY` unless the new snapshot's blocks have the size of the parent's */
+  checkBlockSize(blockSize: number): void {
+    if (this.geometry.blockSize !== blockSize)
+      throw parentHasOtherBlocks(this.#base.snapshotId, this.geometry.blockSize, blockSize);
   }
 
   /** Whether zeros have to be put where the parent lists nothing. */

@@ -77,6 +77,7 @@ async function uploadImage(
     const snapshot = await sink.open();
     const { snapshotId, blockSize } = snapshot;
     const geometry = { volumeSize: volumeSizeGiB * GIB, blockSize };
+    base?.checkBlockSize(blockSize);
     const bytesResumed = sink.blocks.done * blockSize;
     run.begin({ operation: 'upload', snapshotId, path: image.path, ...geometry, bytesResumed });
     if (options.omitZeroBlocks) {

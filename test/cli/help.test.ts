@@ -29,6 +29,20 @@ describe('help', () => {
     }
   });
 
+  test('fits the terminal', async () => {
+    for (const line of ['--help', ...commands.map((command) => `${command} --help`)]) {
+      const world = makeWorld();
+      world.stdout.columns = 80;
+      await world.run(line);
+      assert.deepEqual(
+        // Examples are commands to copy.
+        world.stdout.lines.filter((text) => text.length > 80 && !text.startsWith('    ')),
+        [],
+        line,
+      );
+    }
+  });
+
   test('is printed on stderr with exit code 2 without a command', async () => {
     for (const line of ['', '--verbose']) {
       const world = makeWorld();

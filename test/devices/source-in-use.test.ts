@@ -2,12 +2,25 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, readFile, stat, writeFile } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
+import { Descriptor } from '../../src/image/descriptor.ts';
+import { describeWriters } from '../../src/image/device/users.ts';
 import { uploadSnapshot } from '../../src/index.ts';
 import { assertFails, MiB } from '../image/blocks.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { recorder, startService } from '../support/service.ts';
+
+/** Options of a test that needs btrfs. */
+const needsBtrfs =
+  needsLoop.skip !== undefined || (await hasBtrfs()) ? needsLoop : { skip: 'there is no btrfs' };
+
+async function hasBtrfs(): Promise<boolean> {
+  const tools = await run('mkfs.btrfs', '--version').catch(() => undefined);
+  await run('modprobe', 'btrfs').catch(() => {});
+  return tools !== undefined && /\tbtrfs$/m.test(await readFile('/proc/filesystems', 'utf8'));
+}
 
 async function setUp(t: TestContext) {
   const place = await Scratch.for(t);
@@ -47,6 +60,43 @@ test('refuses a disk of which a partition is mounted read-write', needsLoop, asy
     'SOURCE_IN_USE',
     /its partition .* mounted/,
   );
+});
+
+test('refuses a disk that a mounted btrfs has as its second device', needsBtrfs, async (t) => {
+  const place = await Scratch.for(t);
+  const [one, other] = [await place.loop({ bytes: 128 * MiB }), await place.loop({ bytes: 128 * MiB })];
+  await run('mkfs.btrfs', '-q', one.device, other.device);
+  await run('btrfs', 'device', 'scan', one.device, other.device);
+  const point = await place.mount(one.device);
+  const { service } = await startService(t);
+  for (const source of [one.device, other.device])
+    await assertFails(
+      uploadSnapshot({ source, ...service }),
+      'SOURCE_IN_USE',
+      new RegExp(`${source} may be written during the upload: mounted at ${point} \\(btrfs\\)`),
+    );
+});
+
+test('refuses a disk that holds the journal of a mounted file system', needsLoop, async (t) => {
+  const { place, device, service } = await setUp(t);
+  const journal = await place.loop({ bytes: 16 * MiB });
+  await run('mke2fs', '-q', '-b', '4096', '-O', 'journal_dev', journal.device);
+  await run('mkfs.ext4', '-q', '-b', '4096', '-J', `device=${journal.device}`, device);
+  await place.mount(device);
+  await assertFails(
+    uploadSnapshot({ source: journal.device, ...service }),
+    'SOURCE_IN_USE',
+    /another program or the kernel holds it exclusively/,
+  );
+});
+
+test('two uploads of one disk at a time are not refused for each other', needsLoop, async (t) => {
+  const { device } = await setUp(t);
+  const { rdev } = await stat(device, { bigint: true });
+  const descriptor = await Descriptor.open(device, constants.O_RDONLY);
+  t.after(() => descriptor.close());
+  const asked = Array.from({ length: 4 }, () => describeWriters(descriptor, rdev));
+  assert.deepEqual((await Promise.all(asked)).flat(), []);
 });
 
 test('refuses a disk that a program has open for writing', needsLoop, async (t) => {

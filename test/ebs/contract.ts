@@ -11,8 +11,6 @@ import { withRetries } from '../../src/ebs/retrying-api.ts';
 import { SdkEbsApi } from '../../src/ebs/sdk-api.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulator/index.ts';
 
-process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
-
 export interface Stack {
   readonly name: string;
   readonly fast: boolean;

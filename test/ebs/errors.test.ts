@@ -55,6 +55,25 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     'THROTTLED',
   ],
   [
+    'a reply that breaks off, of whatever status, is a lost connection',
+    Object.assign(network('ECONNRESET', 'aborted'), { $metadata: { httpStatusCode: 202 } }),
+    'transient',
+    'CONNECTION_LOST',
+  ],
+  ...[408, 421, 425].map((status): [string, unknown, ErrorClass, string] => [
+    `HTTP ${status}, which load balancers send about a connection, is transient`,
+    exception('SyntaxError', status),
+    'transient',
+    'BAD_REPLY',
+  ]),
+  [
+    'a reply that is not HTTP is a lost connection',
+    network('HPE_INVALID_CONSTANT', 'Parse Error'),
+    'transient',
+    'CONNECTION_LOST',
+    /lost its connection: the reply is not valid HTTP \(HPE_INVALID_CONSTANT\)/,
+  ],
+  [
     'an error reply that breaks off is a lost connection',
     Object.assign(network('ECONNRESET', 'aborted'), { $metadata: { httpStatusCode: 400 } }),
     'transient',

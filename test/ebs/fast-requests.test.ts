@@ -11,8 +11,6 @@ import { BlockRequests } from '../../src/ebs/fast/block-requests.ts';
 import { directOrigin } from '../../src/ebs/fast/origin.ts';
 import { setVariable } from './certificates.ts';
 
-process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
-
 const keys = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' };
 
 /** Sets these variables and removes all other endpoint settings. */
@@ -210,6 +208,16 @@ test('every signature equals that of @smithy/signature-v4', async () => {
     },
   );
   await fc.assert(cases, { numRuns: 200 });
+});
+
+test('a clock that was set to the first second of 1970 gives a valid timestamp', async (t) => {
+  t.mock.method(Date, 'now', () => 1_000_000);
+  const client = new EBSClient({ region: 'us-east-1', credentials: keys });
+  client.config.systemClockOffset = -1_000_000;
+  const origin = { secure: true, host: 'h', port: 443, authority: 'h', pathPrefix: '' };
+  const requests = new BlockRequests(client, 'us-east-1', origin);
+  const head = await requests.get({ snapshotId: 'snap-1', blockIndex: 0, blockToken: 'A' });
+  assert.equal(parse(head).headers['x-amz-date'], '19700101T000000Z');
 });
 
 test('new credentials and a new day get a new signing key', async () => {

@@ -10,8 +10,6 @@ import { checkDeadlines, type Deadlines } from '../../src/ebs/connect.ts';
 import { FastBlockApi } from '../../src/ebs/fast/fast-api.ts';
 import { makeCertificates, setVariable } from './certificates.ts';
 
-process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
-
 export const SIZE = 65_536;
 
 export const data = randomBytes(SIZE);

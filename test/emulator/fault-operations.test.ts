@@ -130,6 +130,7 @@ test('list faults and conditions work on ListChangedBlocks as on ListSnapshotBlo
     Blocks?: { BlockIndex: number }[];
     ChangedBlocks?: { BlockIndex: number }[];
     VolumeSize: number;
+    BlockSize: number;
     NextToken: string | null;
   }
   for (const [operation, path, pageToken] of [
@@ -151,6 +152,8 @@ test('list faults and conditions work on ListChangedBlocks as on ListSnapshotBlo
       assert.deepEqual(indexes(await page({ type: 'list', contents })), expected, `${operation} ${contents}`);
     }
     assert.equal((await page({ type: 'list', contents: 'huge-volume' })).VolumeSize, 2 ** 40);
+    assert.equal((await page({ type: 'list', contents: 'other-volume' })).VolumeSize, 2);
+    assert.equal((await page({ type: 'list', contents: 'other-blocks' })).BlockSize, 2 * SMALL);
     const endless = await page({ type: 'list', contents: 'endless' });
     assert.deepEqual(indexes(endless), []);
     const query = pageToken + encodeURIComponent(endless.NextToken!);

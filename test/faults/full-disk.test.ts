@@ -140,6 +140,25 @@ test('a download whose journal has no space continues without it, and warns once
   }
 });
 
+test(
+  'a download that fails without a journal keeps no partial file, which nothing could resume',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const full = await fullDirectory(scratch);
+    const directory = await scratch.tmpfs(4 * MIB);
+    await fill(directory, 10 * BLOCK);
+    const target = join(directory, 'disk.img');
+    const { end, stderr } = await stage
+      .download(target, ['--checkpoint-file', join(full, 'journal')])
+      .ended();
+    assert.equal(end, 1, stderr);
+    assert.match(stderr, /no space left on the file system of \S+disk\.img/);
+    assert.doesNotMatch(stderr, /kept as|to resume/);
+    assert.deepEqual(filesOf(directory, /disk/), []);
+  },
+);
+
 /** Paths of the files in a directory, and those in it, whose names match. */
 function filesOf(directory: string, name: RegExp): string[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })

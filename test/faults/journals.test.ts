@@ -171,6 +171,54 @@ test("a journal that is a FIFO, a directory, a link or another user's is ignored
   }
 });
 
+/** Another user can put these beside a journal, in a directory that all may write to. */
+const planted: Record<string, (path: string) => void> = {
+  'a FIFO': (path) => execFileSync('mkfifo', [path]),
+  'a link': (path) => execFileSync('ln', ['-s', '/dev/zero', path]),
+  ...(process.geteuid?.() === 0 && {
+    "another user's file": (path: string) => {
+      writeFileSync(path, 'theirs');
+      chownSync(path, 65_534, 65_534);
+    },
+  }),
+};
+
+for (const [what, plant] of Object.entries(planted)) {
+  test(`${what} with the name of a journal's lock or new version stays, and costs a warning`, async (t) => {
+    const { emulator, service } = await startService(t, { blockSize: BLOCK });
+    for (const [suffix, code] of [
+      ['lock', 'JOURNAL_NOT_LOCKED'],
+      ['new', 'JOURNAL_NOT_WRITTEN'],
+    ] as const) {
+      const source = join(scratch(t), 'disk.img');
+      writeFileSync(source, randomBytes(2 * BLOCK));
+      const beside = `${uploadJournal(source, emulator)}.${suffix}`;
+      plant(beside);
+      const before = lstatSync(beside, { bigint: true });
+      const { events, onEvent } = recorder();
+      await uploadSnapshot({ source, onEvent, ...service });
+      const { ino, ctimeNs } = lstatSync(beside, { bigint: true });
+      assert.deepEqual([ino, ctimeNs], [before.ino, before.ctimeNs], suffix);
+      const codes = events.flatMap((event) => (event.type === 'warning' ? [event.code] : []));
+      assert.deepEqual(codes, [code]);
+    }
+  });
+
+  test(`${what} with the name that a damaged journal gets stays`, async (t) => {
+    const { journal, target, blocks, download } = await interruptedDownload(t);
+    writeFileSync(journal, 'a secret');
+    plant(`${journal}.corrupt`);
+    const before = lstatSync(`${journal}.corrupt`, { bigint: true });
+    const { events, onEvent } = recorder();
+    await download({ onEvent });
+    assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
+    const { ino, ctimeNs } = lstatSync(`${journal}.corrupt`, { bigint: true });
+    assert.deepEqual([ino, ctimeNs], [before.ino, before.ctimeNs]);
+    const messages = events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
+    assert.match(messages[0] ?? '', /earlier download \(it is not valid JSON\); starting over/);
+  });
+}
+
 for (const [how, options] of [
   ['without a journal', { checkpoint: false }],
   ['with a journal in another place', { checkpointFile: 'elsewhere' }],

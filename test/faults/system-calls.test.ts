@@ -5,11 +5,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import {
+  chownSync,
   existsSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -101,6 +103,12 @@ const scenes = {
       assertComplete: async () => assert.equal(await firstWrongBlock(path, blocks, GIB, BLOCK), undefined),
       assertIncomplete: async () => assert.equal(readFileSync(path, 'utf8'), 'the old file'),
     };
+  },
+  /** Where this runs as root, the image gets the owner of the file before it gets the name. */
+  async "file in place of another user's"(t: TestContext): Promise<Scene & { path: string }> {
+    const scene = await scenes['file in place of another'](t);
+    if (process.geteuid?.() === 0) chownSync(scene.path, 65534, 65534);
+    return scene;
   },
   async device(t: TestContext): Promise<Scene & { path: string }> {
     const scratch = await Scratch.for(t);
@@ -207,6 +215,16 @@ const failures: [Kind, string, RegExp, number?][] = [
     /could not rename \S+disk\.img\.partial to \S+disk\.img: input\/output error/,
   ],
   [
+    "file in place of another user's",
+    'rename:error=EIO',
+    /could not rename \S+disk\.img\.partial to \S+disk\.img: input\/output error/,
+  ],
+  [
+    "file in place of another user's",
+    'rename:error=EIO:when=3+',
+    /could not rename \S+disk\.img\.partial to \S+disk\.img: input\/output error/,
+  ],
+  [
     'device',
     'pwrite64:error=EIO:when=12',
     /could not write to \/dev\/loop\d+ at offset \d+: input\/output error/,
@@ -248,6 +266,25 @@ describe('a system call that fails ends the run and is reported', { concurrency:
     });
   }
 });
+
+test(
+  'a file that was killed with its final owner and without its name is resumed',
+  needsStrace,
+  async (t) => {
+    const scene = await scenes["file in place of another user's"](t);
+    const strace = ['trace=rename', 'inject=rename:signal=KILL'];
+    const killed = await scene.run({ strace, stracePath: `${scene.path}.partial` });
+    assert.equal(killed.end, 'SIGKILL', killed.stderr);
+    await scene.assertIncomplete(killed);
+    assert.equal(statSync(`${scene.path}.partial`).uid, statSync(scene.path).uid);
+    const before = emulator.log.length;
+    const again = await scene.run();
+    assert.equal(again.end, 0, again.stderr);
+    await scene.assertComplete(again);
+    const requests = emulator.log.slice(before).map(({ operation }) => operation);
+    assert.ok(!requests.includes('GetSnapshotBlock'), 'all blocks were done');
+  },
+);
 
 /** Faults that do not end the run, and the warning, if there is one. */
 const survivable: [Kind, string, RegExp?][] = [

@@ -1,7 +1,19 @@
 /** A restore to a file refuses, replaces and keeps existing files. */
 import { strict as assert } from 'node:assert';
 import { existsSync } from 'node:fs';
-import { chmod, chown, link, mkdir, open, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  link,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { openTarget } from '../../src/image/open-target.ts';
@@ -65,6 +77,18 @@ test('a file that appears during the restore is not overwritten', async (t) => {
   await target.abandon({ keepForResume: true });
   assert.equal(await readFile(path, 'utf8'), 'theirs');
   assert.ok(existsSync(`${path}.partial`));
+});
+
+test('a file that appears during the restore is not overwritten, though it has the inode number of one that may be', async (t) => {
+  const scratch = await Scratch.for(t);
+  const path = scratch.path('disk.img');
+  await writeFile(path, 'mine');
+  const target = await begin(path, { force: true });
+  await rm(path);
+  await writeFile(path, 'theirs');
+  await assertFails(target.commit(), 'TARGET_EXISTS', /in the meantime/);
+  await target.abandon({ keepForResume: true });
+  assert.equal(await readFile(path, 'utf8'), 'theirs');
 });
 
 test('a second run into the same target is refused, and does not disturb the first', async (t) => {
@@ -165,6 +189,62 @@ test(
     const { uid, mode } = await stat(`${path}.partial`);
     assert.deepEqual([uid, mode & 0o777], [0, 0o600]);
     assert.equal(await readFile(path, 'utf8'), 'theirs');
+  },
+);
+
+test('a commit that fails gives the partial file back its owner and permissions', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  const path = scratch.path('disk.img');
+  await writeFile(path, 'theirs');
+  await chown(path, 65534, 65534);
+  await chmod(path, 0o644);
+  const target = await begin(path, { force: true });
+  await writeFile(scratch.path('another'), 'theirs again');
+  await rename(scratch.path('another'), path);
+  await assertFails(target.commit(), 'TARGET_EXISTS', /in the meantime/);
+  await target.abandon({ keepForResume: true });
+  const { uid, gid, mode } = await stat(`${path}.partial`);
+  assert.deepEqual([uid, gid, mode & 0o777], [0, 0, 0o600]);
+  await restore(path, { force: true });
+  assertSameBytes(await readFile(path), restored);
+});
+
+test(
+  'a partial file whose commit was killed has the owner of the file that it replaces, and is resumed',
+  needsLoop,
+  async (t) => {
+    const scratch = await Scratch.for(t);
+    const path = scratch.path('disk.img');
+    await writeFile(path, 'theirs');
+    await chown(path, 65534, 65534);
+    const target = await begin(path, { force: true });
+    await target.writeBlocks([arrived(3, blockSize), arrived(0, blockSize)]);
+    const instance = await target.resumable?.inode();
+    const committing = await target.resumable?.commitStamp();
+    await target.close();
+    const resume = async (options: { instance?: string | undefined; committing?: string | undefined }) => {
+      await run('setfattr', '--remove', 'user.coldsnap.partial', `${path}.partial`).catch(() => '');
+      await chown(`${path}.partial`, 65534, 65534);
+      await chmod(`${path}.partial`, 0o644);
+      const again = await openTarget(path);
+      await again.checkOverwrite({ force: true, resuming: true });
+      try {
+        await again.prepare(geometry, { resume: true, ...options });
+        return again;
+      } catch (error) {
+        await again.abandon({ keepForResume: true });
+        throw error;
+      }
+    };
+    for (const options of [{ instance }, { instance: '1', committing }, { committing }])
+      await assertFails(resume(options), 'RESUME_MISMATCH', /is another file|belongs to another user/);
+    const again = await resume({ instance, committing });
+    const { uid, gid, mode } = await stat(`${path}.partial`);
+    assert.deepEqual([uid, gid, mode & 0o777], [0, 0, 0o600]);
+    await again.commit();
+    await again.close();
+    assertSameBytes(await readFile(path), restored);
+    assert.equal((await stat(path)).uid, 65534);
   },
 );
 

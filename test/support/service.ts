@@ -15,7 +15,6 @@ export const BLOCK = 524_288;
 process.env.AWS_ACCESS_KEY_ID = 'AKIDEXAMPLE';
 process.env.AWS_SECRET_ACCESS_KEY = 'not-a-secret-but-long-enough-to-look-like-one';
 process.env.AWS_EC2_METADATA_DISABLED = 'true';
-process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
 
 /** Starts an emulator that closes after the test. @returns it, and the options that connect a transfer to it */
 export async function startService(

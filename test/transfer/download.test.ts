@@ -302,7 +302,9 @@ test('aborts with the reason, creates no target, and fetches only the rest in th
   const directory = scratch(t);
   const target = join(directory, 'disk.img');
   const controller = new AbortController();
-  const running = downloadSnapshot({ snapshotId, target, workers: 2, signal: controller.signal, ...service });
+  const { signal } = controller;
+  const { events, onEvent } = recorder();
+  const running = downloadSnapshot({ snapshotId, target, workers: 2, signal, onEvent, ...service });
   running.catch(() => {});
   await emulator.waitForRequest(
     (request) => request.operation === 'GetSnapshotBlock' && request.blockIndex === 30,
@@ -314,6 +316,8 @@ test('aborts with the reason, creates no target, and fetches only the rest in th
   const result = await downloadSnapshot({ snapshotId, target, ...service });
   assert.equal(await firstWrongBlock(target, blocks, GIB), undefined);
   assert.ok(result.bytesResumed >= 27 * BLOCK, `resumed ${result.bytesResumed / BLOCK}`);
+  const told = events.flatMap((event) => (event.type === 'progress' ? [event.bytesDone] : []));
+  assert.equal(told.at(-1), result.bytesResumed, 'what was done is told to the last block');
   assert.ok(emulator.requests('GetSnapshotBlock').length <= 37);
   assert.deepEqual(readdirSync(directory), ['disk.img']);
 });

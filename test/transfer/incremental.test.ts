@@ -483,3 +483,28 @@ test('compares terabytes of holes in flat memory, and saves their digests', asyn
   await uploadSnapshot({ ...options, parentSnapshotId: snapshotId, base: saveDigests, onEvent });
   assert.ok(most < 128 * 2 ** 20, `${most} bytes of buffers`);
 });
+
+test('a second list of the parent with other sizes fails the upload, and its snapshot is not completed', async (t) => {
+  for (const contents of ['other-blocks', 'other-volume'] as const) {
+    const parts = await makeParts(t);
+    const { emulator } = parts;
+    emulator.setFaults([{ operation: 'ListSnapshotBlocks', nth: 2, action: { type: 'list', contents } }]);
+    await assert.rejects(uploadSnapshot(incremental(parts)), { class: 'permanent', code: 'BAD_LIST' });
+    assert.equal(emulator.requests('CompleteSnapshot').length, 0);
+  }
+});
+
+test('a parent whose blocks have another size than those of the new snapshot is an error, and the snapshot is deleted', async (t) => {
+  const parts = await makeParts(t);
+  const { emulator } = parts;
+  const parent = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 5]) });
+  emulator.setFaults([
+    { operation: 'ListSnapshotBlocks', action: { type: 'list', contents: 'other-blocks' } },
+  ]);
+  await assert.rejects(uploadSnapshot(incremental({ ...parts, parent })), {
+    code: 'BAD_GEOMETRY',
+    message: new RegExp(`${parent} has blocks of 1048576 bytes, the new snapshot of 524288`),
+  });
+  assert.equal(emulator.requests('DeleteSnapshot').length, 1);
+  assert.equal(emulator.requests('PutSnapshotBlock').length, 0);
+});

@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { Emulator } from '../../src/emulator/index.ts';
+import type { Emulator, FaultRule } from '../../src/emulator/index.ts';
 import { type DownloadOptions, downloadSnapshot, estimateDownload } from '../../src/index.ts';
 import '../support/in-memory.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
@@ -403,3 +403,28 @@ for (const [title, names] of [
     assert.equal(await firstWrongBlock(target, blocks, GIB), undefined);
   });
 }
+
+for (const [operation, nth, contents] of [
+  ['ListChangedBlocks', undefined, 'other-blocks'],
+  ['ListChangedBlocks', undefined, 'other-volume'],
+  ['ListChangedBlocks', 2, 'other-blocks'],
+  ['ListChangedBlocks', 2, 'other-volume'],
+  // The first two give the sizes, the third is that of the proof.
+  ['ListSnapshotBlocks', 2, 'other-blocks'],
+  ['ListSnapshotBlocks', 3, 'other-blocks'],
+  ['ListSnapshotBlocks', 3, 'other-volume'],
+] as const)
+  test(`${nth === undefined ? 'every' : `call ${nth} of`} ${operation} with ${contents} fails the download before it is used`, async (t) => {
+    const { emulator, service, base, snapshotId, baseBlocks, blocks } = await makePair(t);
+    const { target, medium } = await targetOf(t, 'file');
+    writeImage(medium, baseBlocks);
+    const rule: FaultRule = { operation, action: { type: 'list', contents } };
+    emulator.setFaults([nth === undefined ? rule : { ...rule, nth }]);
+    await assert.rejects(downloadSnapshot({ since: base, snapshotId, target, ...service }), {
+      class: 'permanent',
+      code: 'BAD_LIST',
+    });
+    emulator.setFaults([]);
+    await downloadSnapshot({ since: base, snapshotId, target, ...service });
+    assert.equal(await firstWrongBlock(medium, blocks, GIB), undefined);
+  });

@@ -54,6 +54,25 @@ test('announces the snapshot before the first put and completes it with count an
   assert.equal(emulator.snapshot(snapshotId)?.description, 'disk.img');
 });
 
+test('warns of a snapshot whose start was not answered, unless its request was never sent', async (t) => {
+  const { emulator, service } = await startService(t);
+  const source = join(scratch(t), 'disk.img');
+  writeFileSync(source, randomBytes(BLOCK));
+  emulator.setFaults([{ operation: 'StartSnapshot', action: { type: 'drop' } }]);
+  for (const [endpoint, code, warned] of [
+    [service.endpoint, 'CONNECTION_LOST', ['SNAPSHOT_MAYBE_LEFT']],
+    ['http://127.0.0.1:9', 'ENDPOINT_UNREACHABLE', []],
+  ] as const) {
+    const { events, onEvent } = recorder();
+    const options = { source, ...service, endpoint, retryForMs: 300, onEvent, checkpoint: false };
+    await assert.rejects(uploadSnapshot(options), { code });
+    assert.deepEqual(
+      events.flatMap((event) => (event.type === 'warning' ? [event.code] : [])),
+      warned,
+    );
+  }
+});
+
 test('omits zero blocks only on request, and does not count them', async (t) => {
   const { emulator, service } = await startService(t);
   const source = sparseImage(

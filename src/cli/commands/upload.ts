@@ -136,7 +136,7 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
       line: 'id=$(coldsnap upload --wait --tag Name=web disk.img)',
     },
     {
-      explanation: 'Upload what has changed since the last snapshot, and keep digests for the next time',
+      explanation: 'Upload what has changed, and keep digests for the next time',
       line: 'coldsnap upload --incremental --parent-snapshot-id snap-0123456789abcdef0 --save-digests disk.digests disk.img',
     },
     { explanation: 'Upload from a pipe', line: 'zstd -dc disk.img.zst | coldsnap upload --volume-size 8 -' },

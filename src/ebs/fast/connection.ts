@@ -5,6 +5,7 @@
 import type { OnReadOpts, Socket } from 'node:net';
 import { afterRunning, runningTime } from '../../clock.ts';
 import type { Deadlines } from '../connect.ts';
+import { timeoutError } from '../failure.ts';
 import { isError } from './error-reply.ts';
 import type { Exchange } from './exchange.ts';
 import type { Origin } from './origin.ts';
@@ -245,11 +246,4 @@ export class Connection {
     this.#exchange = undefined;
     this.#owner.lost(this, exchange, error);
   }
-}
-
-/** An error with the name of the SDK's timeouts, so that both get the same class. */
-function timeoutError(message: string): Error {
-  const error = new Error(message);
-  error.name = 'TimeoutError';
-  return error;
 }

@@ -46,7 +46,7 @@ export class RequestSigner {
   readonly #client: EBSClient;
   readonly #region: string;
   #signingKey: SigningKey | undefined;
-  #second = 0;
+  #second: number | undefined;
   #timestamp = '';
 
   constructor(client: EBSClient, region: string) {

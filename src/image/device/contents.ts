@@ -3,6 +3,7 @@
  * is decided elsewhere, from its bytes: a missing or mistaken program must not change the decision.
  */
 
+import { partitionsOf } from './partitions.ts';
 import type { Fields } from './programs.ts';
 import { listIn, runForJson, textIn } from './programs.ts';
 
@@ -23,11 +24,13 @@ const partitionTables: ReadonlySet<string> = new Set([
 ]);
 
 /** For example `ext4 "root"`, or `a partition table (gpt) with sdb1 (512M vfat "EFI"), sdb2 (9.5G ext4)`. */
-export async function describeContents(path: string): Promise<string> {
-  const [signatures, devices] = await Promise.all([
-    runForJson('wipefs', ['--no-act', '--json', path]),
-    runForJson('lsblk', ['--json', '--output', 'NAME,SIZE,FSTYPE,LABEL', path]),
-  ]);
+export async function describeContents(path: string, rdev: bigint): Promise<string> {
+  const signatures = await runForJson('wipefs', ['--no-act', '--json', path]);
+  // Only lsblk lists partitions, and finds what is on a device without wipefs.
+  const devices =
+    signatures !== undefined && partitionsOf(rdev).length === 0
+      ? undefined
+      : await runForJson('lsblk', ['--json', '--output', 'NAME,SIZE,FSTYPE,LABEL', path]);
   const found = new Set<string>();
   const partitions = listIn(devices, 'blockdevices').flatMap((device) => listIn(device, 'children'));
   for (const signature of listIn(signatures, 'signatures')) {

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { deviceNumber, type KernelFiles } from './identity.ts';
 import { processIds } from './processes.ts';
-import { linkIn, textOf } from './storage.ts';
+import { linkIn, namesIn, textOf } from './storage.ts';
 
 export interface Mount {
   /** The number of the mounted device; btrfs and similar file systems have one of their own. */
@@ -56,6 +56,19 @@ export function readMounts(files: KernelFiles): Mount[] {
     mounts.push(...others.map((mount) => ({ ...mount, elsewhere: pid })));
   }
   return mounts;
+}
+
+/** The numbers of the devices that a mounted file system lies on; btrfs may have several, of which a mount names one. */
+export async function devicesOf(mount: Mount, { sys }: KernelFiles): Promise<string[]> {
+  const named = await numberOfNode(mount.source);
+  const numbers = named === undefined ? [mount.number] : [mount.number, named];
+  if (named === undefined || mount.fileSystem !== 'btrfs') return numbers;
+  for (const id of namesIn(`${sys}/fs/btrfs`)) {
+    const directory = `${sys}/fs/btrfs/${id}/devices`;
+    const devices = namesIn(directory).map((name) => textOf(`${directory}/${name}/dev`).trim());
+    if (devices.includes(named)) numbers.push(...devices);
+  }
+  return numbers;
 }
 
 /** The device number of a device node; undefined for anything else. */

@@ -52,6 +52,9 @@ type OpenFile = Pick<Opener, 'number' | 'file'>;
 async function openFiles(pid: number, files: KernelFiles, writable: boolean): Promise<Map<string, OpenFile>> {
   const directory = `${files.proc}/${pid}`;
   const found = new Map<string, OpenFile>();
+  // Kernel threads have no mappings; a program whose mappings this process may not see hides its descriptors, too.
+  const maps = textOf(`${directory}/maps`);
+  if (maps === '') return found;
   const add = async (path: string): Promise<boolean> => {
     const opened = await stat(path, { bigint: true }).catch(() => undefined);
     if (opened?.isBlockDevice()) {
@@ -65,8 +68,9 @@ async function openFiles(pid: number, files: KernelFiles, writable: boolean): Pr
   };
   let remote: RemoteMounts | undefined;
   for (const fd of namesIn(`${directory}/fd`)) {
-    // Sockets and pipes have no path: most of what programs have open.
-    if (!linkIn(`${directory}/fd/${fd}`).startsWith('/')) continue;
+    // Most of what programs have open: sockets and pipes, which have no path, and the null device.
+    const path = linkIn(`${directory}/fd/${fd}`);
+    if (!path.startsWith('/') || path === '/dev/null') continue;
     const info = textOf(`${directory}/fdinfo/${fd}`);
     const flags = Number.parseInt(/^flags:\s*([0-7]+)/m.exec(info)?.[1] ?? '0', 8);
     if (writable && (flags & accessMode) === 0) continue;
@@ -76,7 +80,7 @@ async function openFiles(pid: number, files: KernelFiles, writable: boolean): Pr
     await add(`${directory}/fd/${fd}`);
   }
   // A mapping outlives the descriptor that it was made of.
-  for (const { range, number, path } of sharedMappings(textOf(`${directory}/maps`), writable)) {
+  for (const { range, number, path } of sharedMappings(maps, writable)) {
     remote ??= remoteMounts(pid, files);
     if (remote.numbers.has(number)) continue;
     if (!(await add(`${directory}/map_files/${range}`))) await add(path);

@@ -79,7 +79,7 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
 
   async checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void> {
     if (options.force || options.resuming || (await this.#isBlank())) return;
-    throw targetNotBlank(this.path, await describeContents(this.#node));
+    throw targetNotBlank(this.path, await describeContents(this.#node, this.#rdev));
   }
 
   #isBlank(): Promise<boolean> {

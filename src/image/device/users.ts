@@ -4,11 +4,17 @@
  * kernel's own refusal (O_EXCL) does not depend on it.
  */
 import { stat } from 'node:fs/promises';
+import { pause } from '../../cancel.ts';
+import type { Descriptor } from '../descriptor.ts';
+import { unknownClaim } from '../messages/devices.ts';
 import { deviceNumber, type KernelFiles, kernelFiles } from './identity.ts';
-import { type Mount, numberOfNode, readMounts, readSwaps } from './mounts.ts';
+import { devicesOf, type Mount, numberOfNode, readMounts, readSwaps } from './mounts.ts';
 import { ancestors, findLockers, findOpeners } from './processes.ts';
 import { type BlockDevice, fileMedium, namesIn, Storage, textOf } from './storage.ts';
 
+const claimAttempts = 20;
+/** Longest pause between them; of random length, so that two that wait for each other part. */
+const claimPauseMs = 50;
 /** Enough to act upon; a hypervisor may have hundreds. */
 const maxNamed = 5;
 
@@ -33,6 +39,23 @@ export async function describeUsers(rdev: bigint, options: UsersOptions = {}): P
   const storage = Storage.read(files);
   const self = storage.device(number) ?? { number, name: number, directory: '', size: Infinity };
   return shorten(await usersOf({ self, storage, options, files }));
+}
+
+/**
+ * Who may write a device that is about to be read. File systems and drivers that leave no trace where the others are looked
+ * for (ZFS, an external journal, a disk that is exported) claim the device, which is seen in that it cannot be claimed.
+ */
+export async function describeWriters(device: Descriptor, rdev: bigint): Promise<string[]> {
+  const writers = await describeUsers(rdev, { writers: true });
+  if (writers.length > 0) return writers;
+  for (let attempt = 1; attempt <= claimAttempts; attempt++) {
+    if (await device.canBeClaimed()) return [];
+    // Another upload of the same disk claims it for a moment, too.
+    await pause(claimPauseMs * Math.random());
+  }
+  // Those that only read may hold the claim, too.
+  const readers = await describeUsers(rdev);
+  return readers.length > 0 ? [] : [unknownClaim];
 }
 
 /** The same for a regular file: also swap files, locks and mounts over the file's own name. */
@@ -103,7 +126,7 @@ async function mountsOf(
   const here = new Set<string>();
   for (const mount of readMounts(files)) {
     // btrfs and similar file systems have a number of their own, but name the device.
-    const member = members.get(mount.number) ?? members.get((await numberOfNode(mount.source)) ?? '');
+    const [member] = (await devicesOf(mount, files)).flatMap((number) => members.get(number) ?? []);
     // Another namespace usually has copies of this one's mounts.
     if (member === undefined || (mount.elsewhere !== undefined && here.has(member.number))) continue;
     here.add(member.number);

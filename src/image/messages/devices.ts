@@ -38,10 +38,13 @@ export const deviceReplaced = (path: string) =>
     hint: 'That device has all but the start and the end of the volume; run the same command again when the path refers to it again.',
   });
 
+/** The kernel does not say whose claim it is. */
+export const unknownClaim = 'another program or the kernel holds it exclusively';
+
 export const deviceInUse = (path: string, by: readonly string[]) =>
   refused(
     'DEVICE_IN_USE',
-    `${path} is in use: ${by.length === 0 ? 'another program or the kernel holds it exclusively' : by.join('; ')}`,
+    `${path} is in use: ${by.length === 0 ? unknownClaim : by.join('; ')}`,
     path,
     'Unmount or release it first; nothing overrides this.',
   );

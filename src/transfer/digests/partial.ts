@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { isErrno, localError } from '../../image/errno.ts';
 import { tryLock } from '../../native/index.ts';
+import { partialDigestsNotOurs } from '../base-messages.ts';
 import { HEADER_BYTES, isDigestFile } from './format.ts';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
@@ -18,6 +19,7 @@ export async function openPartial(path: string): Promise<{ file: FileHandle; isN
   try {
     return { file: await open(path, flags), isNew: false };
   } catch (error) {
+    if (isErrno(error, 'ELOOP', 'EISDIR', 'ENXIO')) throw partialDigestsNotOurs(path);
     throw localError(error, `open ${path}`, path);
   }
 }

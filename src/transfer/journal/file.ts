@@ -45,7 +45,9 @@ export async function readJournal(path: string): Promise<JournalReading> {
     if (size > MAX_JOURNAL_BYTES) return { kind: 'corrupt', reason: `it has ${size} bytes` };
     return unsealed(await file.readFile('utf8'));
   } catch (error) {
-    return { kind: 'corrupt', reason: (error as Error).message };
+    // A parser's message repeats what is in the file.
+    const reason = error instanceof SyntaxError ? 'it is not valid JSON' : (error as Error).message;
+    return { kind: 'corrupt', reason };
   } finally {
     await file.close();
   }
@@ -64,7 +66,7 @@ function digestOf(text: string): string {
 }
 
 /** Why a file was not made by this user's runs; undefined for one that may have been. */
-function whyForeign(stats: Stats): string | undefined {
+export function whyForeign(stats: Stats): string | undefined {
   if (stats.isSymbolicLink()) return 'it is a symbolic link';
   if (!stats.isFile()) return 'it is no regular file';
   return stats.uid === process.geteuid?.() ? undefined : 'it belongs to another user';
@@ -91,6 +93,7 @@ export async function makeJournalDirectory(path: string): Promise<void> {
  */
 export async function writeJournal(path: string, content: object): Promise<void> {
   const temporary = besideJournal(path, 'new');
+  await checkOurs(temporary);
   await rm(temporary, { force: true });
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = await open(temporary, flags, 0o600);
@@ -117,8 +120,10 @@ export function besideJournal(path: string, what: 'new' | 'lock'): string {
 }
 
 export async function removeJournal(path: string): Promise<void> {
+  const temporary = besideJournal(path, 'new');
   await checkOurs(path);
-  await rm(besideJournal(path, 'new'), { force: true });
+  await checkOurs(temporary);
+  await rm(temporary, { force: true });
   await rm(path, { force: true });
 }
 
@@ -142,6 +147,7 @@ export async function invalidateJournal(path: string): Promise<void> {
 export async function setJournalAside(path: string): Promise<string> {
   const aside = `${path}.corrupt`;
   await checkOurs(path);
+  await checkOurs(aside);
   await rename(path, aside);
   return aside;
 }

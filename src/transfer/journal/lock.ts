@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, unlink } from 'node:fs/promises';
 import { pause } from '../../cancel.ts';
 import { tryLock } from '../../native/index.ts';
-import { besideJournal, makeJournalDirectory } from './file.ts';
+import { besideJournal, makeJournalDirectory, whyForeign } from './file.ts';
 
 /** {@link isLocked} holds a lock for a moment, which must not look like another run. */
 const ATTEMPTS = 4;
@@ -31,6 +31,11 @@ export class JournalLock {
     await makeJournalDirectory(path);
     for (let attempt = 1; ; ) {
       const file = await open(path, FLAGS, 0o600);
+      const foreign = whyForeign(await file.stat());
+      if (foreign !== undefined) {
+        await file.close();
+        throw new Error(foreign);
+      }
       try {
         if (!tryLock(file.fd)) {
           await file.close();

@@ -117,6 +117,10 @@ export class Run {
   async carryOut<T>(call: () => Promise<T>): Promise<T> {
     try {
       return await call();
+    } catch (error) {
+      // Blocks that ended while the run was stopping are done, too.
+      if (this.meter.bytesTotal > 0) this.meter.report();
+      throw error;
     } finally {
       clearInterval(this.#ticker);
       this.watchdog.close();

@@ -230,11 +230,12 @@ export class ImageSink implements BlockSink {
 
   /** Leaves the target so that a later run can resume, if it can. Nothing may be written meanwhile. Returns the error. */
   async abandon(error: unknown): Promise<unknown> {
-    const resumable = this.#prepared && this.#journal !== undefined;
-    const unfinished = resumable && !this.#committed;
+    const unfinished = this.#prepared && this.#journal !== undefined && !this.#committed;
     if (unfinished) await this.#saveAfter(error).catch(() => {});
-    await this.#target.abandon({ keepForResume: resumable });
-    if (unfinished) warnUnfinished(this.#run, this.#target, this.#journal, this.#options);
+    // Where no journal could be written, not even by an earlier run, no later run can resume.
+    const resumable = unfinished && (this.#journal?.written === true || this.#resumes === true);
+    await this.#target.abandon({ keepForResume: resumable || this.#committed });
+    if (resumable) warnUnfinished(this.#run, this.#target, this.#journal, this.#options);
     return error;
   }
 

@@ -6,7 +6,7 @@ import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
 
 /**
- * Warns only if a later run can find what this one has done.
+ * Warns, where a later run can find what this one has done.
  * @param options with the snapshot that the target held, where it is changed in place
  */
 export function warnUnfinished(
@@ -15,7 +15,7 @@ export function warnUnfinished(
   journal: Journal<RestoreJournal> | undefined,
   { base }: { readonly base?: string | undefined },
 ): void {
-  if (journal?.written !== true) return;
+  if (journal === undefined) return;
   const { partialPath } = resumable ?? {};
   if (base !== undefined) run.warn(...warnings.changeUnfinished(label, partialPath));
   else run.warn(...warnings.downloadUnfinished(label, partialPath, journal.location.path));

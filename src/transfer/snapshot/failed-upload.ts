@@ -49,9 +49,15 @@ export async function abandonStart(
   error: unknown,
   replyLost: boolean,
 ): Promise<void> {
-  const interrupted = error instanceof ColdsnapError && ['aborted', 'gave-up'].includes(error.class);
-  if (replyLost || interrupted) run.warn(...warnings.snapshotMayExist(journal?.written === true));
+  if (replyLost || mayHaveStarted(error)) run.warn(...warnings.snapshotMayExist(journal?.written === true));
   else await journal?.remove();
+}
+
+/** Whether a request that failed in this way may have started a snapshot; one that was never sent has not. */
+export function mayHaveStarted(error: unknown): boolean {
+  if (!(error instanceof ColdsnapError)) return false;
+  const sent = error.code !== 'ENDPOINT_UNREACHABLE' && error.code !== 'PROXY_UNREACHABLE';
+  return sent && ['transient', 'aborted', 'gave-up'].includes(error.class);
 }
 
 /** Whether a later run could not finish the snapshot: its source, or what was asked for, is not what it should be. */

@@ -12,7 +12,7 @@ import { snapshotFailed, withSnapshot } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
 import { completeSnapshot } from './complete.ts';
-import { abandonSnapshot, abandonStart, isUseless } from './failed-upload.ts';
+import { abandonSnapshot, abandonStart, isUseless, mayHaveStarted } from './failed-upload.ts';
 import type { NewSnapshot } from './request.ts';
 import { chooseJournal } from './resume.ts';
 import { emptySnapshot, type OpenSnapshot, startSnapshot, uploadJournal } from './start.ts';
@@ -50,7 +50,7 @@ export class SnapshotSink implements BlockSink {
   /** To be called with every retry of the service's. */
   readonly noteRetry = ({ operation, error }: RetryNotice): void => {
     if (operation === 'CompleteSnapshot') this.#completionRepeated = true;
-    if (operation === 'StartSnapshot' && error.class === 'transient') this.#startReplyLost = true;
+    if (operation === 'StartSnapshot' && mayHaveStarted(error)) this.#startReplyLost = true;
   };
 
   /**
