@@ -33,7 +33,10 @@ async function prepare(t: TestContext): Promise<Place> {
   const place = await Workplace.for(t);
   const image = randomBytes(small);
   writeFileSync(place.path('source.img'), image);
-  const snapshotId = await place.succeed(ours, 'upload', '--quiet', 'source.img');
+  const snapshotId = await place.emulator.putSnapshot({
+    volumeSizeGiB: 1,
+    blocks: place.path('source.img'),
+  });
   return { place, snapshotId, image };
 }
 

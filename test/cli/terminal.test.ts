@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 import { describe, type TestContext, test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
 import stringWidth from 'string-width';
@@ -25,6 +26,7 @@ class Terminal {
   output = '';
   readonly ended: Promise<unknown>;
   readonly type: (keys: string) => void;
+  readonly #stdout: Readable;
 
   constructor(t: TestContext, place: Workplace, columns: number, command: string, env: Environment = {}) {
     const script = `stty rows 24 cols ${columns}; ${command}`;
@@ -43,7 +45,8 @@ class Terminal {
     t.after(() => child.kill());
     this.ended = once(child, 'close');
     this.type = (keys) => child.stdin.write(keys);
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    this.#stdout = child.stdout.setEncoding('utf8');
+    this.#stdout.on('data', (text: string) => {
       this.output += text;
       this.screen.write(text);
     });
@@ -51,8 +54,12 @@ class Terminal {
 
   /** Resolves when what was written since `from` matches, without control sequences. */
   async shows(pattern: RegExp, from = 0): Promise<number> {
-    await until(() => pattern.test(stripVTControlCharacters(this.output.slice(from))), this.ended);
-    assert.match(stripVTControlCharacters(this.output.slice(from)), pattern);
+    const text = () => stripVTControlCharacters(this.output.slice(from));
+    const ended = this.ended.then(() => false);
+    while (!pattern.test(text())) {
+      if (!(await Promise.race([once(this.#stdout, 'data').then(() => true), ended]))) break;
+    }
+    assert.match(text(), pattern);
     return this.output.length;
   }
 }
@@ -62,7 +69,7 @@ const coldsnap = ours.command.map(shellQuote).join(' ');
 async function prepare(t: TestContext, name = 'source.img') {
   const place = await Workplace.for(t);
   writeFileSync(place.path(name), randomBytes(small));
-  const snapshotId = await place.succeed(ours, 'upload', '--quiet', name);
+  const snapshotId = await place.emulator.putSnapshot({ volumeSizeGiB: 1, blocks: place.path(name) });
   return { place, snapshotId };
 }
 

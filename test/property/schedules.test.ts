@@ -23,7 +23,6 @@ import {
 import { isZero } from '../../src/native/index.ts';
 import { DigestReader } from '../../src/transfer/digests/reader.ts';
 import { type Fault, faults } from '../faults/faults.ts';
-import '../support/in-memory.ts';
 import { listedBlocks } from '../support/listed.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import { assertCopy, openRegions } from '../support/regions.ts';
