@@ -51,6 +51,8 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   #fresh = true;
   #zeroMethod: ZeroMethod = 'punch-hole';
   #bytesWritten = 0;
+  /** Whether an interrupted commit may have given the file to its final owner. */
+  #given = false;
   /** Whether this run has created or resumed the partial file. */
   #started = false;
   #committed = false;
@@ -115,7 +117,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
       marked,
     });
     if (why !== undefined) throw resumeMismatch(this.path, `${this.partialPath} ${why}`);
-    if (!marked) await this.#partial.reclaim({ inPlace: this.#inPlace });
+    this.#given = !marked;
     this.#fresh = false;
     this.#started = true;
   }
@@ -181,6 +183,9 @@ export class FileTarget implements ImageTarget, ResumableTarget {
 
   async sync(): Promise<void> {
     const { partial } = this.#ready();
+    // Before it is read back: not when it is opened, because a dry run does that, too.
+    if (this.#given) await partial.reclaim({ inPlace: this.#inPlace });
+    this.#given = false;
     await this.#withSpace(partial.descriptor.sync('data'));
     await partial.checkName();
   }
