@@ -37,6 +37,7 @@ const replies: Record<string, (socket: Socket) => void> = {
 
 const block = { snapshotId: 'snap-1', blockIndex: 5 };
 
+// Over both transports; retries would hide how a single request ends.
 for (const stack of stacks.filter(({ retries }) => !retries)) {
   for (const [what, reply] of Object.entries(replies)) {
     test(`${stack.name}: a reply that ${what} has stalled`, async (t: TestContext) => {

@@ -169,6 +169,8 @@ async function assertWritten(image: string, done: ReadonlySet<number>): Promise<
   }
 }
 
+const notRenamed = /could not rename \S+disk\.img\.partial to \S+disk\.img: input\/output error/;
+
 /** A fault, its message and exit code; the next run without the fault must succeed. */
 const failures: [Kind, string, RegExp, number?][] = [
   [
@@ -197,33 +199,17 @@ const failures: [Kind, string, RegExp, number?][] = [
     /could not sync \S+disk\.img\.partial: input\/output error/,
   ],
   ['file', 'fdatasync:error=ENOSPC:when=2', /no space left on the file system of \S+disk\.img/],
-  ['file', 'link:error=EIO', /could not rename \S+disk\.img\.partial to \S+disk\.img: input\/output error/],
+  ['file', 'link:error=EIO', notRenamed],
   [
     'file',
     'ftruncate:error=EFBIG',
     /could not give \S+disk\.img\.partial a size of 1073741824 bytes: file too large/,
   ],
   // Without a journal the next run knows the partial file by its mark.
-  [
-    'file in place of another',
-    'rename:error=EIO',
-    /could not rename \S+disk\.img\.partial to \S+disk\.img: input\/output error/,
-  ],
-  [
-    'file in place of another',
-    'rename:error=EIO:when=3+',
-    /could not rename \S+disk\.img\.partial to \S+disk\.img: input\/output error/,
-  ],
-  [
-    "file in place of another user's",
-    'rename:error=EIO',
-    /could not rename \S+disk\.img\.partial to \S+disk\.img: input\/output error/,
-  ],
-  [
-    "file in place of another user's",
-    'rename:error=EIO:when=3+',
-    /could not rename \S+disk\.img\.partial to \S+disk\.img: input\/output error/,
-  ],
+  ['file in place of another', 'rename:error=EIO', notRenamed],
+  ['file in place of another', 'rename:error=EIO:when=3+', notRenamed],
+  ["file in place of another user's", 'rename:error=EIO', notRenamed],
+  ["file in place of another user's", 'rename:error=EIO:when=3+', notRenamed],
   [
     'device',
     'pwrite64:error=EIO:when=12',
