@@ -178,3 +178,34 @@ test('an upload that falls back to no tags warns that a tagged snapshot may exis
   await assertComplete((await upload({ onEvent })).snapshotId);
   assert.deepEqual(warnings(events), ['SNAPSHOT_MAYBE_LEFT']);
 });
+
+const refusedStarts: Record<string, { more: Partial<UploadOptions>; actions: FaultAction[] }> = {
+  'with other options': { more: { kmsKeyId: 'alias/none', encrypted: true }, actions: [] },
+  'that starts over': { more: { fresh: true }, actions: [refused(402, 'ServiceQuotaExceededException')] },
+  'that may not tag': {
+    more: { tags: [{ key: 'Name', value: 'web' }] },
+    actions: [refused(403, 'AccessDeniedException')],
+  },
+  'with the same options': {
+    more: {},
+    actions: [refused(402, 'ServiceQuotaExceededException'), refused(402, 'ServiceQuotaExceededException')],
+  },
+};
+
+for (const [what, { more, actions }] of Object.entries(refusedStarts)) {
+  test(`an upload ${what} whose start is refused keeps the journal of the one before`, async (t) => {
+    const { emulator, upload, assertComplete } = await setUp(t);
+    emulator.setFaults([
+      { operation: 'PutSnapshotBlock', nth: 9, action: refused(403, 'AccessDeniedException') },
+    ]);
+    const failed = await upload({ workers: 1 }).catch((error: { snapshotId?: string }) => error);
+    emulator.setFaults(actions.map((action, at) => ({ operation: 'StartSnapshot', nth: at + 1, action })));
+    await assert.rejects(upload(more));
+    emulator.setFaults([]);
+    emulator.clearLog();
+    const { snapshotId } = await upload();
+    assert.equal(snapshotId, failed.snapshotId);
+    assert.equal(emulator.requests('PutSnapshotBlock').length, 8);
+    await assertComplete(snapshotId);
+  });
+}

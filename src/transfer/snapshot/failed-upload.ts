@@ -50,7 +50,8 @@ export async function abandonStart(
   replyLost: boolean,
 ): Promise<void> {
   if (replyLost || mayHaveStarted(error)) run.warn(...warnings.snapshotMayExist(journal?.written === true));
-  else await journal?.remove();
+  // An earlier run's snapshot can still be resumed.
+  else await journal?.restoreEarlier();
 }
 
 /** Whether a request that failed in this way may have started a snapshot; one that was never sent has not. */
