@@ -60,6 +60,7 @@ export const expected = {
   tag: 'a tag of the form Key=name,Value=text or name=text',
   tagKey: 'a tag needs a key',
   empty: 'the value is empty',
+  outputFile: 'it cannot be stdout (a file of the name - is ./-)',
   percent: 'a number above 0 and at most 100, such as 5 or 0.1',
   choices: (choices: string) => `one of ${choices}`,
 } as const;
