@@ -160,6 +160,7 @@ export const errorCodes = {
     PAGE_TOKEN_EXPIRED: 'a page token expired',
   },
   'gave-up': {
+    COMPLETION_UNKNOWN: 'the reply to the completion was lost, and EC2 could not be asked whether it counted',
     SNAPSHOT_NOT_READABLE: 'the snapshot is completed but cannot be listed',
     STALLED: 'nothing made progress for the retry time',
     WAIT_TIMED_OUT: 'the snapshot did not reach the desired status in time',

@@ -15,6 +15,8 @@ import {
 import { bytesAt, recorder, scratch, startService, uploadJournal } from '../support/service.ts';
 
 const BLOCK = 65_536;
+const lostReply: FaultAction = { type: 'drop', executed: true };
+const refused = (status: number, code: string): FaultAction => ({ type: 'error', status, code });
 
 async function setUp(t: TestContext, options: EmulatorOptions = {}) {
   const { emulator, service } = await startService(t, { blockSize: BLOCK, ...options });
@@ -114,6 +116,23 @@ test('a run after one that was interrupted during completion puts nothing, and w
   assert.equal(emulator.requests('PutSnapshotBlock').length, 0);
 });
 
+test('a completion whose reply was lost is found out by the next run, where EC2 may not be asked', async (t) => {
+  const { emulator, upload, assertComplete } = await setUp(t);
+  const denied = refused(403, 'UnauthorizedOperation');
+  emulator.setFaults([
+    { operation: 'CompleteSnapshot', first: 1, action: lostReply },
+    { operation: 'DescribeSnapshots', action: denied },
+  ]);
+  const error = await upload().catch((failure: unknown) => failure);
+  assert.equal((error as { code?: string }).code, 'COMPLETION_UNKNOWN');
+  assert.equal(exitCodeOf(error), 5);
+  emulator.clearLog();
+  const { snapshotId } = await upload();
+  assert.equal((error as { snapshotId?: string }).snapshotId, snapshotId);
+  await assertComplete(snapshotId);
+  assert.deepEqual(emulator.requests('PutSnapshotBlock'), []);
+});
+
 test('a failed snapshot whose ID was never received is not resumed', async (t) => {
   let now = Date.now();
   const { emulator, upload, assertComplete } = await setUp(t, { now: () => now, pendingTimeoutMs: 60_000 });
@@ -149,8 +168,6 @@ test('an upload with fresh names the snapshot that the run before started', asyn
   );
 });
 
-const lostReply: FaultAction = { type: 'drop', executed: true };
-const refused = (status: number, code: string): FaultAction => ({ type: 'error', status, code });
 const startFaults = (repetition: FaultAction): FaultRule[] => [
   { operation: 'StartSnapshot', first: 1, action: lostReply },
   { operation: 'StartSnapshot', nth: 2, action: repetition },

@@ -4,6 +4,7 @@ import type { Service } from '../../ebs/service.ts';
 import { ColdsnapError } from '../../errors.ts';
 import type { UploadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
+import { completionUnknown } from '../snapshot-messages.ts';
 import { waitServices, waitUntil } from '../wait.ts';
 import { warnings } from '../warnings.ts';
 
@@ -37,8 +38,9 @@ export async function completeSnapshot(
     try {
       await waitUntil(request.snapshotId, conditions, meter.emit, waitServices(service));
     } catch (error) {
-      if (error instanceof ColdsnapError && error.class === 'aborted') throw error;
-      throw refusal;
+      if (!(error instanceof ColdsnapError) || error.class === 'aborted') throw error;
+      const answered = error.class === 'permanent' || error.code === 'WAIT_TIMED_OUT';
+      throw answered ? refusal : completionUnknown(request.snapshotId, refusal, error);
     }
     return 'completed';
   }
