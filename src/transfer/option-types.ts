@@ -98,6 +98,7 @@ const optionTypes: Readonly<Record<Names<AnyOptions>, keyof typeof types>> = {
   dryRun: 'boolean',
   mfaCode: 'callback',
   onEvent: 'callback',
+  onResult: 'callback',
   onRange: 'callback',
   deadlines: 'object',
   ebsClient: 'object',
