@@ -106,6 +106,7 @@ const optionTypes: Readonly<Record<Name, keyof typeof types>> = {
   dryRun: 'boolean',
   mfaCode: 'callback',
   onEvent: 'callback',
+  onResult: 'callback',
   onRange: 'callback',
   deadlines: 'object',
   ebsClient: 'object',

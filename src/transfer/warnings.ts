@@ -1,6 +1,7 @@
 /** Every warning of this layer, as code and message. */
 import { describeErrno, errnoName } from '../errno.ts';
 import type { WarningCode } from '../error-codes.ts';
+import type { EarlierSnapshot } from './journal/upload.ts';
 
 /** The failure, for the middle of a sentence. */
 function describeFailure(error: unknown): string {
@@ -24,10 +25,14 @@ export const warnings = {
     `Ignoring the journal of an earlier ${operation} (${reason}); starting over.`,
   ],
 
-  ignoringUploadJournal(reason: string, earlier?: string): Warning {
+  ignoringUploadJournal(reason: string, earlier?: EarlierSnapshot): Warning {
     const [code, message] = warnings.ignoringJournal('upload', reason);
     if (earlier === undefined) return [code, message];
-    return [code, `${message} The earlier snapshot ${earlier} still exists; "coldsnap pending" lists it.`];
+    const { snapshotId, completing = false } = earlier;
+    const state = completing
+      ? 'has everything, and may be complete; "coldsnap wait" shows whether it is'
+      : 'still exists; "coldsnap pending" lists it';
+    return [code, `${message} The earlier snapshot ${snapshotId} ${state}.`];
   },
 
   targetModified: (path: string, size: string): Warning => [

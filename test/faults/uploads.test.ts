@@ -133,6 +133,23 @@ test('a completion whose reply was lost is found out by the next run, where EC2 
   assert.deepEqual(emulator.requests('PutSnapshotBlock'), []);
 });
 
+test('a run that was stopped before it repeated the completion still counts everything as put', async (t) => {
+  let now = Date.now();
+  const { emulator, upload, assertComplete } = await setUp(t, { completionDelayMs: 1_000, now: () => now });
+  emulator.setFaults([{ operation: 'CompleteSnapshot', action: { type: 'drop', executed: true } }]);
+  const first = await upload({ retryForMs: 0 }).catch((error) => error);
+  emulator.setFaults([]);
+  emulator.clearLog();
+  const controller = new AbortController();
+  const onEvent = ({ type }: TransferEvent) => type === 'start' && controller.abort();
+  await assert.rejects(upload({ onEvent, signal: controller.signal }), { code: 'ABORTED' });
+  now += 1_000;
+  const { snapshotId } = await upload();
+  assert.equal(snapshotId, first.snapshotId);
+  await assertComplete(snapshotId);
+  assert.equal(emulator.requests('PutSnapshotBlock').length, 0);
+});
+
 test('a failed snapshot whose ID was never received is not resumed', async (t) => {
   let now = Date.now();
   const { emulator, upload, assertComplete } = await setUp(t, { now: () => now, pendingTimeoutMs: 60_000 });

@@ -24,6 +24,11 @@ interface RunOptions extends ClientOptions {
   readonly checkpointIntervalMs?: number | undefined;
 }
 
+interface ResultOptions<Result> {
+  readonly signal?: AbortSignal | undefined;
+  readonly onResult?: ((result: Result) => void | Promise<void>) | undefined;
+}
+
 export class Run {
   /** Fires with the caller's signal or with the first failure; no request and no write begins after it. */
   readonly signal: AbortSignal;
@@ -86,6 +91,12 @@ export class Run {
     const progress = this.meter.progress();
     this.meter.emit({ type: 'done', snapshotId, ...progress });
     return progress;
+  }
+
+  /** Gives the caller the result, while a later run would still give the same. */
+  async report<Result>(result: Result, { onResult, signal }: ResultOptions<Result>): Promise<void> {
+    const stored = Promise.resolve(onResult?.(result));
+    await (signal === undefined ? stored : abortable(stored, signal));
   }
 
   /**
