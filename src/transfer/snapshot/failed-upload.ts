@@ -27,7 +27,7 @@ export async function abandonSnapshot(
 ): Promise<unknown> {
   if (!fate.remove) {
     await fate.checkpoint();
-    run.warn(...warnings.snapshotUnfinished(snapshotId, journal?.written === true));
+    run.warn(...warnings.snapshotUnfinished(run.sameCommand, snapshotId, journal?.written === true));
     return withSnapshot(error, snapshotId);
   }
   const failure = await deleteSnapshot(service, snapshotId);
@@ -49,7 +49,8 @@ export async function abandonStart(
   error: unknown,
   replyLost: boolean,
 ): Promise<void> {
-  if (replyLost || mayHaveStarted(error)) run.warn(...warnings.snapshotMayExist(journal?.written === true));
+  if (replyLost || mayHaveStarted(error))
+    run.warn(...warnings.snapshotMayExist(run.sameCommand, journal?.written === true));
   // An earlier run's snapshot can still be resumed.
   else await journal?.restoreEarlier();
 }

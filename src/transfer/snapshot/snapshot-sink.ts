@@ -82,7 +82,7 @@ export class SnapshotSink implements BlockSink {
         signal: run.signal,
         before: async (token) => {
           this.#starting = true;
-          if (this.lostReplies.start) run.warn(...warnings.snapshotMayExist(false));
+          if (this.lostReplies.start) run.warn(...warnings.snapshotMayExist(run.sameCommand, false));
           this.lostReplies.start = false;
           await this.#save(emptySnapshot({ snapshotId: '', blockSize: 0 }, token, spec.volumeSize));
         },
