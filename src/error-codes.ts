@@ -191,6 +191,7 @@ export const errorCodes = {
     ...serviceReasons,
   },
   local: {
+    DATA_DIRECTORY_DAMAGED: 'a file in the data directory of the emulator is damaged, or of another program',
     JOURNAL_REQUIRED: 'the journal of an incremental download could not be written',
     DEVICE_REPLACED: 'the path no longer refers to the device that was written',
     PARTIAL_REPLACED: 'the partial file was moved, removed or replaced while it was written',

@@ -43,6 +43,11 @@ export const variableNotUtf8 = (name: string) =>
 /** `0 is not a whole number from 1 to 1024`. */
 export const isNot = (value: string, what: string) => `${quoteValue(value)} is not ${what}`;
 
+export const hostNotLocal = (host: string, cause: unknown) =>
+  new ColdsnapError('usage', 'INVALID_ARGUMENT', `--host: ${isNot(host, 'an address of this machine')}`, {
+    cause,
+  });
+
 /** In quotes if it is empty or has blanks. */
 const quoteValue = (value: string) => (/^[^\s'"]+$/.test(value) ? value : `'${value}'`);
 
