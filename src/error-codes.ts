@@ -46,7 +46,7 @@ export const errorCodes = {
     BAD_WAIT_OPTION: 'an option of waiting is out of range, or the status does not exist',
     BAD_WORKERS: 'the number of workers is out of range',
     CHECKPOINT_NOT_OURS:
-      'the file for the journal is another file of the transfer, or exists and is no journal',
+      'the file for the journal is another file of the transfer, or exists and is no journal of such a transfer',
     CONFLICTING_OPTIONS: 'two options exclude each other, or one requires another',
     COPY_ONTO_ITSELF: 'a copy was requested that would not differ from its source',
     EXCESS_ARGUMENTS: 'the command line has too many arguments',

@@ -36,7 +36,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
   if (since !== undefined) checkSinceOptions({ ...options, since });
   const run = new Run(options);
   return run.carryOut(async () => {
-    await checkNamedJournal(options.checkpointFile, [path, options.saveDigests]);
+    await checkNamedJournal(options.checkpointFile, 'download', [path, options.saveDigests]);
     let digest: Pick<DownloadResult, 'sha256'> = {};
     const onWhole = async ({ volumeSize }: Geometry) => {
       if (options.sha256 && typeof path === 'string')

@@ -38,15 +38,6 @@ export const badSnapshotId = (snapshotId: string) =>
 export const badWaitCondition = (name: string, expected: string, value: unknown) =>
   usage('BAD_WAIT_OPTION', `${name} must be ${expected}, not ${value}`);
 
-export const checkpointNotOurs = (path: string) =>
-  new ColdsnapError('usage', 'CHECKPOINT_NOT_OURS', `${path} exists and is not a journal of coldsnap`, {
-    path,
-    hint: 'Name a file that does not exist, or the journal of an earlier run.',
-  });
-
-export const checkpointOverFile = (path: string, file: string) =>
-  new ColdsnapError('usage', 'CHECKPOINT_NOT_OURS', `the journal ${path} would replace ${file}`, { path });
-
 export const badSample = (percent: unknown) =>
   usage('BAD_SAMPLE', `a sample is above 0 and at most 100 percent, not ${percent}`);
 

@@ -41,7 +41,7 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   const run = new Run(options);
   return run.carryOut(async () => {
     const { source, base, saveDigests } = options;
-    await checkNamedJournal(options.checkpointFile, [source, base, saveDigests]);
+    await checkNamedJournal(options.checkpointFile, 'upload', [source, base, saveDigests]);
     return withFiles(run, options, (files) => uploadImage(run, files, options));
   });
 }
