@@ -16,7 +16,7 @@ import { Run } from './run/run.ts';
 import { warnings } from './warnings.ts';
 
 /** EC2 is eventually consistent: a new snapshot may be unknown to it for up to two minutes. */
-const NOT_FOUND_MS = 120_000;
+export const NOT_FOUND_MS = 120_000;
 /** `completed` in EC2 does not mean that the block list is there yet; it follows within seconds, minutes at worst. */
 const NOT_READABLE_MS = 180_000;
 /** Loading and connecting EC2's client may take this long, however short the timeout is. */
