@@ -8,11 +8,11 @@ import type { WarningCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import { formatDuration } from '../text.ts';
 import type { TransferListener } from './events.ts';
-import { snapshotInDeadState, snapshotNotFound, snapshotNotReadable, waitTimedOut } from './messages.ts';
 import { checkOptionTypes } from './option-types.ts';
 import type { WaitConditions, WaitOptions, WaitResult } from './options.ts';
 import { checkWaitConditions, readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
+import { snapshotInDeadState, snapshotNotFound, snapshotNotReadable, waitTimedOut } from './wait-messages.ts';
 import { warnings } from './warnings.ts';
 
 /** EC2 is eventually consistent: a new snapshot may be unknown to it for up to two minutes. */
