@@ -150,6 +150,37 @@ test('a run that was stopped before it repeated the completion still counts ever
   assert.equal(emulator.requests('PutSnapshotBlock').length, 0);
 });
 
+test('an upload whose snapshot was deleted meanwhile is not resumed, though its token still answers', async (t) => {
+  const { emulator, directory, upload, assertComplete } = await setUp(t);
+  const refusal = { type: 'error', status: 403, code: 'AccessDeniedException' } as const;
+  const gone = {
+    type: 'error',
+    status: 404,
+    code: 'ResourceNotFoundException',
+    reason: 'SNAPSHOT_NOT_FOUND',
+  } as const;
+  for (const operation of ['PutSnapshotBlock', 'CompleteSnapshot'] as const) {
+    emulator.setFaults([{ operation: 'PutSnapshotBlock', block: 3, action: refusal }]);
+    const first = await upload().catch((error) => error);
+    emulator.setFaults([{ operation, action: gone }]);
+    const { events, onEvent } = recorder();
+    // Without retries: a new snapshot may be invisible to a put for two minutes.
+    await assert.rejects(upload({ retryForMs: 0, onEvent }), {
+      code: 'SNAPSHOT_NOT_FOUND',
+      message: `snapshot ${first.snapshotId} no longer exists`,
+      hint: /starts a new snapshot/,
+    });
+    const warnings = events.filter((event) => event.type === 'warning');
+    assert.deepEqual(warnings, []);
+    assert.deepEqual(readdirSync(directory), ['disk.img']);
+    emulator.setFaults([]);
+    const { snapshotId } = await upload();
+    assert.notEqual(snapshotId, first.snapshotId);
+    await assertComplete(snapshotId);
+  }
+  assert.equal(emulator.requests('DeleteSnapshot').length, 0);
+});
+
 test('a failed snapshot whose ID was never received is not resumed', async (t) => {
   let now = Date.now();
   const { emulator, upload, assertComplete } = await setUp(t, { now: () => now, pendingTimeoutMs: 60_000 });

@@ -1,10 +1,15 @@
 /** A transfer keeps its journal until the caller has the result, so that nothing is moved again to get it. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { readdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { SnapshotState } from '../../src/ebs/ec2.ts';
 import {
+  ColdsnapError,
   copySnapshot,
   type DownloadOptions,
   type DownloadResult,
@@ -14,6 +19,7 @@ import {
   type UploadResult,
   uploadSnapshot,
 } from '../../src/index.ts';
+import { isAlive } from '../../src/transfer/snapshot/complete.ts';
 import '../support/in-memory.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import { startRegions } from '../support/regions.ts';
@@ -88,6 +94,61 @@ test('after an upload whose wait failed, the same call waits again and puts noth
   assert.equal(snapshotId, failed.snapshotId);
   assertNothingPut();
   assert.deepEqual(readdirSync(directory), ['disk.img']);
+});
+
+test('after an upload whose wait failed and whose snapshot was deleted, the same call uploads again', async (t) => {
+  const { emulator, directory, upload } = await setUpUpload(t, 3_600_000);
+  const failed = await upload({ wait: { maxAttempts: 1 } }).catch((error) => error);
+  // Its token still answers for a snapshot in the Recycle Bin.
+  const ec2 = createServer((_request, response) => {
+    const item = `<item><snapshotId>${failed.snapshotId}</snapshotId><status>recoverable</status></item>`;
+    response.setHeader('content-type', 'text/xml');
+    response.end(`<DescribeSnapshotsResponse><snapshotSet>${item}</snapshotSet></DescribeSnapshotsResponse>`);
+  });
+  await once(ec2.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => ec2.close());
+  emulator.clearLog();
+  const { port } = ec2.address() as AddressInfo;
+  const { events, onEvent } = recorder();
+  const { snapshotId } = await upload({ ec2Endpoint: `http://127.0.0.1:${port}`, onEvent });
+  assert.notEqual(snapshotId, failed.snapshotId);
+  assert.equal(emulator.requests('PutSnapshotBlock').length, 3);
+  assert.ok(
+    events.some(
+      (event) => event.type === 'warning' && /no longer exists, or is in state "error"/.test(event.message),
+    ),
+  );
+  assert.deepEqual(readdirSync(directory), ['disk.img']);
+});
+
+test('a snapshot is alive once EC2 knows it, or where EC2 may not be asked, and not when it stays unknown or has failed', async () => {
+  const ask = async (answers: readonly (string | ColdsnapError | undefined)[]) => {
+    let asked = 0;
+    let now = 0;
+    const describe = async (): Promise<SnapshotState | undefined> => {
+      const state = answers[Math.min(asked++, answers.length - 1)];
+      if (state instanceof Error) throw state;
+      return state === undefined ? undefined : ({ state } as SnapshotState);
+    };
+    const pause = async (ms: number) => {
+      now += ms;
+    };
+    const alive = await isAlive('snap-1', new AbortController().signal, {
+      describe,
+      now: () => now,
+      pause,
+    });
+    return { alive, seconds: now / 1_000 };
+  };
+  const denied = new ColdsnapError('config', 'ACCESS_DENIED', 'no');
+  assert.deepEqual(await ask(['completed']), { alive: true, seconds: 0 });
+  assert.deepEqual(await ask([undefined, undefined, 'pending']), { alive: true, seconds: 4 });
+  assert.deepEqual(await ask([undefined]), { alive: false, seconds: 120 });
+  assert.deepEqual(await ask([undefined, denied]), { alive: true, seconds: 2 });
+  assert.deepEqual(await ask([undefined, 'recoverable']), { alive: false, seconds: 2 });
+  assert.deepEqual(await ask(['error']), { alive: false, seconds: 0 });
+  const bad = new ColdsnapError('permanent', 'BAD_REPLY', 'no');
+  await assert.rejects(ask([bad]), bad);
 });
 
 test('an upload of a source that has changed since a failed wait says that the earlier snapshot may be complete', async (t) => {

@@ -62,7 +62,7 @@ export async function makeSnapshot<Result extends { snapshotId: string }>(
         follow(event);
       };
       const onResult = async (made: Result) => {
-        if (atOnce) await printResultOf(made);
+        if (atOnce) await printResultOf(made).catch(ignoreEndedReader);
       };
       return make({ ...hooks, onEvent: listen, onResult });
     },
@@ -70,6 +70,11 @@ export async function makeSnapshot<Result extends { snapshotId: string }>(
   );
   await printResultOf(result);
   return result;
+}
+
+/** The reader of stdout ended on purpose, which does not make a complete snapshot unfinished. */
+function ignoreEndedReader(error: unknown): void {
+  if ((error as { code?: unknown }).code !== 'EPIPE') throw error;
 }
 
 /** @throws ColdsnapError that names the snapshot when stdout cannot be written, such as to a full disk */

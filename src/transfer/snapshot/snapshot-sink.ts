@@ -14,8 +14,9 @@ import {
 } from '../journal/upload.ts';
 import { snapshotFailed, withSnapshot } from '../messages.ts';
 import type { Run } from '../run/run.ts';
+import { waitServices } from '../wait.ts';
 import { warnings } from '../warnings.ts';
-import { completeSnapshot } from './complete.ts';
+import { completeSnapshot, isAlive } from './complete.ts';
 import { abandonSnapshot, abandonStart, isUseless } from './failed-upload.ts';
 import { LostReplies } from './lost-replies.ts';
 import type { NewSnapshot } from './request.ts';
@@ -86,6 +87,7 @@ export class SnapshotSink implements BlockSink {
           this.lostReplies.start = false;
           await this.#save(emptySnapshot({ snapshotId: '', blockSize: 0 }, token, spec.volumeSize));
         },
+        isAlive: (id) => isAlive(id, run.signal, waitServices(this.#service)),
         onDiscarded: this.#discard,
       }),
     );
@@ -119,10 +121,7 @@ export class SnapshotSink implements BlockSink {
   }
 
   async write({ index, data, digest, zero, hole, unchanged }: Block): Promise<BlockOutcome> {
-    if (hole) {
-      const { transferred } = await this.zeros(index, index + 1);
-      return transferred > 0 ? 'written' : 'kept';
-    }
+    if (hole) return (await this.zeros(index, index + 1)).transferred > 0 ? 'written' : 'kept';
     const { done, digests, linear } = this.#opened;
     if (unchanged) {
       if (this.#skip(index, index + 1) === 0) return 'kept';

@@ -25,6 +25,8 @@ interface StartOptions {
   readonly signal: AbortSignal;
   /** Called with a new token before it is sent: if the reply never arrives, a later run finds the snapshot by it. */
   readonly before: (token: UploadToken) => Promise<void>;
+  /** Whether a snapshot that an earlier run has completed has neither failed nor been deleted. */
+  readonly isAlive: (snapshotId: string) => Promise<boolean>;
   /** Called with the reason why an earlier run's snapshot is not used, and that snapshot. */
   readonly onDiscarded: (reason: string, earlier?: EarlierSnapshot) => void;
 }
@@ -75,7 +77,7 @@ export async function startSnapshot(
 async function resumeSnapshot(
   api: EbsDirectApi,
   journal: UploadJournal,
-  { request, signal, volumeSize, onDiscarded }: StartOptions,
+  { request, signal, volumeSize, isAlive, onDiscarded }: StartOptions,
 ): Promise<(OpenSnapshot & { snapshot: StartedSnapshot }) | undefined> {
   const token = { clientToken: journal.clientToken, marked: journal.marked };
   let snapshot: StartedSnapshot;
@@ -103,10 +105,14 @@ async function resumeSnapshot(
     onDiscarded(`its snapshot ${journal.snapshotId} no longer exists`);
     return emptySnapshot(snapshot, token, volumeSize);
   }
+  const { completing = false, accepted = status === 'completed' } = journal;
+  if (accepted && !(await isAlive(snapshotId))) {
+    onDiscarded(`its snapshot ${snapshotId} no longer exists, or is in state "error"`);
+    return undefined;
+  }
   const linear = new LinearDigest(restoredPrefix(journal.linear));
   const done = new RangeSet(journal.done);
   const digests = new ChunkDigests(volumeSize / blockSize, journal.digests);
-  const { completing = false, accepted = status === 'completed' } = journal;
   return { snapshot, token, done, digests, linear, completing, accepted, resumed: true, status };
 }
 
