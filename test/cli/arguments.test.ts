@@ -213,6 +213,10 @@ describe('an invalid command line exits with 2 without calling the library', () 
       'download disk.img snap-1',
       /the snapshot ID must come before the target\n.*coldsnap download snap-1 disk\.img/,
     ],
+    [
+      ['download', 'my disk.img', 'snap-1', "it's.img"],
+      /Did you mean: coldsnap download snap-1 'my disk\.img' 'it'"'"'s\.img'\n/,
+    ],
     ['upload --volume-size 0 disk.img', /from 1 to 65536/],
     ['upload --volume-size 65537 disk.img', /from 1 to 65536/],
     [

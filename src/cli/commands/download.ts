@@ -117,7 +117,7 @@ function downloadOptions(
   const swapped = targets.find((target) => target.startsWith('snap-'));
   if (!snapshotId.startsWith('snap-') && swapped !== undefined) {
     const others = targets.filter((target) => target !== swapped);
-    throw argumentsSwapped('download', swapped, [snapshotId, ...others].join(' '));
+    throw argumentsSwapped('download', swapped, snapshotId, ...others);
   }
   const { force, verify, sha256, since, trustBase, verifyBase, saveDigests } = flags;
   if (since !== undefined && saveDigests !== undefined) throw optionsExclude('--since', '--save-digests');
