@@ -19,6 +19,7 @@ import {
   type UploadResult,
   uploadSnapshot,
 } from '../../src/index.ts';
+import { DigestReader } from '../../src/transfer/digests/reader.ts';
 import { isAlive } from '../../src/transfer/snapshot/complete.ts';
 import '../support/in-memory.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
@@ -94,6 +95,23 @@ test('after an upload whose wait failed, the same call waits again and puts noth
   assert.equal(snapshotId, failed.snapshotId);
   assertNothingPut();
   assert.deepEqual(readdirSync(directory), ['disk.img']);
+});
+
+test('after an upload whose wait failed, the digests of its base are still there', async (t) => {
+  const { directory, upload } = await setUpUpload(t);
+  const base = join(directory, 'disk.digests');
+  const { snapshotId: parentSnapshotId } = await upload({ saveDigests: base });
+  const options = { parentSnapshotId, incremental: true, base, saveDigests: base };
+  const failed = await upload({ ...options, wait: { desiredStatus: 'error', maxAttempts: 1 } }).catch(
+    (error) => error,
+  );
+  assert.equal(failed.code, 'WAIT_TIMED_OUT');
+  const { snapshotId } = await upload(options);
+  assert.equal(snapshotId, failed.snapshotId);
+  assert.deepEqual(readdirSync(directory).sort(), ['disk.digests', 'disk.img']);
+  const reader = await DigestReader.open(base);
+  assert.equal(reader?.header.snapshotId, snapshotId);
+  await reader.close();
 });
 
 test('after an upload whose wait failed and whose snapshot was deleted, the same call uploads again', async (t) => {

@@ -36,7 +36,7 @@ export class SnapshotSink implements BlockSink {
   #open: OpenSnapshot | undefined;
   #zeros: ZeroBlock | undefined;
   #starting = false;
-  #completed = false;
+  #onWhole: (() => Promise<void>) | undefined;
   readonly lostReplies = new LostReplies();
 
   constructor(run: Run, service: Service, spec: NewSnapshot, journal: Journal<UploadJournal> | undefined) {
@@ -216,12 +216,12 @@ export class SnapshotSink implements BlockSink {
 
   /** The snapshot is completed, by this run or an earlier one. */
   async finish(onWhole?: () => Promise<void>): Promise<void> {
-    this.#completed = true;
-    await onWhole?.();
+    this.#onWhole = onWhole;
   }
 
-  /** Removes the journal. Until then a run that is killed is continued, and names the same snapshot. */
+  /** Publishes the digests, which may replace those of the base, and removes the journal: no later run can continue. */
   async forget(): Promise<void> {
+    await this.#onWhole?.();
     if (!this.#spec.keepJournal) await this.#journal?.remove();
   }
 
@@ -242,7 +242,7 @@ export class SnapshotSink implements BlockSink {
       return error;
     }
     const { snapshotId } = this.#open.snapshot;
-    if (this.#completed) return withSnapshot(error, snapshotId);
+    if (this.#open.accepted) return withSnapshot(error, snapshotId);
     const remove = this.#spec.onFailure === 'delete' || useless;
     return abandonSnapshot(failed, snapshotId, error, { remove, checkpoint: () => this.checkpoint() });
   }
