@@ -46,7 +46,7 @@ export const errorCodes = {
     BAD_WAIT_OPTION: 'an option of waiting is out of range, or the status does not exist',
     BAD_WORKERS: 'the number of workers is out of range',
     CHECKPOINT_NOT_OURS:
-      'the file for the journal is another file of the transfer, or exists and is no journal',
+      'the file for the journal is another file of the transfer, or exists and is no journal of such a transfer',
     CONFLICTING_OPTIONS: 'two options exclude each other, or one requires another',
     COPY_ONTO_ITSELF: 'a copy was requested that would not differ from its source',
     EXCESS_ARGUMENTS: 'the command line has too many arguments',
@@ -160,6 +160,7 @@ export const errorCodes = {
     PAGE_TOKEN_EXPIRED: 'a page token expired',
   },
   'gave-up': {
+    COMPLETION_UNKNOWN: 'the reply to the completion was lost, and EC2 could not be asked whether it counted',
     SNAPSHOT_NOT_READABLE: 'the snapshot is completed but cannot be listed',
     STALLED: 'nothing made progress for the retry time',
     WAIT_TIMED_OUT: 'the snapshot did not reach the desired status in time',
@@ -190,6 +191,7 @@ export const errorCodes = {
     ...serviceReasons,
   },
   local: {
+    DATA_DIRECTORY_DAMAGED: 'a file in the data directory of the emulator is damaged, or of another program',
     JOURNAL_REQUIRED: 'the journal of an incremental download could not be written',
     DEVICE_REPLACED: 'the path no longer refers to the device that was written',
     PARTIAL_REPLACED: 'the partial file was moved, removed or replaced while it was written',

@@ -43,6 +43,11 @@ export const variableNotUtf8 = (name: string) =>
 /** `0 is not a whole number from 1 to 1024`. */
 export const isNot = (value: string, what: string) => `${quoteValue(value)} is not ${what}`;
 
+export const hostNotLocal = (host: string, cause: unknown) =>
+  new ColdsnapError('usage', 'INVALID_ARGUMENT', `--host: ${isNot(host, 'an address of this machine')}`, {
+    cause,
+  });
+
 /** In quotes if it is empty or has blanks. */
 const quoteValue = (value: string) => (/^[^\s'"]+$/.test(value) ? value : `'${value}'`);
 
@@ -60,6 +65,7 @@ export const expected = {
   tag: 'a tag of the form Key=name,Value=text or name=text',
   tagKey: 'a tag needs a key',
   empty: 'the value is empty',
+  outputFile: 'it cannot be stdout (a file of the name - is ./-)',
   percent: 'a number above 0 and at most 100, such as 5 or 0.1',
   choices: (choices: string) => `one of ${choices}`,
 } as const;

@@ -1,6 +1,8 @@
 /** The commands that follow a restore: mount a partition, look into an image, grow to a larger disk. */
 import type { DescribedPartition, DiskLayout, ImageLayout, InfoResult } from '../transfer/reports.ts';
 import { shellQuote } from './command-line.ts';
+import { serviceWords } from './global-options.ts';
+import type { ServiceSettings } from './io.ts';
 import { formatBytes } from './progress/format.ts';
 
 /** A command line, and what it does. */
@@ -51,28 +53,28 @@ function mainPartition({ partitions }: DiskLayout): DescribedPartition | undefin
 /** A device for examples. */
 const exampleDisk = '/dev/nvme1n1';
 
-/** Steps before and after a restore of a snapshot, to a disk or to a file. */
-export function stepsAfterInfo({
-  snapshotId,
-  volumeSize,
-  layout = { partitions: [] },
-}: InfoResult): NextStep[] {
+/**
+ * Steps before and after a restore of a snapshot, to a disk or to a file.
+ * @param service where the snapshot was found
+ */
+export function stepsAfterInfo(
+  { snapshotId, volumeSize, layout = { partitions: [] } }: InfoResult,
+  service: ServiceSettings,
+): NextStep[] {
+  const download = ['coldsnap', 'download', ...serviceWords(service).map(shellQuote), snapshotId].join(' ');
   const file = `${snapshotId}.img`;
   const restored = { path: exampleDisk, layout, partitionsKnown: true };
   return [
     {
       does: `restore it to a disk of ${formatBytes(volumeSize)} or more, which "coldsnap devices" lists`,
       lines: [
-        `sudo -E coldsnap download ${snapshotId} ${exampleDisk}`,
+        `sudo -E ${download} ${exampleDisk}`,
         ...stepsWithDisk({ ...restored, larger: false }).flatMap(({ lines }) => lines),
       ],
     },
     {
       does: 'restore it to a file',
-      lines: [
-        `coldsnap download ${snapshotId} ${file}`,
-        ...stepsWithFile(file, layout).flatMap(({ lines }) => lines),
-      ],
+      lines: [`${download} ${file}`, ...stepsWithFile(file, layout).flatMap(({ lines }) => lines)],
     },
     ...grow(exampleDisk, layout).map(({ does, lines }) => ({ does: `${does}, if that is larger`, lines })),
   ];

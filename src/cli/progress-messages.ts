@@ -60,14 +60,19 @@ export function describeStall(
 export const snapshotState = (snapshotId: string, state: string, percent?: number) =>
   `${snapshotId} is in state "${state}"${percent === undefined ? '' : ` (${percent} %)`}`;
 
-/** `12.0 GiB of 100.0 GiB (12 %), 385.2 MiB/s, about 4 min 0 s left`, or `12.0 GiB of at least 20.0 GiB, 385.2 MiB/s`. */
+/**
+ * `12.0 GiB of 100.0 GiB (12 %), 385.2 MiB/s, about 4 min 0 s left`, or `12.0 GiB of at least 20.0 GiB, 385.2 MiB/s`; of a
+ * transfer that has nothing to move, how much of the volume is done.
+ */
 export function amounts(
   progress: TransferProgress,
   percent: number | undefined,
   bytesPerSecond: number,
   etaSeconds: number | undefined,
 ): string {
-  const { bytesTransferred, bytesToMove, bytesToMoveKnown } = progress;
+  const { bytesTransferred, bytesToMove, bytesToMoveKnown, bytesDone, bytesTotal } = progress;
+  if (bytesToMoveKnown && bytesToMove === 0)
+    return `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)} of the volume (${percent} %), ${formatBytes(0)} transferred`;
   const parts = [formatBytes(bytesTransferred)];
   if (bytesToMoveKnown) parts.push(` of ${formatBytes(bytesToMove)}`);
   else if (bytesToMove > bytesTransferred) parts.push(` of at least ${formatBytes(bytesToMove)}`);

@@ -82,6 +82,12 @@ export function nonEmpty(text: string): string {
   return text;
 }
 
+/** A file to write, which cannot be stdout. */
+export function outputFile(text: string): string {
+  if (text === '-') throw new InvalidArgumentError(expected.outputFile);
+  return nonEmpty(text);
+}
+
 /** A filter by tag: `Name` (with any value), `Name=web` or `Key=Name,Value=web`. Repeatable: adds to `previous`. */
 export function tagFilter(text: string, previous: readonly TagFilter[] = []): TagFilter[] {
   if (text !== '' && !text.includes('=')) return [...previous, { key: text }];

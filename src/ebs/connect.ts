@@ -29,7 +29,8 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * @throws ColdsnapError class `usage` unless both are from 1 to 2,147,483,647 ms
  */
 export function checkDeadlines(deadlines: Partial<Deadlines> = {}): Deadlines {
-  const checked = { ...defaultDeadlines, ...deadlines };
+  const { connectMs = defaultDeadlines.connectMs, idleMs = defaultDeadlines.idleMs } = deadlines;
+  const checked = { connectMs, idleMs };
   for (const [name, ms] of Object.entries(checked)) {
     if (ms >= 1 && ms <= MAX_TIMER_MS) continue;
     throw new ColdsnapError('usage', 'BAD_DEADLINE', `${name} must be from 1 to ${MAX_TIMER_MS}, not ${ms}`);

@@ -43,8 +43,8 @@ const KEEP_ALIVE_MS = 60_000;
  * Starts an emulator; resolves when it is listening.
  *
  * @throws RangeError for an option out of range; ColdsnapError of class `usage` for invalid fault rules, credentials or
- *   TLS files, of class `refused` for a data directory that another emulator uses; or a system call's error (port in use,
- *   directory not writable)
+ *   TLS files, of class `refused` for a data directory that another emulator uses, of class `local` for a damaged one;
+ *   or a system call's error (port in use, directory not writable)
  */
 export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
   const settings = resolveSettings(options);

@@ -2,7 +2,8 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { ColdsnapError } from '../errors.ts';
 import { isSnapshotId, Snapshot, type SnapshotMetadata } from './snapshot.ts';
 
 /** Hashing yields to requests after this many digests. */
@@ -101,7 +102,7 @@ export class Store {
       if (!entry.isDirectory() || !existsSync(path)) continue;
       const metadata = readMetadata(path);
       if (metadata?.version !== 1 || metadata.id !== entry.name || !isSnapshotId(metadata.id)) {
-        throw new Error(`${path} was not written by this emulator`);
+        throw unusable(path, 'was not written by this emulator');
       }
       found.set(metadata.id, metadata);
     }
@@ -205,6 +206,14 @@ function readMetadata(path: string): SnapshotMetadata | null {
   try {
     return JSON.parse(readFileSync(path, 'utf8')) as SnapshotMetadata | null;
   } catch (cause) {
-    throw new Error(`${path} is damaged`, { cause });
+    throw unusable(path, 'is damaged', cause);
   }
+}
+
+function unusable(path: string, problem: string, cause?: unknown): ColdsnapError {
+  return new ColdsnapError('local', 'DATA_DIRECTORY_DAMAGED', `${path} ${problem}`, {
+    path,
+    hint: `Delete ${dirname(path)}, or choose another data directory.`,
+    cause,
+  });
 }

@@ -43,10 +43,13 @@ function refusedBase(path: string, problem: string, hint: string): ColdsnapError
   });
 }
 
-export const digestsOfOther = (path: string, named: string, parentId: string) =>
+/** @param replaced whether the upload saves digests in this file, too */
+export const digestsOfOther = (path: string, named: string, parentId: string, replaced: boolean) =>
   refusedBase(
     path,
-    `has the digests of ${named} and not of ${parentId}`,
+    `has the digests of ${named} and not of ${parentId}${
+      replaced ? ' any more, because an upload that saves them there has completed' : ''
+    }`,
     'Name the digest file of the parent.',
   );
 

@@ -50,6 +50,11 @@ export interface CopyOptions extends TransferOptions, CheckpointOptions {
   skipUnlisted?: boolean | undefined;
   /** Wait until the copy is usable; `true` uses the default conditions. Default false. */
   wait?: boolean | WaitConditions | undefined;
+  /**
+   * Called with the result, and awaited, before the journal is removed. The ID of the copy is not lost if the
+   * process is killed: until this has stored it, the same call gives the same result without sending anything again.
+   */
+  onResult?: ((result: CopyResult) => void | Promise<void>) | undefined;
 }
 
 /** `bytesSkipped` are blocks that the source does not list, or that have not changed. */

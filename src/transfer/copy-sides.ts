@@ -35,7 +35,7 @@ export async function runBetween<T>(
   checkCopyOptions(options);
   const run = new Run(options);
   return run.carryOut(async () => {
-    await checkNamedJournal(options.checkpointFile);
+    await checkNamedJournal(options.checkpointFile, 'upload');
     const sides = new CopySides(run, options);
     try {
       return await work(run, sides);

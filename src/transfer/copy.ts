@@ -51,7 +51,7 @@ async function copyBetween(run: Run, sides: CopySides, options: CopyOptions): Pr
     await checkParent(run, { service, to }, options, { baseSize, required: false });
     const inherited = await inheritedFrom(run, sourceService, options, journal?.location);
     sink = new SnapshotSink(run, service, copiedSnapshot(options, geometry, inherited), journal);
-    sides.onRetry = sink.noteRetry;
+    sides.onRetry = sink.lostReplies.note;
     sink.label = `the destination region ${to.identity.region}`;
     // A snapshot does not change, so what was put is right.
     await sink.claim(to.identity, options.fresh === true, async () => true);
@@ -75,12 +75,15 @@ async function copyBetween(run: Run, sides: CopySides, options: CopyOptions): Pr
       zeros: zerosToPut(geometry, baseBlocks, random && !skipUnlisted),
       zerosPlanned: all,
     });
-    if (sink.status === 'pending') await copyBlocks(run, blocks, sink, geometry);
+    if (!sink.state.accepted) await copyBlocks(run, blocks, sink, geometry);
     else await sink.finish();
-    const { status: last, resumed } = sink;
+    const { status: last, resumed } = sink.state;
     const status = await waitUntilUsable(run, service, options, { snapshotId, status: last, resumed });
     const counted = { zerosSent: blocks.zerosSent, blocksSkipped: run.meter.bytesSkipped / blockSize };
-    return { ...regions, snapshotId, status, ...geometry, ...counted, ...run.done(snapshotId) };
+    const result = { ...regions, snapshotId, status, ...geometry, ...counted, ...run.done(snapshotId) };
+    await run.report(result, options);
+    await sink.forget();
+    return result;
   } catch (error) {
     throw (await sink?.abandon(error)) ?? error;
   } finally {

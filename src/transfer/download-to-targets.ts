@@ -66,14 +66,15 @@ export async function downloadToTargets(options: DownloadToTargetsOptions): Prom
     } finally {
       service.close();
     }
-    // Journals are removed only now: after a kill between two commits the same call finds out which targets are whole.
     for (const { sink, whole, failure: own = failure } of targets) {
-      if (whole) await sink.finish();
+      if (whole) await sink.close();
       else await sink.abandon(own);
     }
     const { volumeSize = 0 } = geometry ?? {};
     if (options.sha256 === true && failure === undefined)
       for (const target of targets) await hash(run, target, volumeSize);
+    // Only now: after a kill between two commits the same call finds out which targets are whole.
+    for (const { sink, whole } of targets) if (whole) await sink.finish();
     if (failure !== undefined && !(failure instanceof ColdsnapError)) throw failure;
     if (geometry === undefined || !targets.some(({ whole }) => whole)) throw targets[0]?.failure ?? failure;
     const outcomes = targets.map(({ path, whole, sha256, failure: own = failure }): TargetOutcome => {

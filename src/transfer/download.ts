@@ -12,7 +12,7 @@ import { checkNamedJournal } from './journal/named.ts';
 import { checkOptionTypes } from './option-types.ts';
 import type { DownloadOptions, DownloadResult } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
-import { hashTarget } from './run/hash-image.ts';
+import { hashTarget, type OnWhole } from './run/hash-image.ts';
 import { ReadBack, ReadBackProgress } from './run/read-back.ts';
 import { Run } from './run/run.ts';
 import { checkSinceOptions, downloadSince } from './since.ts';
@@ -36,28 +36,33 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
   if (since !== undefined) checkSinceOptions({ ...options, since });
   const run = new Run(options);
   return run.carryOut(async () => {
-    await checkNamedJournal(options.checkpointFile, [path, options.saveDigests]);
-    const digestOf = async ({ volumeSize }: Geometry) =>
-      options.sha256 && typeof path === 'string' ? { sha256: await hashTarget(run, path, volumeSize) } : {};
+    await checkNamedJournal(options.checkpointFile, 'download', [path, options.saveDigests]);
+    let digest: Pick<DownloadResult, 'sha256'> = {};
+    const onWhole = async ({ volumeSize }: Geometry) => {
+      if (options.sha256 && typeof path === 'string')
+        digest = { sha256: await hashTarget(run, path, volumeSize) };
+    };
     if (since !== undefined) {
-      const geometry = await downloadSince(run, { ...options, snapshotId, since });
-      return { snapshotId, ...geometry, ...(await digestOf(geometry)), ...run.done(snapshotId) };
+      const geometry = await downloadSince(run, { ...options, snapshotId, since, onWhole });
+      return { snapshotId, ...geometry, ...digest, ...run.done(snapshotId) };
     }
     const digests = await openDigests(options, typeof path === 'string' ? [path, `${path}.partial`] : [path]);
     let geometry: Geometry;
     try {
-      geometry = await downloadAll(run, digests, { ...options, snapshotId });
+      geometry = await downloadAll(run, digests, { ...options, snapshotId, onWhole });
     } finally {
       await digests?.close();
     }
-    return { snapshotId, ...geometry, ...(await digestOf(geometry)), ...run.done(snapshotId) };
+    return { snapshotId, ...geometry, ...digest, ...run.done(snapshotId) };
   });
 }
+
+type WholeDownload = DownloadOptions & { onWhole: OnWhole };
 
 async function downloadAll(
   run: Run,
   digests: DigestWriter | undefined,
-  options: DownloadOptions,
+  options: WholeDownload,
 ): Promise<Geometry> {
   const target = await openTarget(options.target, { signal: run.signal });
   const readable = options.verify || options.sha256 ? await readableAgain(target) : undefined;
@@ -83,9 +88,9 @@ async function restore(
   run: Run,
   sink: ImageSink,
   { readBack, digests }: { readBack: ReadBack | undefined; digests: DigestWriter | undefined },
-  options: DownloadOptions & { path: string },
+  options: WholeDownload & { path: string },
 ): Promise<Geometry> {
-  const { snapshotId, path } = options;
+  const { snapshotId, path, onWhole } = options;
   const start = { operation: 'download', snapshotId, path } as const;
   await sink.claim();
   const service = new Service(options, run.workers, run.meter.retry);
@@ -94,8 +99,10 @@ async function restore(
     const finished = await sink.finishEarlier(ebs.identity);
     if (finished !== undefined) {
       await digests?.save(digestHeader(snapshotId, ebs.identity, finished));
-      await sink.finish();
       run.begin({ ...start, ...finished, bytesResumed: finished.volumeSize });
+      await sink.close();
+      await onWhole(finished);
+      await sink.finish();
       return finished;
     }
     // Only a snapshot that is known to exist, and to fit, is a reason to touch the target.
@@ -106,6 +113,8 @@ async function restore(
     run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * geometry.blockSize });
     const header = digestHeader(snapshotId, ebs.identity, geometry);
     await copyBlocks(run, source, savingDigests(sink, digests, header), geometry);
+    await sink.close();
+    await onWhole(geometry);
     await sink.finish();
     return geometry;
   } finally {

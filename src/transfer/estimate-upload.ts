@@ -42,7 +42,7 @@ export async function estimateUpload(options: UploadOptions): Promise<DryRun> {
   const run = new Run(options);
   return run.carryOut(async () => {
     const { source, base, saveDigests } = options;
-    await checkNamedJournal(options.checkpointFile, [source, base, saveDigests]);
+    await checkNamedJournal(options.checkpointFile, 'upload', [source, base, saveDigests]);
     const image = await openSource(options.source, sourceOptions(run, options));
     const service = new Service(options, run.workers, run.meter.retry);
     let baseFile: BaseFile | undefined;

@@ -37,7 +37,7 @@ export async function estimateDownload(options: DownloadOptions): Promise<DryRun
   if (since !== undefined) checkSinceOptions({ ...options, since });
   const run = new Run(options);
   return run.carryOut(async () => {
-    await checkNamedJournal(options.checkpointFile, [options.target, options.saveDigests]);
+    await checkNamedJournal(options.checkpointFile, 'download', [options.target, options.saveDigests]);
     await checkDigestsName(options, [options.target]);
     const target = await openUnchanged(run, options);
     const service = new Service(options, run.workers, run.meter.retry);

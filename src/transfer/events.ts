@@ -99,4 +99,5 @@ export type TransferEvent =
   | { type: 'status'; snapshotId: string; status: string; progressPercent?: number; attempt: number }
   | ({ type: 'done'; snapshotId: string } & TransferProgress);
 
+/** Must not block. The error that it throws, or rejects with, ends the call. */
 export type TransferListener = (event: TransferEvent) => void;

@@ -38,15 +38,6 @@ export const badSnapshotId = (snapshotId: string) =>
 export const badWaitCondition = (name: string, expected: string, value: unknown) =>
   usage('BAD_WAIT_OPTION', `${name} must be ${expected}, not ${value}`);
 
-export const checkpointNotOurs = (path: string) =>
-  new ColdsnapError('usage', 'CHECKPOINT_NOT_OURS', `${path} exists and is not a journal of coldsnap`, {
-    path,
-    hint: 'Name a file that does not exist, or the journal of an earlier run.',
-  });
-
-export const checkpointOverFile = (path: string, file: string) =>
-  new ColdsnapError('usage', 'CHECKPOINT_NOT_OURS', `the journal ${path} would replace ${file}`, { path });
-
 export const badSample = (percent: unknown) =>
   usage('BAD_SAMPLE', `a sample is above 0 and at most 100 percent, not ${percent}`);
 
@@ -159,6 +150,14 @@ export const snapshotFailed = (snapshotId: string) =>
     hint: 'Upload again: that starts a new snapshot.',
   });
 
+/** The snapshot that is uploaded was deleted. */
+export const snapshotGone = (snapshotId: string, cause: ColdsnapError) =>
+  new ColdsnapError('permanent', 'SNAPSHOT_NOT_FOUND', `snapshot ${snapshotId} no longer exists`, {
+    ...cause,
+    cause,
+    hint: 'It was deleted or has expired. Upload again: that starts a new snapshot.',
+  });
+
 export const sourceBusy = (path: string, lock: string) =>
   new ColdsnapError('refused', 'SOURCE_BUSY', `another run is uploading ${path} (it holds ${lock})`, {
     path,
@@ -194,54 +193,3 @@ export const stalled = (seconds: number, what: string) =>
   new ColdsnapError('gave-up', 'STALLED', `no progress for ${seconds} s; still waiting for ${what}`, {
     hint: 'Run it again to resume.',
   });
-
-// Waiting
-
-/** A limit of a wait was reached; `state` completes "snap-… is …". */
-export const waitTimedOut = (snapshotId: string, state: string, after: string) =>
-  new ColdsnapError('gave-up', 'WAIT_TIMED_OUT', `${snapshotId} ${state} after ${after}`, {
-    hint: 'Waiting does not affect the snapshot; wait again, or longer.',
-    operation: 'DescribeSnapshots',
-    snapshotId,
-  });
-
-export const snapshotNotFound = (snapshotId: string, everKnown: boolean, elapsed: string) =>
-  new ColdsnapError(
-    'permanent',
-    'SNAPSHOT_NOT_FOUND',
-    `${snapshotId} ${everKnown ? 'was deleted during the wait' : 'does not exist'}: EC2 has not listed it for ${elapsed}`,
-    {
-      hint: 'Check the snapshot ID, the region and the account.',
-      operation: 'DescribeSnapshots',
-      snapshotId,
-    },
-  );
-
-export const snapshotNotReadable = (snapshotId: string, elapsed: string, cause: ColdsnapError) =>
-  new ColdsnapError(
-    'gave-up',
-    'SNAPSHOT_NOT_READABLE',
-    `${snapshotId} is completed but could not be listed for ${elapsed}: ${cause.message}`,
-    {
-      ...cause,
-      hint: 'An archived or publicly shared snapshot cannot be read through the EBS direct APIs.',
-      cause,
-    },
-  );
-
-/** The snapshot is in a state that it does not leave by itself. */
-export function snapshotInDeadState(
-  snapshotId: string,
-  state: 'error' | 'recoverable',
-  reason = '',
-): ColdsnapError {
-  const [what, hint] =
-    state === 'error'
-      ? [
-          `is in state "error"${reason === '' ? '' : `: ${reason}`}`,
-          'It cannot be used any more; delete it, and upload again.',
-        ]
-      : ['is in the Recycle Bin', 'Restore it from there first.'];
-  const details = { hint, operation: 'DescribeSnapshots', snapshotId };
-  return new ColdsnapError('permanent', 'SNAPSHOT_FAILED', `${snapshotId} ${what}`, details);
-}

@@ -2,6 +2,7 @@
 import { ColdsnapError } from '../errors.ts';
 import type {
   CopyOptions,
+  Deadlines,
   DownloadOptions,
   ListOptions,
   UploadOptions,
@@ -23,6 +24,7 @@ type AnyOptions =
   | VerifyOptions
   | WaitOptions;
 type Names<Options> = Options extends unknown ? keyof Options : never;
+type Name = Names<AnyOptions> | keyof Deadlines;
 
 const string = (value: unknown) => typeof value === 'string';
 const number = (value: unknown) => typeof value === 'number';
@@ -31,8 +33,12 @@ const callback = (value: unknown) => typeof value === 'function';
 const object = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const stream = (value: unknown) => object(value) && typeof (value as { pipe?: unknown }).pipe === 'function';
 const strings = (value: unknown) => Array.isArray(value) && value.every(string);
-const tags = (value: unknown) =>
-  Array.isArray(value) && value.every((tag) => object(tag) && string((tag as { key?: unknown }).key));
+// A filter needs no value.
+const tag = (given: unknown) => {
+  const { key, value = '' } = (given ?? {}) as { key?: unknown; value?: unknown };
+  return string(key) && string(value);
+};
+const tags = (value: unknown) => Array.isArray(value) && value.every(tag);
 
 const types = {
   string: { test: string, what: 'a string' },
@@ -48,7 +54,7 @@ const types = {
 } as const;
 
 /** The compiler rejects a table that lacks an option. */
-const optionTypes: Readonly<Record<Names<AnyOptions>, keyof typeof types>> = {
+const optionTypes: Readonly<Record<Name, keyof typeof types>> = {
   region: 'string',
   profile: 'string',
   endpoint: 'string',
@@ -78,6 +84,8 @@ const optionTypes: Readonly<Record<Names<AnyOptions>, keyof typeof types>> = {
   maxAttempts: 'number',
   secondsBetweenAttempts: 'number',
   timeoutMs: 'number',
+  connectMs: 'number',
+  idleMs: 'number',
   samplePercent: 'number',
   mapCells: 'number',
   checkpoint: 'boolean',
@@ -98,6 +106,7 @@ const optionTypes: Readonly<Record<Names<AnyOptions>, keyof typeof types>> = {
   dryRun: 'boolean',
   mfaCode: 'callback',
   onEvent: 'callback',
+  onResult: 'callback',
   onRange: 'callback',
   deadlines: 'object',
   ebsClient: 'object',
@@ -112,6 +121,9 @@ const optionTypes: Readonly<Record<Names<AnyOptions>, keyof typeof types>> = {
   signal: 'signal',
 };
 
+/** Options that have options of their own. */
+const nested: ReadonlySet<string> = new Set<Name>(['deadlines', 'to', 'wait']);
+
 /**
  * Checks every option that is known and not undefined. Others are ignored, as by Node.js.
  *
@@ -120,12 +132,16 @@ const optionTypes: Readonly<Record<Names<AnyOptions>, keyof typeof types>> = {
  */
 export function checkOptionTypes(options: object, ...required: Names<AnyOptions>[]): void {
   if (!object(options)) throw badOption('the options', 'an object', options);
+  checkTypes(options, '', required);
+}
+
+function checkTypes(options: object, prefix: string, required: readonly string[] = []): void {
   const given = options as Readonly<Record<string, unknown>>;
   for (const [name, type] of Object.entries(optionTypes)) {
     const value = given[name];
-    const isRequired = (required as string[]).includes(name);
-    if ((value !== undefined || isRequired) && !types[type].test(value))
-      throw badOption(name, types[type].what, value);
+    if ((value !== undefined || required.includes(name)) && !types[type].test(value))
+      throw badOption(`${prefix}${name}`, types[type].what, value);
+    if (object(value) && nested.has(name)) checkTypes(value as object, `${name}.`);
   }
 }
 

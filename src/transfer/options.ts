@@ -129,6 +129,11 @@ export interface UploadOptions extends TransferOptions, CheckpointOptions, Diges
   wait?: boolean | WaitConditions | undefined;
   /** Read the source once before the upload, and return its SHA-256. Not for streams. Default false. */
   sha256?: boolean | undefined;
+  /**
+   * Called with the result, and awaited, before the journal is removed. The ID of the snapshot is not lost if the
+   * process is killed: until this has stored it, the same call gives the same result without sending anything again.
+   */
+  onResult?: ((result: UploadResult) => void | Promise<void>) | undefined;
 }
 
 export interface UploadResult extends TransferProgress, IncrementalResult {

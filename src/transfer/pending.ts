@@ -54,14 +54,14 @@ export async function listPendingSnapshots(options: ListPendingOptions = {}): Pr
  *
  * @throws ColdsnapError class `refused`, before anything is deleted, when a snapshot that is named is none of these
  *   (`NOT_A_PENDING_UPLOAD`) or is being uploaded (`UPLOAD_RUNNING`); the
- *   service's error when one cannot be deleted
+ *   service's error when one cannot be deleted; a warning names each that was deleted before
  */
 export async function deletePendingSnapshots(
   options: PlannedDeletionOptions = {},
 ): Promise<DeletePendingResult> {
   checkOptionTypes(options);
   const { force = false, dryRun = false } = options;
-  const snapshotIds = options.snapshotIds?.map(readableSnapshotId);
+  const snapshotIds = options.snapshotIds && [...new Set(options.snapshotIds.map(readableSnapshotId))];
   return withStates(options, async (states, run) => {
     const found = await findPending(states, run);
     const running = new Set<string>();
@@ -73,12 +73,19 @@ export async function deletePendingSnapshots(
     if (busy !== undefined && snapshotIds !== undefined && !force) throw uploadRunning(busy.snapshotId);
     const deleted: PendingSnapshot[] = [];
     const kept: PendingSnapshot[] = [];
-    for (const snapshot of wanted) {
-      const chosen =
-        snapshotIds !== undefined || snapshot.abandoned || (force && !running.has(snapshot.snapshotId));
-      const gone = chosen && (dryRun || (await deleteUnfinished(states, snapshot, run.signal)));
-      (gone ? deleted : kept).push(snapshot);
-      if (gone && !dryRun && snapshot.journal !== undefined) await removeStaleJournal(snapshot.journal, run);
+    try {
+      for (const snapshot of wanted) {
+        const chosen =
+          snapshotIds !== undefined || snapshot.abandoned || (force && !running.has(snapshot.snapshotId));
+        const gone = chosen && (dryRun || (await deleteUnfinished(states, snapshot, run.signal)));
+        (gone ? deleted : kept).push(snapshot);
+        if (gone && !dryRun && snapshot.journal !== undefined)
+          await removeStaleJournal(snapshot.journal, run);
+      }
+    } catch (error) {
+      // No result names them.
+      for (const { snapshotId } of dryRun ? [] : deleted) run.warn(...warnings.snapshotDeleted(snapshotId));
+      throw error;
     }
     return { deleted, kept };
   });

@@ -12,6 +12,7 @@ import { RangeSet } from './engine/range-set.ts';
 import { baseDiffers, baseNeedsJournal, baseProofConflict } from './messages.ts';
 import type { DownloadOptions } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
+import type { OnWhole } from './run/hash-image.ts';
 import { ReadBack, ReadBackProgress } from './run/read-back.ts';
 import type { Run } from './run/run.ts';
 import { proofBlocks, proveBase, within } from './sinks/base-proof.ts';
@@ -20,6 +21,7 @@ import { ChangedBlocks } from './sources/changed-blocks.ts';
 import { SnapshotRanges } from './sources/snapshot-ranges.ts';
 
 type SinceOptions = DownloadOptions & { since: string };
+type WholeSince = SinceOptions & { onWhole: OnWhole };
 
 /** @throws ColdsnapError class `usage` */
 export function checkSinceOptions(options: SinceOptions): void {
@@ -42,7 +44,7 @@ export function blocksToProve(
 }
 
 /** Downloads what has changed since the base. */
-export async function downloadSince(run: Run, options: SinceOptions): Promise<Geometry> {
+export async function downloadSince(run: Run, options: WholeSince): Promise<Geometry> {
   if (typeof options.target !== 'string') throw holdsNoBase('the target', 'is a stream');
   const opened = await openInPlace(options.target, { signal: run.signal });
   const readBack =
@@ -72,9 +74,9 @@ async function update(
   run: Run,
   { opened: target, sink, readBack, resumes }: Claimed,
   ebs: EbsConnection,
-  options: SinceOptions,
+  options: WholeSince,
 ): Promise<Geometry> {
-  const { snapshotId, since: baseId } = options;
+  const { snapshotId, since: baseId, onWhole } = options;
   const start = { operation: 'download', snapshotId, path: target.path } as const;
   const finished = await sink.finishEarlier(ebs.identity);
   const source = await ChangedBlocks.open(run, ebs, { baseId, snapshotId });
@@ -91,13 +93,17 @@ async function update(
   if (finished !== undefined || baseId === snapshotId) {
     run.begin({ ...start, ...geometry, bytesResumed: geometry.volumeSize });
     if (finished === undefined) await target.abandon({ keepForResume: true });
-    else await sink.finish();
+    else await sink.close();
+    await onWhole(geometry);
+    if (finished !== undefined) await sink.finish();
     return geometry;
   }
   readBack?.from(source, blockSize);
   await sink.prepare(geometry);
   run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * blockSize });
   await copyBlocks(run, source, sink, geometry);
+  await sink.close();
+  await onWhole(geometry);
   await sink.finish();
   return geometry;
 }

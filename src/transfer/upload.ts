@@ -41,7 +41,7 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   const run = new Run(options);
   return run.carryOut(async () => {
     const { source, base, saveDigests } = options;
-    await checkNamedJournal(options.checkpointFile, [source, base, saveDigests]);
+    await checkNamedJournal(options.checkpointFile, 'upload', [source, base, saveDigests]);
     return withFiles(run, options, (files) => uploadImage(run, files, options));
   });
 }
@@ -56,7 +56,7 @@ async function uploadImage(
   let sink: SnapshotSink | undefined;
   let journal: Journal<UploadJournal> | undefined;
   const service: Service = new Service(options, run.workers, (notice) => {
-    sink?.noteRetry(notice);
+    sink?.lostReplies.note(notice);
     run.meter.retry(notice);
   });
   try {
@@ -85,12 +85,14 @@ async function uploadImage(
       run.warn(...warnings.zerosOmitted());
     }
     const header = digestHeader(snapshotId, identity, geometry);
-    const resultFor = (id: string, state: string): UploadResult => {
+    const report = async (id: string, state: string): Promise<UploadResult> => {
       const progress = run.done(id);
       const savings = base?.savings(progress);
-      return { snapshotId: id, status: state, ...geometry, ...digest, ...progress, ...savings };
+      const result = { snapshotId: id, status: state, ...geometry, ...digest, ...progress, ...savings };
+      await run.report(result, options);
+      return result;
     };
-    if (sink.status === 'pending') {
+    if (!sink.state.accepted) {
       const source = blocksOf(run, image, geometry, { options, snapshot, base });
       try {
         await copyBlocks(run, source, savingDigests(sink, digests, header), geometry);
@@ -100,14 +102,16 @@ async function uploadImage(
         await digests?.save({ ...header, snapshotId: parentId });
         await sink.abandon(error, true);
         run.warn(...nothingChanged(parentId));
-        return resultFor(parentId, 'completed');
+        return await report(parentId, 'completed');
       }
     } else {
       await sink.finish(async () => digests?.save(header));
     }
-    const { status, resumed } = sink;
+    const { status, resumed } = sink.state;
     const state = await waitUntilUsable(run, service, options, { snapshotId, status, resumed });
-    return resultFor(snapshotId, state);
+    const result = await report(snapshotId, state);
+    await sink.forget();
+    return result;
   } catch (error) {
     throw (await sink?.abandon(error)) ?? error;
   } finally {

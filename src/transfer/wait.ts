@@ -8,15 +8,15 @@ import type { WarningCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import { formatDuration } from '../text.ts';
 import type { TransferListener } from './events.ts';
-import { snapshotInDeadState, snapshotNotFound, snapshotNotReadable, waitTimedOut } from './messages.ts';
 import { checkOptionTypes } from './option-types.ts';
 import type { WaitConditions, WaitOptions, WaitResult } from './options.ts';
 import { checkWaitConditions, readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
+import { snapshotInDeadState, snapshotNotFound, snapshotNotReadable, waitTimedOut } from './wait-messages.ts';
 import { warnings } from './warnings.ts';
 
 /** EC2 is eventually consistent: a new snapshot may be unknown to it for up to two minutes. */
-const NOT_FOUND_MS = 120_000;
+export const NOT_FOUND_MS = 120_000;
 /** `completed` in EC2 does not mean that the block list is there yet; it follows within seconds, minutes at worst. */
 const NOT_READABLE_MS = 180_000;
 /** Loading and connecting EC2's client may take this long, however short the timeout is. */

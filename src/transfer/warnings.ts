@@ -1,6 +1,7 @@
 /** Every warning of this layer, as code and message. */
 import { describeErrno, errnoName } from '../errno.ts';
 import type { WarningCode } from '../error-codes.ts';
+import type { EarlierSnapshot } from './journal/upload.ts';
 
 /** The failure, for the middle of a sentence. */
 function describeFailure(error: unknown): string {
@@ -24,10 +25,14 @@ export const warnings = {
     `Ignoring the journal of an earlier ${operation} (${reason}); starting over.`,
   ],
 
-  ignoringUploadJournal(reason: string, earlier?: string): Warning {
+  ignoringUploadJournal(reason: string, earlier?: EarlierSnapshot): Warning {
     const [code, message] = warnings.ignoringJournal('upload', reason);
     if (earlier === undefined) return [code, message];
-    return [code, `${message} The earlier snapshot ${earlier} still exists; "coldsnap pending" lists it.`];
+    const { snapshotId, completing = false } = earlier;
+    const state = completing
+      ? 'has everything, and may be complete; "coldsnap wait" shows whether it is'
+      : 'still exists; "coldsnap pending" lists it';
+    return [code, `${message} The earlier snapshot ${snapshotId} ${state}.`];
   },
 
   targetModified: (path: string, size: string): Warning => [
@@ -70,21 +75,26 @@ export const warnings = {
     }.`,
   ],
 
-  /** @param partial undefined for a device */
-  downloadUnfinished: (target: string, partial: string | undefined, journal: string): Warning => [
+  /** @param again the command that resumes. @param partial undefined for a device */
+  downloadUnfinished: (
+    again: string,
+    target: string,
+    partial: string | undefined,
+    journal: string,
+  ): Warning => [
     'DOWNLOAD_UNFINISHED',
     partial === undefined
-      ? `The restore of ${target} is incomplete. Run the same command again to resume.`
-      : `The incomplete image is kept as ${partial}. Run the same command again to resume; to give the space back ` +
+      ? `The restore of ${target} is incomplete. Run ${again} to resume.`
+      : `The incomplete image is kept as ${partial}. Run ${again} to resume; to give the space back ` +
         `instead, delete that file and ${journal}.`,
   ],
 
   /** For an incremental download. @param partial undefined for a device */
-  changeUnfinished: (target: string, partial: string | undefined): Warning => [
+  changeUnfinished: (again: string, target: string, partial: string | undefined): Warning => [
     'DOWNLOAD_UNFINISHED',
     `${target} is between two states${
       partial === undefined ? '' : `, and is kept as ${partial}`
-    }. Run the same command again to finish it.`,
+    }. Run ${again} to finish it.`,
   ],
 
   zerosOmitted: (): Warning => [
@@ -128,17 +138,17 @@ export const warnings = {
     `Could not delete snapshot ${snapshotId} (${describeFailure(error)}); "coldsnap pending" lists it.`,
   ],
 
-  snapshotUnfinished: (snapshotId: string, resumable: boolean): Warning => [
+  snapshotUnfinished: (again: string, snapshotId: string, resumable: boolean): Warning => [
     'SNAPSHOT_LEFT',
     resumable
-      ? `Snapshot ${snapshotId} is unfinished. Run the same command again to resume; "coldsnap pending" lists it.`
+      ? `Snapshot ${snapshotId} is unfinished. Run ${again} to resume; "coldsnap pending" lists it.`
       : `Snapshot ${snapshotId} is unfinished. It cannot be resumed; "coldsnap pending" lists it and can delete it.`,
   ],
 
-  snapshotMayExist: (resumable: boolean): Warning => [
+  snapshotMayExist: (again: string, resumable: boolean): Warning => [
     'SNAPSHOT_MAYBE_LEFT',
     `A snapshot may have been created before the reply was lost; ${
-      resumable ? 'run the same command again to resume it' : '"coldsnap pending" lists it'
+      resumable ? `run ${again} to resume it` : '"coldsnap pending" lists it'
     }.`,
   ],
 

@@ -198,6 +198,11 @@ describe('an invalid command line exits with 2 without calling the library', () 
     ['--endpoint http://user:secret@h download snap-1 disk.img', /no user name, query or fragment/],
     ['--endpoint http://h?a=b download snap-1 disk.img', /no user name, query or fragment/],
     [['--region', '', 'download', 'snap-1', 'disk.img'], /--region: the value is empty/],
+    ['upload --checkpoint-file - disk.img', /--checkpoint-file: it cannot be stdout/],
+    [
+      'download --save-digests - snap-1 disk.img',
+      /--save-digests: it cannot be stdout \(a file of the name - is \.\/-\)/,
+    ],
     [
       '--retry-for soon download snap-1 disk.img',
       /--retry-for: soon is not a time such as 30s, 10m or 1h30m/,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -133,6 +133,26 @@ describe('coldsnap emulator', () => {
       );
     } finally {
       await emulator.close();
+    }
+  });
+
+  test('names a damaged file of the data directory, and the remedy', async () => {
+    const dataDirectory = join(temporary, 'damaged');
+    mkdirSync(join(dataDirectory, 'snap-1'), { recursive: true });
+    writeFileSync(join(dataDirectory, 'snap-1', 'metadata.json'), '');
+    const world = makeWorld();
+    assert.equal(await run(['emulator', '--data', dataDirectory], { ...world.io, startEmulator }), 1);
+    assert.match(
+      world.stderr.text,
+      /^coldsnap: \S+\/snap-1\/metadata\.json is damaged\n {2}Delete \S+\/snap-1, or choose another data directory\.\n$/,
+    );
+  });
+
+  test('rejects a host that is no address of this machine', async () => {
+    for (const host of ['192.0.2.1', 'a..b']) {
+      const world = makeWorld();
+      assert.equal(await run(['emulator', '--host', host], { ...world.io, startEmulator }), 2);
+      assert.equal(world.stderr.text, `coldsnap: --host: ${host} is not an address of this machine\n`);
     }
   });
 

@@ -143,3 +143,14 @@ test('info prints how far the list is, and no transfer', async () => {
   await world.run('info snap-1');
   assert.match(world.stderr.lines[0]!, /^listing the blocks: 1\.0 GiB of 8\.0 GiB/);
 });
+
+test('the commands that info prints name the region and endpoint that it was given', async () => {
+  const world = makeWorld({ snapshotInfo: async () => infoResult });
+  const given = '--region eu-west-1 --endpoint http://127.0.0.1:4590';
+  assert.equal(await world.run(`${given} info snap-1`), 0, world.stderr.text);
+  const commands = world.stdout.lines.filter((line) => line.includes('coldsnap download'));
+  assert.deepEqual(commands, [
+    `  sudo -E coldsnap download ${given} snap-1 /dev/nvme1n1`,
+    `  coldsnap download ${given} snap-1 snap-1.img`,
+  ]);
+});

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Library } from '../../src/cli/io.ts';
+import { ColdsnapError } from '../../src/errors.ts';
 import type { DeletePendingOptions, PendingSnapshot } from '../../src/transfer/options.ts';
 import { makeWorld, withoutHooks } from './support.ts';
 
@@ -105,4 +106,19 @@ test('pending --delete names the snapshots that it keeps and how to delete them'
   assert.equal(world.stdout.text, '');
   assert.match(world.stderr.text, /may be running .*--force/);
   assert.match(world.stderr.text, /^ {2}snap-1$/m);
+});
+
+test('the command to repeat an interrupted deletion names only what remains', async () => {
+  const deletePendingSnapshots: Library['deletePendingSnapshots'] = async (options) => {
+    options?.onEvent?.({
+      type: 'warning',
+      code: 'SNAPSHOT_DELETED',
+      message: 'Snapshot snap-12 was deleted.',
+    });
+    throw new ColdsnapError('gave-up', 'ENDPOINT_UNREACHABLE', 'could not reach the endpoint');
+  };
+  const world = makeWorld({ deletePendingSnapshots });
+  assert.equal(await world.run('pending --delete snap-1 snap-12 snap-2'), 5);
+  assert.match(world.stderr.text, /warning: Snapshot snap-12 was deleted\.\n/);
+  assert.match(world.stderr.text, /Run it again: coldsnap pending --delete snap-1 snap-2\n/);
 });

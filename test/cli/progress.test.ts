@@ -62,6 +62,15 @@ describe('plain progress', () => {
     );
   });
 
+  test('shows how much of the volume is done where nothing is to be transferred', async () => {
+    const { stderr } = await scripted('download snap-1 disk.img', (emit, { clock }) => {
+      emit(startEvent);
+      clock.advance(2_000);
+      emit(progress(256 * MiB, { bytesTransferred: 0, bytesToMove: 0, bytesToMoveKnown: true }));
+    });
+    assert.equal(stderr.lines[1], '256.0 MiB of 1.0 GiB of the volume (25 %), 0 B transferred');
+  });
+
   test('prints a line every 10 s during slow progress', async () => {
     const { stderr } = await scripted('download snap-1 disk.img', (emit, { clock }) => {
       emit(startEvent);

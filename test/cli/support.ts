@@ -296,6 +296,6 @@ export function makeWorld(library: Partial<Library> = {}): World {
 
 /** The options without the hooks that every call gets. */
 export function withoutHooks(options: object | undefined): object {
-  const { signal, onEvent, ...rest } = { ...options } as Record<string, unknown>;
+  const { signal, onEvent, onResult, ...rest } = { ...options } as Record<string, unknown>;
   return rest;
 }

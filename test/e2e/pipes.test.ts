@@ -9,6 +9,7 @@ import {
   constants,
   existsSync,
   openSync,
+  readdirSync,
   readFileSync,
   writeFileSync,
 } from 'node:fs';
@@ -277,9 +278,11 @@ for line in sys.stdin:
   test('a closed stdout does not prevent an upload from completing', async (t) => {
     const place = await Workplace.for(t);
     writeFileSync(place.path('disk.img'), 'an image');
-    await place.shell('{ coldsnap upload disk.img || echo $? > status; } | true');
+    await place.shell('{ coldsnap upload disk.img 2> messages || echo $? > status; } | true');
     assert.equal(place.emulator.requests('CompleteSnapshot').length, 1);
     assert.equal(readFileSync(place.path('status'), 'utf8'), '141\n');
+    assert.match(readFileSync(place.path('messages'), 'utf8'), /^uploaded .* to snap-/m);
+    assert.ok(!readdirSync(place.path('.')).some((name) => name.includes('coldsnap-upload')));
   });
 });
 

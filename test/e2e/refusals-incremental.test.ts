@@ -157,6 +157,14 @@ const uploads: Refusal[] = [
     given: digests('snap-0e47'),
   },
   {
+    title: 'a digest file of the snapshot that the same command has made',
+    args: `${inc} --base disk.digests --save-digests disk.digests disk.img`,
+    exit: 3,
+    message:
+      /disk\.digests has the digests of snap-0e47 and not of snap-0123456789abcdef0 any more, because an upload that saves them there has completed;/,
+    given: digests('snap-0e47'),
+  },
+  {
     title: 'a digest file of a snapshot with this ID in another region',
     args: `${inc} --base disk.digests disk.img`,
     exit: 3,

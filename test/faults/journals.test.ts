@@ -10,6 +10,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -17,7 +18,7 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type DownloadOptions, downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
+import { copySnapshot, type DownloadOptions, downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
 import {
   bytesAt,
   firstWrongBlock,
@@ -269,3 +270,29 @@ for (const fresh of [false, true]) {
     assert.deepEqual(emulator.log, []);
   });
 }
+
+test('a file named as the journal that is the journal of another kind of transfer stays as it is', async (t) => {
+  const { emulator, service } = await startService(t, { blockSize: BLOCK });
+  const directory = scratch(t);
+  const source = join(directory, 'source.img');
+  writeFileSync(source, randomBytes(BLOCK));
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
+  const checkpointFile = join(directory, 'journal');
+  const download = { snapshotId, target: join(directory, 'disk.img'), checkpointFile, ...service };
+  const upload = { source, checkpointFile, ...service };
+  const refusal = {
+    class: 'usage',
+    code: 'CHECKPOINT_NOT_OURS',
+    message: /journal is the journal of a transfer of another kind/,
+  };
+  await downloadSnapshot({ ...download, keepCheckpoint: true });
+  const journal = readFileSync(checkpointFile);
+  await assert.rejects(uploadSnapshot(upload), refusal);
+  await assert.rejects(copySnapshot({ snapshotId, description: 'a copy', ...upload }), refusal);
+  assert.ok(readFileSync(checkpointFile).equals(journal));
+  writeFileSync(checkpointFile, '{"snapshot_id":"snap-1","completed_blocks":[]}');
+  await assert.rejects(uploadSnapshot(upload), refusal);
+  rmSync(checkpointFile);
+  await uploadSnapshot({ ...upload, keepCheckpoint: true });
+  await assert.rejects(downloadSnapshot({ ...download, force: true }), refusal);
+});

@@ -34,10 +34,17 @@ const moments: Record<Kind, readonly (Moment | Moment[])[]> = {
     { call: 'fsync', number: 3 },
     // Around the two commits, and before the journals are removed.
     { call: 'link', number: 1 },
-    { call: 'unlink', number: 2 },
     { call: 'unlink', number: 3 },
+    { call: 'unlink', number: 4 },
   ],
-  upload: [{ request: 1 }, { request: 12 }, { request: 25 }, { call: 'rename', number: 3 }],
+  upload: [
+    { request: 1 },
+    { request: 12 },
+    { request: 25 },
+    { call: 'rename', number: 3 },
+    // When the snapshot is complete, and its ID is printed.
+    { call: 'unlink', number: 1 },
+  ],
   'incremental upload': [
     { request: 4 },
     { request: 30 },
@@ -45,7 +52,13 @@ const moments: Record<Kind, readonly (Moment | Moment[])[]> = {
     // When the snapshot is complete and the digest file has no name.
     { call: 'unlink', number: 1 },
   ],
-  copy: [{ request: 1 }, { request: 12 }, { request: 26 }, { call: 'rename', number: 3 }],
+  copy: [
+    { request: 1 },
+    { request: 12 },
+    { request: 26 },
+    { call: 'rename', number: 3 },
+    { call: 'unlink', number: 1 },
+  ],
   'copy source': [{ request: 2 }, { request: 14 }, [{ request: 20 }, { request: 8 }]],
   'incremental file': [
     { request: 8 },

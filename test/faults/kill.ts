@@ -373,13 +373,9 @@ export class Victim {
         return moment === undefined;
       }
       past.push(describeMoment(moment as Moment));
-      // The transfer was complete when the process was killed; another download would be refused.
-      if (
-        this.#operation === 'GetSnapshotBlock' &&
-        !this.#journals().every(existsSync) &&
-        (await this.#isComplete())
-      )
-        return true;
+      // The transfer was complete when the process was killed. Another download would be refused; an upload, whose ID is
+      // printed, would be another one.
+      if (!this.#journals().every(existsSync) && (await this.#isComplete(stdout))) return true;
       if (writer) {
         this.#meddle();
         // The start of a disk may have been written, which only the user can allow to overwrite.
@@ -394,8 +390,8 @@ export class Victim {
     return true;
   }
 
-  async #isComplete(): Promise<boolean> {
-    return this.#check('').then(
+  async #isComplete(stdout: string): Promise<boolean> {
+    return this.#check(stdout).then(
       () => true,
       () => false,
     );

@@ -79,6 +79,20 @@ test('an interrupted run without a journal keeps nothing, and the next fetches e
   assert.deepEqual(readdirSync(directory), ['disk.img']);
 });
 
+test('an interrupted run with fresh says that the command resumes without it', async (t) => {
+  const target = join(scratch(t), 'disk.img');
+  const { run, interrupt, gets } = await download(t, target, {});
+  const { events, onEvent } = recorder();
+  await interrupt({ fresh: true, onEvent });
+  const warning = events.find((event) => event.type === 'warning' && event.code === 'DOWNLOAD_UNFINISHED');
+  assert.match(
+    warning?.type === 'warning' ? warning.message : '',
+    /\. Run the same command again without "fresh" to resume;/,
+  );
+  await run();
+  assert.deepEqual(gets(), [32, 40, 48, 56]);
+});
+
 test("the other tool's checkpoint proves nothing: everything is fetched, with a warning", async (t) => {
   const directory = scratch(t);
   const target = join(directory, 'disk.img');

@@ -168,25 +168,34 @@ describe('what stands still', { concurrency: 4 }, () => {
   });
 });
 
-for (const type of ['start', 'progress', 'retry', 'phase', 'done'] as const) {
-  test(`a listener that throws at a ${type} event ends a download with its own error`, async (t) => {
-    const { emulator, service } = await startService(t, { blockSize: BLOCK });
-    const blocks = randomBlocks(numbers(20), [], BLOCK);
-    const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
-    emulator.setFaults([{ operation: 'GetSnapshotBlock', nth: 3, action: { type: 'drop' } }]);
-    const mine = new Error('mine');
-    const seen: string[] = [];
-    const onEvent = (event: TransferEvent) => {
-      seen.push(event.type);
-      if (event.type === type) throw mine;
-    };
-    const target = join(scratch(t), 'disk.img');
-    await assert.rejects(
-      downloadSnapshot({ snapshotId, target, onEvent, ...service }),
-      (error) => error === mine,
-    );
-    assert.equal(seen.at(-1), type, 'it was called again');
-  });
+const failingListeners = {
+  throws: (error: Error) => {
+    throw error;
+  },
+  rejects: (error: Error) => Promise.reject(error),
+};
+
+for (const [how, fail] of Object.entries(failingListeners)) {
+  for (const type of ['start', 'progress', 'retry', 'phase', 'done'] as const) {
+    test(`a listener that ${how} at a ${type} event ends a download with its own error`, async (t) => {
+      const { emulator, service } = await startService(t, { blockSize: BLOCK });
+      const blocks = randomBlocks(numbers(20), [], BLOCK);
+      const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
+      emulator.setFaults([{ operation: 'GetSnapshotBlock', nth: 3, action: { type: 'drop' } }]);
+      const mine = new Error('mine');
+      const seen: string[] = [];
+      const onEvent = (event: TransferEvent) => {
+        seen.push(event.type);
+        return event.type === type ? fail(mine) : undefined;
+      };
+      const target = join(scratch(t), 'disk.img');
+      await assert.rejects(
+        downloadSnapshot({ snapshotId, target, onEvent, ...service }),
+        (error) => error === mine,
+      );
+      assert.equal(seen.at(-1), type, 'it was called again');
+    });
+  }
 }
 
 test('a listener that throws during an upload keeps the snapshot for the next run', async (t) => {

@@ -15,6 +15,8 @@ import {
 import { bytesAt, recorder, scratch, startService, uploadJournal } from '../support/service.ts';
 
 const BLOCK = 65_536;
+const lostReply: FaultAction = { type: 'drop', executed: true };
+const refused = (status: number, code: string): FaultAction => ({ type: 'error', status, code });
 
 async function setUp(t: TestContext, options: EmulatorOptions = {}) {
   const { emulator, service } = await startService(t, { blockSize: BLOCK, ...options });
@@ -114,6 +116,71 @@ test('a run after one that was interrupted during completion puts nothing, and w
   assert.equal(emulator.requests('PutSnapshotBlock').length, 0);
 });
 
+test('a completion whose reply was lost is found out by the next run, where EC2 may not be asked', async (t) => {
+  const { emulator, upload, assertComplete } = await setUp(t);
+  const denied = refused(403, 'UnauthorizedOperation');
+  emulator.setFaults([
+    { operation: 'CompleteSnapshot', first: 1, action: lostReply },
+    { operation: 'DescribeSnapshots', action: denied },
+  ]);
+  const error = await upload().catch((failure: unknown) => failure);
+  assert.equal((error as { code?: string }).code, 'COMPLETION_UNKNOWN');
+  assert.equal(exitCodeOf(error), 5);
+  emulator.clearLog();
+  const { snapshotId } = await upload();
+  assert.equal((error as { snapshotId?: string }).snapshotId, snapshotId);
+  await assertComplete(snapshotId);
+  assert.deepEqual(emulator.requests('PutSnapshotBlock'), []);
+});
+
+test('a run that was stopped before it repeated the completion still counts everything as put', async (t) => {
+  let now = Date.now();
+  const { emulator, upload, assertComplete } = await setUp(t, { completionDelayMs: 1_000, now: () => now });
+  emulator.setFaults([{ operation: 'CompleteSnapshot', action: { type: 'drop', executed: true } }]);
+  const first = await upload({ retryForMs: 0 }).catch((error) => error);
+  emulator.setFaults([]);
+  emulator.clearLog();
+  const controller = new AbortController();
+  const onEvent = ({ type }: TransferEvent) => type === 'start' && controller.abort();
+  await assert.rejects(upload({ onEvent, signal: controller.signal }), { code: 'ABORTED' });
+  now += 1_000;
+  const { snapshotId } = await upload();
+  assert.equal(snapshotId, first.snapshotId);
+  await assertComplete(snapshotId);
+  assert.equal(emulator.requests('PutSnapshotBlock').length, 0);
+});
+
+test('an upload whose snapshot was deleted meanwhile is not resumed, though its token still answers', async (t) => {
+  const { emulator, directory, upload, assertComplete } = await setUp(t);
+  const refusal = { type: 'error', status: 403, code: 'AccessDeniedException' } as const;
+  const gone = {
+    type: 'error',
+    status: 404,
+    code: 'ResourceNotFoundException',
+    reason: 'SNAPSHOT_NOT_FOUND',
+  } as const;
+  for (const operation of ['PutSnapshotBlock', 'CompleteSnapshot'] as const) {
+    emulator.setFaults([{ operation: 'PutSnapshotBlock', block: 3, action: refusal }]);
+    const first = await upload().catch((error) => error);
+    emulator.setFaults([{ operation, action: gone }]);
+    const { events, onEvent } = recorder();
+    // Without retries: a new snapshot may be invisible to a put for two minutes.
+    await assert.rejects(upload({ retryForMs: 0, onEvent }), {
+      code: 'SNAPSHOT_NOT_FOUND',
+      message: `snapshot ${first.snapshotId} no longer exists`,
+      hint: /starts a new snapshot/,
+    });
+    const warnings = events.filter((event) => event.type === 'warning');
+    assert.deepEqual(warnings, []);
+    assert.deepEqual(readdirSync(directory), ['disk.img']);
+    emulator.setFaults([]);
+    const { snapshotId } = await upload();
+    assert.notEqual(snapshotId, first.snapshotId);
+    await assertComplete(snapshotId);
+  }
+  assert.equal(emulator.requests('DeleteSnapshot').length, 0);
+});
+
 test('a failed snapshot whose ID was never received is not resumed', async (t) => {
   let now = Date.now();
   const { emulator, upload, assertComplete } = await setUp(t, { now: () => now, pendingTimeoutMs: 60_000 });
@@ -149,8 +216,6 @@ test('an upload with fresh names the snapshot that the run before started', asyn
   );
 });
 
-const lostReply: FaultAction = { type: 'drop', executed: true };
-const refused = (status: number, code: string): FaultAction => ({ type: 'error', status, code });
 const startFaults = (repetition: FaultAction): FaultRule[] => [
   { operation: 'StartSnapshot', first: 1, action: lostReply },
   { operation: 'StartSnapshot', nth: 2, action: repetition },
@@ -178,3 +243,34 @@ test('an upload that falls back to no tags warns that a tagged snapshot may exis
   await assertComplete((await upload({ onEvent })).snapshotId);
   assert.deepEqual(warnings(events), ['SNAPSHOT_MAYBE_LEFT']);
 });
+
+const refusedStarts: Record<string, { more: Partial<UploadOptions>; actions: FaultAction[] }> = {
+  'with other options': { more: { kmsKeyId: 'alias/none', encrypted: true }, actions: [] },
+  'that starts over': { more: { fresh: true }, actions: [refused(402, 'ServiceQuotaExceededException')] },
+  'that may not tag': {
+    more: { tags: [{ key: 'Name', value: 'web' }] },
+    actions: [refused(403, 'AccessDeniedException')],
+  },
+  'with the same options': {
+    more: {},
+    actions: [refused(402, 'ServiceQuotaExceededException'), refused(402, 'ServiceQuotaExceededException')],
+  },
+};
+
+for (const [what, { more, actions }] of Object.entries(refusedStarts)) {
+  test(`an upload ${what} whose start is refused keeps the journal of the one before`, async (t) => {
+    const { emulator, upload, assertComplete } = await setUp(t);
+    emulator.setFaults([
+      { operation: 'PutSnapshotBlock', nth: 9, action: refused(403, 'AccessDeniedException') },
+    ]);
+    const failed = await upload({ workers: 1 }).catch((error: { snapshotId?: string }) => error);
+    emulator.setFaults(actions.map((action, at) => ({ operation: 'StartSnapshot', nth: at + 1, action })));
+    await assert.rejects(upload(more));
+    emulator.setFaults([]);
+    emulator.clearLog();
+    const { snapshotId } = await upload();
+    assert.equal(snapshotId, failed.snapshotId);
+    assert.equal(emulator.requests('PutSnapshotBlock').length, 8);
+    await assertComplete(snapshotId);
+  });
+}

@@ -33,6 +33,7 @@ describe('options of a wrong type are usage errors that name the option', () => 
     [{ signal: {} }, /^signal must be an AbortSignal/],
     [{ onEvent: 'log' }, /^onEvent must be a function/],
     [{ deadlines: 5 }, /^deadlines must be an object/],
+    [{ deadlines: { idleMs: '5' } }, /^deadlines.idleMs must be a number, but is of type string$/],
     [{ checkpointFile: true }, /^checkpointFile must be a string/],
   ];
   for (const [options, message] of cases) {
@@ -45,9 +46,17 @@ describe('options of a wrong type are usage errors that name the option', () => 
 });
 
 test('tags are objects with a key', async () => {
-  for (const tags of [{ a: 'b' }, ['a=b'], [{ Key: 'a', Value: 'b' }], [null]]) {
+  for (const tags of [{ a: 'b' }, ['a=b'], [{ Key: 'a', Value: 'b' }], [null], [{ key: 'a', value: 5 }]]) {
     await rejects(uploadSnapshot({ source: 'disk.img', tags }), /^tags must be an array of objects/);
   }
+});
+
+test('a tag of a new snapshot needs a value', async () => {
+  await assert.rejects(uploadSnapshot({ source: 'disk.img', tags: [{ key: 'a' }] }), {
+    class: 'usage',
+    code: 'BAD_TAG',
+    message: 'tag "a" has no value',
+  });
 });
 
 test('other functions check their options, too', async () => {
@@ -56,7 +65,12 @@ test('other functions check their options, too', async () => {
     uploadSnapshot({ source: 'disk.img', wait: 'yes' }),
     /^wait must be true, false or an object/,
   );
+  await rejects(
+    uploadSnapshot({ source: 'disk.img', wait: { timeoutMs: '5' } }),
+    /^wait.timeoutMs must be a number/,
+  );
   await rejects(copySnapshot({ snapshotId, to: 'eu-west-1' }), /^to must be an object/);
+  await rejects(copySnapshot({ snapshotId, to: { region: 5 } }), /^to.region must be a string/);
   await rejects(verifySnapshot({ snapshotId }), /^target must be/);
   await rejects(downloadToTargets({ snapshotId, targets: 'a.img' }), /^targets must be an array of strings/);
 });

@@ -217,6 +217,21 @@ test('names the IAM action when deleting is denied', async (t) => {
   await assert.rejects(deletePendingSnapshots(service), { snapshotId, hint: /ec2:DeleteSnapshot/ });
 });
 
+test('names what was deleted before a deletion failed', async (t) => {
+  const { emulator, service, put } = await start(t);
+  const [first, second] = [await put({ tags: marked }), await put({ tags: marked })];
+  const action = { type: 'error', status: 403, code: 'UnauthorizedOperation' } as const;
+  emulator.setFaults([{ operation: 'DeleteSnapshot', snapshotId: second, action }]);
+  const { events, onEvent } = recorder();
+  const snapshotIds = [first, first, second];
+  await assert.rejects(deletePendingSnapshots({ ...service, snapshotIds, onEvent }), {
+    code: 'ACCESS_DENIED',
+  });
+  const warnings = events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
+  assert.deepEqual(warnings, [`Snapshot ${first} was deleted.`]);
+  assert.deepEqual(ids(await listPendingSnapshots(service)), [second]);
+});
+
 test('makes no request after an early abort', async (t) => {
   const { emulator, service } = await start(t);
   await assert.rejects(listPendingSnapshots({ ...service, signal: AbortSignal.abort() }), {

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { destinationOf } from '../../destination.ts';
 import type { SnapshotTag } from '../../ebs/api.ts';
-import type { CopyDestination, CopyOptions } from '../../transfer/options.ts';
+import type { CopyDestination, CopyOptions, CopyResult } from '../../transfer/options.ts';
 import { copyTitle } from '../copy-messages.ts';
 import { runDryRun } from '../dry-run.ts';
 import { definedOnly } from '../global-options.ts';
@@ -157,7 +157,7 @@ function destination(flags: CopyFlags): CopyDestination {
 }
 
 async function runCopy(options: CopyOptions, io: CommandIo): Promise<void> {
-  await makeSnapshot(io, {
+  await makeSnapshot<CopyResult>(io, {
     operation: 'copy',
     title: copyTitle(options.snapshotId),
     wait: options.wait,

@@ -4,6 +4,7 @@ import { ColdsnapError } from '../../errors.ts';
 import { sanitize } from '../../text.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
+import { hostNotLocal } from '../messages.ts';
 import { printJsonLine, printLine, printResult } from '../output.ts';
 import { listenForSignals } from '../signals.ts';
 import { duration, nonEmpty, wholeNumber } from '../values.ts';
@@ -59,7 +60,11 @@ export function addEmulator(program: Command, runCommand: RunCommand): Command {
 
 async function runEmulator(flags: EmulatorFlags, io: CommandIo): Promise<void> {
   const options = await readOptions(flags, io);
-  const emulator = await io.startEmulator(options);
+  const emulator = await io.startEmulator(options).catch((error: NodeJS.ErrnoException) => {
+    throw error.syscall === 'getaddrinfo' || error.code === 'EADDRNOTAVAIL'
+      ? hostNotLocal(flags.host ?? '', error)
+      : error;
+  });
   try {
     await new Promise<void>((resolve, reject) => {
       const interruption = listenForSignals(io, {

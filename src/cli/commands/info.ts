@@ -67,6 +67,6 @@ function withoutRanges({ ranges: _, ...rest }: InfoResult): object {
 
 async function describe(info: InfoResult, io: CommandIo): Promise<string> {
   const map = info.map === undefined ? '' : `${drawMap(info.map, io)}\n`;
-  const steps = describeSteps(stepsAfterInfo(info)).join('\n');
+  const steps = describeSteps(stepsAfterInfo(info, io.settings.service)).join('\n');
   return `${describeInfo(info)}${map}\n${steps}\n`;
 }

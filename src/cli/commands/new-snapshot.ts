@@ -1,5 +1,4 @@
 /** Runs what makes a snapshot, and prints its ID on stdout once it is complete. */
-
 import { describeErrno } from '../../errno.ts';
 import type { SystemErrorCode } from '../../error-codes.ts';
 import type { TransferEvent } from '../../transfer/events.ts';
@@ -12,6 +11,11 @@ import type { Summary } from '../progress/summary.ts';
 import type { Hooks } from '../progress/with-progress.ts';
 import { waitCommandLine } from './wait.ts';
 
+interface SnapshotHooks<Result> extends Hooks {
+  /** Prints the result, before the library forgets what it could resume. */
+  onResult: (result: Result) => Promise<void>;
+}
+
 interface SnapshotCommand<Result> {
   readonly operation: 'upload' | 'copy';
   /** Shown before the first event. */
@@ -20,7 +24,7 @@ interface SnapshotCommand<Result> {
   /** Where the snapshot is made. */
   readonly service: ServiceSettings;
   /** Calls the library with the hooks. */
-  readonly make: (hooks: Hooks) => Promise<Result>;
+  readonly make: (hooks: SnapshotHooks<Result>) => Promise<Result>;
   readonly summarize: (result: Result) => Summary;
   /** The document of `--json`. */
   readonly document: (result: Result) => object;
@@ -32,17 +36,22 @@ export async function makeSnapshot<Result extends { snapshotId: string }>(
 ): Promise<Result> {
   const { operation, title, wait, service, make, summarize, document } = command;
   const { json } = io.settings;
-  const print = (text: string, snapshotId: string) => printId(operation, text, snapshotId, io);
+  // On a terminal it would interrupt the display, which names the snapshot already.
+  const atOnce = json || io.stdout.isTTY !== true;
   let snapshotId = '';
   let printed: Promise<void> | undefined;
+  const print = (text: string, id: string): Promise<void> => {
+    printed ??= printId(operation, `${text}\n`, id, io);
+    return printed;
+  };
+  const printResultOf = (result: Result) =>
+    print(json ? JSON.stringify(document(result)) : result.snapshotId, result.snapshotId);
   const follow = (event: TransferEvent) => {
     if (event.type === 'snapshot') snapshotId = event.snapshotId;
     if (event.type !== 'phase' || event.phase !== 'waiting') return;
     // The snapshot is complete: print the ID even if waiting fails, and do not suggest the same command again.
     io.runAgain = waitCommandLine(snapshotId, typeof wait === 'object' ? wait : {}, service);
-    // On a terminal it would interrupt the display.
-    if (!json && io.stdout.isTTY !== true) printed = print(`${snapshotId}\n`, snapshotId);
-    printed?.catch(() => {});
+    if (atOnce && !json) print(snapshotId, snapshotId).catch(() => {});
   };
   const result = await withProgress(
     io,
@@ -52,13 +61,20 @@ export async function makeSnapshot<Result extends { snapshotId: string }>(
         onEvent(event);
         follow(event);
       };
-      return make({ ...hooks, onEvent: listen });
+      const onResult = async (made: Result) => {
+        if (atOnce) await printResultOf(made).catch(ignoreEndedReader);
+      };
+      return make({ ...hooks, onEvent: listen, onResult });
     },
     summarize,
   );
-  await (printed ??
-    print(`${json ? JSON.stringify(document(result)) : result.snapshotId}\n`, result.snapshotId));
+  await printResultOf(result);
   return result;
+}
+
+/** The reader of stdout ended on purpose, which does not make a complete snapshot unfinished. */
+function ignoreEndedReader(error: unknown): void {
+  if ((error as { code?: unknown }).code !== 'EPIPE') throw error;
 }
 
 /** @throws ColdsnapError that names the snapshot when stdout cannot be written, such as to a full disk */

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { TransferEvent } from '../../transfer/events.ts';
 import type { PendingSnapshot } from '../../transfer/options.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
@@ -76,15 +77,25 @@ async function runPending(request: PendingRequest, io: CommandIo): Promise<void>
     if (missing.length > 0) throw notPending(missing);
     return;
   }
+  const gone: string[] = [];
   const result = await withProgress(
     io,
     pendingTitle,
-    async (hooks) =>
-      (await io.library()).deletePendingSnapshots({
+    async ({ onEvent, ...hooks }) => {
+      const follow = (event: TransferEvent) => {
+        onEvent(event);
+        // A snapshot that is gone would be refused.
+        if (event.type === 'warning' && event.code === 'SNAPSHOT_DELETED')
+          gone.push(...request.snapshotIds.filter((id) => event.message.split(' ').includes(id)));
+        io.runAgain = io.runAgainWithout(gone);
+      };
+      return (await io.library()).deletePendingSnapshots({
         ...service,
         ...definedOnly({ snapshotIds, force: request.force, dryRun: request.dryRun }),
         ...hooks,
-      }),
+        onEvent: follow,
+      });
+    },
     ({ deleted, kept }) => ({
       line: pendingDeleted(deleted.length, kept.length, request.dryRun === true),
       object: { type: 'done', operation: 'pending', deleted, kept },

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import type { CheckpointOptions, DigestOptions, TransferOptions } from '../../transfer/options.ts';
 import { definedOnly } from '../global-options.ts';
 import { optionsExclude } from '../messages.ts';
-import { nonEmpty, rate, wholeNumber } from '../values.ts';
+import { outputFile, rate, wholeNumber } from '../values.ts';
 
 export interface TransferFlags {
   workers?: number;
@@ -40,7 +40,7 @@ export function addDigestOption(command: Command): void {
   command.option(
     '--save-digests <file>',
     'write a digest file of the snapshot, for --base of a later upload; --force replaces another file',
-    nonEmpty,
+    outputFile,
   );
 }
 
@@ -49,7 +49,7 @@ export function addCheckpointOptions(command: Command): void {
     .option('--checkpoint', 'keep a journal, so that an interrupted run can be resumed (default)')
     .option('--no-checkpoint', 'keep no journal')
     .option('--keep-checkpoint', 'keep the journal after success')
-    .option('--checkpoint-file <file>', 'path of the journal', nonEmpty)
+    .option('--checkpoint-file <file>', 'path of the journal', outputFile)
     .option('--fresh', 'start over: ignore the journal of an earlier run');
 }
 

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { SnapshotTag } from '../../ebs/api.ts';
-import type { UploadOptions } from '../../transfer/options.ts';
+import type { UploadOptions, UploadResult } from '../../transfer/options.ts';
 import { runDryRun } from '../dry-run.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo, Settings } from '../io.ts';
@@ -195,7 +195,7 @@ async function runUpload(
   io: CommandIo,
   clientShards?: number,
 ): Promise<void> {
-  const { sha256 } = await makeSnapshot(io, {
+  const { sha256 } = await makeSnapshot<UploadResult>(io, {
     operation: 'upload',
     title: uploadTitle(options.source),
     wait: options.wait,

@@ -31,7 +31,7 @@ export type BaseFile =
  */
 export async function openBaseFile(
   run: Run,
-  { source, base: path, parentSnapshotId: parentId = '', verifyBase }: UploadOptions,
+  { source, base: path, parentSnapshotId: parentId = '', verifyBase, saveDigests }: UploadOptions,
 ): Promise<BaseFile | undefined> {
   if (path === undefined) return undefined;
   if (path === '-') throw baseIsStream(path);
@@ -40,7 +40,9 @@ export async function openBaseFile(
     const { snapshotId } = digests.header;
     if (snapshotId === parentId && verifyBase !== true) return { path, digests };
     await digests.close();
-    throw snapshotId === parentId ? baseHasDigests(path) : digestsOfOther(path, snapshotId, parentId);
+    throw snapshotId === parentId
+      ? baseHasDigests(path)
+      : digestsOfOther(path, snapshotId, parentId, path === saveDigests);
   }
   const { signal } = run;
   for (const name of pathsOf(source)) if (await shareStorage(path, name)) throw baseIsSource(path);

@@ -47,6 +47,7 @@ export class Journal<Content extends object> implements JournalReader {
   readonly #run: Run;
   readonly #operation: string;
   #lock: JournalLock | undefined;
+  #earlier: object | undefined;
   #hasDirectory = false;
   #failing = false;
   #written = false;
@@ -91,7 +92,15 @@ export class Journal<Content extends object> implements JournalReader {
     const reading = await readJournal(this.location.path);
     if (reading.kind === 'absent') return { kind: 'none' };
     if (reading.kind === 'corrupt') return { kind: 'rejected', reason: await this.setAside(reading.reason) };
-    return { kind: 'found', content: reading.content, sealed: reading.sealed };
+    const { content, sealed } = reading;
+    if (sealed && typeof content === 'object' && content !== null) this.#earlier = content;
+    return { kind: 'found', content, sealed };
+  }
+
+  /** Puts back what {@link read} found: this run has done nothing that a later one could resume. Never throws. */
+  async restoreEarlier(): Promise<void> {
+    if (this.#earlier === undefined) return this.remove();
+    await writeJournal(this.location.path, this.#earlier).catch(() => {});
   }
 
   /** Renames a file that cannot be used, so that it can be inspected. Returns the reason, and the new path. */

@@ -2,17 +2,19 @@
 import { lstat } from 'node:fs/promises';
 import { partialName } from '../../image/names.ts';
 import { findSameFile } from '../../image/same-file.ts';
-import { checkpointNotOurs, checkpointOverFile } from '../messages.ts';
+import { checkpointNotOurs, checkpointOfOther, checkpointOverFile } from '../journal-messages.ts';
 import { readJournal } from './file.ts';
 import { isLegacyCheckpoint } from './legacy.ts';
 
 /**
+ * @param kind of the transfer
  * @param files the other files of the transfer, which it must not replace; not all need be paths
  * @throws ColdsnapError class `usage`, code `CHECKPOINT_NOT_OURS`, for a path that is one of them, or exists and is not a
- *   journal
+ *   journal of such a transfer
  */
 export async function checkNamedJournal(
   path: string | undefined,
+  kind: 'download' | 'upload',
   files: readonly unknown[] = [],
 ): Promise<void> {
   if (path === undefined) return;
@@ -20,8 +22,18 @@ export async function checkNamedJournal(
   if (file !== undefined) throw checkpointOverFile(path, file);
   if ((await lstat(path).catch(() => undefined)) === undefined) return;
   const reading = await readJournal(path);
-  const ours = reading.kind === 'present' && (reading.sealed || isLegacyCheckpoint(reading.content));
-  if (reading.kind !== 'absent' && !ours) throw checkpointNotOurs(path);
+  if (reading.kind === 'absent') return;
+  const found = reading.kind === 'present' ? kindOf(reading, kind) : undefined;
+  if (found === undefined) throw checkpointNotOurs(path);
+  // It may be all that a later run of the other transfer can resume from.
+  if (found !== kind) throw checkpointOfOther(path, String(found));
+}
+
+/** @param unnamed the kind of a journal that names none */
+function kindOf({ content, sealed }: { content: unknown; sealed: boolean }, unnamed: string): unknown {
+  if (isLegacyCheckpoint(content)) return 'download';
+  const { kind = unnamed } = content as { kind?: unknown };
+  return sealed ? kind : undefined;
 }
 
 function withPartial(file: unknown): unknown[] {

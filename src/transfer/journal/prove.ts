@@ -1,5 +1,6 @@
 /** Proves that an image still holds what a journal claims: all of it is read back and compared, chunk by chunk. */
 import { abortedError } from '../../cancel.ts';
+import type { Geometry } from '../../geometry.ts';
 import { allocateSlab, type BlockRead } from '../../native/index.ts';
 import { type BlockRange, RangeSet } from '../engine/range-set.ts';
 import { runWorkers } from '../engine/workers.ts';
@@ -17,6 +18,11 @@ export interface Claim {
   readonly blockSize: number;
   /** Blocks of the volume. */
   readonly blockCount: number;
+}
+
+export function nothingDone({ volumeSize, blockSize }: Geometry): Claim {
+  const blockCount = volumeSize / blockSize;
+  return { done: new RangeSet(), digests: new ChunkDigests(blockCount), blockSize, blockCount };
 }
 
 interface Reader {

@@ -1,10 +1,12 @@
 /** The journal of a download: which blocks are safe on the target, and digests that prove it to a later run. */
 import { isSameService, type ServiceIdentity } from '../../ebs/service.ts';
 import { holdsNoBase } from '../../image/messages/targets.ts';
-import type { BlockRange } from '../engine/range-set.ts';
+import { type BlockRange, RangeSet } from '../engine/range-set.ts';
 import { targetBetween } from '../messages.ts';
+import { ChunkDigests } from './chunk-digests.ts';
 import type { JournalReader } from './journal.ts';
 import { isLegacyCheckpoint } from './legacy.ts';
+import type { Claim } from './prove.ts';
 import { isCount, isEarlierVersion, isOptional, isRanges, isService, provesTooLittle } from './schema.ts';
 
 export interface RestoreJournal {
@@ -29,6 +31,33 @@ export interface RestoreJournal {
   readonly committing?: string;
   /** Set in a journal that is kept after success: the target holds the snapshot. */
   readonly finished?: boolean;
+}
+
+/** The journal of what is done. */
+export function restoreJournal(
+  header: Pick<RestoreJournal, 'service' | 'snapshotId' | 'base' | 'target' | 'volumeSize' | 'blockSize'>,
+  { done, digests }: Claim,
+  committing: string | undefined,
+): RestoreJournal {
+  return {
+    version: 2,
+    kind: 'download',
+    ...header,
+    done: done.ranges(),
+    digests: digests.save(),
+    ...(committing === undefined ? {} : { committing }),
+  };
+}
+
+/** The blocks that a journal claims are on its target. */
+export function claimOf({ volumeSize, blockSize, done, digests }: RestoreJournal): Claim {
+  const blockCount = volumeSize / blockSize;
+  return {
+    done: new RangeSet(done),
+    digests: new ChunkDigests(blockCount, digests),
+    blockSize,
+    blockCount,
+  };
 }
 
 /** The journal of an earlier run. `rejected` gives the reason why it cannot be used. */

@@ -28,6 +28,8 @@ export interface UploadJournal extends UploadToken {
   readonly blockSize: number;
   /** Set when everything was put and the completion is about to be requested. */
   readonly completing?: boolean;
+  /** Set when the service has accepted the completion. */
+  readonly accepted?: boolean;
   readonly done: readonly BlockRange[];
   /** Digests of the blocks that are done, as {@link ChunkDigests.save} gives them. */
   readonly digests: string;
@@ -49,10 +51,13 @@ export function journalPathFor(path: string, { endpoint, region }: ServiceIdenti
   return `${path.slice(0, -extension.length)}.${destination}${extension}`;
 }
 
+/** The snapshot of an earlier run, and whether that run had put everything. */
+export type EarlierSnapshot = Pick<UploadJournal, 'snapshotId' | 'completing'>;
+
 /** The journal of an earlier run. `rejected` gives the reason why it cannot be used, and its snapshot. */
 export type UploadLookup =
   | { readonly kind: 'none' }
-  | { readonly kind: 'rejected'; readonly reason: string; readonly snapshotId?: string }
+  | { readonly kind: 'rejected'; readonly reason: string; readonly earlier?: EarlierSnapshot }
   | { readonly kind: 'usable'; readonly journal: UploadJournal };
 
 /** Looks for the journal of an unfinished upload of this very source with these very parameters. */
@@ -62,14 +67,14 @@ export async function findUploadJournal(journal: JournalReader, parameters: stri
   const { content } = reading;
   if (reading.sealed && isEarlierVersion(content)) {
     const { snapshotId } = content as { snapshotId?: unknown };
-    const earlier = typeof snapshotId === 'string' && snapshotId !== '' ? { snapshotId } : {};
-    return { kind: 'rejected', reason: provesTooLittle, ...earlier };
+    const known = typeof snapshotId === 'string' && snapshotId !== '';
+    return { kind: 'rejected', reason: provesTooLittle, ...(known ? { earlier: { snapshotId } } : {}) };
   }
   if (!reading.sealed || !isUploadJournal(content)) {
     const reason = await journal.setAside('it is not an upload journal of this version');
     return { kind: 'rejected', reason };
   }
-  const earlier = content.snapshotId === '' ? {} : { snapshotId: content.snapshotId };
+  const earlier = content.snapshotId === '' ? {} : { earlier: content };
   if (content.source !== journal.location.identity)
     return { kind: 'rejected', reason: 'it belongs to another source', ...earlier };
   if (content.parameters !== parameters)
@@ -117,6 +122,7 @@ function isUploadJournal(content: unknown): content is UploadJournal {
     typeof journal.marked === 'boolean' &&
     isCount(journal.blockSize) &&
     isOptional(journal.completing, 'boolean') &&
+    isOptional(journal.accepted, 'boolean') &&
     isRanges(journal.done) &&
     isCount(journal.linear?.block) &&
     isCount(journal.linear?.count) &&

@@ -1,5 +1,6 @@
 /** The SHA-256 of a whole image, to compare it with what another program computes. */
 import { createHash } from 'node:crypto';
+import type { Geometry } from '../../geometry.ts';
 import { openSource } from '../../image/open-source.ts';
 import type { ImageSource } from '../../image/source.ts';
 import { allocateSlab } from '../../native/index.ts';
@@ -9,6 +10,9 @@ import type { Run } from './run.ts';
 const PIECE_BYTES = 4 * 2 ** 20;
 /** Bytes between reports of progress. */
 const REPORT_BYTES = 64 * 2 ** 20;
+
+/** Called with a target that is whole and closed, while its journal still shows that to a later run. */
+export type OnWhole = (geometry: Geometry) => Promise<void>;
 
 /** Reads the first `size` bytes in order, and returns their SHA-256 in hex. */
 export async function hashImage(run: Run, image: ImageSource, size: number): Promise<string> {

@@ -38,11 +38,17 @@ export class Meter {
   emit: TransferListener = (event) => {
     if (this.#listenerError !== undefined) return;
     try {
-      this.#listener(event);
+      // An async listener returns a promise, whose rejection nothing else would handle.
+      const returned: unknown = this.#listener(event);
+      if (returned instanceof Promise) returned.catch(this.#failListener);
     } catch (error) {
-      this.#listenerError = { error };
-      this.#onListenerError(error);
+      this.#failListener(error);
     }
+  };
+
+  readonly #failListener = (error: unknown): void => {
+    this.#listenerError ??= { error };
+    this.#onListenerError(error);
   };
 
   throwListenerError(): void {

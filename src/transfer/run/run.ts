@@ -22,6 +22,12 @@ interface RunOptions extends ClientOptions {
   readonly workers?: number | undefined;
   readonly bytesPerSecond?: number | undefined;
   readonly checkpointIntervalMs?: number | undefined;
+  readonly fresh?: boolean | undefined;
+}
+
+interface ResultOptions<Result> {
+  readonly signal?: AbortSignal | undefined;
+  readonly onResult?: ((result: Result) => void | Promise<void>) | undefined;
 }
 
 export class Run {
@@ -31,6 +37,8 @@ export class Run {
   readonly watchdog: Watchdog;
   readonly workers: number;
   readonly checkpointIntervalMs: number;
+  /** The command that resumes what this run has done, in a sentence. */
+  readonly sameCommand: string;
   readonly #failure = new AbortController();
   readonly #stopClock: () => void;
   readonly #ticker: NodeJS.Timeout;
@@ -41,6 +49,7 @@ export class Run {
     const retryForMs = checkRetryFor(options.retryForMs);
     checkRate(options.bytesPerSecond);
     this.checkpointIntervalMs = checkCheckpointInterval(options.checkpointIntervalMs);
+    this.sameCommand = `the same command again${options.fresh ? ' without "fresh"' : ''}`;
     const { signal } = options;
     if (signal?.aborted) throw abortedError(signal);
     this.signal = signal ? AbortSignal.any([signal, this.#failure.signal]) : this.#failure.signal;
@@ -86,6 +95,12 @@ export class Run {
     const progress = this.meter.progress();
     this.meter.emit({ type: 'done', snapshotId, ...progress });
     return progress;
+  }
+
+  /** Gives the caller the result, while a later run would still give the same. */
+  async report<Result>(result: Result, { onResult, signal }: ResultOptions<Result>): Promise<void> {
+    const stored = Promise.resolve(onResult?.(result));
+    await (signal === undefined ? stored : abortable(stored, signal));
   }
 
   /**

@@ -9,27 +9,20 @@ import { Batcher } from '../engine/batch.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
 import type { RangeSet } from '../engine/range-set.ts';
 import type { Journal } from '../journal/journal.ts';
-import type { Claim } from '../journal/prove.ts';
+import { type Claim, nothingDone } from '../journal/prove.ts';
 import {
+  claimOf,
   findRestoreJournal,
   isOfService,
   type RestoreJournal,
   type RestoreLookup,
+  restoreJournal,
 } from '../journal/restore.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
 import { checkOverwrite } from './overwriting.ts';
 import { RecentBlocks } from './recent-blocks.ts';
-import {
-  claimOf,
-  type ImageSinkOptions,
-  invalidateJournals,
-  isIntact,
-  journalFor,
-  nothingDone,
-  restoreJournal,
-  resumeEarlier,
-} from './resume.ts';
+import { type ImageSinkOptions, invalidateJournals, isIntact, journalFor, resumeEarlier } from './resume.ts';
 import { warnUnfinished } from './unfinished.ts';
 import { zeroBlocksPerStep } from './zero-steps.ts';
 
@@ -221,9 +214,14 @@ export class ImageSink implements BlockSink {
     await onWhole?.();
   }
 
+  /** Closes a target that is whole. Its journal still shows that, to the run after one that is killed now. */
+  close(): Promise<void> {
+    return this.#target.close();
+  }
+
   /** Closes a target that is whole, and removes its journal, or notes that in it. */
   async finish(): Promise<void> {
-    await this.#target.close();
+    await this.close();
     if (this.#options.keepCheckpoint !== true) await this.#journal?.remove();
     else if (this.#syncedJournal) await this.#journal?.save({ ...this.#syncedJournal, finished: true });
   }

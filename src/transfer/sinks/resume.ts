@@ -5,12 +5,10 @@ import { openSource } from '../../image/open-source.ts';
 import type { ImageTarget } from '../../image/target.ts';
 import { formatBytes } from '../../text.ts';
 import type { DigestWriter } from '../digests/writer.ts';
-import { RangeSet } from '../engine/range-set.ts';
-import { ChunkDigests } from '../journal/chunk-digests.ts';
 import { invalidateJournal } from '../journal/file.ts';
 import { Journal } from '../journal/journal.ts';
 import { type Claim, findChangedChunks, forget, hasData } from '../journal/prove.ts';
-import type { RestoreJournal } from '../journal/restore.ts';
+import { claimOf, type RestoreJournal } from '../journal/restore.ts';
 import type { CheckpointOptions, DownloadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
 import { verifying } from '../run/verifying.ts';
@@ -37,33 +35,6 @@ export function journalFor(
   return new Journal(run, 'download', { identity, path: checkpointFile ?? path });
 }
 
-/** The blocks that a journal claims are on its target. */
-export function claimOf({ volumeSize, blockSize, done, digests }: RestoreJournal): Claim {
-  const blockCount = volumeSize / blockSize;
-  return {
-    done: new RangeSet(done),
-    digests: new ChunkDigests(blockCount, digests),
-    blockSize,
-    blockCount,
-  };
-}
-
-/** The journal of what is done. */
-export function restoreJournal(
-  header: Pick<RestoreJournal, 'service' | 'snapshotId' | 'base' | 'target' | 'volumeSize' | 'blockSize'>,
-  { done, digests }: Claim,
-  committing: string | undefined,
-): RestoreJournal {
-  return {
-    version: 2,
-    kind: 'download',
-    ...header,
-    done: done.ranges(),
-    digests: digests.save(),
-    ...(committing === undefined ? {} : { committing }),
-  };
-}
-
 /** A journal of what is about to be overwritten must not outlive it, whether or not this run keeps one. */
 export async function invalidateJournals(
   journal: Journal<RestoreJournal> | undefined,
@@ -71,11 +42,6 @@ export async function invalidateJournals(
 ): Promise<void> {
   const journals = [journal?.location.path, resumable?.journal.path];
   for (const path of new Set(journals)) if (path !== undefined) await invalidateJournal(path);
-}
-
-export function nothingDone({ volumeSize, blockSize }: Geometry): Claim {
-  const blockCount = volumeSize / blockSize;
-  return { done: new RangeSet(), digests: new ChunkDigests(blockCount), blockSize, blockCount };
 }
 
 /** The result of reading back. `unknown`: nothing shows that this is the target of the earlier run. */

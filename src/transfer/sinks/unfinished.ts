@@ -17,6 +17,6 @@ export function warnUnfinished(
 ): void {
   if (journal === undefined) return;
   const { partialPath } = resumable ?? {};
-  if (base !== undefined) run.warn(...warnings.changeUnfinished(label, partialPath));
-  else run.warn(...warnings.downloadUnfinished(label, partialPath, journal.location.path));
+  if (base !== undefined) run.warn(...warnings.changeUnfinished(run.sameCommand, label, partialPath));
+  else run.warn(...warnings.downloadUnfinished(run.sameCommand, label, partialPath, journal.location.path));
 }

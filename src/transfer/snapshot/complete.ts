@@ -4,13 +4,16 @@ import type { Service } from '../../ebs/service.ts';
 import { ColdsnapError } from '../../errors.ts';
 import type { UploadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
-import { waitServices, waitUntil } from '../wait.ts';
+import { completionUnknown } from '../snapshot-messages.ts';
+import { NOT_FOUND_MS, type WaitServices, waitServices, waitUntil } from '../wait.ts';
 import { warnings } from '../warnings.ts';
 
 /** How long EC2 may call a completed snapshot pending before a refused completion counts as a failure. */
 const CONFIRM_MS = 300_000;
 /** How long to wait for the service to accept a resumed upload. */
 const ACCEPT_MS = 60_000;
+/** Between questions whether a snapshot exists. */
+const ASK_AGAIN_MS = 2_000;
 /** How long the deletion after a failure may take, which nothing else can interrupt. */
 const DELETE_MS = 10_000;
 
@@ -37,10 +40,34 @@ export async function completeSnapshot(
     try {
       await waitUntil(request.snapshotId, conditions, meter.emit, waitServices(service));
     } catch (error) {
-      if (error instanceof ColdsnapError && error.class === 'aborted') throw error;
-      throw refusal;
+      if (!(error instanceof ColdsnapError) || error.class === 'aborted') throw error;
+      const answered = error.class === 'permanent' || error.code === 'WAIT_TIMED_OUT';
+      throw answered ? refusal : completionUnknown(request.snapshotId, refusal, error);
     }
     return 'completed';
+  }
+}
+
+/**
+ * Whether a snapshot that an earlier run has completed has neither failed nor been deleted, though its token may still
+ * answer for it. True where EC2 may not be asked, or does not answer.
+ */
+export async function isAlive(
+  snapshotId: string,
+  signal: AbortSignal,
+  { describe, now, pause }: Pick<WaitServices, 'describe' | 'now' | 'pause'>,
+): Promise<boolean> {
+  const start = now();
+  try {
+    for (;;) {
+      const found = await describe(snapshotId, { signal });
+      if (found !== undefined) return found.state !== 'recoverable' && found.state !== 'error';
+      if (now() - start >= NOT_FOUND_MS) return false;
+      await pause(ASK_AGAIN_MS, signal);
+    }
+  } catch (error) {
+    if (!(error instanceof ColdsnapError) || !['config', 'gave-up'].includes(error.class)) throw error;
+    return true;
   }
 }
 

@@ -3,7 +3,7 @@ import type { Service } from '../../ebs/service.ts';
 import { ColdsnapError } from '../../errors.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { UploadJournal } from '../journal/upload.ts';
-import { withSnapshot } from '../messages.ts';
+import { snapshotGone, withSnapshot } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
 import { deleteSnapshot } from './complete.ts';
@@ -15,7 +15,7 @@ interface FailedUpload {
 }
 
 /**
- * Deletes the snapshot, or saves what there is to resume.
+ * Deletes the snapshot, or saves what there is to resume, unless the snapshot is gone.
  * @param checkpoint saves the journal
  * @returns the error to throw
  */
@@ -25,9 +25,13 @@ export async function abandonSnapshot(
   error: unknown,
   fate: { readonly remove: boolean; readonly checkpoint: () => Promise<void> },
 ): Promise<unknown> {
+  if (isGone(error)) {
+    await journal?.remove();
+    return snapshotGone(snapshotId, error);
+  }
   if (!fate.remove) {
     await fate.checkpoint();
-    run.warn(...warnings.snapshotUnfinished(snapshotId, journal?.written === true));
+    run.warn(...warnings.snapshotUnfinished(run.sameCommand, snapshotId, journal?.written === true));
     return withSnapshot(error, snapshotId);
   }
   const failure = await deleteSnapshot(service, snapshotId);
@@ -49,8 +53,10 @@ export async function abandonStart(
   error: unknown,
   replyLost: boolean,
 ): Promise<void> {
-  if (replyLost || mayHaveStarted(error)) run.warn(...warnings.snapshotMayExist(journal?.written === true));
-  else await journal?.remove();
+  if (replyLost || mayHaveStarted(error))
+    run.warn(...warnings.snapshotMayExist(run.sameCommand, journal?.written === true));
+  // An earlier run's snapshot can still be resumed.
+  else await journal?.restoreEarlier();
 }
 
 /** Whether a request that failed in this way may have started a snapshot; one that was never sent has not. */
@@ -58,6 +64,12 @@ export function mayHaveStarted(error: unknown): boolean {
   if (!(error instanceof ColdsnapError)) return false;
   const sent = error.code !== 'ENDPOINT_UNREACHABLE' && error.code !== 'PROXY_UNREACHABLE';
   return sent && ['transient', 'aborted', 'gave-up'].includes(error.class);
+}
+
+/** Whether the service no longer has the snapshot, such as after it was deleted: its token could still answer for it. */
+function isGone(error: unknown): error is ColdsnapError {
+  if (!(error instanceof ColdsnapError) || error.code !== 'SNAPSHOT_NOT_FOUND') return false;
+  return error.operation === 'PutSnapshotBlock' || error.operation === 'CompleteSnapshot';
 }
 
 /** Whether a later run could not finish the snapshot: its source, or what was asked for, is not what it should be. */

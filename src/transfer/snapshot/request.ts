@@ -72,6 +72,7 @@ function checkTags(tags: readonly SnapshotTag[]): void {
   for (const { key, value } of tags) {
     if (key.length < 1 || key.length > MAX_TAG_KEY)
       throw badTag(`a tag's key has 1 to ${MAX_TAG_KEY} characters: "${key}"`);
+    if (value === undefined) throw badTag(`tag "${key}" has no value`);
     if (value.length > MAX_TAG_VALUE)
       throw badTag(`the value of tag "${key}" is longer than ${MAX_TAG_VALUE} characters`);
     if (/^aws:/i.test(key)) throw badTag(`tag "${key}": keys that begin with "aws:" belong to AWS`);

@@ -5,7 +5,7 @@ import type { DigestWriter } from '../digests/writer.ts';
 import { RangeSet } from '../engine/range-set.ts';
 import { ChunkDigests } from '../journal/chunk-digests.ts';
 import { findChangedChunks } from '../journal/prove.ts';
-import type { UploadJournal, UploadLookup } from '../journal/upload.ts';
+import type { EarlierSnapshot, UploadJournal, UploadLookup } from '../journal/upload.ts';
 import type { Run } from '../run/run.ts';
 import { verifying } from '../run/verifying.ts';
 
@@ -16,7 +16,7 @@ interface Choice {
   /** Whether the source holds what the journal claims. */
   readonly prove: (journal: UploadJournal) => Promise<boolean>;
   /** Called with the reason why a journal is not used, and its snapshot. */
-  readonly onDiscarded: (reason: string, earlier?: string) => void;
+  readonly onDiscarded: (reason: string, earlier?: EarlierSnapshot) => void;
 }
 
 /** The journal to resume from: the one that was found, if it is of this service and its source is unchanged. */
@@ -24,10 +24,10 @@ export async function chooseJournal(
   found: UploadLookup,
   { service, fresh, prove, onDiscarded }: Choice,
 ): Promise<UploadLookup> {
-  if (found.kind === 'rejected' && !fresh) onDiscarded(found.reason, found.snapshotId);
+  if (found.kind === 'rejected' && !fresh) onDiscarded(found.reason, found.earlier);
   if (found.kind !== 'usable') return { kind: 'none' };
   const { journal } = found;
-  const earlier = journal.snapshotId === '' ? undefined : journal.snapshotId;
+  const earlier = journal.snapshotId === '' ? undefined : journal;
   const reason = fresh
     ? 'a fresh start was requested'
     : !isSameService(service, journal.service)

@@ -1,18 +1,24 @@
 /** A new snapshot as a sink: blocks are put, zeros skipped or put, and at the end the snapshot is completed. */
 import { abortable, abortedError } from '../../cancel.ts';
 import type { StartedSnapshot } from '../../ebs/api.ts';
-import type { RetryNotice } from '../../ebs/retry.ts';
 import type { EbsConnection, Service, ServiceIdentity } from '../../ebs/service.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
 import type { RangeSet } from '../engine/range-set.ts';
 import { type ZeroBlock, zeroBlock } from '../engine/zero-block.ts';
 import type { Journal } from '../journal/journal.ts';
-import { findUploadJournal, type UploadJournal, type UploadLookup } from '../journal/upload.ts';
+import {
+  type EarlierSnapshot,
+  findUploadJournal,
+  type UploadJournal,
+  type UploadLookup,
+} from '../journal/upload.ts';
 import { snapshotFailed, withSnapshot } from '../messages.ts';
 import type { Run } from '../run/run.ts';
+import { waitServices } from '../wait.ts';
 import { warnings } from '../warnings.ts';
-import { completeSnapshot } from './complete.ts';
-import { abandonSnapshot, abandonStart, isUseless, mayHaveStarted } from './failed-upload.ts';
+import { completeSnapshot, isAlive } from './complete.ts';
+import { abandonSnapshot, abandonStart, isUseless } from './failed-upload.ts';
+import { LostReplies } from './lost-replies.ts';
 import type { NewSnapshot } from './request.ts';
 import { chooseJournal } from './resume.ts';
 import { emptySnapshot, type OpenSnapshot, startSnapshot, uploadJournal } from './start.ts';
@@ -30,13 +36,8 @@ export class SnapshotSink implements BlockSink {
   #open: OpenSnapshot | undefined;
   #zeros: ZeroBlock | undefined;
   #starting = false;
-  /** The service may have started a snapshot in a request whose reply was lost. */
-  #startReplyLost = false;
-  #completing = false;
-  #completionRepeated = false;
   #completed = false;
-  /** Whether an earlier run put blocks into the snapshot. */
-  resumed = false;
+  readonly lostReplies = new LostReplies();
 
   constructor(run: Run, service: Service, spec: NewSnapshot, journal: Journal<UploadJournal> | undefined) {
     this.#run = run;
@@ -46,12 +47,6 @@ export class SnapshotSink implements BlockSink {
     // In a child, nothing means what the parent holds: zeros have to be put, one block a step.
     this.zerosPerStep = spec.hasParent ? 1 : Number.POSITIVE_INFINITY;
   }
-
-  /** To be called with every retry of the service's. */
-  readonly noteRetry = ({ operation, error }: RetryNotice): void => {
-    if (operation === 'CompleteSnapshot') this.#completionRepeated = true;
-    if (operation === 'StartSnapshot' && mayHaveStarted(error)) this.#startReplyLost = true;
-  };
 
   /**
    * Looks for the unfinished snapshot of an earlier run, and proves that the source still is what was put. Makes no request.
@@ -67,7 +62,7 @@ export class SnapshotSink implements BlockSink {
     this.#found = await chooseJournal(found, { service, fresh, prove, onDiscarded: this.#discard });
   }
 
-  readonly #discard = (reason: string, earlier?: string): void =>
+  readonly #discard = (reason: string, earlier?: EarlierSnapshot): void =>
     this.#run.warn(...warnings.ignoringUploadJournal(reason, earlier));
 
   /**
@@ -88,16 +83,16 @@ export class SnapshotSink implements BlockSink {
         signal: run.signal,
         before: async (token) => {
           this.#starting = true;
-          if (this.#startReplyLost) run.warn(...warnings.snapshotMayExist(false));
-          this.#startReplyLost = false;
+          if (this.lostReplies.start) run.warn(...warnings.snapshotMayExist(run.sameCommand, false));
+          this.lostReplies.start = false;
           await this.#save(emptySnapshot({ snapshotId: '', blockSize: 0 }, token, spec.volumeSize));
         },
+        isAlive: (id) => isAlive(id, run.signal, waitServices(this.#service)),
         onDiscarded: this.#discard,
       }),
     );
     this.#open = open;
-    this.#completionRepeated = open.completing;
-    this.resumed = open.resumed;
+    this.lostReplies.completion = open.completing;
     const { snapshot } = open;
     const resumed = open.resumed ? { resumed: true as const } : {};
     run.meter.emit({ type: 'snapshot', snapshotId: snapshot.snapshotId, ...resumed });
@@ -126,10 +121,7 @@ export class SnapshotSink implements BlockSink {
   }
 
   async write({ index, data, digest, zero, hole, unchanged }: Block): Promise<BlockOutcome> {
-    if (hole) {
-      const { transferred } = await this.zeros(index, index + 1);
-      return transferred > 0 ? 'written' : 'kept';
-    }
+    if (hole) return (await this.zeros(index, index + 1)).transferred > 0 ? 'written' : 'kept';
     const { done, digests, linear } = this.#opened;
     if (unchanged) {
       if (this.#skip(index, index + 1) === 0) return 'kept';
@@ -195,17 +187,16 @@ export class SnapshotSink implements BlockSink {
     if (journal === undefined) return;
     const { parameters, stamp } = this.#spec;
     const service = this.#ebs?.identity ?? { endpoint: '', region: '' };
-    const completing = this.#completing;
-    await journal.save(
-      uploadJournal(open, { service, source: journal.location.identity, stamp, parameters, completing }),
-    );
+    const source = journal.location.identity;
+    await journal.save(uploadJournal(open, { service, source, stamp, parameters }));
   }
 
-  /** Completes the snapshot and removes the journal. */
+  /** Completes the snapshot. */
   async commit(onWhole?: () => Promise<void>): Promise<void> {
-    const { snapshot, linear } = this.#opened;
+    const open = this.#opened;
+    const { snapshot, linear } = open;
     this.#run.phase('completing');
-    this.#completing = true;
+    open.completing = true;
     // If this run ends before the reply comes, the next must not put what is no longer accepted.
     await this.checkpoint();
     const request = {
@@ -213,10 +204,13 @@ export class SnapshotSink implements BlockSink {
       changedBlocksCount: linear.prefix().count,
       linearDigest: linear.digest(),
     };
-    this.#opened.status = await this.#run.watch('the snapshot to be completed', 'service', () =>
-      completeSnapshot(this.#run, this.#service, request, () => this.#completionRepeated),
+    open.status = await this.#run.watch('the snapshot to be completed', 'service', () =>
+      completeSnapshot(this.#run, this.#service, request, () => this.lostReplies.completion),
     );
-    if (this.#opened.status === 'error') throw snapshotFailed(snapshot.snapshotId);
+    if (open.status === 'error') throw snapshotFailed(snapshot.snapshotId);
+    open.accepted = true;
+    // It may be pending for hours, and a repeated completion be refused.
+    await this.checkpoint();
     await this.finish(onWhole);
   }
 
@@ -224,11 +218,16 @@ export class SnapshotSink implements BlockSink {
   async finish(onWhole?: () => Promise<void>): Promise<void> {
     this.#completed = true;
     await onWhole?.();
+  }
+
+  /** Removes the journal. Until then a run that is killed is continued, and names the same snapshot. */
+  async forget(): Promise<void> {
     if (!this.#spec.keepJournal) await this.#journal?.remove();
   }
 
-  get status(): string {
-    return this.#opened.status;
+  /** With `accepted`, in a run that has just opened it, only {@link finish} remains. */
+  get state(): Pick<OpenSnapshot, 'status' | 'resumed' | 'accepted'> {
+    return this.#opened;
   }
 
   /**
@@ -239,7 +238,7 @@ export class SnapshotSink implements BlockSink {
     this.#run.stop();
     const failed = { run: this.#run, service: this.#service, journal: this.#journal };
     if (this.#open === undefined) {
-      if (this.#starting) await abandonStart(failed, error, this.#startReplyLost);
+      if (this.#starting) await abandonStart(failed, error, this.lostReplies.start);
       return error;
     }
     const { snapshotId } = this.#open.snapshot;

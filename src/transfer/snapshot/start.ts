@@ -5,6 +5,7 @@ import { ColdsnapError } from '../../errors.ts';
 import { RangeSet } from '../engine/range-set.ts';
 import { ChunkDigests } from '../journal/chunk-digests.ts';
 import {
+  type EarlierSnapshot,
   restoredPrefix,
   savedPrefix,
   type UploadJournal,
@@ -24,8 +25,10 @@ interface StartOptions {
   readonly signal: AbortSignal;
   /** Called with a new token before it is sent: if the reply never arrives, a later run finds the snapshot by it. */
   readonly before: (token: UploadToken) => Promise<void>;
-  /** Called with the reason why an earlier run's snapshot is not used, and its ID. */
-  readonly onDiscarded: (reason: string, earlier?: string) => void;
+  /** Whether a snapshot that an earlier run has completed has neither failed nor been deleted. */
+  readonly isAlive: (snapshotId: string) => Promise<boolean>;
+  /** Called with the reason why an earlier run's snapshot is not used, and that snapshot. */
+  readonly onDiscarded: (reason: string, earlier?: EarlierSnapshot) => void;
 }
 
 /** A snapshot to put blocks into, with what is in it already. */
@@ -38,8 +41,10 @@ export interface OpenSnapshot {
   readonly digests: ChunkDigests;
   readonly linear: LinearDigest;
   readonly resumed: boolean;
-  /** An earlier run has put everything, and may have completed it. */
-  readonly completing: boolean;
+  /** Everything is put, and the completion may have been requested. */
+  completing: boolean;
+  /** The service has accepted the completion. */
+  accepted: boolean;
   /** As the service gave it last. */
   status: string;
 }
@@ -72,7 +77,7 @@ export async function startSnapshot(
 async function resumeSnapshot(
   api: EbsDirectApi,
   journal: UploadJournal,
-  { request, signal, volumeSize, onDiscarded }: StartOptions,
+  { request, signal, volumeSize, isAlive, onDiscarded }: StartOptions,
 ): Promise<(OpenSnapshot & { snapshot: StartedSnapshot }) | undefined> {
   const token = { clientToken: journal.clientToken, marked: journal.marked };
   let snapshot: StartedSnapshot;
@@ -85,7 +90,7 @@ async function resumeSnapshot(
   }
   const { snapshotId, status, blockSize } = snapshot;
   if (status === 'error') {
-    onDiscarded(`its snapshot ${snapshotId} is in state "error"`, snapshotId);
+    onDiscarded(`its snapshot ${snapshotId} is in state "error"`, { snapshotId });
     return undefined;
   }
   // Only an upload that has put everything may complete it: what is missing would read as zeros.
@@ -100,11 +105,15 @@ async function resumeSnapshot(
     onDiscarded(`its snapshot ${journal.snapshotId} no longer exists`);
     return emptySnapshot(snapshot, token, volumeSize);
   }
+  const { completing = false, accepted = status === 'completed' } = journal;
+  if (accepted && !(await isAlive(snapshotId))) {
+    onDiscarded(`its snapshot ${snapshotId} no longer exists, or is in state "error"`);
+    return undefined;
+  }
   const linear = new LinearDigest(restoredPrefix(journal.linear));
   const done = new RangeSet(journal.done);
   const digests = new ChunkDigests(volumeSize / blockSize, journal.digests);
-  const completing = journal.completing === true;
-  return { snapshot, token, done, digests, linear, completing, resumed: true, status };
+  return { snapshot, token, done, digests, linear, completing, accepted, resumed: true, status };
 }
 
 /** @param volumeSize in bytes */
@@ -124,6 +133,7 @@ export function emptySnapshot<Snapshot extends { snapshotId: string; blockSize: 
     digests,
     linear,
     completing: false,
+    accepted: false,
     resumed: false,
     status,
   };
@@ -131,13 +141,12 @@ export function emptySnapshot<Snapshot extends { snapshotId: string; blockSize: 
 
 type JournalHeader = Pick<UploadJournal, 'service' | 'source' | 'parameters'> & {
   readonly stamp: string | undefined;
-  readonly completing: boolean;
 };
 
 /** The journal of a snapshot as it is now. */
 export function uploadJournal(
-  { snapshot, token, done, digests, linear }: OpenSnapshot,
-  { stamp, completing, ...header }: JournalHeader,
+  { snapshot, token, done, digests, linear, completing, accepted }: OpenSnapshot,
+  { stamp, ...header }: JournalHeader,
 ): UploadJournal {
   const { snapshotId, blockSize } = snapshot;
   return {
@@ -149,6 +158,7 @@ export function uploadJournal(
     blockSize,
     ...token,
     ...(completing ? { completing } : {}),
+    ...(accepted ? { accepted } : {}),
     done: done.ranges(),
     digests: digests.save(),
     linear: savedPrefix(linear.prefix()),
