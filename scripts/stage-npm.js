@@ -5,9 +5,10 @@
  *   node scripts/stage-npm.js DIRECTORY PREBUILDS
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
 
 const project = fileURLToPath(new URL('..', import.meta.url));
 const [stage, prebuilds] = process.argv.slice(2).map((path) => resolve(path));
@@ -15,12 +16,12 @@ if (prebuilds === undefined) throw new Error('usage: stage-npm DIRECTORY PREBUIL
 const dist = join(stage, 'dist');
 mkdirSync(stage);
 
-const run = (...args) => execFileSync(process.execPath, args, { cwd: project, stdio: 'inherit' });
-// npm run build has checked the types.
-const compiling = ['-p', 'tsconfig.build.json', '--noCheck', '--declarationMap', '--outDir', dist];
-run('node_modules/typescript/bin/tsc', ...compiling);
-removePrivateTypes(['index.d.ts', 'emulator/index.d.ts']);
-run('scripts/bundle-cli.js', dist, '--library');
+compile();
+for (const entry of ['index', 'emulator/index']) copyTypes(entry);
+execFileSync(process.execPath, ['scripts/bundle-cli.js', dist, '--library'], {
+  cwd: project,
+  stdio: 'inherit',
+});
 
 for (const path of ['bin', 'docs', 'LICENSE', 'README.md', 'CHANGELOG.md']) {
   cpSync(join(project, path), join(stage, path), { recursive: true });
@@ -34,28 +35,36 @@ const manifest = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'))
 for (const key of ['scripts', 'dependencies', 'devDependencies', 'files']) delete manifest[key];
 writeFileSync(join(stage, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
 
-/** Keeps only the declarations that the package's own lead to, with the sources that their maps name. */
-function removePrivateTypes(entries) {
-  const used = new Set();
-  const visit = (path) => {
-    if (used.has(path)) return;
-    used.add(path);
-    for (const [, specifier] of readFileSync(path, 'utf8').matchAll(/\bfrom '(\.[^']+)\.[jt]s'/g)) {
-      visit(join(dirname(path), `${specifier}.d.ts`));
-    }
-  };
-  for (const entry of entries) visit(join(dist, entry));
-  for (const name of readdirSync(dist, { recursive: true })) {
-    if (/\.d\.ts(\.map)?$/.test(name) && !used.has(join(dist, name.replace(/\.map$/, '')))) {
-      rmSync(join(dist, name));
-    }
+/** Compiles each source by itself: npm run build has checked the types and written the declarations. */
+function compile() {
+  const { config } = ts.readConfigFile(join(project, 'tsconfig.build.json'), ts.sys.readFile);
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, project);
+  // The compiler does not see package.json, which says that these are ES modules.
+  const compilerOptions = { ...options, module: ts.ModuleKind.ESNext };
+  for (const name of readdirSync(join(project, 'src'), { recursive: true })) {
+    if (!name.endsWith('.ts')) continue;
+    const text = readFileSync(join(project, 'src', name), 'utf8');
+    const output = join(dist, name.replace(/\.ts$/, '.js'));
+    mkdirSync(dirname(output), { recursive: true });
+    writeFileSync(output, ts.transpileModule(text, { compilerOptions, fileName: name }).outputText);
   }
-  for (const path of used) {
-    const source = join('src', relative(dist, path).replace(/\.d\.ts$/, '.ts'));
-    cpSync(join(project, source), join(stage, source));
-    // The compiler wrote the way to the project's sources.
-    const map = JSON.parse(readFileSync(`${path}.map`, 'utf8'));
-    map.sources = [relative(dirname(path), join(stage, source))];
-    writeFileSync(`${path}.map`, JSON.stringify(map));
+}
+
+/** Copies the declarations of a module, those that they lead to, and the sources that their maps name. */
+function copyTypes(module) {
+  const copy = join(dist, `${module}.d.ts`);
+  if (statSync(copy, { throwIfNoEntry: false })) return;
+  const built = join(project, 'dist', `${module}.d.ts`);
+  const source = join('src', `${module}.ts`);
+  if (!(statSync(built, { throwIfNoEntry: false })?.mtimeMs >= statSync(join(project, source)).mtimeMs)) {
+    throw new Error(`${built} is missing or older than ${source}: npm run build`);
+  }
+  cpSync(built, copy);
+  cpSync(join(project, source), join(stage, source));
+  const map = JSON.parse(readFileSync(`${built}.map`, 'utf8'));
+  map.sources = [relative(dirname(copy), join(stage, source))];
+  writeFileSync(`${copy}.map`, JSON.stringify(map));
+  for (const [, specifier] of readFileSync(copy, 'utf8').matchAll(/\bfrom '(\.[^']+)\.[jt]s'/g)) {
+    copyTypes(join(dirname(module), specifier));
   }
 }

@@ -12,9 +12,10 @@ import { build } from 'esbuild';
 import { compileOptions } from '../test/support/compile.ts';
 
 const project = fileURLToPath(new URL('..', import.meta.url));
+const lightRunner = new URL('../test/support/light-runner.js', import.meta.url).href;
 
 /** Their files run first, so that no long one runs alone at the end. */
-const slowLayers = ['faults', 'property', 'e2e', 'library', 'docs'];
+const slowLayers = ['library', 'faults', 'property', 'transfer', 'e2e', 'docs'];
 
 function allFiles(): string[] {
   const layers = readdirSync(join(project, 'test')).filter((layer) => !slowLayers.includes(layer));
@@ -48,9 +49,9 @@ async function run(files: readonly string[], options: readonly string[]): Promis
   const hasReporter = options.some((option) => option.startsWith('--test-reporter'));
   // Our reporter reads the source maps of failures; for others, each process loads those of all its modules.
   const reporter = [hasReporter ? '--enable-source-maps' : '--test-reporter=./test/support/reporter.js'];
-  // One more than there are processors, because tests wait for disks and timers.
-  const concurrency = `--test-concurrency=${availableParallelism() + 1}`;
-  const defaults = ['--test', '--test-timeout=1800000', concurrency, ...reporter];
+  // More than there are processors, because many tests wait for disks and timers most of their time.
+  const concurrency = `--test-concurrency=${2 * availableParallelism() + 1}`;
+  const defaults = ['--import', lightRunner, '--test', '--test-timeout=1800000', concurrency, ...reporter];
   const args = [...defaults, ...options, ...files];
   // Node.js 20 is tested for those who still have it; the SDK would warn of it in every process.
   const env = { ...process.env, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' };

@@ -1,9 +1,10 @@
 /** Creates and reads snapshots without requests. */
 
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { nextExtent } from '../native/index.ts';
+import { isZero, nextExtent } from '../native/index.ts';
+import { digestOf } from './digest.ts';
 import { lineage, nextBlock, providerOf } from './lineage.ts';
 import { defaultKey } from './operations/encryption.ts';
 import type { PutSnapshotOptions, SnapshotView } from './options.ts';
@@ -77,7 +78,7 @@ async function putBlock(snapshot: Snapshot, block: number, data: Uint8Array): Pr
   if (!Number.isInteger(block) || block < 0 || block >= snapshot.volumeBlocks) {
     throw new Error(`block ${block} is outside the volume of ${snapshot.volumeBlocks} blocks`);
   }
-  await snapshot.writeBlock(block, data, createHash('sha256').update(data).digest(), isZero(data));
+  await snapshot.writeBlock(block, data, digestOf(data), isZero(data));
 }
 
 /** Writes every block of an image that is not all zeros; holes are not read. */
@@ -108,16 +109,6 @@ async function readFully(file: FileHandle, buffer: Buffer, offset: number): Prom
     if (bytesRead === 0) return;
     done += bytesRead;
   }
-}
-
-const zeros = Buffer.alloc(65_536);
-
-function isZero(data: Uint8Array): boolean {
-  for (let at = 0; at < data.length; at += zeros.length) {
-    const piece = data.subarray(at, at + zeros.length);
-    if (Buffer.compare(piece, zeros.subarray(0, piece.length)) !== 0) return false;
-  }
-  return true;
 }
 
 /** Few enough bytes that the image of an encrypted snapshot remains sparse. */

@@ -1,10 +1,11 @@
 /** Handles HTTP requests: routing, faults, operations, replies. */
 
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deliver, endConnection } from './deliver.ts';
+import { digestOf } from './digest.ts';
 import { ec2Action, ec2Operation, ec2SnapshotId } from './ec2.ts';
 import { ServiceError } from './errors.ts';
 import { type FaultPlan, planFaults } from './fault-plan.ts';
@@ -133,6 +134,12 @@ export class Handler {
   /** Executes the operation; a ServiceError becomes an error reply. */
   async #execute(exchange: Exchange, body: Buffer): Promise<Reply> {
     const { request, requestId, protocol, route, target, query } = exchange;
+    // Both the signature and the checksum of a block need it.
+    let computed: Buffer | undefined;
+    const digest = () => {
+      computed ??= digestOf(body);
+      return computed;
+    };
     try {
       checkSignature(this.#service.settings, {
         protocol,
@@ -140,7 +147,7 @@ export class Handler {
         method: request.method ?? '',
         target,
         headers: request.headers,
-        bodyHash: () => createHash('sha256').update(body).digest('hex'),
+        bodyHash: () => digest().toString('hex'),
       });
       if (body.length > this.#maxBodyBytes)
         throw new ServiceError(413, 'RequestEntityTooLargeException', 'The request body is too large.');
@@ -153,6 +160,7 @@ export class Handler {
         query,
         headers: request.headers,
         body,
+        digest,
         requestId,
       });
     } catch (error) {

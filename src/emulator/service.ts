@@ -24,6 +24,8 @@ export interface ApiRequest {
   readonly query: URLSearchParams;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: Buffer;
+  /** SHA-256 of the body, computed on first use. */
+  readonly digest: () => Buffer;
   readonly requestId: string;
 }
 

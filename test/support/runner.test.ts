@@ -33,6 +33,42 @@ test('names the sources of tests that fail, and their lines', async (t) => {
   assert.match(output, /\/broken\.test\.ts: 1 failed\n/);
 });
 
+test('fails a file with an uncaught error, and prints the error', async (t) => {
+  const uncaught = {
+    'throws.test.ts': "setTimeout(() => { throw new Error('thrown late'); });",
+    'rejects.test.ts': "void Promise.reject(new Error('rejected'));",
+  };
+  const files = Object.entries(uncaught).map(([name, line]) => [
+    name,
+    `import { test } from 'node:test';
+     test('passes', () => {});
+     test('waits', () => { ${line} return new Promise(() => setInterval(() => {}, 1000)); });`,
+  ]);
+  const folder = folderOf(t, Object.fromEntries(files));
+  const { runner, stdout } = start(Object.keys(uncaught).map((name) => join(folder, name)));
+  const output = await stdout;
+  assert.deepEqual(await once(runner, 'exit'), [1, null]);
+  assert.match(output, /^Error: thrown late\n.*\/throws\.test\.ts:3:\d+/m);
+  assert.match(output, /^Error: rejected\n.*\/rejects\.test\.ts:3:\d+/m);
+  for (const name of Object.keys(uncaught))
+    assert.match(output, new RegExp(`${name}: (1 passed, )?1 failed`));
+});
+
+test('runs tests inside of suites and of tests', async (t) => {
+  const folder = folderOf(t, {
+    'inside.test.ts': `
+      import { describe, test } from 'node:test';
+      describe('a suite', { concurrency: 2 }, () => {
+        test('one', () => {});
+        describe('another', () => test('two', (t) => t.test('three', () => {})));
+      });`,
+  });
+  const { runner, stdout } = start([join(folder, 'inside.test.ts'), '--test-reporter', 'spec']);
+  const output = (await stdout).replace(/ \([\d.]+ms\)/g, '');
+  assert.deepEqual(await once(runner, 'exit'), [0, null]);
+  assert.match(output, /a suite\n {2}. one\n {2}. another\n {4}. two\n {6}. three\n/);
+});
+
 test('gives import.meta the path of the source, and passes options on', async (t) => {
   const folder = folderOf(t, {
     'meta.test.ts': `

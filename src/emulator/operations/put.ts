@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { isZero } from '../../native/index.ts';
 import { invalidParameter, snapshotNotFound, validation } from '../errors.ts';
 import { jsonReply, type Reply } from '../reply.ts';
@@ -18,7 +17,7 @@ export async function putSnapshotBlock(service: Service, request: ApiRequest): P
   const checksum = checkHeaders(request, blockSize);
   if (body.length !== blockSize) throw invalidParameter('Failed to read block data');
   const zero = isZero(body);
-  const digest = zero ? zeroDigest(blockSize) : createHash('sha256').update(body).digest();
+  const digest = request.digest();
   if (digest.toString('base64') !== checksum) {
     throw invalidParameter('The checksum does not match the block data.');
   }
@@ -59,15 +58,4 @@ function checkHeaders(request: ApiRequest, blockSize: number): string {
     throw invalidParameter('Content-Length is required.');
   }
   return checksum;
-}
-
-const zeroDigests = new Map<number, Buffer>();
-
-function zeroDigest(blockSize: number): Buffer {
-  let digest = zeroDigests.get(blockSize);
-  if (digest === undefined) {
-    digest = createHash('sha256').update(Buffer.alloc(blockSize)).digest();
-    zeroDigests.set(blockSize, digest);
-  }
-  return digest;
 }

@@ -8,6 +8,8 @@ import { linkIn, namesIn, textOf } from './storage.ts';
 /** stat() on these can hang for as long as the server is away. */
 const networkFileSystem = /^(nfs|cifs|smb|fuse|9p|ceph|afs|lustre|gfs|ocfs)/;
 const accessMode = 3;
+/** How many processes are examined before other work of this one gets its turn. */
+const processesAtOnce = 16;
 
 /** An open file, as a user of a device or file. */
 interface Opener {
@@ -35,14 +37,18 @@ export function processIds(files: KernelFiles): number[] {
 /** Block devices and regular files that programs have open or mapped: of each program, every file once. */
 export async function findOpeners(files: KernelFiles, options: OpenersOptions): Promise<Opener[]> {
   const openers: Opener[] = [];
-  for (const pid of processIds(files)) {
-    if (options.except.has(pid)) continue;
-    const found = await openFiles(pid, files, options.writable);
-    if (found.size === 0) continue;
-    // Not comm, which names a thread: Node.js 22 calls its first one MainThread.
-    const command = textOf(`${files.proc}/${pid}/cmdline`).split('\0', 1)[0] ?? '';
-    const program = basename(command) || 'a program';
-    for (const file of found.values()) openers.push({ pid, program, ...file });
+  const pids = processIds(files).filter((pid) => !options.except.has(pid));
+  for (let at = 0; at < pids.length; at += processesAtOnce) {
+    const some = pids.slice(at, at + processesAtOnce);
+    const found = await Promise.all(some.map((pid) => openFiles(pid, files, options.writable)));
+    for (const [index, opened] of found.entries()) {
+      if (opened.size === 0) continue;
+      const pid = some[index] as number;
+      // Not comm, which names a thread: Node.js 22 calls its first one MainThread.
+      const command = textOf(`${files.proc}/${pid}/cmdline`).split('\0', 1)[0] ?? '';
+      const program = basename(command) || 'a program';
+      for (const file of opened.values()) openers.push({ pid, program, ...file });
+    }
   }
   return openers;
 }
@@ -51,22 +57,11 @@ type OpenFile = Pick<Opener, 'number' | 'file'>;
 
 async function openFiles(pid: number, files: KernelFiles, writable: boolean): Promise<Map<string, OpenFile>> {
   const directory = `${files.proc}/${pid}`;
-  const found = new Map<string, OpenFile>();
   // Kernel threads have no mappings; a program whose mappings this process may not see hides its descriptors, too.
   const maps = textOf(`${directory}/maps`);
-  if (maps === '') return found;
-  const add = async (path: string): Promise<boolean> => {
-    const opened = await stat(path, { bigint: true }).catch(() => undefined);
-    if (opened?.isBlockDevice()) {
-      const number = deviceNumber(opened.rdev);
-      found.set(number, { number });
-    } else if (opened?.isFile()) {
-      const file = `${opened.dev}:${opened.ino}`;
-      found.set(file, { file });
-    }
-    return opened !== undefined;
-  };
+  if (maps === '') return new Map();
   let remote: RemoteMounts | undefined;
+  const opened: Promise<OpenFile | undefined>[] = [];
   for (const fd of namesIn(`${directory}/fd`)) {
     // Most of what programs have open: sockets and pipes, which have no path, and the null device.
     const path = linkIn(`${directory}/fd/${fd}`);
@@ -77,15 +72,31 @@ async function openFiles(pid: number, files: KernelFiles, writable: boolean): Pr
     const mount = /^mnt_id:\s*(\d+)/m.exec(info)?.[1];
     remote ??= remoteMounts(pid, files);
     if (mount !== undefined && remote.ids.has(mount)) continue;
-    await add(`${directory}/fd/${fd}`);
+    opened.push(openFile(`${directory}/fd/${fd}`));
   }
   // A mapping outlives the descriptor that it was made of.
   for (const { range, number, path } of sharedMappings(maps, writable)) {
     remote ??= remoteMounts(pid, files);
     if (remote.numbers.has(number)) continue;
-    if (!(await add(`${directory}/map_files/${range}`))) await add(path);
+    opened.push(openFile(`${directory}/map_files/${range}`, path));
+  }
+  const found = new Map<string, OpenFile>();
+  for (const file of await Promise.all(opened)) {
+    const key = file?.number ?? file?.file;
+    if (file !== undefined && key !== undefined) found.set(key, file);
   }
   return found;
+}
+
+/** The block device or regular file of the first path that can be examined; without fields if it is something else. */
+async function openFile(...paths: string[]): Promise<OpenFile | undefined> {
+  for (const path of paths) {
+    const info = await stat(path, { bigint: true }).catch(() => undefined);
+    if (info?.isBlockDevice()) return { number: deviceNumber(info.rdev) };
+    if (info?.isFile()) return { file: `${info.dev}:${info.ino}` };
+    if (info !== undefined) return {};
+  }
+  return undefined;
 }
 
 interface Mapping {
