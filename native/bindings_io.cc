@@ -140,6 +140,12 @@ Napi::Value ReadAttribute(const Napi::CallbackInfo& info) {
   return error.Failed() ? ToJsError(info.Env(), error) : Napi::String::New(info.Env(), value);
 }
 
+// linkFile(fd, path) → undefined, or the error object
+Napi::Value Link(const Napi::CallbackInfo& info) {
+  const SysError error = LinkFile(ToFd(info[0]), info[1].As<Napi::String>());
+  return error.Failed() ? ToJsError(info.Env(), error) : info.Env().Undefined();
+}
+
 // Fresh zeroed memory at a multiple of `alignment`, or nullptr with errno; both sizes are multiples of a page.
 uint8_t* MapAligned(size_t length, size_t alignment) {
   void* mapped = mmap(nullptr, length + alignment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -227,6 +233,7 @@ void ExportIo(Napi::Env env, Napi::Object exports) {
   exports.Set("syncData", Napi::Function::New<SyncDataOf>(env));
   exports.Set("syncAll", Napi::Function::New<SyncAllOf>(env));
   exports.Set("tryLock", Napi::Function::New<Lock>(env));
+  exports.Set("linkFile", Napi::Function::New<Link>(env));
   exports.Set("setAttribute", Napi::Function::New<WriteAttribute>(env));
   exports.Set("getAttribute", Napi::Function::New<ReadAttribute>(env));
   exports.Set("nextExtent", Napi::Function::New<NextExtentOf>(env));

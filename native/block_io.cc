@@ -108,6 +108,12 @@ SysError GetAttribute(int fd, const std::string& name, std::string* value) {
   return SysError::Last("fgetxattr");
 }
 
+SysError LinkFile(int fd, const std::string& path) {
+  const std::string opened = "/proc/self/fd/" + std::to_string(fd);
+  if (linkat(AT_FDCWD, opened.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0) return {};
+  return SysError::Last("linkat");
+}
+
 SysError NextExtent(int fd, uint64_t offset, Extent* extent, bool* found) {
   *found = false;
   const off_t start = lseek(fd, static_cast<off_t>(offset), SEEK_DATA);

@@ -28,6 +28,9 @@ SysError SetAttribute(int fd, const std::string& name, const std::string& value)
 // Reads one; `value` is empty where there is none, and where it is longer than any that SetAttribute gets.
 SysError GetAttribute(int fd, const std::string& name, std::string* value);
 
+// Gives a name to an open file that has none (O_TMPFILE). Fails with EEXIST if the name is taken.
+SysError LinkFile(int fd, const std::string& path);
+
 struct Extent {
   uint64_t start = 0;
   uint64_t end = 0;

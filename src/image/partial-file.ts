@@ -2,12 +2,13 @@
  * The file that a restore to a file writes until it is whole: `<target>.partial`, locked against other runs, and given
  * its final name only when everything in it is on stable storage.
  */
-import { type BigIntStats, constants, fstat, fstatSync, openSync, type Stats } from 'node:fs';
+import { type BigIntStats, constants, fstat, fstatSync, type Stats } from 'node:fs';
 import { lstat, unlink } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { throwIfAborted } from '../cancel.ts';
 import { preload } from '../native/index.ts';
+import { createMarked } from './create-file.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
 import { partialNotOurs, partialReplaced, targetBetween, targetBusy } from './messages/targets.ts';
@@ -16,7 +17,7 @@ import { isBetween, isMarked, mayBeOurs, removeMark, setBetween, setMark } from 
 import { publishFile } from './publish.ts';
 import { statIfExists } from './stat.ts';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
+const { O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 const fstatFd = promisify(fstat);
 
 /** Longer than a run needs to mark the file that it has created. */
@@ -59,20 +60,23 @@ export class PartialFile {
    * @throws ColdsnapError `TARGET_BUSY` when another run has one
    */
   static async create(target: string, path: string): Promise<PartialFile> {
-    // A kill between creation and mark leaves a file that no later run may remove, so nothing slow happens there.
+    // Where a file gets its name before its mark, nothing slow may happen in between.
     preload();
-    let descriptor: Descriptor;
+    let inode = 0;
     try {
-      // Marked in the same turn, and before the lock: a run that takes
-      // the lock in between must see whose file it is.
-      const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-      descriptor = new Descriptor(fd, path);
-      setMark(fd, fstatSync(fd).ino);
+      createMarked(path, (fd) => {
+        inode = fstatSync(fd).ino;
+        setMark(fd, inode);
+      });
     } catch (error) {
       if (isErrno(error, 'EEXIST')) throw targetBusy(target, path);
       throw localError(error, `create ${path}`, target);
     }
-    return PartialFile.#lock(target, path, descriptor);
+    const partial = await PartialFile.adopt(target, path);
+    if (partial !== undefined && (await partial.stat()).ino === inode) return partial;
+    // Another run took the lock first, and removed or replaced the file.
+    await partial?.close();
+    throw targetBusy(target, path);
   }
 
   /**

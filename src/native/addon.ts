@@ -35,6 +35,7 @@ interface Addon {
   syncData(fd: number): Promise<void>;
   syncAll(fd: number): Promise<void>;
   tryLock(fd: number): boolean | Error;
+  linkFile(fd: number, path: string): Error | undefined;
   setAttribute(fd: number, name: string, value: string): Error | undefined;
   getAttribute(fd: number, name: string): string | Error;
   nextExtent(fd: number, offset: number): Promise<{ start: number; end: number } | null>;

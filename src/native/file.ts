@@ -1,5 +1,5 @@
 import { addon, settled, toSystemCallError } from './addon.ts';
-import { checkBytes, checkData, checkFd, checkRange } from './validate.ts';
+import { checkBytes, checkData, checkFd, checkPath, checkRange } from './validate.ts';
 
 /** A run of data in a file: from byte `start` up to, not including, `end`. */
 export interface Extent {
@@ -70,6 +70,17 @@ export async function dropCache(fd: number, offset: number, length: number): Pro
 export function isZero(data: Uint8Array): boolean {
   checkData('data', data);
   return addon().isZero(data);
+}
+
+/**
+ * Gives a name to an open file that has none, opened with O_TMPFILE. Requires /proc. The path has no null bytes.
+ * @throws SystemCallError `EEXIST` if the name is taken
+ */
+export function linkFile(fd: number, path: string): void {
+  checkFd(fd);
+  checkPath(path);
+  const failure = addon().linkFile(fd, path);
+  if (failure instanceof Error) throw toSystemCallError(failure);
 }
 
 /** Extended attributes that programs may use begin with it. */

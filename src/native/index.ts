@@ -34,6 +34,7 @@ export {
   type Extent,
   getAttribute,
   isZero,
+  linkFile,
   nextExtent,
   preload,
   setAttribute,

@@ -152,7 +152,7 @@ export const snapshotFailed = (snapshotId: string) =>
 
 /** The snapshot that is uploaded was deleted. */
 export const snapshotGone = (snapshotId: string, cause: ColdsnapError) =>
-  new ColdsnapError('permanent', 'SNAPSHOT_NOT_FOUND', `snapshot ${snapshotId} no longer exists`, {
+  new ColdsnapError('permanent', 'SNAPSHOT_NOT_FOUND', `snapshot ${snapshotId} does not exist`, {
     ...cause,
     cause,
     hint: 'It was deleted or has expired. Upload again: that starts a new snapshot.',

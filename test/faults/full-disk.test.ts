@@ -175,7 +175,7 @@ test(
     stage.emulator.clearLog();
     const { end, stderr } = await stage.download(target, ['--save-digests', join(full, 'digests')]).ended();
     assert.equal(end, 1, stderr);
-    assert.match(stderr, /could not write \S+digests\.partial: no space left on device/);
+    assert.match(stderr, /could not create \S+digests\.partial: no space left on device/);
     assert.deepEqual(filesOf(full, /digests/), []);
     assert.ok(!existsSync(target));
     assert.deepEqual(stage.requestedBlocks(), []);

@@ -32,6 +32,8 @@ const moments: Record<Kind, readonly (Moment | Moment[])[]> = {
     { call: 'pwrite64', number: 20 },
     { call: 'rename', number: 3 },
     { call: 'fsync', number: 3 },
+    // When the partial file is about to be created.
+    { call: 'unlink', number: 2 },
     // Around the two commits, and before the journals are removed.
     { call: 'link', number: 1 },
     { call: 'unlink', number: 3 },
@@ -49,6 +51,8 @@ const moments: Record<Kind, readonly (Moment | Moment[])[]> = {
     { request: 4 },
     { request: 30 },
     { call: 'rename', number: 3 },
+    // When the digest file was created.
+    { call: 'pwrite64', number: 1 },
     // When the snapshot is complete and the digest file has no name.
     { call: 'unlink', number: 1 },
   ],

@@ -277,6 +277,9 @@ const survivable: [Kind, string, RegExp?][] = [
   ['file', 'pwrite64:error=EINTR:when=1..40+3'],
   ['file', 'fdatasync:error=EINTR:when=1..5+2'],
   ['file', 'link:error=EPERM'],
+  // Where no file can be created without a name.
+  ['file', 'linkat:error=EPERM'],
+  ['file', 'linkat:error=ENOENT'],
   ['file', 'link:error=EOPNOTSUPP'],
   [
     'file',

@@ -167,7 +167,7 @@ test('an upload whose snapshot was deleted meanwhile is not resumed, though its 
     // Without retries: a new snapshot may be invisible to a put for two minutes.
     await assert.rejects(upload({ retryForMs: 0, onEvent }), {
       code: 'SNAPSHOT_NOT_FOUND',
-      message: `snapshot ${first.snapshotId} no longer exists`,
+      message: `snapshot ${first.snapshotId} does not exist`,
       hint: /starts a new snapshot/,
     });
     const warnings = events.filter((event) => event.type === 'warning');

@@ -50,6 +50,7 @@ test('descriptors must be integers that a descriptor can be', async () => {
     (fd: number) => native.syncData(fd),
     (fd: number) => native.syncAll(fd),
     (fd: number) => native.tryLock(fd),
+    (fd: number) => native.linkFile(fd, '/nowhere/file'),
     (fd: number) => native.nextExtent(fd, 0),
     (fd: number) => native.dropCache(fd, 0, 0),
   ]) {

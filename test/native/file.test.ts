@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 import {
   allocateSlab,
   dropCache,
   isZero,
+  linkFile,
   nextExtent,
   readBlocks,
   syncAll,
@@ -38,6 +39,23 @@ test('a file without holes is one extent up to its end, an empty one has none', 
     assert.equal(await nextExtent(fd, 5000), null);
   });
   await withFile(new Uint8Array(0), async (fd) => assert.equal(await nextExtent(fd, 0), null));
+});
+
+test('a file without a name gets one, which is not taken from another', async () => {
+  await withDirectory(async (directory) => {
+    const fd = openSync(directory, constants.O_RDWR | constants.O_DIRECTORY | 0o20000000, 0o600);
+    try {
+      writeSync(fd, 'data');
+      linkFile(fd, `${directory}/file`);
+      assert.equal(readFileSync(`${directory}/file`, 'utf8'), 'data');
+      assert.throws(() => linkFile(fd, `${directory}/file`), { code: 'EEXIST', syscall: 'linkat' });
+      assert.throws(() => linkFile(2 ** 31 - 1, `${directory}/other`), { code: 'ENOENT', syscall: 'linkat' });
+      for (const path of ['', 'a\0b', 3 as unknown as string])
+        assert.throws(() => linkFile(fd, path), TypeError);
+    } finally {
+      closeSync(fd);
+    }
+  });
 });
 
 test('a pipe has no extents and no positions: ESPIPE', async () => {

@@ -1,23 +1,26 @@
 /** The partial file of a digest file: whose it is, and whether it still has its name. */
-import { constants } from 'node:fs';
+import { constants, writeSync } from 'node:fs';
 import { type FileHandle, lstat, open } from 'node:fs/promises';
+import { createMarked } from '../../image/create-file.ts';
 import { isErrno, localError } from '../../image/errno.ts';
 import { tryLock } from '../../native/index.ts';
 import { partialDigestsNotOurs } from '../base-messages.ts';
-import { HEADER_BYTES, isDigestFile } from './format.ts';
+import { encodeHeader, HEADER_BYTES, isDigestFile } from './format.ts';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
+const { O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 
-/** Creates the partial file, or opens the one that exists. */
+/** Creates the partial file, recognizable by its header, or opens the one that exists. */
 export async function openPartial(path: string): Promise<{ file: FileHandle; isNew: boolean }> {
-  const flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK;
+  let isNew = true;
   try {
-    return { file: await open(path, flags | O_CREAT | O_EXCL, 0o600), isNew: true };
+    const header = encodeHeader(undefined, undefined);
+    createMarked(path, (fd) => writeSync(fd, header));
   } catch (error) {
     if (!isErrno(error, 'EEXIST')) throw localError(error, `create ${path}`, path);
+    isNew = false;
   }
   try {
-    return { file: await open(path, flags), isNew: false };
+    return { file: await open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK), isNew };
   } catch (error) {
     if (isErrno(error, 'ELOOP', 'EISDIR', 'ENXIO')) throw partialDigestsNotOurs(path);
     throw localError(error, `open ${path}`, path);

@@ -61,7 +61,7 @@ export class DigestWriter {
     const { file, isNew } = await openPartial(partial);
     try {
       if (!lock(file)) throw digestsBusy(partial);
-      if (!isNew && !(await isOurs(file))) throw partialDigestsNotOurs(partial);
+      if (!(await isOurs(file))) throw partialDigestsNotOurs(partial);
       // Never empty from now on, so that a later run knows it for one of ours.
       await file.write(encodeHeader(undefined, undefined), 0, HEADER_BYTES, 0);
       await file.truncate(HEADER_BYTES);
