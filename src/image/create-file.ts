@@ -1,4 +1,4 @@
-/** Creates a file that can be told from those of other programs as soon as it has a name. */
+/** Creates a file that is marked as one of this tool before it has a name. */
 import { closeSync, constants, openSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { linkFile } from '../native/index.ts';

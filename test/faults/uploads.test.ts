@@ -162,7 +162,11 @@ test('an upload whose snapshot was deleted meanwhile is not resumed, though its 
   for (const operation of ['PutSnapshotBlock', 'CompleteSnapshot'] as const) {
     emulator.setFaults([{ operation: 'PutSnapshotBlock', block: 3, action: refusal }]);
     const first = await upload().catch((error) => error);
-    emulator.setFaults([{ operation, action: gone }]);
+    const unknown = { type: 'error', status: 400, code: 'InvalidSnapshot.NotFound' } as const;
+    emulator.setFaults([
+      { operation, action: gone },
+      { operation: 'DescribeSnapshots', action: unknown },
+    ]);
     const { events, onEvent } = recorder();
     // Without retries: a new snapshot may be invisible to a put for two minutes.
     await assert.rejects(upload({ retryForMs: 0, onEvent }), {

@@ -14,8 +14,8 @@ const CONFIRM_MS = 300_000;
 const ACCEPT_MS = 60_000;
 /** Between questions whether a snapshot exists. */
 const ASK_AGAIN_MS = 2_000;
-/** How long the deletion after a failure may take, which nothing else can interrupt. */
-const DELETE_MS = 10_000;
+/** How long the last request after a failure may take, which nothing else can interrupt. */
+const LAST_MS = 10_000;
 
 /**
  * Completes a snapshot. When a reply was lost, a repeated completion may be refused though the first one counted: then
@@ -97,13 +97,26 @@ async function confirmAccepted(
  * @returns why it could not be deleted, if so
  */
 export async function deleteSnapshot(service: Service, snapshotId: string): Promise<Error | undefined> {
-  const last = service.impatient(DELETE_MS);
+  const last = service.impatient(LAST_MS);
   try {
     const ec2 = await last.ec2();
-    await ec2.delete(snapshotId, { justStarted: true, signal: AbortSignal.timeout(DELETE_MS) });
+    await ec2.delete(snapshotId, { justStarted: true, signal: AbortSignal.timeout(LAST_MS) });
     return undefined;
   } catch (error) {
     return error as Error;
+  } finally {
+    last.close();
+  }
+}
+
+/** Whether EC2 lists a snapshot, or does not answer. Runs after a failure, like {@link deleteSnapshot}. */
+export async function isListed(service: Service, snapshotId: string): Promise<boolean> {
+  const last = service.impatient(LAST_MS);
+  try {
+    const ec2 = await last.ec2();
+    return (await ec2.describe(snapshotId, { signal: AbortSignal.timeout(LAST_MS) })) !== undefined;
+  } catch {
+    return true;
   } finally {
     last.close();
   }

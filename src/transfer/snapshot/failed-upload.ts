@@ -6,7 +6,7 @@ import type { UploadJournal } from '../journal/upload.ts';
 import { snapshotGone, withSnapshot } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
-import { deleteSnapshot } from './complete.ts';
+import { deleteSnapshot, isListed } from './complete.ts';
 
 interface FailedUpload {
   readonly run: Run;
@@ -25,7 +25,7 @@ export async function abandonSnapshot(
   error: unknown,
   fate: { readonly remove: boolean; readonly checkpoint: () => Promise<void> },
 ): Promise<unknown> {
-  if (isGone(error)) {
+  if (seemsGone(error) && !(await isListed(service, snapshotId))) {
     await journal?.remove();
     return snapshotGone(snapshotId, error);
   }
@@ -66,8 +66,8 @@ export function mayHaveStarted(error: unknown): boolean {
   return sent && ['transient', 'aborted', 'gave-up'].includes(error.class);
 }
 
-/** Whether the service no longer has the snapshot, such as after it was deleted: its token could still answer for it. */
-function isGone(error: unknown): error is ColdsnapError {
+/** Whether the service says that it has no such snapshot, such as after it was deleted: its token may still answer for it. */
+function seemsGone(error: unknown): error is ColdsnapError {
   if (!(error instanceof ColdsnapError) || error.code !== 'SNAPSHOT_NOT_FOUND') return false;
   return error.operation === 'PutSnapshotBlock' || error.operation === 'CompleteSnapshot';
 }
