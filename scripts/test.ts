@@ -9,7 +9,7 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { compileOptions } from '../test/support/compile.ts';
+import { compileOptions, compileProgram } from '../test/support/compile.ts';
 
 const project = fileURLToPath(new URL('..', import.meta.url));
 const lightRunner = new URL('../test/support/light-runner.js', import.meta.url).href;
@@ -53,8 +53,13 @@ async function run(files: readonly string[], options: readonly string[]): Promis
   const concurrency = `--test-concurrency=${2 * availableParallelism() + 1}`;
   const defaults = ['--import', lightRunner, '--test', '--test-timeout=1800000', concurrency, ...reporter];
   const args = [...defaults, ...options, ...files];
-  // Node.js 20 is tested for those who still have it; the SDK would warn of it in every process.
-  const env = { ...process.env, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' };
+  const env = {
+    ...process.env,
+    // A dozen files start it.
+    COLDSNAP_TEST_COMMAND: await compileProgram({ file: join(project, 'test/faults/child.ts') }),
+    // Node.js 20 is tested for those who still have it; the SDK would warn of it in every process.
+    AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
+  };
   const runner = spawn(process.execPath, args, { stdio: 'inherit', env });
   stop = (signal) => runner.kill(signal);
   const [code] = (await once(runner, 'exit')) as [number | null];

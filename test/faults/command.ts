@@ -77,6 +77,16 @@ export class Running {
 /** Shared by the tests of a file. */
 let compiled: Promise<string> | undefined;
 
+/** The file of the command line compiled from these sources: that of scripts/test.ts if it runs this test. */
+export function compiledCommand(): Promise<string> {
+  const given = process.env.COLDSNAP_TEST_COMMAND;
+  compiled ??=
+    given === undefined
+      ? compileProgram({ file: fileURLToPath(new URL('child.ts', import.meta.url)) })
+      : Promise.resolve(given);
+  return compiled;
+}
+
 /** The command line compiled from these sources into a directory. */
 export class Command {
   readonly #file: string;
@@ -90,8 +100,7 @@ export class Command {
   static async compile(directory: string): Promise<Command> {
     const home = join(directory, 'coldsnap');
     mkdirSync(join(home, 'state'), { recursive: true });
-    compiled ??= compileProgram({ file: fileURLToPath(new URL('child.ts', import.meta.url)) });
-    return new Command(await compiled, home);
+    return new Command(await compiledCommand(), home);
   }
 
   /** The directory of the journals of devices. */
