@@ -36,11 +36,15 @@ function* gap(start: number, end: number, done: BlockSet): Generator<Step, void,
   for (const [from, to] of done.missing(start, end)) yield { kind: 'zeros', start: from, end: to };
 }
 
-/** Cuts ranges of zeros into steps of at most `most` blocks. */
-export async function* cutZeros(
-  steps: AsyncIterable<Step>,
+/** Cuts ranges of zeros into steps of at most `most` blocks; for Infinity these are the steps themselves. */
+export function cutZeros(
+  steps: AsyncGenerator<Step, void, undefined>,
   most: number,
 ): AsyncGenerator<Step, void, undefined> {
+  return most === Number.POSITIVE_INFINITY ? steps : cut(steps, most);
+}
+
+async function* cut(steps: AsyncIterable<Step>, most: number): AsyncGenerator<Step, void, undefined> {
   for await (const step of steps) {
     if (step.kind !== 'zeros') {
       yield step;
