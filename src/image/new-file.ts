@@ -23,7 +23,7 @@ export async function checkNewFile(path: string): Promise<void> {
   if (neighbours !== undefined) throw targetNotSupported(path, `among ${neighbours}`);
 }
 
-/** What a new file of this path would be among; undefined among the files of users. */
+/** Describes the files that a new file of this path would be among; undefined for those of users. */
 export async function specialNeighbours(
   path: string,
 ): Promise<"the kernel's own files" | 'devices' | undefined> {
