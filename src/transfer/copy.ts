@@ -48,7 +48,11 @@ async function copyBetween(run: Run, sides: CopySides, options: CopyOptions): Pr
     await journal?.lock((lock) => copyBusy(sourceId, lock));
     warnIfUnchanged(run, options, from.identity, to.identity);
     const baseSize = baseBlocks * geometry.blockSize;
-    await checkParent(run, { service, to }, options, { baseSize, required: false });
+    await checkParent(run, { service, to }, options, {
+      volumeSize: geometry.volumeSize,
+      baseSize,
+      required: false,
+    });
     const inherited = await inheritedFrom(run, sourceService, options, journal?.location);
     sink = new SnapshotSink(run, service, copiedSnapshot(options, geometry, inherited), journal);
     sides.onRetry = sink.lostReplies.note;

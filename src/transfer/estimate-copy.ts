@@ -42,7 +42,11 @@ async function estimate(run: Run, sides: CopySides, options: CopyOptions): Promi
   const { from, to, source, geometry, baseBlocks } = await sides.open();
   warnIfUnchanged(run, options, from.identity, to.identity);
   const baseSize = baseBlocks * geometry.blockSize;
-  await checkParent(run, { service, to }, options, { baseSize, required: true });
+  await checkParent(run, { service, to }, options, {
+    volumeSize: geometry.volumeSize,
+    baseSize,
+    required: true,
+  });
   const location = copyJournal(options, from.identity, to.identity);
   const journalled = options.checkpoint !== false;
   if (journalled && (await isLocked(location.path))) throw copyBusy(sourceId, lockOf(location.path));
