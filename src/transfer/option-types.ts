@@ -1,5 +1,5 @@
 /** The types of the options, for callers without TypeScript. Ranges are checked where an option is used. */
-import { ColdsnapError } from '../errors.ts';
+import { badOption } from '../image/messages/common.ts';
 import type {
   CopyOptions,
   Deadlines,
@@ -26,7 +26,8 @@ type AnyOptions =
 type Names<Options> = Options extends unknown ? keyof Options : never;
 type Name = Names<AnyOptions> | keyof Deadlines;
 
-const string = (value: unknown) => typeof value === 'string';
+// The system ends a path at a NUL.
+const string = (value: unknown) => typeof value === 'string' && !value.includes('\0');
 const number = (value: unknown) => typeof value === 'number';
 const boolean = (value: unknown) => typeof value === 'boolean';
 const callback = (value: unknown) => typeof value === 'function';
@@ -143,10 +144,4 @@ function checkTypes(options: object, prefix: string, required: readonly string[]
       throw badOption(`${prefix}${name}`, types[type].what, value);
     if (object(value) && nested.has(name)) checkTypes(value as object, `${name}.`);
   }
-}
-
-/** The value is not shown, because it may be a secret. */
-function badOption(name: string, what: string, value: unknown): ColdsnapError {
-  const given = value === null ? 'null' : Array.isArray(value) ? 'an array' : `of type ${typeof value}`;
-  return new ColdsnapError('usage', 'BAD_OPTION', `${name} must be ${what}, but is ${given}`);
 }

@@ -11,10 +11,17 @@ after(() => rmSync(directory, { recursive: true }));
 
 const snapshotId = 'snap-0123456789abcdef0';
 type Anything = (options?: unknown) => Promise<unknown>;
-const { downloadSnapshot, uploadSnapshot, copySnapshot, verifySnapshot, downloadToTargets } =
-  library as unknown as Record<string, Anything> as {
-    [Name in keyof typeof library]: Anything;
-  };
+const {
+  downloadSnapshot,
+  uploadSnapshot,
+  copySnapshot,
+  verifySnapshot,
+  downloadToTargets,
+  listDevices,
+  readImageLayout,
+} = library as unknown as Record<string, Anything> as {
+  [Name in keyof typeof library]: Anything;
+};
 
 const rejects = (promise: Promise<unknown>, message: RegExp) =>
   assert.rejects(promise, { name: 'ColdsnapError', class: 'usage', code: 'BAD_OPTION', message });
@@ -75,8 +82,30 @@ test('other functions check their options, too', async () => {
   await rejects(downloadToTargets({ snapshotId, targets: 'a.img' }), /^targets must be an array of strings/);
 });
 
+test('a string with a NUL is a usage error, and not cut off', async () => {
+  await rejects(
+    downloadSnapshot({ snapshotId, target: 'a\0b' }),
+    /^target must be .*, but has a NUL character$/,
+  );
+  await rejects(
+    uploadSnapshot({ source: 'a', saveDigests: 'a\0b' }),
+    /^saveDigests must be a string, but has a NUL character$/,
+  );
+  await rejects(
+    downloadToTargets({ snapshotId, targets: ['a', 'a\0b'] }),
+    /^targets must be .*, but has a NUL character$/,
+  );
+});
+
+test('functions without a service check what they are given, too', async () => {
+  await rejects(listDevices({ all: 1 }), /^all must be true or false, but is of type number$/);
+  for (const path of [null, undefined, 5, [], Buffer.from('disk.img')])
+    await rejects(readImageLayout(path), /^path must be a string, but is/);
+  await rejects(readImageLayout('a\0b'), /^path must be a string, but has a NUL character$/);
+});
+
 test('options that are missing altogether are a usage error of every function', async () => {
-  const without = ['ColdsnapError', 'readImageLayout', 'listDevices'];
+  const without = ['ColdsnapError', 'readImageLayout'];
   for (const [name, call] of Object.entries(library)) {
     if (without.includes(name)) continue;
     await rejects((call as unknown as Anything)(null), /^the options must be an object, but is null$/);
