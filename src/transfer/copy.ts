@@ -32,7 +32,7 @@ import { CopiedBlocks } from './sources/copied-blocks.ts';
  *   it is, and its message names the side. A warning names the snapshot that remains at the destination
  */
 export async function copySnapshot(options: CopyOptions): Promise<CopyResult> {
-  return runBetween(options, (run, sides) => copyBetween(run, sides, options));
+  return runBetween(options, copyBetween);
 }
 
 async function copyBetween(run: Run, sides: CopySides, options: CopyOptions): Promise<CopyResult> {

@@ -33,7 +33,7 @@ import { warnings } from './warnings.ts';
  * @throws ColdsnapError what the copy would throw before it starts a snapshot
  */
 export async function estimateCopy(options: CopyOptions): Promise<DryRun> {
-  return runBetween(options, (run, sides) => estimate(run, sides, options));
+  return runBetween(options, estimate);
 }
 
 async function estimate(run: Run, sides: CopySides, options: CopyOptions): Promise<DryRun> {

@@ -1,10 +1,13 @@
 /** Passes what a caller without TypeScript may pass. Nothing is touched, and no request is sent. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import * as library from '../../src/index.ts';
+
+process.env.AWS_ACCESS_KEY_ID = 'AKIDEXAMPLE';
+process.env.AWS_SECRET_ACCESS_KEY = 'an example';
 
 const directory = mkdtempSync(join(tmpdir(), 'coldsnap-options-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -95,6 +98,33 @@ test('a string with a NUL is a usage error, and not cut off', async () => {
     downloadToTargets({ snapshotId, targets: ['a', 'a\0b'] }),
     /^targets must be .*, but has a NUL character$/,
   );
+});
+
+test('options may be changed for the next call while one is running', async () => {
+  const [first, second] = ['first.img', 'second.img'].map((name) => join(directory, name)) as [
+    string,
+    string,
+  ];
+  for (const path of [first, second]) writeFileSync(path, 'mine');
+  const to = { profile: 'first.img' };
+  const options = {
+    snapshotId,
+    target: first,
+    targets: [first],
+    source: `${first}.gone`,
+    to,
+    region: 'us-east-1',
+  };
+  const calls = [downloadSnapshot, downloadToTargets, uploadSnapshot, copySnapshot].map((call) =>
+    call(options),
+  );
+  Object.assign(options, { target: second, source: `${second}.gone` });
+  options.targets[0] = second;
+  to.profile = 'second.img';
+  for (const outcome of await Promise.allSettled(calls)) {
+    assert.equal(outcome.status, 'rejected');
+    assert.match(outcome.reason.message, /first\.img/);
+  }
 });
 
 test('functions without a service check what they are given, too', async () => {
