@@ -26,17 +26,17 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<
   });
 }
 
-/** Resolves after `ms` milliseconds, or rejects as soon as `signal` fires. */
+/** Resolves after `ms` milliseconds in which the process runs, or rejects as soon as `signal` fires. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(abortedError(signal));
-    const timer = setTimeout(done, ms);
+    const cancel = afterRunning(ms, done);
     function done(): void {
       signal?.removeEventListener('abort', stop);
       resolve();
     }
     function stop(): void {
-      clearTimeout(timer);
+      cancel();
       reject(abortedError(signal as AbortSignal));
     }
     signal?.addEventListener('abort', stop, { once: true });

@@ -51,6 +51,11 @@ export function optionWords<Options extends object>(options: Options, flags: Fla
   });
 }
 
+/** A command line of these words. */
+export function commandLine(words: readonly string[]): string {
+  return ['coldsnap', ...words].map(shellQuote).join(' ');
+}
+
 /**
  * The command line that resumes an interrupted run: the same one without `--fresh`, which would start over.
  * @param dropped indexes of words to drop
@@ -60,5 +65,5 @@ export function runAgainLine(argv: readonly string[], dropped: readonly number[]
   const words = argv.filter(
     (word, index) => !dropped.includes(index) && (word !== '--fresh' || (end !== -1 && index > end)),
   );
-  return ['coldsnap', ...words].map(shellQuote).join(' ');
+  return commandLine(words);
 }

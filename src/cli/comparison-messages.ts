@@ -1,5 +1,6 @@
 /** Every sentence of a comparison of an image with a snapshot. */
 import { ColdsnapError } from '../errors.ts';
+import { escapeControls } from '../text.ts';
 import type { VerifyResult } from '../transfer/options.ts';
 import { formatBytes, formatCount, formatDuration, formatRate } from './progress/format.ts';
 import { retryCount, sourceName, throttleCount } from './progress-messages.ts';
@@ -13,7 +14,7 @@ export function describeEqual(path: string, result: VerifyResult, limits: Verify
   const parts = [`${bytesCompared} bytes compared`];
   if (samplePercent !== undefined) parts.push(sampleOf(samplePercent));
   if (skipUnlisted) parts.push(onlyListed);
-  return `${sourceName(path)} equals ${snapshotId}: ${parts.join(', ')}`;
+  return `${escapeControls(sourceName(path))} equals ${snapshotId}: ${parts.join(', ')}`;
 }
 
 const sampleOf = (percent: number) => `a sample of ${percent} %`;

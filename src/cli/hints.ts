@@ -36,7 +36,10 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
   BASE_MISMATCH:
     'Name an image or the digest file of the parent with --base, or drop --base to read its blocks.',
   PARENT_MISMATCH: 'Name the copy of the base with --parent-snapshot-id.',
-  CHILD_TOO_SMALL: 'Set a larger --volume-size, or drop it.',
+  CHILD_TOO_SMALL: (hint) =>
+    hint
+      .replace('without a base', 'without --since')
+      .replace(/^Set.*/, 'Set a larger --volume-size, or drop it.'),
   DIGESTS_DAMAGED:
     'Drop --base to read the blocks of the parent, and write the file again with --save-digests.',
   DIGESTS_EXIST: (hint) => hint.replace('force it', 'add --force to overwrite it'),

@@ -79,6 +79,8 @@ export interface CommandIo extends Io {
   runAgain: string;
   /** The same without some of the command's operands. */
   runAgainWithout(operands: readonly string[]): string;
+  /** The command line with its operands in this order, quoted for a shell. */
+  reordered(operands: readonly string[]): string;
   /** A part is done for good, so that only {@link runAgain} does the rest: it is printed whatever failed. */
   partlyDone?: boolean;
 }

@@ -7,7 +7,6 @@ import { ColdsnapError } from '../errors.ts';
 import { sanitize } from '../text.ts';
 import type { TransferEvent, TransferProgress } from '../transfer/events.ts';
 import type { IncrementalResult, WaitResult } from '../transfer/options.ts';
-import { shellQuote } from './command-line.ts';
 import { formatBytes, formatCount, formatDollars, formatDuration, formatRate } from './progress/format.ts';
 import { retryCount, snapshotState, sourceName, targetName, throttleCount } from './progress-messages.ts';
 
@@ -19,9 +18,9 @@ export const optionsExclude = (one: string, other: string) =>
 export const optionRequires = (given: string, required: string) =>
   new ColdsnapError('usage', 'CONFLICTING_OPTIONS', `${given} cannot be used without ${required}`);
 
-export const argumentsSwapped = (command: string, snapshotId: string, ...targets: readonly string[]) =>
+export const argumentsSwapped = (corrected: string) =>
   new ColdsnapError('usage', 'ARGUMENTS_SWAPPED', 'the snapshot ID must come before the target', {
-    hint: `Did you mean: ${['coldsnap', command, snapshotId, ...targets].map(shellQuote).join(' ')}`,
+    hint: `Did you mean: ${corrected}`,
   });
 
 export const usageHint = (command: string | undefined) =>

@@ -3,7 +3,7 @@ import { type Command, CommanderError } from 'commander';
 import type { ErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import { homeDirectory } from '../home.ts';
-import { runAgainLine } from './command-line.ts';
+import { commandLine, runAgainLine } from './command-line.ts';
 import type { RunCommand } from './commands/command.ts';
 import { checkNames } from './exact-names.ts';
 import { readSettings } from './global-options.ts';
@@ -35,7 +35,15 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     ...io,
     settings: guessSettings(argv),
     runAgain: runAgainLine(argv),
-    runAgainWithout: (operands) => runAgainLine(argv, indexesOf(operands, argv, program)),
+    runAgainWithout: (operands) =>
+      runAgainLine(
+        argv,
+        operandIndexes(argv, program).filter((at) => operands.includes(argv[at]!)),
+      ),
+    reordered(operands) {
+      const indexes = operandIndexes(argv, program);
+      return commandLine(argv.map((word, at) => operands[indexes.indexOf(at)] ?? word));
+    },
   };
   const runCommand: RunCommand = async (command, runner) => {
     commandIo = { ...commandIo, settings: readSettings(program, command, io.env) };
@@ -129,8 +137,8 @@ function nextOperand(argv: readonly string[], start: number, command: Command): 
   return argv.length;
 }
 
-/** The indexes in `argv` of some operands of its command. */
-function indexesOf(operands: readonly string[], argv: readonly string[], program: Command): number[] {
+/** The indexes in `argv` of the operands of its command. */
+function operandIndexes(argv: readonly string[], program: Command): number[] {
   const found = findCommand(argv, program);
   if (found === undefined) return [];
   const indexes: number[] = [];
@@ -141,7 +149,7 @@ function indexesOf(operands: readonly string[], argv: readonly string[], program
     if (at < end) indexes.push(at);
   }
   for (let at = end + 1; at < argv.length; at++) indexes.push(at);
-  return indexes.filter((at) => operands.includes(argv[at]!));
+  return indexes;
 }
 
 /** coldsnap 0.12 prints help when `help` is an argument of a command. A file of that name is `./help`. */

@@ -146,8 +146,9 @@ export class Pacer {
   async #waitForSlot(bytes: number, signal: AbortSignal | undefined): Promise<void> {
     const now = this.#now();
     const costMs = 1000 * Math.max(1 / this.requestsPerSecond, bytes / this.#bytesPerSecond);
-    this.#nextSlot = Math.max(this.#nextSlot, now - BURST_MS) + costMs;
-    const wait = this.#nextSlot - costMs - now;
+    const slot = Math.max(this.#nextSlot, now - BURST_MS);
+    this.#nextSlot = slot + costMs;
+    const wait = slot - now;
     if (wait > 0) await this.#sleep(wait, signal);
     this.#countRequest();
   }

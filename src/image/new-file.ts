@@ -18,11 +18,20 @@ const maxNamed = 12;
  * @throws ColdsnapError `TARGET_DEVICE_MISSING`, `TARGET_NOT_SUPPORTED`
  */
 export async function checkNewFile(path: string): Promise<void> {
+  const neighbours = await specialNeighbours(path);
+  if (neighbours === 'devices') throw targetDeviceMissing(path, await listDisks());
+  if (neighbours !== undefined) throw targetNotSupported(path, `among ${neighbours}`);
+}
+
+/** Describes the files that a new file of this path would be among; undefined for those of users. */
+export async function specialNeighbours(
+  path: string,
+): Promise<"the kernel's own files" | 'devices' | undefined> {
   const directory = await existingDirectory(path);
   const { type } = await statfs(directory);
   if (kernelFileSystems.has(type) || isBelow(directory, '/proc') || isBelow(directory, '/sys'))
-    throw targetNotSupported(path, "among the kernel's own files");
-  if (await isAmongDevices(directory)) throw targetDeviceMissing(path, await listDisks());
+    return "the kernel's own files";
+  return (await isAmongDevices(directory)) ? 'devices' : undefined;
 }
 
 /** The nearest directory above the path that exists, with symbolic links followed. */

@@ -1,5 +1,5 @@
 /** Opens the targets that are written in order: stdout, FIFOs, /dev/null. */
-import { constants, createWriteStream, fstatSync } from 'node:fs';
+import { constants, createWriteStream, fstatSync, readFileSync, type Stats } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -7,21 +7,24 @@ import { isatty } from 'node:tty';
 import { abortedError } from '../cancel.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
-import { streamClosed, targetIsTerminal } from './messages/targets.ts';
+import { stdoutDiscards, streamClosed, targetIsTerminal } from './messages/targets.ts';
 import { StreamTarget } from './stream-target.ts';
 
+/** The device number of /dev/null. */
+const nullDevice = 0x103;
 /** How often to check whether a FIFO has a reader. */
 const readerPollMs = 100;
 
 /**
  * Opens stdout that is no block device. A pipe is opened a second time, without blocking: Node's own `process.stdout` writes to pipes
  * synchronously, and a slow reader would stop the network, the timers and Ctrl-C.
- * @throws ColdsnapError `TARGET_IS_TERMINAL`
+ * @throws ColdsnapError `TARGET_IS_TERMINAL`, `TARGET_NOT_SUPPORTED`
  */
 export async function openStdout(path: string): Promise<StreamTarget> {
   const stdout = { path, label: 'stdout' };
   if (isatty(1)) throw targetIsTerminal(stdout);
   const info = fstatSync(1);
+  if (mayBeClosed(info)) throw stdoutDiscards(path);
   if (info.isFIFO()) {
     try {
       const pipe = await Descriptor.open('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK);
@@ -42,6 +45,17 @@ export async function openStdout(path: string): Promise<StreamTarget> {
     return new StreamTarget(path, stream, options);
   }
   return new StreamTarget(path, process.stdout, { label: stdout.label, copies: false, end: false });
+}
+
+/** Node opens /dev/null for reading and writing where stdout is closed. A shell's redirection to it is for writing only. */
+function mayBeClosed(stdout: Stats): boolean {
+  if (!stdout.isCharacterDevice() || stdout.rdev !== nullDevice) return false;
+  try {
+    const flags = /^flags:\s*([0-7]+)$/m.exec(readFileSync('/proc/self/fdinfo/1', 'utf8'))?.[1] ?? '';
+    return (Number.parseInt(flags, 8) & (constants.O_WRONLY | constants.O_RDWR)) === constants.O_RDWR;
+  } catch {
+    return false;
+  }
 }
 
 function pipeStream(descriptor: Descriptor): Writable {

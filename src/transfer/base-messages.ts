@@ -36,6 +36,9 @@ export const digestsOverJournal = (path: string) =>
 export const digestsOverImage = (path: string, image: string) =>
   usage(`digests saved as ${path} would replace ${image}`, 'Choose another file for the digests.');
 
+export const digestsAmong = (path: string, neighbours: string) =>
+  usage(`digests saved as ${path} would be among ${neighbours}`, 'Choose another file for the digests.');
+
 function refusedBase(path: string, problem: string, hint: string): ColdsnapError {
   return new ColdsnapError('refused', 'BASE_MISMATCH', `${path} ${problem}; nothing was uploaded`, {
     path,

@@ -44,6 +44,14 @@ export const parentIsNoCopy = (parentId: string, size: number, baseId: string, e
     { snapshotId: parentId, hint: 'Name the copy of the base as the parent.' },
   );
 
+export const smallerThanBase = (snapshotId: string, size: number, baseId: string, baseSize: number) =>
+  new ColdsnapError(
+    'refused',
+    'CHILD_TOO_SMALL',
+    `the volume of ${snapshotId} has ${size} bytes and that of ${baseId} ${baseSize}, but a copy is at least as large as its parent`,
+    { snapshotId, hint: 'Make a full copy, without a base.' },
+  );
+
 /** No later run could finish the copy either. */
 export const blockSizesDiffer = (source: Geometry, blockSize: number) =>
   new ColdsnapError(

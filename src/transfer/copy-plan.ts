@@ -10,6 +10,7 @@ import {
   copyOntoItself,
   copyWarnings,
   parentIsNoCopy,
+  smallerThanBase,
 } from './copy-messages.ts';
 import { type JournalLocation, peekJournal } from './journal/journal.ts';
 import type { UploadJournal } from './journal/upload.ts';
@@ -60,17 +61,23 @@ export function warnIfUnchanged(
 
 /**
  * Compares the volume of the parent with that of the base, where the parent may be listed.
+ * @param volumeSize bytes of the volume
  * @param baseSize bytes of the volume of the base
  * @param required whether the parent must exist; else that is for the service to say when the snapshot is started
- * @throws ColdsnapError `PARENT_MISMATCH` when they differ
+ * @throws ColdsnapError `CHILD_TOO_SMALL` when the copy would be smaller, `PARENT_MISMATCH` when they differ
  */
 export async function checkParent(
   run: Run,
   { service, to }: { readonly service: Service; readonly to: EbsConnection },
-  { since: baseId, parentSnapshotId: parentId }: CopyOptions,
-  { baseSize, required }: { readonly baseSize: number; readonly required: boolean },
+  { snapshotId, since: baseId, parentSnapshotId: parentId }: CopyOptions,
+  {
+    volumeSize,
+    baseSize,
+    required,
+  }: { readonly volumeSize: number; readonly baseSize: number; readonly required: boolean },
 ): Promise<void> {
   if (baseId === undefined || parentId === undefined) return;
+  if (volumeSize < baseSize) throw smallerThanBase(snapshotId, volumeSize, baseId, baseSize);
   let found: Geometry;
   try {
     found = await service.naming(() => geometryOf(run, to, parentId));

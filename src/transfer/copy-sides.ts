@@ -5,7 +5,7 @@ import { type EbsConnection, Service } from '../ebs/service.ts';
 import type { Geometry } from '../geometry.ts';
 import { checkCopyOptions } from './copy-plan.ts';
 import { checkNamedJournal } from './journal/named.ts';
-import { checkOptionTypes } from './option-types.ts';
+import { takeOptions } from './option-types.ts';
 import type { CopyOptions } from './options.ts';
 import { Run } from './run/run.ts';
 import { ChangedBlocks } from './sources/changed-blocks.ts';
@@ -29,16 +29,16 @@ interface Opened extends CopySource {
  */
 export async function runBetween<T>(
   options: CopyOptions,
-  work: (run: Run, sides: CopySides) => Promise<T>,
+  work: (run: Run, sides: CopySides, options: CopyOptions) => Promise<T>,
 ): Promise<T> {
-  checkOptionTypes(options);
+  options = takeOptions(options);
   checkCopyOptions(options);
   const run = new Run(options);
   return run.carryOut(async () => {
     await checkNamedJournal(options.checkpointFile, 'upload');
     const sides = new CopySides(run, options);
     try {
-      return await work(run, sides);
+      return await work(run, sides, options);
     } finally {
       sides.close();
     }

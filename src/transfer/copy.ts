@@ -32,7 +32,7 @@ import { CopiedBlocks } from './sources/copied-blocks.ts';
  *   it is, and its message names the side. A warning names the snapshot that remains at the destination
  */
 export async function copySnapshot(options: CopyOptions): Promise<CopyResult> {
-  return runBetween(options, (run, sides) => copyBetween(run, sides, options));
+  return runBetween(options, copyBetween);
 }
 
 async function copyBetween(run: Run, sides: CopySides, options: CopyOptions): Promise<CopyResult> {
@@ -48,7 +48,11 @@ async function copyBetween(run: Run, sides: CopySides, options: CopyOptions): Pr
     await journal?.lock((lock) => copyBusy(sourceId, lock));
     warnIfUnchanged(run, options, from.identity, to.identity);
     const baseSize = baseBlocks * geometry.blockSize;
-    await checkParent(run, { service, to }, options, { baseSize, required: false });
+    await checkParent(run, { service, to }, options, {
+      volumeSize: geometry.volumeSize,
+      baseSize,
+      required: false,
+    });
     const inherited = await inheritedFrom(run, sourceService, options, journal?.location);
     sink = new SnapshotSink(run, service, copiedSnapshot(options, geometry, inherited), journal);
     sides.onRetry = sink.lostReplies.note;

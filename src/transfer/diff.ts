@@ -6,7 +6,7 @@ import { type EbsConnection, Service } from '../ebs/service.ts';
 import { costOfReading } from './cost.ts';
 import { BlockMap, blockRuns, byteRange, checkMapCells, watchedPages } from './inspect.ts';
 import { noList } from './messages.ts';
-import { checkOptionTypes } from './option-types.ts';
+import { takeOptions } from './option-types.ts';
 import type { BlockCount, DiffOptions, DiffResult } from './reports.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
@@ -20,7 +20,7 @@ import { warnings } from './warnings.ts';
  *   and whatever listing fails with
  */
 export async function diffSnapshots(options: DiffOptions): Promise<DiffResult> {
-  checkOptionTypes(options);
+  options = takeOptions(options);
   const ids = { first: readableSnapshotId(options.first), second: readableSnapshotId(options.second) };
   checkMapCells(options.mapCells);
   const run = new Run(options);

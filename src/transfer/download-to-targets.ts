@@ -8,7 +8,7 @@ import { openTarget } from '../image/open-target.ts';
 import type { BlockSource } from './engine/block.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { sizeWithin } from './engine/range-set.ts';
-import { checkOptionTypes } from './option-types.ts';
+import { takeOptions } from './option-types.ts';
 import type { DownloadOptions } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { hashTarget } from './run/hash-image.ts';
@@ -46,7 +46,7 @@ interface Target extends FanOutTarget<ImageSink> {
  *   for `refused` before the first `start` event
  */
 export async function downloadToTargets(options: DownloadToTargetsOptions): Promise<DownloadToTargetsResult> {
-  checkOptionTypes(options, 'targets');
+  options = takeOptions(options, 'targets');
   const snapshotId = readableSnapshotId(options.snapshotId);
   checkTargetOptions(options);
   const run = new Run(options);

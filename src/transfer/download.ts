@@ -9,7 +9,7 @@ import { openDigests } from './digests/open.ts';
 import type { DigestWriter } from './digests/writer.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { checkNamedJournal } from './journal/named.ts';
-import { checkOptionTypes } from './option-types.ts';
+import { takeOptions } from './option-types.ts';
 import type { DownloadOptions, DownloadResult } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { hashTarget, type OnWhole } from './run/hash-image.ts';
@@ -30,7 +30,7 @@ import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
  *   `refused`
  */
 export async function downloadSnapshot(options: DownloadOptions): Promise<DownloadResult> {
-  checkOptionTypes(options, 'target');
+  options = takeOptions(options, 'target');
   const snapshotId = readableSnapshotId(options.snapshotId);
   const { since, target: path } = options;
   if (since !== undefined) checkSinceOptions({ ...options, since });

@@ -33,7 +33,7 @@ import { warnings } from './warnings.ts';
  * @throws ColdsnapError what the copy would throw before it starts a snapshot
  */
 export async function estimateCopy(options: CopyOptions): Promise<DryRun> {
-  return runBetween(options, (run, sides) => estimate(run, sides, options));
+  return runBetween(options, estimate);
 }
 
 async function estimate(run: Run, sides: CopySides, options: CopyOptions): Promise<DryRun> {
@@ -42,7 +42,11 @@ async function estimate(run: Run, sides: CopySides, options: CopyOptions): Promi
   const { from, to, source, geometry, baseBlocks } = await sides.open();
   warnIfUnchanged(run, options, from.identity, to.identity);
   const baseSize = baseBlocks * geometry.blockSize;
-  await checkParent(run, { service, to }, options, { baseSize, required: true });
+  await checkParent(run, { service, to }, options, {
+    volumeSize: geometry.volumeSize,
+    baseSize,
+    required: true,
+  });
   const location = copyJournal(options, from.identity, to.identity);
   const journalled = options.checkpoint !== false;
   if (journalled && (await isLocked(location.path))) throw copyBusy(sourceId, lockOf(location.path));

@@ -17,7 +17,7 @@ import {
   otherService,
   whyNotResumed,
 } from './estimate-earlier.ts';
-import { checkOptionTypes } from './option-types.ts';
+import { takeOptions } from './option-types.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
 import type { DownloadToTargetsOptions, TargetPlan, TargetsDryRun } from './several-targets.ts';
@@ -38,7 +38,7 @@ interface Opened {
  * @throws ColdsnapError what the download would throw before its first change, such as class `refused`
  */
 export async function estimateDownloadToTargets(options: DownloadToTargetsOptions): Promise<TargetsDryRun> {
-  checkOptionTypes(options, 'targets');
+  options = takeOptions(options, 'targets');
   const snapshotId = readableSnapshotId(options.snapshotId);
   checkTargetOptions(options);
   const run = new Run(options);

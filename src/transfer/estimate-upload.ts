@@ -14,7 +14,7 @@ import { isLocked, lockOf } from './journal/lock.ts';
 import { checkNamedJournal } from './journal/named.ts';
 import { findUploadJournal, journalPathFor, type UploadJournal } from './journal/upload.ts';
 import { sourceBusy } from './messages.ts';
-import { checkOptionTypes } from './option-types.ts';
+import { takeOptions } from './option-types.ts';
 import type { UploadOptions } from './options.ts';
 import type { DryRun } from './reports.ts';
 import { Run } from './run/run.ts';
@@ -36,7 +36,7 @@ const USUAL_BLOCK_SIZE = 524_288;
  * @throws ColdsnapError what the upload would throw before it starts a snapshot
  */
 export async function estimateUpload(options: UploadOptions): Promise<DryRun> {
-  checkOptionTypes(options, 'source');
+  options = takeOptions(options, 'source');
   checkUploadOptions(options);
   checkBaseOptions(options);
   const run = new Run(options);

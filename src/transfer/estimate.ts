@@ -12,7 +12,7 @@ import type { BlockSource, Step } from './engine/block.ts';
 import { RangeSet } from './engine/range-set.ts';
 import { checkOverwrite, earlierRestore, isOf, otherService, whyNotResumed } from './estimate-earlier.ts';
 import { checkNamedJournal } from './journal/named.ts';
-import { checkOptionTypes } from './option-types.ts';
+import { takeOptions } from './option-types.ts';
 import type { DownloadOptions } from './options.ts';
 import type { DryRun } from './reports.ts';
 import { readableSnapshotId } from './run/checks.ts';
@@ -31,7 +31,7 @@ const REPORT_INTERVAL_MS = 200;
  * @throws ColdsnapError what the download would throw before its first change, such as class `refused`
  */
 export async function estimateDownload(options: DownloadOptions): Promise<DryRun> {
-  checkOptionTypes(options, 'target');
+  options = takeOptions(options, 'target');
   const snapshotId = readableSnapshotId(options.snapshotId);
   const { since } = options;
   if (since !== undefined) checkSinceOptions({ ...options, since });

@@ -8,7 +8,7 @@ import { readLayout } from '../image/layout/layout.ts';
 import { costOfReading } from './cost.ts';
 import { BlockMap, blockRuns, byteRange, checkMapCells, watchedPages } from './inspect.ts';
 import { noList } from './messages.ts';
-import { checkOptionTypes } from './option-types.ts';
+import { takeOptions } from './option-types.ts';
 import type { InfoOptions, InfoResult } from './reports.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
@@ -24,7 +24,7 @@ import { warnings } from './warnings.ts';
  *   warning.
  */
 export async function snapshotInfo(options: InfoOptions): Promise<InfoResult> {
-  checkOptionTypes(options);
+  options = takeOptions(options);
   const snapshotId = readableSnapshotId(options.snapshotId);
   checkMapCells(options.mapCells);
   const run = new Run(options);

@@ -1,7 +1,7 @@
 /** Lists the snapshots of the account in one region. */
 import type { SnapshotState } from '../ebs/ec2.ts';
 import { Service } from '../ebs/service.ts';
-import { checkOptionTypes } from './option-types.ts';
+import { takeOptions } from './option-types.ts';
 import type { ListOptions, SnapshotInfo } from './options.ts';
 import { Run } from './run/run.ts';
 
@@ -11,7 +11,7 @@ import { Run } from './run/run.ts';
  * @throws ColdsnapError class `config` without permission for ec2:DescribeSnapshots
  */
 export async function listSnapshots(options: ListOptions = {}): Promise<SnapshotInfo[]> {
-  checkOptionTypes(options);
+  options = takeOptions(options);
   const run = new Run(options);
   const service = new Service(options, 1, run.meter.retry);
   const snapshots: SnapshotInfo[] = [];

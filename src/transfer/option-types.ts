@@ -1,5 +1,5 @@
 /** The types of the options, for callers without TypeScript. Ranges are checked where an option is used. */
-import { ColdsnapError } from '../errors.ts';
+import { badOption } from '../image/messages/common.ts';
 import type {
   CopyOptions,
   Deadlines,
@@ -26,7 +26,8 @@ type AnyOptions =
 type Names<Options> = Options extends unknown ? keyof Options : never;
 type Name = Names<AnyOptions> | keyof Deadlines;
 
-const string = (value: unknown) => typeof value === 'string';
+// The system ends a path at a NUL.
+const string = (value: unknown) => typeof value === 'string' && !value.includes('\0');
 const number = (value: unknown) => typeof value === 'number';
 const boolean = (value: unknown) => typeof value === 'boolean';
 const callback = (value: unknown) => typeof value === 'function';
@@ -128,25 +129,26 @@ const nested: ReadonlySet<string> = new Set<Name>(['deadlines', 'to', 'wait']);
  * Checks every option that is known and not undefined. Others are ignored, as by Node.js.
  *
  * @param required options that must be given
+ * @returns a copy, so that the caller may change the options for its next call while this one runs
  * @throws ColdsnapError class `usage`, code `BAD_OPTION`
  */
-export function checkOptionTypes(options: object, ...required: Names<AnyOptions>[]): void {
-  if (!object(options)) throw badOption('the options', 'an object', options);
-  checkTypes(options, '', required);
+export function takeOptions<Options extends AnyOptions>(
+  given: Options,
+  ...required: Names<AnyOptions>[]
+): Options {
+  if (!object(given)) throw badOption('the options', 'an object', given);
+  return take(given, '', required) as Options;
 }
 
-function checkTypes(options: object, prefix: string, required: readonly string[] = []): void {
-  const given = options as Readonly<Record<string, unknown>>;
+function take(given: object, prefix: string, required: readonly string[] = []): object {
+  const taken: Record<string, unknown> = {};
   for (const [name, type] of Object.entries(optionTypes)) {
-    const value = given[name];
-    if ((value !== undefined || required.includes(name)) && !types[type].test(value))
-      throw badOption(`${prefix}${name}`, types[type].what, value);
-    if (object(value) && nested.has(name)) checkTypes(value as object, `${name}.`);
+    const value = (given as Readonly<Record<string, unknown>>)[name];
+    if (value === undefined && !required.includes(name)) continue;
+    if (!types[type].test(value)) throw badOption(`${prefix}${name}`, types[type].what, value);
+    if (Array.isArray(value))
+      taken[name] = value.map((part: unknown) => (object(part) ? { ...(part as object) } : part));
+    else taken[name] = object(value) && nested.has(name) ? take(value as object, `${name}.`) : value;
   }
-}
-
-/** The value is not shown, because it may be a secret. */
-function badOption(name: string, what: string, value: unknown): ColdsnapError {
-  const given = value === null ? 'null' : Array.isArray(value) ? 'an array' : `of type ${typeof value}`;
-  return new ColdsnapError('usage', 'BAD_OPTION', `${name} must be ${what}, but is ${given}`);
+  return taken;
 }

@@ -12,7 +12,7 @@ import { stateDirectory } from '../image/state-files.ts';
 import { readJournal, removeJournal } from './journal/file.ts';
 import { isLocked } from './journal/lock.ts';
 import { notPendingUpload, uploadRunning } from './messages.ts';
-import { checkOptionTypes } from './option-types.ts';
+import { takeOptions } from './option-types.ts';
 import type { ClientOptions, DeletePendingResult, ListPendingOptions, PendingSnapshot } from './options.ts';
 import type { PlannedDeletionOptions } from './reports.ts';
 import { readableSnapshotId } from './run/checks.ts';
@@ -41,7 +41,7 @@ interface UploadJournalFile {
  * @throws ColdsnapError class `config` without permission for ec2:DescribeSnapshots
  */
 export async function listPendingSnapshots(options: ListPendingOptions = {}): Promise<PendingSnapshot[]> {
-  checkOptionTypes(options);
+  options = takeOptions(options);
   const wanted = options.snapshotIds?.map(readableSnapshotId);
   const found = await withStates(options, findPending);
   return wanted === undefined ? found : found.filter(({ snapshotId }) => wanted.includes(snapshotId));
@@ -59,7 +59,7 @@ export async function listPendingSnapshots(options: ListPendingOptions = {}): Pr
 export async function deletePendingSnapshots(
   options: PlannedDeletionOptions = {},
 ): Promise<DeletePendingResult> {
-  checkOptionTypes(options);
+  options = takeOptions(options);
   const { force = false, dryRun = false } = options;
   const snapshotIds = options.snapshotIds && [...new Set(options.snapshotIds.map(readableSnapshotId))];
   return withStates(options, async (states, run) => {

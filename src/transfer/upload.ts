@@ -9,7 +9,7 @@ import type { Journal } from './journal/journal.ts';
 import { checkNamedJournal } from './journal/named.ts';
 import type { UploadJournal } from './journal/upload.ts';
 import { sourceBusy } from './messages.ts';
-import { checkOptionTypes } from './option-types.ts';
+import { takeOptions } from './option-types.ts';
 import type { UploadOptions, UploadResult } from './options.ts';
 import { checkWaitConditions } from './run/checks.ts';
 import { hashImage } from './run/hash-image.ts';
@@ -34,7 +34,7 @@ import { warnings } from './warnings.ts';
  *   remains at the service
  */
 export async function uploadSnapshot(options: UploadOptions): Promise<UploadResult> {
-  checkOptionTypes(options, 'source');
+  options = takeOptions(options, 'source');
   checkUploadOptions(options);
   checkBaseOptions(options);
   if (typeof options.wait === 'object') checkWaitConditions(options.wait);

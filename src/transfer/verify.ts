@@ -6,7 +6,7 @@ import type { ImageSource } from '../image/source.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { OutsideSample } from './engine/sample.ts';
 import { imageTooShort } from './messages.ts';
-import { checkOptionTypes } from './option-types.ts';
+import { takeOptions } from './option-types.ts';
 import type { VerifyOptions, VerifyResult } from './options.ts';
 import { checkSample, readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
@@ -27,7 +27,7 @@ const MAX_STREAM_BYTES = MAX_VOLUME_GIB * GIB + 1;
  *   fetched (for a stream, when it ends); class `refused` for a device that may be written meanwhile
  */
 export async function verifySnapshot(options: VerifyOptions): Promise<VerifyResult> {
-  checkOptionTypes(options, 'target');
+  options = takeOptions(options, 'target');
   const snapshotId = readableSnapshotId(options.snapshotId);
   const skipped = new OutsideSample(checkSample(options.samplePercent));
   const run = new Run(options);

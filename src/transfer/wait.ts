@@ -8,7 +8,7 @@ import type { WarningCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import { formatDuration } from '../text.ts';
 import type { TransferListener } from './events.ts';
-import { checkOptionTypes } from './option-types.ts';
+import { takeOptions } from './option-types.ts';
 import type { WaitConditions, WaitOptions, WaitResult } from './options.ts';
 import { checkWaitConditions, readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
@@ -46,7 +46,7 @@ export interface WaitServices {
  *   arguments
  */
 export async function waitForSnapshot(options: WaitOptions): Promise<WaitResult> {
-  checkOptionTypes(options);
+  options = takeOptions(options);
   const snapshotId = readableSnapshotId(options.snapshotId);
   checkWaitConditions(options);
   const run = new Run(options);

@@ -217,6 +217,14 @@ describe('an invalid command line exits with 2 without calling the library', () 
       ['download', 'my disk.img', 'snap-1', "it's.img"],
       /Did you mean: coldsnap download snap-1 'my disk\.img' 'it'"'"'s\.img'\n/,
     ],
+    [
+      '--region eu-west-1 download --force disk.img --fresh --rate 3M snap-1 -q',
+      /Did you mean: coldsnap --region eu-west-1 download --force snap-1 --fresh --rate 3M disk\.img -q\n/,
+    ],
+    [
+      'verify --sample 1 -- disk.img snap-1',
+      /Did you mean: coldsnap verify --sample 1 -- snap-1 disk\.img\n/,
+    ],
     ['upload --volume-size 0 disk.img', /from 1 to 65536/],
     ['upload --volume-size 65537 disk.img', /from 1 to 65536/],
     [

@@ -45,6 +45,12 @@ test('control characters of a name are escaped in the display of a terminal', as
   assert.ok(!world.stderr.text.includes('\u009b'));
 });
 
+test('control characters of a name are escaped in the result of a comparison', async () => {
+  const world = makeWorld();
+  assert.equal(await world.run(['verify', 'snap-1', name]), 0);
+  assert.ok(world.stdout.text.startsWith(`${escaped} equals snap-1`), world.stdout.text);
+});
+
 test('JSON has a name as it is', async () => {
   const world = failing();
   assert.equal(await world.run(['download', '--json', 'snap-1', name]), 5);

@@ -135,6 +135,18 @@ export const copies: Refusal[] = [
     requests: ['ListSnapshotBlocks', 'ListSnapshotBlocks', 'ListChangedBlocks', 'ListSnapshotBlocks'],
   },
   {
+    title: 'a copy of a snapshot whose volume is smaller than that of the base',
+    args: `copy --to-endpoint URL --since ${NEXT} --parent-snapshot-id ${COPY} SNAP`,
+    exit: 3,
+    message: /the volume of snap-0123456789abcdef0 has 1073741824 bytes and that of snap-\S+ 2147483648/,
+    hint: /Make a full copy, without --since\./,
+    given: async ({ emulator }) => {
+      await emulator.putSnapshot({ id: NEXT, volumeSizeGiB: 2, blocks: {}, parent: NAMED });
+      await emulator.putSnapshot({ id: COPY, volumeSizeGiB: 2, blocks: {} });
+    },
+    requests: ['ListSnapshotBlocks', 'ListSnapshotBlocks', 'ListChangedBlocks'],
+  },
+  {
     title: 'a copy with more tags than a snapshot can have',
     args: [
       'copy',

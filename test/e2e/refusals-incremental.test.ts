@@ -289,7 +289,16 @@ const uploads: Refusal[] = [
     title: 'digests to be saved among devices',
     args: 'upload --save-digests /dev/coldsnap-none disk.img',
     exit: 2,
-    message: /\/dev\/coldsnap-none/,
+    message: /digests saved as \/dev\/coldsnap-none would be among devices/,
+    hint: /^ {2}Choose another file for the digests\.$/m,
+    given: image,
+  },
+  {
+    title: "digests to be saved among the kernel's own files",
+    args: 'upload --save-digests /proc/digests disk.img',
+    exit: 2,
+    message: /digests saved as \/proc\/digests would be among the kernel's own files/,
+    hint: /^ {2}Choose another file for the digests\.$/m,
     given: image,
   },
 ];

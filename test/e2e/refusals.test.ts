@@ -263,7 +263,7 @@ const downloads: Refusal[] = [
     args: 'download x.img snap-0ff y.img',
     exit: 2,
     message: /the snapshot ID must come before the target/,
-    hint: /coldsnap download snap-0ff x\.img y\.img/,
+    hint: /coldsnap download (--dry-run )?snap-0ff x\.img y\.img/,
   },
   {
     title: 'a malformed snapshot ID',

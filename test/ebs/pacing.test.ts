@@ -34,6 +34,20 @@ test('bytesPerSecond limits the payload rate', async () => {
   assert.ok(rate > 9.5 && rate < 10.5, `${rate} MiB/s`);
 });
 
+for (const bytesPerSecond of [0.1, Number.MIN_VALUE]) {
+  test(`a rate of ${bytesPerSecond} bytes per second holds back, though no timer takes that long`, async () => {
+    const pacer = new Pacer({ workers: 64, idleMs: 60_000, bytesPerSecond });
+    let sent = 0;
+    const send = () => pacer.run(524_288, AbortSignal.timeout(100), async () => sent++);
+    const outcomes = await Promise.allSettled([send(), send(), send()]);
+    assert.equal(sent, 1);
+    assert.deepEqual(
+      outcomes.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'rejected'],
+    );
+  });
+}
+
 test('a throttle cuts the real rate, at most once a second, and it recovers by 10 per second', async () => {
   const { pacer, clock } = paced();
   for (let count = 0; count < 200; count++) {

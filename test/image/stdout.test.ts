@@ -159,6 +159,11 @@ test('a reader that exits early is reported as a closed pipe', async () => {
   assert.equal(stderr, 'aborted EPIPE');
 });
 
+test('stdout is refused when it is closed, but not when it is /dev/null', async () => {
+  assert.equal((await shell('"$@" >&-')).stderr, 'usage TARGET_NOT_SUPPORTED');
+  assert.equal((await shell('"$@" > /dev/null')).stderr, 'committed');
+});
+
 test('stdout is refused when it is a terminal', async () => {
   const python = 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]))';
   const child = spawn('python3', ['-c', python, process.execPath, await compiled], {

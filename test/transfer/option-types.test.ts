@@ -1,20 +1,30 @@
 /** Passes what a caller without TypeScript may pass. Nothing is touched, and no request is sent. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import * as library from '../../src/index.ts';
+
+process.env.AWS_ACCESS_KEY_ID = 'AKIDEXAMPLE';
+process.env.AWS_SECRET_ACCESS_KEY = 'an example';
 
 const directory = mkdtempSync(join(tmpdir(), 'coldsnap-options-'));
 after(() => rmSync(directory, { recursive: true }));
 
 const snapshotId = 'snap-0123456789abcdef0';
 type Anything = (options?: unknown) => Promise<unknown>;
-const { downloadSnapshot, uploadSnapshot, copySnapshot, verifySnapshot, downloadToTargets } =
-  library as unknown as Record<string, Anything> as {
-    [Name in keyof typeof library]: Anything;
-  };
+const {
+  downloadSnapshot,
+  uploadSnapshot,
+  copySnapshot,
+  verifySnapshot,
+  downloadToTargets,
+  listDevices,
+  readImageLayout,
+} = library as unknown as Record<string, Anything> as {
+  [Name in keyof typeof library]: Anything;
+};
 
 const rejects = (promise: Promise<unknown>, message: RegExp) =>
   assert.rejects(promise, { name: 'ColdsnapError', class: 'usage', code: 'BAD_OPTION', message });
@@ -75,8 +85,57 @@ test('other functions check their options, too', async () => {
   await rejects(downloadToTargets({ snapshotId, targets: 'a.img' }), /^targets must be an array of strings/);
 });
 
+test('a string with a NUL is a usage error, and not cut off', async () => {
+  await rejects(
+    downloadSnapshot({ snapshotId, target: 'a\0b' }),
+    /^target must be .*, but has a NUL character$/,
+  );
+  await rejects(
+    uploadSnapshot({ source: 'a', saveDigests: 'a\0b' }),
+    /^saveDigests must be a string, but has a NUL character$/,
+  );
+  await rejects(
+    downloadToTargets({ snapshotId, targets: ['a', 'a\0b'] }),
+    /^targets must be .*, but has a NUL character$/,
+  );
+});
+
+test('options may be changed for the next call while one is running', async () => {
+  const [first, second] = ['first.img', 'second.img'].map((name) => join(directory, name)) as [
+    string,
+    string,
+  ];
+  for (const path of [first, second]) writeFileSync(path, 'mine');
+  const to = { profile: 'first.img' };
+  const options = {
+    snapshotId,
+    target: first,
+    targets: [first],
+    source: `${first}.gone`,
+    to,
+    region: 'us-east-1',
+  };
+  const calls = [downloadSnapshot, downloadToTargets, uploadSnapshot, copySnapshot].map((call) =>
+    call(options),
+  );
+  Object.assign(options, { target: second, source: `${second}.gone` });
+  options.targets[0] = second;
+  to.profile = 'second.img';
+  for (const outcome of await Promise.allSettled(calls)) {
+    assert.equal(outcome.status, 'rejected');
+    assert.match(outcome.reason.message, /first\.img/);
+  }
+});
+
+test('functions without a service check what they are given, too', async () => {
+  await rejects(listDevices({ all: 1 }), /^all must be true or false, but is of type number$/);
+  for (const path of [null, undefined, 5, [], Buffer.from('disk.img')])
+    await rejects(readImageLayout(path), /^path must be a string, but is/);
+  await rejects(readImageLayout('a\0b'), /^path must be a string, but has a NUL character$/);
+});
+
 test('options that are missing altogether are a usage error of every function', async () => {
-  const without = ['ColdsnapError', 'readImageLayout', 'listDevices'];
+  const without = ['ColdsnapError', 'readImageLayout'];
   for (const [name, call] of Object.entries(library)) {
     if (without.includes(name)) continue;
     await rejects((call as unknown as Anything)(null), /^the options must be an object, but is null$/);

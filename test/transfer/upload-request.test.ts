@@ -27,7 +27,8 @@ test('rounds the volume up to whole GiB, at least one', () => {
     volumeSizeFor(volumeSizeGiB === undefined ? { source: '' } : { source: '', volumeSizeGiB }, bytes);
   assert.deepEqual([size(1), size(GIB), size(GIB + 1), size(65_536 * GIB), size(1, 8)], [1, 1, 2, 65_536, 8]);
   assert.throws(() => size(GIB + 1, 1), { code: 'VOLUME_TOO_SMALL' });
-  assert.throws(() => size(65_536 * GIB + 1), { code: 'SOURCE_TOO_LARGE' });
+  for (const given of [undefined, 65_536])
+    assert.throws(() => size(65_536 * GIB + 1, given), { code: 'SOURCE_TOO_LARGE' });
 });
 
 test("adds the marker tag only where it does not displace one of the user's", () => {

@@ -5,7 +5,7 @@ import type { DownloadOptions } from '../../transfer/options.ts';
 import { runDryRun } from '../dry-run.ts';
 import { runDownloadToTargets } from '../fan-out.ts';
 import { definedOnly } from '../global-options.ts';
-import type { CommandIo, Settings } from '../io.ts';
+import type { CommandIo } from '../io.ts';
 import {
   argumentsSwapped,
   downloadTitle,
@@ -74,7 +74,7 @@ export function addDownload(program: Command, runCommand: RunCommand): Command {
   command.action((snapshotId: string, targets: [string, ...string[]], flags: DownloadFlags) =>
     runCommand(command, async (io) => {
       const [target, ...others] = targets;
-      const common = downloadOptions(snapshotId, targets, flags, io.settings);
+      const common = downloadOptions(snapshotId, targets, flags, io);
       if (others.length > 0) return runDownloadToTargets({ ...common, targets }, io, flags.dryRun);
       const options = { ...common, target };
       if (flags.dryRun !== true) return runDownload(options, io);
@@ -112,12 +112,12 @@ function downloadOptions(
   snapshotId: string,
   targets: readonly string[],
   flags: DownloadFlags,
-  settings: Settings,
+  { settings, reordered }: CommandIo,
 ): Omit<DownloadOptions, 'target'> {
   const swapped = targets.find((target) => target.startsWith('snap-'));
   if (!snapshotId.startsWith('snap-') && swapped !== undefined) {
     const others = targets.filter((target) => target !== swapped);
-    throw argumentsSwapped('download', swapped, snapshotId, ...others);
+    throw argumentsSwapped(reordered([swapped, snapshotId, ...others]));
   }
   const { force, verify, sha256, since, trustBase, verifyBase, saveDigests } = flags;
   if (since !== undefined && saveDigests !== undefined) throw optionsExclude('--since', '--save-digests');

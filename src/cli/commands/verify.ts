@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { VerifyOptions, VerifyResult } from '../../transfer/options.ts';
 import { describeEqual, imageDiffers, moreRanges, verifyTitle } from '../comparison-messages.ts';
 import { definedOnly } from '../global-options.ts';
-import type { CommandIo, Settings } from '../io.ts';
+import type { CommandIo } from '../io.ts';
 import { argumentsSwapped } from '../messages.ts';
 import { printResult } from '../output.ts';
 import { resultObject, verifySummary, withProgress } from '../progress/index.ts';
@@ -36,7 +36,7 @@ export function addVerify(program: Command, runCommand: RunCommand): Command {
     );
   addPaceOptions(command);
   command.action((snapshotId: string, target: string, flags: VerifyFlags) =>
-    runCommand(command, (io) => runVerify(verifyOptions(snapshotId, target, flags, io.settings), io)),
+    runCommand(command, (io) => runVerify(verifyOptions(snapshotId, target, flags, io), io)),
   );
   return addExamples(command, [
     {
@@ -54,9 +54,14 @@ export function addVerify(program: Command, runCommand: RunCommand): Command {
   ]);
 }
 
-function verifyOptions(snapshotId: string, target: string, flags: VerifyFlags, settings: Settings): Options {
+function verifyOptions(
+  snapshotId: string,
+  target: string,
+  flags: VerifyFlags,
+  { settings, reordered }: CommandIo,
+): Options {
   if (!snapshotId.startsWith('snap-') && target.startsWith('snap-')) {
-    throw argumentsSwapped('verify', target, snapshotId);
+    throw argumentsSwapped(reordered([target, snapshotId]));
   }
   const { sample: samplePercent, skipUnlisted } = flags;
   return {

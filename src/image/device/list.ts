@@ -4,6 +4,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { deviceInfo } from '../../native/index.ts';
 import { describeFormat, describeLayout, readLayout } from '../layout/layout.ts';
 import { bytesOf } from '../layout/open-layout.ts';
+import { badOption } from '../messages/common.ts';
 import { isBlank } from './blank.ts';
 import { kernelFiles } from './identity.ts';
 import { devicesFromLsblk } from './lsblk.ts';
@@ -54,8 +55,12 @@ const PATIENCE_MS = 5_000;
 /**
  * Lists the disks, partitions and volumes of the machine: those with a medium that can be written, unless `all` is set.
  * Reads a few MiB of each to tell what is on it, and writes nothing.
+ * @throws ColdsnapError `BAD_OPTION`
  */
-export async function listDevices({ all = false }: ListDevicesOptions = {}): Promise<DeviceDescription[]> {
+export async function listDevices(options: ListDevicesOptions = {}): Promise<DeviceDescription[]> {
+  if (typeof options !== 'object' || options === null) throw badOption('the options', 'an object', options);
+  const { all = false } = options;
+  if (typeof all !== 'boolean') throw badOption('all', 'true or false', all);
   const found = (await devicesFromLsblk()) ?? devicesFromSysfs(kernelFiles);
   const possible = ({ name, type, readOnly }: FoundDevice) =>
     all || !(readOnly || type === 'rom' || special.test(name));

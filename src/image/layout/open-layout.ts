@@ -4,6 +4,7 @@ import { type FileHandle, open, realpath } from 'node:fs/promises';
 import { deviceInfo } from '../../native/index.ts';
 import { partitionsOf } from '../device/partitions.ts';
 import { localError } from '../errno.ts';
+import { badOption } from '../messages/common.ts';
 import { type DiskLayout, readLayout } from './layout.ts';
 import type { ReadBytes } from './signatures.ts';
 
@@ -28,9 +29,10 @@ export function bytesOf(file: FileHandle): ReadBytes {
 
 /**
  * Reads which partitions and file systems a raw image or a block device has.
- * @throws ColdsnapError class `local` when it cannot be read
+ * @throws ColdsnapError class `local` when it cannot be read, `BAD_OPTION`
  */
 export async function readImageLayout(path: string): Promise<ImageLayout> {
+  if (typeof path !== 'string' || path.includes('\0')) throw badOption('path', 'a string', path);
   let file: FileHandle | undefined;
   try {
     // A FIFO would be waited for without O_NONBLOCK.

@@ -31,6 +31,17 @@ export function refused(code: ErrorCode, message: string, path: string, hint: st
   return new ColdsnapError('refused', code, message, { path, hint });
 }
 
+/** An option of the library that has the wrong type. The value is not shown, because it may be a secret. */
+export function badOption(name: string, what: string, value: unknown): ColdsnapError {
+  const hasNul = [value].flat().some((part) => typeof part === 'string' && part.includes('\0'));
+  const type = value === null ? 'null' : Array.isArray(value) ? 'an array' : `of type ${typeof value}`;
+  return new ColdsnapError(
+    'usage',
+    'BAD_OPTION',
+    `${name} must be ${what}, but ${hasNul ? 'has a NUL character' : `is ${type}`}`,
+  );
+}
+
 export const pathNotUtf8 = (path: string, real: string) =>
   usage(
     'NAME_NOT_UTF8',

@@ -102,6 +102,14 @@ export const targetNotSupported = (path: string, what: string) =>
     'Name a file, a block device, a FIFO, or - for stdout.',
   );
 
+export const stdoutDiscards = (path: string) =>
+  usage(
+    'TARGET_NOT_SUPPORTED',
+    'stdout is closed or discards everything, so the image would be lost',
+    path,
+    'Redirect stdout to a file, or pipe it into another program; to keep nothing, name /dev/null.',
+  );
+
 export const targetIsTerminal = ({ path, label }: Named) =>
   usage(
     'TARGET_IS_TERMINAL',

@@ -5,9 +5,10 @@ import { dirname } from 'node:path';
 import { describeFileUsers } from '../../image/device/users.ts';
 import { isErrno, localError } from '../../image/errno.ts';
 import { targetInUse } from '../../image/messages/targets.ts';
-import { checkNewFile } from '../../image/new-file.ts';
+import { specialNeighbours } from '../../image/new-file.ts';
 import { isZero } from '../../native/index.ts';
 import {
+  digestsAmong,
   digestsBusy,
   digestsNotOurs,
   partialDigestsNotOurs,
@@ -208,7 +209,11 @@ export async function checkReplaceable(path: string, force: boolean): Promise<vo
     if (isErrno(error, 'ENOENT')) return undefined;
     throw localError(error, `examine ${path}`, path);
   });
-  if (stats === undefined) return checkNewFile(path);
+  if (stats === undefined) {
+    const neighbours = await specialNeighbours(path);
+    if (neighbours !== undefined) throw digestsAmong(path, neighbours);
+    return;
+  }
   if (!stats.isFile()) throw digestsNotOurs(path, false);
   const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch((error: unknown) => {
     throw localError(error, `open ${path}`, path);

@@ -90,8 +90,8 @@ function checkTags(tags: readonly SnapshotTag[]): void {
 export function volumeSizeFor(options: UploadOptions, sourceBytes: number, parentBytes?: number): number {
   const needed = Math.max(1, Math.ceil(sourceBytes / GIB));
   const size = options.volumeSizeGiB ?? (parentBytes === undefined ? needed : parentBytes / GIB);
-  if (size < needed) throw volumeTooSmall(sourceBytes, size, needed);
   if (needed > MAX_VOLUME_GIB) throw sourceTooLarge(needed);
+  if (size < needed) throw volumeTooSmall(sourceBytes, size, needed);
   return size;
 }
 
