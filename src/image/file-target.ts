@@ -182,12 +182,12 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   }
 
   async sync(): Promise<void> {
-    const { partial } = this.#ready();
+    const { partial, volumeSize } = this.#ready();
     // Before it is read back: not when it is opened, because a dry run does that, too.
     if (this.#given) await partial.reclaim({ inPlace: this.#inPlace });
     this.#given = false;
     await this.#withSpace(partial.descriptor.sync('data'));
-    await partial.checkName();
+    await partial.checkIntact(volumeSize);
   }
 
   async inode(): Promise<string> {

@@ -11,7 +11,13 @@ import { preload } from '../native/index.ts';
 import { createMarked } from './create-file.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
-import { partialNotOurs, partialReplaced, targetBetween, targetBusy } from './messages/targets.ts';
+import {
+  partialNotOurs,
+  partialReplaced,
+  partialResized,
+  targetBetween,
+  targetBusy,
+} from './messages/targets.ts';
 import { setOwnerAndMode, takeBack } from './ownership.ts';
 import { isBetween, isMarked, mayBeOurs, removeMark, setBetween, setMark } from './partial-mark.ts';
 import { publishFile } from './publish.ts';
@@ -172,10 +178,15 @@ export class PartialFile {
   }
 
   /**
-   * Detects early that the file was moved or replaced, since it can no longer become the target.
+   * Detects that the file was moved, replaced, cut or extended, since it can no longer become the target.
    * @throws ColdsnapError `PARTIAL_REPLACED`
    */
-  async checkName(): Promise<void> {
+  async checkIntact(size: number): Promise<void> {
+    if ((await this.stat()).size !== size) throw partialResized(this.#target, this.path);
+    await this.#checkName();
+  }
+
+  async #checkName(): Promise<void> {
     if (!(await this.#hasName())) throw partialReplaced(this.#target, this.path);
   }
 
@@ -202,7 +213,7 @@ export class PartialFile {
       if (!inPlace) await setOwnerAndMode(this.descriptor, replaceable);
       await this.descriptor.sync('all');
       throwIfAborted(signal);
-      await this.checkName();
+      await this.#checkName();
       const replace = isSame(await statIfExists(file, this.#target), replaceable);
       await publishFile(this.#target, this.path, file, { replace });
     } catch (error) {

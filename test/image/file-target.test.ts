@@ -309,3 +309,17 @@ test('works on a file system without direct I/O or hard links', needsLoop, async
   const scratch = await Scratch.for(t);
   await restore(`${await scratch.tmpfs(4 * MiB)}/disk.img`);
 });
+
+for (const size of [512 * KiB, 2 * MiB]) {
+  test(`a partial file that becomes ${size} bytes long meanwhile does not become the target`, async (t) => {
+    const scratch = await Scratch.for(t);
+    const path = scratch.path('resized.img');
+    const target = await openTarget(path);
+    await target.prepare({ volumeSize: MiB, blockSize: 64 * KiB }, { resume: false });
+    await target.writeBlocks([arrived(0, 64 * KiB)]);
+    await truncate(`${path}.partial`, size);
+    const error = await assertFails(target.sync(), 'PARTIAL_REPLACED', /another size/);
+    assert.equal(error.class, 'local');
+    await target.abandon({ keepForResume: false });
+  });
+}

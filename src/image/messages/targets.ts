@@ -153,6 +153,12 @@ export const partialReplaced = (path: string, partial: string) =>
     { path, hint: 'Do not touch it while the download runs; the same command starts over.' },
   );
 
+export const partialResized = (path: string, partial: string) =>
+  new ColdsnapError('local', 'PARTIAL_REPLACED', `${partial} was given another size while it was written`, {
+    path,
+    hint: 'Do not touch it while the download runs; the same command starts over.',
+  });
+
 export const targetBetween = (path: string, partial: string) =>
   refused(
     'TARGET_BETWEEN',
