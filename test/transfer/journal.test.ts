@@ -42,10 +42,11 @@ test('a look at whether a run holds a journal does not make it seem busy to anot
   const looking = await open(lockOf(path), 'a+');
   assert.ok(tryLock(looking.fd));
   // The look ends while the run pauses before its second attempt, however long that takes.
-  const paused = t.mock.method(globalThis, 'setTimeout', (end: () => void) => void looking.close().then(end));
+  const { setTimeout: afterwards } = globalThis;
+  const pause = (end: () => void, ms: number) => void looking.close().then(() => afterwards(end, ms));
+  const paused = t.mock.method(globalThis, 'setTimeout', pause, { times: 1 });
   const lock = await JournalLock.take(path);
   assert.equal(paused.mock.callCount(), 1);
-  paused.mock.restore();
   assert.ok(lock);
   assert.equal(await isLocked(path), true);
   assert.equal(await JournalLock.take(path), undefined);
