@@ -154,12 +154,17 @@ export class Scratch {
   }
 }
 
-/** Attaches a file to the first free loop device. Other programs take devices too: a device that is taken is no failure. */
+/** Takes the lowest free number from 64 on: `losetup --find` of another program opens the lowest of all, and for writing. */
+const attach = `n=64
+  while [ -e /sys/block/loop$n/loop/backing_file ]; do n=$((n + 1)); done
+  losetup "$@" /dev/loop$n "$backing" && echo /dev/loop$n`;
+
+/** Attaches a file to a loop device. Other programs take devices too: a device that is taken is no failure. */
 export async function attachLoop(backing: string, args: readonly string[]): Promise<string> {
   for (;;) {
     try {
-      const options = ['--find', '--show', ...args, backing];
-      const device = (await execute('flock', [lockFile, 'losetup', ...options])).stdout.trim();
+      const command = ['env', `backing=${backing}`, 'sh', '-c', attach, 'sh', ...args];
+      const device = (await execute('flock', [lockFile, ...command])).stdout.trim();
       await dropPartitions(device);
       return device;
     } catch (error) {
