@@ -12,9 +12,10 @@ import { missing } from './support.ts';
 const SCRIPT = join(import.meta.dirname, '../../scripts/bench/run.ts');
 
 describe('npm run bench', { skip: missing() }, () => {
-  const directory = mkdtempSync(join(tmpdir(), 'coldsnap-bench-run-'));
+  let directory = '';
   let program = '';
   before(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'coldsnap-bench-run-'));
     program = await compileProgram({ file: SCRIPT });
   });
   after(() => rmSync(directory, { recursive: true, force: true }));

@@ -23,7 +23,7 @@ const needsMoto = {
 };
 const MOTO_BLOCK = 512;
 
-const directory = mkdtempSync(join(tmpdir(), 'coldsnap-moto-'));
+let directory = '';
 const path = (name: string) => join(directory, name);
 let moto: ChildProcess | undefined;
 let endpoint = '';
@@ -80,6 +80,7 @@ async function assertVolume(name: string, image: Buffer): Promise<void> {
 
 describe('with moto_server', needsMoto, () => {
   before(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'coldsnap-moto-'));
     moto = spawn(server, ['-H', '127.0.0.1', '-p', '0'], { stdio: ['ignore', 'ignore', 'pipe'] });
     for await (const line of createInterface({ input: moto.stderr! })) {
       const url = /Running on (http:\/\/127\.0\.0\.1:\d+)/.exec(line)?.[1];
