@@ -2,8 +2,9 @@
 import { writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { exitCodeOf } from '../src/cli/exit-codes.ts';
-import { type ErrorCode, errorCodes, warningCodes } from '../src/error-codes.ts';
+import { type ErrorCode, errorCodes } from '../src/error-codes.ts';
 import { ColdsnapError, type ErrorClass } from '../src/errors.ts';
+import { warningCodes } from '../src/warning-codes.ts';
 
 export const errorsPagePath = new URL('../docs/errors.md', import.meta.url);
 

@@ -1,5 +1,5 @@
 /**
- * Every code of an error or a warning, with its meaning. docs/errors.md is generated from this file (`npm run docs`).
+ * Every code of an error, with its meaning. docs/errors.md is generated from this file (`npm run docs`).
  * Import only types from here at start-up: `--help` does not need the texts.
  */
 import type { ErrorClass } from './errors.ts';
@@ -23,20 +23,19 @@ export const serviceReasons = {
 export const errorCodes = {
   usage: {
     ARGUMENTS_SWAPPED: 'the snapshot ID and the target are in the wrong order',
-    BASE_NEEDS_JOURNAL: 'an incremental download without a journal was requested',
     BAD_CHECKPOINT_INTERVAL: 'the checkpoint interval is out of range',
     BAD_CREDENTIALS: 'the credentials of the emulator are malformed',
     BAD_CREDENTIALS_FILE: "the emulator's credentials file is missing or is not JSON",
     BAD_DEADLINE: 'a connection deadline is out of range',
     BAD_DESCRIPTION: 'the description is too long',
     BAD_ENDPOINT: 'an endpoint is not a URL',
-    BAD_REGION: 'the region is malformed',
     BAD_FAULTS: 'a fault rule of the emulator is malformed',
     BAD_FAULTS_FILE: "the emulator's fault file is missing or is not a JSON array of rules",
     BAD_HOLE_MAP: 'the hole map is unreadable, malformed or does not cover the image',
     BAD_MAP_CELLS: 'the number of cells of a map is out of range',
     BAD_OPTION: 'an option of the library has the wrong type or a NUL, or is missing',
     BAD_RATE: 'the rate limit is not above 0',
+    BAD_REGION: 'the region is malformed',
     BAD_RETRY_FOR: 'the retry time is negative or not a number',
     BAD_SAMPLE: 'the sample is not above 0 and at most 100 percent',
     BAD_SNAPSHOT_ID: 'the snapshot ID is malformed',
@@ -45,6 +44,7 @@ export const errorCodes = {
     BAD_VOLUME_SIZE: 'the volume size is out of range',
     BAD_WAIT_OPTION: 'an option of waiting is out of range, or the status does not exist',
     BAD_WORKERS: 'the number of workers is out of range',
+    BASE_NEEDS_JOURNAL: 'an incremental download without a journal was requested',
     CHECKPOINT_NOT_OURS:
       'the file for the journal is another file of the transfer, or exists and is no journal of such a transfer',
     CONFLICTING_OPTIONS: 'two options exclude each other, or one requires another',
@@ -65,6 +65,7 @@ export const errorCodes = {
     SOURCE_MISSING: 'the source, or the image to compare, does not exist',
     SOURCE_NAME_EMPTY: 'the name of the source is empty',
     SOURCE_NOT_BYTES: 'the source stream yields strings or objects',
+    SOURCE_NOT_HASHED: 'the SHA-256 of a stream was requested, which can be read only once',
     SOURCE_NOT_SUPPORTED: 'the source is not a file, block device, pipe or stream',
     SOURCE_SIZE_UNKNOWN: 'the source is a stream and no volume size is given',
     SOURCE_TOO_LARGE: 'the source is larger than the largest volume',
@@ -73,7 +74,6 @@ export const errorCodes = {
     TARGET_IS_DIRECTORY: 'the target is a directory',
     TARGET_IS_TERMINAL: 'the target is a terminal',
     TARGET_NAME_EMPTY: 'the name of the target is empty',
-    SOURCE_NOT_HASHED: 'the SHA-256 of a stream was requested, which can be read only once',
     TARGET_NOT_READ_BACK: 'the target is a stream, which cannot be read back',
     TARGET_NOT_SUPPORTED: 'the target is not a file, block device, pipe or stream, or is a closed stdout',
     TARGET_PARENT_MISSING: 'the directory of the target does not exist',
@@ -82,17 +82,17 @@ export const errorCodes = {
     VOLUME_TOO_SMALL: 'the volume is smaller than the source',
   },
   refused: {
+    BASE_MISMATCH: 'the file given as the base is not of the parent',
+    CHILD_TOO_SMALL: 'the volume would be smaller than that of its parent',
     DATA_DIRECTORY_IN_USE: 'another emulator uses the data directory',
     DEVICE_CHANGED: 'the path referred to another device by the time it was opened',
     DEVICE_IN_USE: 'the device is mounted, used as swap or held by another program',
-    BASE_MISMATCH: 'the file given as the base is not of the parent',
-    PARENT_MISMATCH: 'the parent of an incremental copy is not a copy of the base',
-    CHILD_TOO_SMALL: 'the volume would be smaller than that of its parent',
     DIGESTS_EXIST: 'the file to save digests in exists and is not a digest file',
     HOLE_MAP_WRONG: 'the hole map calls data of the image a hole',
     NOT_A_PENDING_UPLOAD: 'the snapshot to delete is not an incomplete upload of coldsnap',
     OMIT_WITH_ENCRYPTION: 'omitting zeros would corrupt an encrypted snapshot',
     OMIT_WITH_PARENT: 'omitting zeros would corrupt a snapshot with a parent',
+    PARENT_MISMATCH: 'the parent of an incremental copy is not a copy of the base',
     PARTIAL_FOREIGN: 'the name of the partial file is taken by something else',
     RESUME_MISMATCH: 'the target was changed since the interrupted download',
     SEVERAL_TARGETS: 'an incremental download was requested for several targets',
@@ -111,8 +111,8 @@ export const errorCodes = {
     TARGET_NOT_BLANK: 'the target device holds data',
     TARGET_NO_MEDIUM: 'the target device has no medium',
     TARGET_READ_ONLY: 'the target device is read-only',
-    UPLOAD_RUNNING: 'the snapshot to delete is being uploaded by a run on this machine',
     TARGET_TOO_SMALL: "the target device is smaller than the snapshot's volume",
+    UPLOAD_RUNNING: 'the snapshot to delete is being uploaded by a run on this machine',
   },
   config: {
     ACCESS_DENIED: 'the service denied the request; the hint names the IAM action',
@@ -166,11 +166,11 @@ export const errorCodes = {
     WAIT_TIMED_OUT: 'the snapshot did not reach the desired status in time',
   },
   integrity: {
-    BLOCK_INVALID: 'a block has the wrong length or no valid checksum',
     BASE_DIFFERS: 'the target does not hold the base of the incremental download',
     BASE_MISMATCH: 'the image given as the base is not of the parent',
-    DIGESTS_DAMAGED: 'the digest file is damaged',
+    BLOCK_INVALID: 'a block has the wrong length or no valid checksum',
     CHECKSUM_MISMATCH: 'a block does not match its checksum',
+    DIGESTS_DAMAGED: 'the digest file is damaged',
     IMAGE_DIFFERS: 'the image differs from the snapshot',
     IMAGE_TOO_SHORT: "the image is smaller than the snapshot's volume",
     TARGET_DAMAGED: 'what was written does not read back, even when it is written again',
@@ -192,8 +192,8 @@ export const errorCodes = {
   },
   local: {
     DATA_DIRECTORY_DAMAGED: 'a file in the data directory of the emulator is damaged, or of another program',
-    JOURNAL_REQUIRED: 'the journal of an incremental download could not be written',
     DEVICE_REPLACED: 'the path no longer refers to the device that was written',
+    JOURNAL_REQUIRED: 'the journal of an incremental download could not be written',
     PARTIAL_REPLACED: 'the partial file was moved, removed, replaced or resized while it was written',
     SOURCE_CHANGED: 'the source changed while it was read',
     STREAM_FAILED: "the caller's stream failed",
@@ -208,43 +208,6 @@ export const errorCodes = {
   },
 } as const satisfies Partial<Record<ErrorClass, Readonly<Record<string, string>>>>;
 
-/** Codes of `warning` events: something the user should know; the run continues. */
-export const warningCodes = {
-  TARGET_MODIFIED: 'the target was modified after an interruption; the modified part is restored again',
-  NOT_CONFIRMED: 'it is unknown whether the service accepted a resumed upload',
-  CHANGES_NOT_DETECTED: 'it cannot be detected whether the source device is written while it is read',
-  CLIENT_SHARDS: '--client-shards has no effect',
-  HOLES_PUT: 'the snapshot is encrypted, so holes are uploaded as zeros',
-  JOURNALS_NOT_READ: 'the directory of journals cannot be read',
-  JOURNAL_NOT_LOCKED: 'no lock could be taken on the journal',
-  JOURNAL_NOT_REMOVED: 'the journal of a deleted snapshot could not be removed',
-  JOURNAL_NOT_USED: 'the journal of an earlier run was ignored; the message says why',
-  JOURNAL_NOT_WRITTEN: 'the journal could not be written; the run cannot be resumed',
-  LAYOUT_NOT_READ: 'it could not be read which partitions and file systems a snapshot or image has',
-  LARGER_THAN_VOLUME: 'the image is larger than the volume, and only the volume is compared',
-  LIST_UNORDERED: 'the list of blocks is not in order, so all of it is read and sorted first',
-  COPY_UNCHANGED: 'the copy is made where its source is, and does not differ from it',
-  NOTHING_CHANGED: 'nothing differs from the parent, which is the result of the upload',
-  NOT_DESCRIBED: 'EC2 could not be asked for the state, encryption, description and tags of a snapshot',
-  NOT_PROBED: 'the snapshot is completed, but it could not be checked that it is readable',
-  PARENT_NOT_CHECKED: 'a dry run may not list the parent, so it is unknown whether that exists',
-  OLD_PARTITIONS: 'the kernel still uses the old partitions of the restored device',
-  OLD_SIGNATURE: 'the restored device is larger than the volume and keeps an old label at its end',
-  OVERWRITING: 'the target holds data and is overwritten; the message says what',
-  SNAPSHOT_DELETED: 'the snapshot of a failed upload was deleted',
-  SNAPSHOT_LEFT: 'the snapshot of a failed upload was kept',
-  SNAPSHOT_MAYBE_LEFT: 'a snapshot may exist whose ID never arrived',
-  SNAPSHOT_NOT_YET_KNOWN: 'EC2 does not list the snapshot yet',
-  SOURCE_IN_USE: 'the source device is mounted read-write or open for writing',
-  SOURCE_WRITTEN: 'the source device was written during the upload, which was allowed',
-  TARGET_DROPPED: 'one of several targets failed; the message says why, and the others continue',
-  STALLED: 'nothing made progress for a while; the message says what the run waits for',
-  DOWNLOAD_UNFINISHED: 'a download failed or was stopped; the message says where it is kept for a later run',
-  UNLISTED_SENT: 'the copy is encrypted, so blocks that its source does not list are sent as zeros',
-  UNLISTED_SKIPPED: 'the copy is encrypted, and what its source does not list reads as random data in it',
-  ZEROS_OMITTED: 'blocks of zeros were not uploaded; the message says what that means',
-} as const;
-
 type KeyOfEach<T> = T extends unknown ? keyof T : never;
 
 /** A code from the list of error codes in docs/errors.md. */
@@ -252,9 +215,6 @@ export type ErrorCode = KeyOfEach<(typeof errorCodes)[keyof typeof errorCodes]>;
 
 /** The errno name of a failed system call, such as `ENOSPC`. */
 export type SystemErrorCode = `E${string}`;
-
-/** The code of a `warning` event. */
-export type WarningCode = keyof typeof warningCodes;
 
 type ServiceReason = keyof typeof serviceReasons;
 

@@ -3,7 +3,7 @@
  * @packageDocumentation
  */
 export type { SnapshotTag } from './ebs/api.ts';
-export type { ErrorCode, SystemErrorCode, WarningCode } from './error-codes.ts';
+export type { ErrorCode, SystemErrorCode } from './error-codes.ts';
 export { ColdsnapError, type ErrorClass, type ErrorDetails } from './errors.ts';
 export { listDevices } from './image/device/list.ts';
 export { readImageLayout } from './image/layout/open-layout.ts';
@@ -25,3 +25,4 @@ export type * from './transfer/several-targets.ts';
 export { uploadSnapshot } from './transfer/upload.ts';
 export { verifySnapshot } from './transfer/verify.ts';
 export { waitForSnapshot } from './transfer/wait.ts';
+export type { WarningCode } from './warning-codes.ts';

@@ -1,6 +1,5 @@
 /** Restoring to a regular file: a sparse partial file, renamed when whole. */
-import { type BigIntStats, ftruncate, type Stats } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { type BigIntStats, ftruncate } from 'node:fs';
 import { promisify } from 'node:util';
 import { throwIfAborted } from '../cancel.ts';
 import {
@@ -18,17 +17,13 @@ import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
 import { journalName, partialName } from './names.ts';
 import { PartialFile } from './partial-file.ts';
-import { finishPublishing } from './publish.ts';
+import { fileStamp, finishPublishing, isPublished } from './publish.ts';
 import { readBack } from './read-back.ts';
 import { statIfExists } from './stat.ts';
 import { journalPath } from './state-files.ts';
 import type { BlockOutcome, Geometry, ImageTarget, Notice, ResumableTarget, TargetBlock } from './target.ts';
 
 const ftruncateFd = promisify(ftruncate);
-
-function inodeStamp(stats: Stats): string {
-  return `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeMs}`;
-}
 
 export class FileTarget implements ImageTarget, ResumableTarget {
   readonly path: string;
@@ -195,14 +190,12 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     return String((await this.#ready().partial.stat()).ino);
   }
 
-  /** The inode and its last write: a file of that name that was written later is no longer the image. */
   async commitStamp(): Promise<string> {
-    return inodeStamp(await this.#ready().partial.stat());
+    return fileStamp(await this.#ready().partial.stat());
   }
 
-  async isCommitted(stamp: string): Promise<boolean> {
-    const existing = await stat(this.#file).catch(() => undefined);
-    return existing !== undefined && inodeStamp(existing) === stamp;
+  isCommitted(stamp: string): Promise<boolean> {
+    return isPublished(this.#file, stamp);
   }
 
   async finishCommit(stamp: string): Promise<boolean> {

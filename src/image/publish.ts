@@ -1,6 +1,6 @@
 /** The final step of a restore to a file: it gets its name, durably. */
-import { constants } from 'node:fs';
-import { link, lstat, rename, unlink } from 'node:fs/promises';
+import { constants, type Stats } from 'node:fs';
+import { link, lstat, rename, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncAll } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
@@ -49,6 +49,17 @@ export async function finishPublishing(target: string, path: string, file: strin
     if (!isErrno(error, 'ENOENT')) throw localError(error, `remove ${path}`, target);
   }
   await syncDirectory(dirname(file), target);
+}
+
+/** The inode and its last write: a file of that name that was written later is no longer the image. */
+export function fileStamp({ dev, ino, size, mtimeMs }: Stats): string {
+  return `${dev}:${ino}:${size}:${mtimeMs}`;
+}
+
+/** @param stamp of the file before it was published */
+export async function isPublished(file: string, stamp: string): Promise<boolean> {
+  const existing = await stat(file).catch(() => undefined);
+  return existing !== undefined && fileStamp(existing) === stamp;
 }
 
 /** Gives the file a second name; false where the file system has no hard links. */

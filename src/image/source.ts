@@ -1,6 +1,7 @@
 /** Where an upload's bytes come from. Code outside src/image knows only this interface, never which kind of source it has. */
-import type { WarningCode } from '../error-codes.ts';
+
 import type { BlockComparison, BlockRead, BlockReadResult, ReceivedBlock } from '../native/index.ts';
+import type { WarningCode } from '../warning-codes.ts';
 import type { ByteRange } from './extents.ts';
 import type { SourceJournal } from './source-journal.ts';
 

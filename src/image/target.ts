@@ -1,6 +1,7 @@
 /** Where a snapshot's bytes go. Code outside src/image knows only these interfaces, never which kind of target it has. */
-import type { WarningCode } from '../error-codes.ts';
+
 import type { BlockRead, BlockReadResult } from '../native/index.ts';
+import type { WarningCode } from '../warning-codes.ts';
 import type { ByteRange } from './extents.ts';
 
 /** Something that the user should know about a target that was restored all the same. */

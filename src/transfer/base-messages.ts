@@ -1,6 +1,7 @@
 /** Errors and warnings of incremental uploads and of digest files. */
-import type { WarningCode } from '../error-codes.ts';
+
 import { ColdsnapError } from '../errors.ts';
+import type { WarningCode } from '../warning-codes.ts';
 
 function usage(message: string, hint?: string): ColdsnapError {
   return new ColdsnapError('usage', 'CONFLICTING_OPTIONS', message, { hint });

@@ -1,7 +1,8 @@
 /** Every error and warning of a copy. */
-import type { ErrorCode, WarningCode } from '../error-codes.ts';
+import type { ErrorCode } from '../error-codes.ts';
 import { ColdsnapError } from '../errors.ts';
 import type { Geometry } from '../geometry.ts';
+import type { WarningCode } from '../warning-codes.ts';
 
 function usage(code: ErrorCode, message: string, hint?: string): ColdsnapError {
   return new ColdsnapError('usage', code, message, { hint });

@@ -1,5 +1,6 @@
 /** The events of a running transfer. Sizes in bytes, times in milliseconds. */
-import type { ErrorCode, SystemErrorCode, WarningCode } from '../error-codes.ts';
+import type { ErrorCode, SystemErrorCode } from '../error-codes.ts';
+import type { WarningCode } from '../warning-codes.ts';
 
 /**
  * Before the blocks: read a list that nothing is transferred from, verify what an earlier run has done, prove that the target

@@ -1,6 +1,6 @@
 /** Every warning of this layer, as code and message. */
 import { describeErrno, errnoName } from '../errno.ts';
-import type { WarningCode } from '../error-codes.ts';
+import type { WarningCode } from '../warning-codes.ts';
 import type { EarlierSnapshot } from './journal/upload.ts';
 
 /** The failure, for the middle of a sentence. */

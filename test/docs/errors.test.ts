@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ValidationExceptionReason } from '@aws-sdk/client-ebs';
 import { errorsPage, errorsPagePath } from '../../scripts/generate-errors.ts';
-import { errorCodes, serviceReasons, warningCodes } from '../../src/error-codes.ts';
+import { errorCodes, serviceReasons } from '../../src/error-codes.ts';
+import { warningCodes } from '../../src/warning-codes.ts';
 import { project } from './markdown.ts';
 
 const source = readdirSync(join(project, 'src'), { recursive: true, encoding: 'utf8' })

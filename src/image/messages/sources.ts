@@ -1,6 +1,7 @@
 /** Messages about sources. Each function returns the error to throw. */
-import type { ErrorCode, WarningCode } from '../../error-codes.ts';
+import type { ErrorCode } from '../../error-codes.ts';
 import { ColdsnapError } from '../../errors.ts';
+import type { WarningCode } from '../../warning-codes.ts';
 import type { Container } from '../container.ts';
 import { formatSize, type Named, refused, usage } from './common.ts';
 

@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events';
 import { abortable, abortedError } from '../../cancel.ts';
 import { watchClock } from '../../clock.ts';
 import type { EbsConnection, Service } from '../../ebs/service.ts';
-import type { WarningCode } from '../../error-codes.ts';
+import type { WarningCode } from '../../warning-codes.ts';
 import type { WaitingFor } from '../engine/block.ts';
 import type { TransferEvent, TransferPhase, TransferProgress } from '../events.ts';
 import type { ClientOptions } from '../options.ts';
