@@ -20,12 +20,14 @@ const common = [
   'package-root.ts',
   'text.ts',
   'version.ts',
+  'warning-codes.ts',
 ];
 
 /** The layers that each layer may import, besides itself. */
 const mayUse: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': ['error-codes.ts'],
   'error-codes.ts': ['errors.ts'],
+  'warning-codes.ts': [],
   'cancel.ts': ['clock.ts', 'errors.ts'],
   'clock.ts': [],
   'destination.ts': [],
