@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
+import * as coldsnap from '../../src/index.ts';
 import { differences } from '../interop/differences.ts';
-import { read } from './markdown.ts';
+import { codeSpans, read } from './markdown.ts';
 
 test('README.md lists every exit code', () => {
   const [, section = ''] = read('README.md').split('\n### Exit codes\n');
@@ -19,6 +20,17 @@ test('README.md lists every exit code', () => {
   for (const { exitCode, meaning } of exitCodes) {
     if (exitCode < 128) assert.equal(listed.get(exitCode), meaning);
   }
+});
+
+test('docs/library.md lists every function', () => {
+  const [, table = ''] = read('docs/library.md').split('|---|---|\n');
+  const listed = table
+    .split('\n\n', 1)[0]!
+    .split('\n')
+    .flatMap((row) => codeSpans(row.split('|')[1]!));
+  const exported = Object.keys(coldsnap).filter((name) => name !== 'ColdsnapError');
+  const ofTheEmulator = ['startEmulator', 'coldsnap/emulator'];
+  assert.deepEqual(listed.sort(), [...exported, ...ofTheEmulator].sort());
 });
 
 test('the differences from 0.12 are those of the table of command lines', () => {

@@ -29,7 +29,7 @@ function examplesIn(file: string): Example[] {
   }));
 }
 
-const examples = ['README.md', 'docs/emulator.md'].flatMap(examplesIn);
+const examples = ['README.md', 'docs/library.md', 'docs/emulator.md'].flatMap(examplesIn);
 
 /** Tests the examples, with a package that is installed by then. */
 export function testExamples(consumer: Consumer): void {
