@@ -18,8 +18,8 @@ const MAX_QUICK_IDLE_MS = 20_000;
 const BLOCK_PATH = /\/snapshots\/[^/]+\/blocks\/\d+$/;
 
 interface BoundedHandlerOptions {
-  /** Milliseconds to establish a TCP connection. The agents limit the TLS handshake. */
-  readonly connectionTimeout: number;
+  /** Milliseconds in which the agents establish a connection or fail. */
+  readonly connectMs: number;
   /** Milliseconds without data, for requests of a block; for all others at most 20 s. */
   readonly socketTimeout: number;
   readonly httpAgent: HttpAgent;
@@ -39,7 +39,7 @@ export class BoundedHandler extends NodeHttpHandler {
     super(options);
     this.#agents = [options.httpAgent, options.httpsAgent];
     this.#idleMs = options.socketTimeout;
-    this.#connectMs = options.connectionTimeout;
+    this.#connectMs = options.connectMs;
     this.secureContext = secureContext;
     const socketTimeout = Math.min(options.socketTimeout, MAX_QUICK_IDLE_MS);
     this.#quick = new NodeHttpHandler({ ...options, socketTimeout });

@@ -14,8 +14,8 @@ import { quietLogger } from './connect/logger.ts';
 import { proxyConfigured } from './connect/proxy.ts';
 import { resolveRegion } from './connect/region.ts';
 import { profileKey, readSettings, readSwitch, type Settings } from './connect/settings.ts';
+import { limitConnections } from './connect-limit.ts';
 import { classify } from './errors.ts';
-import { limitHandshakes } from './handshake-limit.ts';
 import { setCredentialProvider } from './sdk-call.ts';
 
 export type { Deadlines, ServiceOptions };
@@ -60,7 +60,7 @@ async function baseConfig(
     logger: quietLogger,
     requestHandler: new BoundedHandler(
       {
-        connectionTimeout: deadlines.connectMs,
+        connectMs: deadlines.connectMs,
         socketTimeout: deadlines.idleMs,
         ...(await agents(connections, secureContext, deadlines.connectMs)),
       },
@@ -141,8 +141,8 @@ async function agents(
     ...(secureContext === undefined ? {} : { secureContext }),
   };
   const direct = {
-    httpAgent: new HttpAgent(settings),
-    httpsAgent: limitHandshakes(new HttpsAgent(settings), connectMs),
+    httpAgent: limitConnections(new HttpAgent(settings), connectMs),
+    httpsAgent: limitConnections(new HttpsAgent(settings), connectMs),
   };
   if (!proxyConfigured()) return direct;
   const { ProxySwitch } = await import('./connect/proxy-agent.ts');

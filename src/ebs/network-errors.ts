@@ -1,5 +1,6 @@
 /** Failures without a reply of the service: no connection, a lost or stalled one, an untrusted certificate. */
 import type { ColdsnapError } from '../errors.ts';
+import { formatDuration } from '../text.ts';
 import type { MakeError } from './errors.ts';
 import type { Failure } from './failure.ts';
 import { describeNetworkCode } from './network-words.ts';
@@ -59,7 +60,7 @@ export function classifyNetwork(failure: Failure, make: MakeError): ColdsnapErro
   // The SDK's handler names lost connections TimeoutError too.
   const stalled = name === 'TimeoutError' && !lostCodes.has(code);
   if (stalled || code === 'ETIMEDOUT') {
-    return make('transient', 'STALLED', `stalled: ${code === '' ? withoutPackage(message) : reason}`);
+    return make('transient', 'STALLED', `stalled: ${code === '' ? describeTimeout(message) : reason}`);
   }
   if (thrown instanceof TypeError || thrown instanceof RangeError || thrown instanceof ReferenceError) {
     return make(
@@ -93,9 +94,10 @@ function tlsReason(code: string): string {
     .toLowerCase();
 }
 
-/** The SDK's timeouts name its package and its settings. */
-function withoutPackage(message: string): string {
-  return message
-    .replace(/^@smithy\/node-http-handler - (\[\w+\] )?/i, '')
-    .replace(/ \(?configured by.*$| You can avoid.*$/i, '');
+/** Describes a timeout without the package and the settings that the SDK's texts name. */
+function describeTimeout(message: string): string {
+  const [, ms] = /^@smithy\/.*? (\d+) ms\b/.exec(message) ?? [];
+  if (ms === undefined) return message;
+  const what = message.includes('establish a connection') ? 'no connection' : 'no data';
+  return `${what} within ${formatDuration(Number(ms))}`;
 }

@@ -1,12 +1,20 @@
 /** Proxy variables mean what they mean to curl. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import {
+  type AddressInfo,
+  createServer as createTcpServer,
+  connect as netConnect,
+  type Socket,
+} from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { proxyFor } from '../../src/ebs/connect/proxy.ts';
-import { Service } from '../../src/ebs/service.ts';
+
+import { Service, type ServiceSettings } from '../../src/ebs/service.ts';
+import { startEmulator } from '../../src/emulator/index.ts';
 import { ColdsnapError } from '../../src/errors.ts';
-import { setVariable } from './certificates.ts';
+import { makeCertificates, noOpenssl, setVariable } from './certificates.ts';
 import { environment } from './environment.ts';
 
 const SNAPSHOT = 'snap-0123456789abcdef0';
@@ -101,10 +109,15 @@ for (const [value, problem] of [
 }
 
 /** Lists a snapshot through HTTPS_PROXY or http_proxy, and returns the error. */
-async function failureThrough(t: TestContext, proxy: string, endpoint: string): Promise<ColdsnapError> {
+async function failureThrough(
+  t: TestContext,
+  proxy: string,
+  endpoint: string,
+  options: Partial<ServiceSettings> = {},
+): Promise<ColdsnapError> {
   environment(t, keys);
   setVariable(t, endpoint.startsWith('https') ? 'HTTPS_PROXY' : 'http_proxy', proxy);
-  const service = new Service({ region: 'us-east-1', endpoint, retryForMs: 200 }, 1, () => {});
+  const service = new Service({ region: 'us-east-1', endpoint, retryForMs: 200, ...options }, 1, () => {});
   t.after(() => service.close());
   const { api } = await service.ebs();
   const error = await api.listSnapshotBlocks({ snapshotId: SNAPSHOT }).catch((thrown: unknown) => thrown);
@@ -172,3 +185,60 @@ test('the proxy gets the user and password', async (t) => {
   await failureThrough(t, `me:p%40ss@127.0.0.1:${port}`, 'https://ebs.test');
   assert.deepEqual(seen, [`Basic ${Buffer.from('me:p@ss').toString('base64')}`]);
 });
+
+test('a proxy that accepts connections and never answers is named, and left', async (t) => {
+  const sockets: Socket[] = [];
+  const port = await listen(
+    t,
+    createTcpServer((socket) => sockets.push(socket.on('error', () => {}).resume())),
+  );
+  const deadlines = { connectMs: 300 };
+  const error = await failureThrough(t, `127.0.0.1:${port}`, 'https://ebs.test', { deadlines });
+  assert.deepEqual([error.class, error.code], ['gave-up', 'PROXY_UNREACHABLE']);
+  assert.match(error.message, /the proxy 127\.0\.0\.1:\d+ \(HTTPS_PROXY\): no answer in time/);
+  await Promise.all(sockets.map((socket) => socket.closed || once(socket, 'close')));
+});
+
+test('a rejected password and a missing one have different messages', async (t) => {
+  const server = createServer();
+  server.on('connect', (_request, socket) => {
+    socket.end('HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n');
+  });
+  const port = await listen(t, server);
+  const error = await failureThrough(t, `me:wrong@127.0.0.1:${port}`, 'https://ebs.test');
+  assert.match(error.message, /the proxy .* does not accept the user and password \(HTTP 407\)/);
+  assert.doesNotMatch(error.message + error.hint, /wrong/);
+});
+
+for (const [names, matches] of [
+  ['IP:127.0.0.1', true],
+  ['DNS:localhost', false],
+] as const) {
+  const sentence = `a certificate for ${names} is ${matches ? '' : 'not '}accepted for https://127.0.0.1 behind a proxy`;
+  test(sentence, { skip: noOpenssl }, async (t) => {
+    environment(t, keys);
+    const { ca, key, cert } = makeCertificates(names);
+    setVariable(t, 'AWS_CA_BUNDLE', ca);
+    const emulator = await startEmulator({ tls: { key, cert } });
+    t.after(() => emulator.close());
+    await emulator.putSnapshot({ id: SNAPSHOT, volumeSizeGiB: 1, blocks: new Map() });
+    const server = createServer();
+    server.on('connect', (_request, socket: Socket) => {
+      const outward = netConnect(Number(new URL(emulator.url).port), '127.0.0.1');
+      socket.write('HTTP/1.1 200 OK\r\n\r\n');
+      socket.on('error', () => {}).on('close', () => outward.destroy());
+      socket.pipe(outward.on('error', () => socket.destroy())).pipe(socket);
+    });
+    setVariable(t, 'HTTPS_PROXY', `localhost:${await listen(t, server)}`);
+    const service = new Service(
+      { region: 'us-east-1', endpoint: emulator.url, retryForMs: 200 },
+      1,
+      () => {},
+    );
+    t.after(() => service.close());
+    const { api } = await service.ebs();
+    const listed = api.listSnapshotBlocks({ snapshotId: SNAPSHOT });
+    if (matches) assert.deepEqual((await listed).blocks, []);
+    else await assert.rejects(listed, { code: 'TLS_UNTRUSTED' });
+  });
+}

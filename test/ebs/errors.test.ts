@@ -261,6 +261,30 @@ const rows: readonly [string, unknown, ErrorClass, string, RegExp?][] = [
     'STALLED',
     /no byte moved/,
   ],
+  [
+    'an idle connection of the SDK has stalled',
+    Object.assign(
+      new Error(
+        '@smithy/node-http-handler - the request socket timed out after 20000 ms of inactivity (configured by client requestHandler).',
+      ),
+      { name: 'TimeoutError' },
+    ),
+    'transient',
+    'STALLED',
+    /stalled: no data within 20 s$/,
+  ],
+  [
+    "a caller's client that could not connect has stalled",
+    Object.assign(
+      new Error(
+        '@smithy/node-http-handler - the request socket did not establish a connection with the server within the configured timeout of 3000 ms.',
+      ),
+      { name: 'TimeoutError' },
+    ),
+    'transient',
+    'STALLED',
+    /stalled: no connection within 3 s$/,
+  ],
   ["the kernel's timeout is a stall", network('ETIMEDOUT'), 'transient', 'STALLED'],
   [
     'a refused connection is an unreachable endpoint',

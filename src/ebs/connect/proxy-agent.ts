@@ -1,112 +1,111 @@
 /** Connections through a proxy. Loaded only when a variable names one. */
 import type { ClientRequest, Agent as HttpAgent } from 'node:http';
 import type { AgentOptions, Agent as HttpsAgent } from 'node:https';
-import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
+import { checkServerIdentity, connect as connectTls, TLSSocket } from 'node:tls';
 import { Agent, type AgentConnectOpts } from 'agent-base';
 import { HttpProxyAgent } from 'http-proxy-agent';
 import { HttpsProxyAgent } from 'https-proxy-agent';
-import { SocksProxyAgent } from 'socks-proxy-agent';
-import { limitHandshakes } from '../handshake-limit.ts';
+import { afterRunning } from '../../clock.ts';
+import { limitConnection } from '../connect-limit.ts';
 import { proxyRefused, proxyUnreachable } from './messages.ts';
 import { type ProxySettings, proxyFor } from './proxy.ts';
+import { connectSocks } from './socks.ts';
+
+type Open = (
+  proxy: ProxySettings,
+  request: ClientRequest,
+  options: AgentConnectOpts,
+  settings: AgentOptions & { signal: AbortSignal },
+) => Promise<Socket>;
 
 /** Sends each request directly or through the proxy of its URL. */
 export class ProxySwitch extends Agent {
   readonly #settings: AgentOptions;
   readonly #direct: HttpAgent | HttpsAgent;
-  readonly #agents = new Map<string, Agent>();
-
   readonly #connectMs: number;
+  /** Connections that are being made. */
+  readonly #pending = new Set<AbortController>();
 
-  /** @param connectMs milliseconds to establish a TLS connection through the proxy */
+  /** @param connectMs milliseconds to connect to the proxy and through it, and again for TLS with the service */
   constructor(settings: AgentOptions, direct: HttpAgent | HttpsAgent, connectMs: number) {
     super(settings);
-    this.#connectMs = connectMs;
     this.#settings = settings;
     this.#direct = direct;
+    this.#connectMs = connectMs;
   }
 
-  override async connect(_request: ClientRequest, options: AgentConnectOpts): Promise<HttpAgent | Duplex> {
+  override async connect(request: ClientRequest, options: AgentConnectOpts): Promise<HttpAgent | Socket> {
     const { secureEndpoint, host = '', port } = options;
     const authority = host.includes(':') ? `[${host}]` : host;
     const proxy = proxyFor(new URL(`${secureEndpoint ? 'https' : 'http'}://${authority}:${port}`));
     if (proxy === undefined) return this.#direct;
-    const key = `${secureEndpoint} ${proxy.href}`;
-    let agent = this.#agents.get(key);
-    if (agent === undefined) {
-      agent = limitHandshakes(this.#makeAgent(proxy, secureEndpoint), this.#connectMs);
-      this.#agents.set(key, agent);
+    const pending = new AbortController();
+    const { signal } = pending;
+    const cancel = afterRunning(this.#connectMs, () => pending.abort());
+    this.#pending.add(pending);
+    try {
+      const open = proxy.scheme.startsWith('socks') ? openSocks : secureEndpoint ? openTunnel : forward;
+      const socket = await open(proxy, request, options, { ...this.#settings, signal });
+      return socket instanceof TLSSocket ? limitConnection(socket, this.#connectMs) : socket;
+    } catch (error) {
+      throw signal.aborted ? proxyUnreachable(proxy, { code: 'ETIMEDOUT' }) : error;
+    } finally {
+      cancel();
+      this.#pending.delete(pending);
     }
-    return agent;
-  }
-
-  #makeAgent(proxy: ProxySettings, secure: boolean): Agent {
-    if (proxy.scheme.startsWith('socks')) return new Socks(proxy, this.#settings);
-    return secure ? new Tunnel(proxy, this.#settings) : new Forward(proxy, this.#settings);
   }
 
   override destroy(): void {
-    for (const agent of this.#agents.values()) agent.destroy();
+    for (const pending of this.#pending) pending.abort();
     super.destroy();
   }
 }
 
 /** HTTPS through CONNECT. */
-class Tunnel extends HttpsProxyAgent<string> {
-  readonly #proxy: ProxySettings;
-
-  constructor(proxy: ProxySettings, settings: AgentOptions) {
-    super(proxy.href, settings);
-    this.#proxy = proxy;
-  }
-
-  override async connect(...[request, options]: Parameters<HttpsProxyAgent<string>['connect']>) {
-    let status = 200;
-    request.once('proxyConnect', (reply: { statusCode: number }) => {
-      status = reply.statusCode;
-    });
-    const socket = await attribute(this.#proxy, () => super.connect(request, options));
-    if (status === 200) return socket;
-    // The package would pass on the proxy's reply as the service's.
-    socket.destroy();
-    throw proxyRefused(this.#proxy, status);
-  }
-}
+const openTunnel: Open = async (proxy, request, options, settings) => {
+  let status = 200;
+  request.once('proxyConnect', (reply: { statusCode: number }) => {
+    status = reply.statusCode;
+  });
+  const agent = new HttpsProxyAgent(proxy.href, settings);
+  const socket = await attribute(proxy, agent.connect(request, checked(options)));
+  if (status === 200) return socket;
+  // The package would pass on the proxy's reply as the service's.
+  socket.destroy();
+  throw proxyRefused(proxy, status);
+};
 
 /** Plain HTTP: the proxy gets the full URL, but only on a new connection. */
-class Forward extends HttpProxyAgent<string> {
-  readonly #proxy: ProxySettings;
+const forward: Open = (proxy, request, options, settings) => {
+  // A proxy that rejects the request replies for itself.
+  request.prependOnceListener('response', (reply) => {
+    if (reply.statusCode === 407) request.destroy(proxyRefused(proxy, reply.statusCode));
+  });
+  const agent = new HttpProxyAgent(proxy.href, { ...settings, keepAlive: false });
+  // The type names parts of the request that Node does not document.
+  const rewritten = request as Parameters<typeof agent.connect>[0];
+  return attribute(proxy, agent.connect(rewritten, options));
+};
 
-  constructor(proxy: ProxySettings, settings: AgentOptions) {
-    super(proxy.href, { ...settings, keepAlive: false });
-    this.#proxy = proxy;
-  }
+const openSocks: Open = async (proxy, _request, options, { signal }) => {
+  const { host = '', port, secureEndpoint } = options;
+  const socket = await connectSocks(proxy, { host, port: Number(port) }, signal);
+  return secureEndpoint ? connectTls({ ...checked(options), socket }) : socket;
+};
 
-  override async connect(...[request, options]: Parameters<HttpProxyAgent<string>['connect']>) {
-    // A proxy that rejects the request replies for itself.
-    request.prependOnceListener('response', (reply) => {
-      if (reply.statusCode === 407) request.destroy(proxyRefused(this.#proxy, reply.statusCode));
-    });
-    return attribute(this.#proxy, () => super.connect(request, options));
-  }
+/** Without this, the certificate of an endpoint with an address is checked against the name of the proxy. */
+function checked<O extends AgentConnectOpts>(options: O): O {
+  const { host = '' } = options;
+  return {
+    ...options,
+    checkServerIdentity: (_name: string, certificate) => checkServerIdentity(host, certificate),
+  };
 }
 
-class Socks extends SocksProxyAgent {
-  readonly #proxy: ProxySettings;
-
-  constructor(proxy: ProxySettings, settings: AgentOptions) {
-    super(proxy.href, settings);
-    this.#proxy = proxy;
-  }
-
-  override async connect(...[request, options]: Parameters<SocksProxyAgent['connect']>) {
-    return attribute(this.#proxy, () => super.connect(request, options));
-  }
-}
-
-async function attribute<T>(proxy: ProxySettings, connect: () => Promise<T>): Promise<T> {
+async function attribute(proxy: ProxySettings, connecting: Promise<Socket>): Promise<Socket> {
   try {
-    return await connect();
+    return await connecting;
   } catch (error) {
     throw proxyUnreachable(proxy, error);
   }

@@ -8,6 +8,8 @@ export interface ProxySettings {
   /** Host and port, for messages. */
   readonly name: string;
   readonly scheme: string;
+  /** Whether it has a user, and perhaps a password. */
+  readonly hasLogin: boolean;
   /** The variable it is from. */
   readonly variable: string;
 }
@@ -65,9 +67,10 @@ function parseProxy(variable: string, value: string): ProxySettings {
   }
   const authority = rest.split(/[/?#]/, 1)[0] ?? '';
   const [, explicit] = /:(\d+)$/.exec(authority) ?? [];
-  const user = url.username === '' ? '' : `${url.username}:${url.password}@`;
+  const hasLogin = url.username !== '';
+  const user = hasLogin ? `${url.username}:${url.password}@` : '';
   const name = `${url.hostname}:${explicit ?? port}`;
-  return { href: `${scheme}://${user}${name}`, name, scheme, variable };
+  return { href: `${scheme}://${user}${name}`, name, scheme, hasLogin, variable };
 }
 
 function isEscaped(text: string): boolean {
