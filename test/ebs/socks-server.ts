@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 
-/** What a client asked for. */
+/** The destination of a connection, as the client sent it. */
 export interface SocksRequest {
   readonly version: number;
   /** The name or the address, as it was sent. */

@@ -27,7 +27,7 @@ export function addPaceOptions(command: Command): void {
     .addOption(
       new Option(
         '--transport <how>',
-        'transfer blocks over own HTTP connections or through the AWS SDK (default: fast)',
+        'send block requests over connections of its own or through the AWS SDK (default: fast)',
       ).choices(['fast', 'sdk']),
     );
 }

@@ -60,7 +60,7 @@ function withoutBrackets(hostname: string): string {
   return hostname.replace(/^\[(.*)\]$/, '$1');
 }
 
-/** What the answers of a proxy mean; the package has them in its texts alone. */
+/** Meanings of the answers of a proxy, which the package has in its texts alone. */
 const failures: Readonly<Record<string, string>> = {
   AddressNotSupported: 'kind of address not supported',
   ConnectionRefused: 'connection refused',
