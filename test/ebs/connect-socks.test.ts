@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, isIP, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { Service, type ServiceSettings } from '../../src/ebs/service.ts';
-import { startEmulator } from '../../src/emulator/index.ts';
+import { type EmulatorOptions, startEmulator } from '../../src/emulator/index.ts';
 import { ColdsnapError } from '../../src/errors.ts';
 import { makeCertificates, noOpenssl, setVariable } from './certificates.ts';
 import { environment } from './environment.ts';
@@ -13,6 +13,15 @@ import { startSocks } from './socks-server.ts';
 const keys = { AWS_ACCESS_KEY_ID: 'A', AWS_SECRET_ACCESS_KEY: 'B' };
 const SNAPSHOT = 'snap-0123456789abcdef0';
 const BLOCK = 4096;
+
+/** Starts an emulator with a snapshot of one block, and returns its port. */
+async function serveSnapshot(t: TestContext, options: EmulatorOptions = {}): Promise<number> {
+  const emulator = await startEmulator({ blockSize: BLOCK, ...options });
+  t.after(() => emulator.close());
+  const blocks = new Map([[3, Buffer.alloc(BLOCK, 1)]]);
+  await emulator.putSnapshot({ id: SNAPSHOT, volumeSizeGiB: 1, blocks });
+  return Number(new URL(emulator.url).port);
+}
 
 async function list(
   t: TestContext,
@@ -56,14 +65,7 @@ for (const scheme of ['http', 'https'] as const) {
       environment(t, keys);
       const certificates = scheme === 'https' ? makeCertificates(nameOf(host)) : undefined;
       if (certificates !== undefined) setVariable(t, 'AWS_CA_BUNDLE', certificates.ca);
-      const emulator = await startEmulator({ blockSize: BLOCK, ...(certificates && { tls: certificates }) });
-      t.after(() => emulator.close());
-      await emulator.putSnapshot({
-        id: SNAPSHOT,
-        volumeSizeGiB: 1,
-        blocks: new Map([[3, Buffer.alloc(BLOCK, 1)]]),
-      });
-      const port = Number(new URL(emulator.url).port);
+      const port = await serveSnapshot(t, certificates && { tls: certificates });
       const socks = await startSocks(t, { port });
       assert.equal(await list(t, `${scheme}://${host}:${port}`, `${proxy}://127.0.0.1:${socks.port}`), 1);
       assert.deepEqual(socks.requests, [{ version, host: resolved, port, user: undefined }]);
@@ -73,14 +75,7 @@ for (const scheme of ['http', 'https'] as const) {
 
 test('a SOCKS proxy gets the user and password', async (t) => {
   environment(t, keys);
-  const emulator = await startEmulator({ blockSize: BLOCK });
-  t.after(() => emulator.close());
-  await emulator.putSnapshot({
-    id: SNAPSHOT,
-    volumeSizeGiB: 1,
-    blocks: new Map([[3, Buffer.alloc(BLOCK, 1)]]),
-  });
-  const port = Number(new URL(emulator.url).port);
+  const port = await serveSnapshot(t);
   const socks = await startSocks(t, { port, login: { user: 'me', password: 'p@ss' } });
   const proxy = `socks5h://me:p%40ss@127.0.0.1:${socks.port}`;
   assert.equal(await list(t, `http://ebs.test:${port}`, proxy), 1);
