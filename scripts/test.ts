@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -75,4 +75,9 @@ const isFile = (argument: string) => argument.endsWith('.test.ts');
 const given = process.argv.slice(2);
 const files = given.some(isFile) ? given.filter(isFile) : allFiles();
 const options = given.filter((argument) => !isFile(argument));
+const missing = files.filter((file) => !existsSync(file));
+if (missing.length > 0) {
+  console.error(`no such test file: ${missing.join(', ')}`);
+  process.exit(2);
+}
 process.exitCode = await run(await compile(files, directory), options);

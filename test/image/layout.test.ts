@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, openSync, readSync, truncateSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { describeLayout, readLayout } from '../../src/image/layout/layout.ts';
@@ -58,6 +58,47 @@ describe('recognizes what was made by', () => {
       assert.deepEqual(await readLayout(fromFile(path)), { partitions: [], contents: expected });
     });
   }
+});
+
+describe('reads the label of an NTFS volume', needs('mkfs.ntfs'), () => {
+  /** A volume with a label that is not ASCII. */
+  const volume = (t: TestContext, ...args: string[]) => {
+    const path = image(t, 400 * MIB);
+    execFileSync('mkfs.ntfs', ['-F', '-Q', '-L', 'größer 日本', ...args, path], { stdio: 'pipe' });
+    return path;
+  };
+  const named = { type: 'ntfs', label: 'größer 日本' };
+
+  for (const args of [[], ['-c', '512'], ['-c', '65536'], ['-c', '262144'], ['-s', '4096', '-c', '4096']]) {
+    test(`made with ${args.join(' ') || 'no options'}`, async (t) => {
+      assert.deepEqual(await recognize(fromFile(volume(t, ...args)), 0), named);
+    });
+  }
+
+  test('at the beginning of a partition', async (t) => {
+    const path = volume(t);
+    const read: ReadBytes = (offset, length) => fromFile(path)(offset - MIB, length);
+    assert.deepEqual(await recognize(read, MIB), named);
+  });
+
+  test('and only its type, where the record of the label cannot be read or is torn', async (t) => {
+    const path = volume(t, '-c', '4096');
+    const data = readFileSync(path);
+    const record = Number(data.readBigUInt64LE(48)) * 4096 + 3 * 1024;
+    const damages: [string, (copy: Buffer) => Buffer][] = [
+      ['the image ends before it', (copy) => copy.subarray(0, record)],
+      ['the image ends in it', (copy) => copy.subarray(0, record + 300)],
+      ['it is zeros', (copy) => copy.fill(0, record, record + 1024)],
+      ['one of its sectors is older', (copy) => copy.fill(7, record + 510, record + 512)],
+      ['its attributes have no length', (copy) => copy.fill(0, record + 60, record + 64)],
+      ['the table is nowhere', (copy) => copy.fill(255, 48, 56)],
+      ['its size is impossible', (copy) => copy.fill(128, 64, 65)],
+    ];
+    for (const [what, damage] of damages) {
+      const copy = damage(Buffer.from(data));
+      assert.deepEqual(await recognize(fromBuffer(copy), 0), { type: 'ntfs' }, what);
+    }
+  });
 });
 
 describe('recognizes', () => {

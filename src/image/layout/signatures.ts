@@ -3,6 +3,8 @@
  * no udev, and works where there is no device to ask: in an image, or in blocks of a snapshot.
  */
 
+import { ntfs } from './ntfs.ts';
+
 /** Reads bytes at an offset; fewer, or none, where they do not exist or are not known. */
 export type ReadBytes = (offset: number, length: number) => Promise<Buffer>;
 
@@ -17,7 +19,8 @@ export interface Contents {
 /** The last magic number ends here: btrfs's, and that of swap with pages of 64 KiB. */
 const PROBED = 68 * 1024;
 
-type Recognize = (data: Buffer) => Contents | undefined;
+/** Recognizes a format by its first bytes; `read` reads more of it, at offsets from its beginning. */
+type Recognize = (data: Buffer, read: ReadBytes) => Contents | undefined | Promise<Contents | undefined>;
 
 /** Formats in the order in which they are tried: those that others could be mistaken for come last. */
 const formats: readonly Recognize[] = [
@@ -32,16 +35,17 @@ const formats: readonly Recognize[] = [
   (data) => (u32(data, 1024) === 0xf2f52010 ? { type: 'f2fs' } : undefined),
   swap,
   (data) => (data.length > 1082 && data.readUInt16LE(1080) === 0xef53 ? ext(data) : undefined),
-  (data) => (hasText(data, 3, 'NTFS    ') ? { type: 'ntfs' } : undefined),
+  (data, read) => (hasText(data, 3, 'NTFS    ') ? ntfs(data, read) : undefined),
   (data) => (hasText(data, 3, 'EXFAT   ') ? { type: 'exfat' } : undefined),
   fat,
 ];
 
 /** The format that begins at `offset`; undefined if none is recognized. */
 export async function recognize(read: ReadBytes, offset: number): Promise<Contents | undefined> {
-  const data = await read(offset, PROBED);
+  const within: ReadBytes = (at, length) => read(offset + at, length);
+  const data = await within(0, PROBED);
   for (const format of formats) {
-    const found = format(data);
+    const found = await format(data, within);
     if (found !== undefined) return found;
   }
   return undefined;
