@@ -15,7 +15,7 @@ const hardExitMs = 5000;
 interface Interruption {
   /** Fires on the first signal; its reason is a ColdsnapError of class `aborted` with the signal's name as its code. */
   readonly abortSignal: AbortSignal;
-  /** Stops listening and restores the default behavior. */
+  /** Stops listening and restores the default behavior. After a signal it does neither: the process is about to exit. */
   dispose(): void;
 }
 
@@ -78,6 +78,8 @@ export function listenForSignals(
     abortSignal: controller.signal,
     dispose() {
       cancelHardExit();
+      // The process is about to exit. The same signal, repeated meanwhile, must not end it with another status.
+      if (first !== undefined) return;
       for (const [signal, listener] of listeners) io.signals.off(signal, listener);
     },
   };

@@ -163,6 +163,19 @@ test('the same signal, repeated at once as timeout does, does not end the proces
   await world.run('download snap-1 disk.img');
 });
 
+test('the same signal, repeated while a stopped command exits, does not change its exit code', async () => {
+  const world: World = makeWorld({
+    async downloadSnapshot({ signal }) {
+      world.signals.emit('SIGTERM');
+      throw signal!.reason;
+    },
+  });
+  assert.equal(await world.run('download snap-1 disk.img'), 143);
+  // Without a listener, the signal would end the process.
+  assert.ok(world.signals.emit('SIGTERM'));
+  assert.deepEqual(world.exits, []);
+});
+
 test('Ctrl-Z stops the process, and it listens again when it continues', async () => {
   const world: World = makeWorld({
     async downloadSnapshot() {
