@@ -1,5 +1,5 @@
 /** The command line as a process, with a library that behaves as FAKE_LIBRARY says. */
-import { pbkdf2 } from 'node:crypto';
+import { open } from 'node:fs';
 import { main } from '../../src/cli/main.ts';
 import { processIo } from '../../src/cli/process-io.ts';
 import { ColdsnapError } from '../../src/errors.ts';
@@ -39,10 +39,10 @@ const behaviours: Record<string, (options: DownloadOptions) => Promise<void>> = 
   },
   /** Runs until the display has been drawn. */
   runUntilDrawn: () => until(() => drawn.includes('to a new snapshot')),
-  /** Ignores the AbortSignal and keeps the threads busy. */
+  /** Ignores the AbortSignal and holds all threads: opening a FIFO waits for a writer. */
   ignoreAbort: () =>
     new Promise(() => {
-      for (let count = 0; count < 100; count++) pbkdf2('a', 'b', 2_000_000, 64, 'sha512', () => {});
+      for (let count = 0; count < 100; count++) open(process.env.FIFO!, () => {});
       setInterval(() => {}, 1000);
     }),
   /** Waits for an event that cannot happen. */

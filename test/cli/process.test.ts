@@ -26,9 +26,13 @@ const line = ['download', 'snap-1', 'disk.img'];
 const temporary = mkdtempSync(join(tmpdir(), 'coldsnap-cli-'));
 after(() => rmSync(temporary, { recursive: true, force: true }));
 
+/** What nobody writes. */
+const fifo = join(temporary, 'fifo');
+
 /** The file of child.ts, compiled. */
 let childPath: string;
 before(async () => {
+  execFileSync('mkfifo', [fifo]);
   childPath = await compileProgram({ file: fileURLToPath(new URL('child.ts', import.meta.url)) });
 });
 
@@ -39,7 +43,7 @@ class Running {
   stderr = '';
 
   constructor(words: string[], behaviour: string) {
-    const env = { ...process.env, FAKE_LIBRARY: behaviour };
+    const env = { ...process.env, FAKE_LIBRARY: behaviour, FIFO: fifo };
     this.process = spawn(process.execPath, [childPath, ...words], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
