@@ -29,8 +29,16 @@ describe('coldsnap emulator', () => {
     assert.match(world.stderr.text, /coldsnap --endpoint http:\/\/127\.0\.0\.1:4590 upload disk\.img/);
     assert.match(world.stderr.text, /deleted on exit/);
     assert.deepEqual(world.emulators, [{}]);
-    assert.deepEqual(world.signals.eventNames(), []);
     assert.equal(world.clock.running, 0);
+  });
+
+  test('ends in order when timeout sends its signal twice', async () => {
+    const world = makeWorld();
+    const running = runAndStop(world, 'emulator');
+    await new Promise(setImmediate);
+    assert.ok(world.signals.emit('SIGINT'), 'without a listener it would end the process');
+    assert.equal(await running, 0);
+    assert.deepEqual(world.exits, []);
   });
 
   test('prints only its URL with --quiet', async () => {

@@ -26,7 +26,7 @@ const line = ['download', 'snap-1', 'disk.img'];
 const temporary = mkdtempSync(join(tmpdir(), 'coldsnap-cli-'));
 after(() => rmSync(temporary, { recursive: true, force: true }));
 
-/** What nobody writes. */
+/** A FIFO without a writer. */
 const fifo = join(temporary, 'fifo');
 
 /** The file of child.ts, compiled. */
