@@ -133,7 +133,7 @@ export const errorCodes = {
     ROLE_REFUSED: 'AWS STS refused to assume the role',
     SSO_LOGIN_NEEDED: 'the SSO session has expired or does not exist',
     TLS_MISMATCH: 'the endpoint does not speak TLS, or no common version of it',
-    TLS_UNTRUSTED: "the endpoint's certificate is not trusted",
+    TLS_UNTRUSTED: 'the certificate of the endpoint or of the proxy is not trusted',
     WRONG_ENDPOINT: 'the endpoint is not that of the service',
   },
   'expired-credentials': {

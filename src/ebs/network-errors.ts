@@ -3,7 +3,7 @@ import type { ColdsnapError } from '../errors.ts';
 import { formatDuration } from '../text.ts';
 import type { MakeError } from './errors.ts';
 import type { Failure } from './failure.ts';
-import { describeNetworkCode } from './network-words.ts';
+import { describeNetworkCode, hintForCertificate, isUntrusted } from './network-words.ts';
 
 /** The endpoint is wrong or down; retried for a short time until the service has answered once. */
 const unreachableCodes = new Set([
@@ -36,13 +36,9 @@ export function classifyNetwork(failure: Failure, make: MakeError): ColdsnapErro
       'Check the region, the endpoint and the network.',
     );
   }
-  if (/CERT|SELF_SIGNED|UNABLE_TO|ALTNAME|ERR_TLS/.test(code)) {
-    return make(
-      'config',
-      'TLS_UNTRUSTED',
-      `does not trust the endpoint: ${reason}`,
-      'Set AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS to the certificate of the private CA.',
-    );
+  if (isUntrusted(code)) {
+    const fact = `does not trust the endpoint: ${reason}`;
+    return make('config', 'TLS_UNTRUSTED', fact, hintForCertificate(code));
   }
   if (isTlsMismatch(failure)) {
     const plain = /wrong version number|packet length too long/i.test(message);

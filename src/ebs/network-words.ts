@@ -2,7 +2,7 @@
 import { describeErrno } from '../errno.ts';
 
 const words: Readonly<Record<string, string>> = {
-  CERT_HAS_EXPIRED: 'the certificate has expired',
+  CERT_HAS_EXPIRED: 'the certificate has expired; check the clock',
   CERT_NOT_YET_VALID: 'the certificate is not valid yet; check the clock',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'the certificate is self-signed',
   EAI_AGAIN: 'the name servers do not answer',
@@ -31,4 +31,18 @@ export function describeNetworkCode(code: string): string {
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_'))
     return 'the other side does not speak TLS as expected';
   return code === '' ? 'no reason given' : describeErrno(code);
+}
+
+/** Whether a code says that a certificate was refused. */
+export function isUntrusted(code: string): boolean {
+  return /CERT|SELF_SIGNED|UNABLE_TO|ALTNAME|ERR_TLS/.test(code);
+}
+
+/** The remedy for a certificate that was refused. */
+export function hintForCertificate(code: string): string {
+  if (/HAS_EXPIRED|NOT_YET_VALID/.test(code))
+    return 'If the clock of this machine is right, the certificate has to be renewed.';
+  return /ALTNAME/.test(code)
+    ? 'Check the host name. A proxy or a firewall may answer in its place.'
+    : 'Set AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS to the certificate of the private CA.';
 }

@@ -1,11 +1,14 @@
 /** Which credentials are used, and the errors when there are none. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { createServer } from 'node:tls';
 import { cached } from '../../src/ebs/connect/cached.ts';
 import { connectEbs, type ServiceOptions } from '../../src/ebs/connect.ts';
 import { ColdsnapError } from '../../src/errors.ts';
+import { makeCertificates, noOpenssl, setVariable } from './certificates.ts';
 import { configFileCases } from './config-files.ts';
 import { environment, writeFiles } from './environment.ts';
 import { fill, identityCases } from './identities.ts';
@@ -102,6 +105,22 @@ test('the errors name the provider, its own reason and what helps', async (t) =>
     await failure({}),
     /no keys in the environment; no profile; the instance metadata service is disabled/,
   );
+});
+
+test('a role service whose certificate is not trusted is not a matter of the network', {
+  skip: noOpenssl,
+}, async (t) => {
+  await prepare(t, {}, identityFiles);
+  const server = createServer(makeCertificates());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  setVariable(t, 'AWS_ENDPOINT_URL_STS', `https://127.0.0.1:${port}`);
+  await assert.rejects(identity(t, { profile: 'chain' }), {
+    class: 'config',
+    message: /failed: AWS STS: the certificate is from an unknown authority$/,
+    hint: /AWS_CA_BUNDLE/,
+  });
 });
 
 const role = (name: string) => `role_arn = arn:aws:iam::111122223333:role/${name}\nsource_profile = keys\n`;

@@ -9,8 +9,8 @@ import {
   type Socket,
 } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { createServer as createTlsServer } from 'node:tls';
 import { proxyFor } from '../../src/ebs/connect/proxy.ts';
-
 import { Service, type ServiceSettings } from '../../src/ebs/service.ts';
 import { startEmulator } from '../../src/emulator/index.ts';
 import { ColdsnapError } from '../../src/errors.ts';
@@ -208,6 +208,17 @@ test('a rejected password and a missing one have different messages', async (t) 
   const error = await failureThrough(t, `me:wrong@127.0.0.1:${port}`, 'https://ebs.test');
   assert.match(error.message, /the proxy .* does not accept the user and password \(HTTP 407\)/);
   assert.doesNotMatch(error.message + error.hint, /wrong/);
+});
+
+test('a proxy whose certificate is not trusted is named, at once', { skip: noOpenssl }, async (t) => {
+  const server = createTlsServer(makeCertificates());
+  const port = await listen(t, server);
+  const error = await failureThrough(t, `https://127.0.0.1:${port}`, 'https://ebs.test', {
+    retryForMs: 600_000,
+  });
+  assert.deepEqual([error.class, error.code], ['config', 'TLS_UNTRUSTED']);
+  assert.match(error.message, /does not trust the proxy 127\.0\.0\.1:\d+ \(HTTPS_PROXY\): the certificate/);
+  assert.match(error.hint!, /AWS_CA_BUNDLE/);
 });
 
 for (const [names, matches] of [

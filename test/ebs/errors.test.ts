@@ -409,6 +409,13 @@ test('a denied permission names the IAM action, and a denied key those of KMS', 
   assert.equal(iamAction('DescribeSnapshots'), 'ec2:DescribeSnapshots');
 });
 
+test('a certificate that is refused has a hint for its reason', () => {
+  const hint = (code: string) => classify(network(code), context).hint ?? '';
+  assert.match(hint('SELF_SIGNED_CERT_IN_CHAIN'), /AWS_CA_BUNDLE/);
+  for (const code of ['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']) assert.match(hint(code), /clock/);
+  assert.match(hint('ERR_TLS_CERT_ALTNAME_INVALID'), /host name/);
+});
+
 test('an HTML page as message is cut to one line', () => {
   const html = exception('Unknown', 400, undefined, `<html>${'x'.repeat(1000)}\n<body>`);
   const { message } = classify(html, context);

@@ -2,7 +2,8 @@
 import type { ErrorCode } from '../../error-codes.ts';
 import { ColdsnapError, type ErrorClass, type ErrorDetails } from '../../errors.ts';
 import { sanitize } from '../../text.ts';
-import { describeNetworkCode } from '../network-words.ts';
+import { readFailure } from '../failure.ts';
+import { describeNetworkCode, hintForCertificate, isUntrusted } from '../network-words.ts';
 import type { ProxySettings } from './proxy.ts';
 import type { ConfigFiles } from './settings.ts';
 
@@ -134,6 +135,10 @@ export function proxyUnreachable(
   reason = 'no reason given',
 ): ColdsnapError {
   const { code = '' } = cause as NodeJS.ErrnoException;
+  if (isUntrusted(code)) {
+    const message = `does not trust the proxy ${name} (${variable}): ${describeNetworkCode(code)}`;
+    return config('TLS_UNTRUSTED', message, { hint: hintForCertificate(code), cause });
+  }
   return new ColdsnapError(
     'transient',
     'PROXY_UNREACHABLE',
@@ -198,10 +203,11 @@ export function providerFailed(provider: string, reason: string, details: ErrorD
 
 /** As {@link providerFailed}, for a failure that may not occur the next time. */
 export function providerUnreachable(provider: string, reason: string, cause: unknown): ColdsnapError {
-  return providerFailed(provider, reason, {
-    cause,
-    hint: 'Check the network, then run the same command again.',
-  });
+  const { code } = readFailure(cause);
+  const hint = isUntrusted(code)
+    ? hintForCertificate(code)
+    : 'Check the network, then run the same command again.';
+  return providerFailed(provider, reason, { cause, hint });
 }
 
 export function ssoLoginNeeded(profile: string, reason: string, cause: unknown): ColdsnapError {
