@@ -114,8 +114,9 @@ async function failureThrough(
   proxy: string,
   endpoint: string,
   options: Partial<ServiceSettings> = {},
+  variables: Record<string, string> = {},
 ): Promise<ColdsnapError> {
-  environment(t, keys);
+  environment(t, { ...keys, ...variables });
   setVariable(t, endpoint.startsWith('https') ? 'HTTPS_PROXY' : 'http_proxy', proxy);
   const service = new Service({ region: 'us-east-1', endpoint, retryForMs: 200, ...options }, 1, () => {});
   t.after(() => service.close());
@@ -219,6 +220,16 @@ test('a proxy whose certificate is not trusted is named, at once', { skip: noOpe
   assert.deepEqual([error.class, error.code], ['config', 'TLS_UNTRUSTED']);
   assert.match(error.message, /does not trust the proxy 127\.0\.0\.1:\d+ \(HTTPS_PROXY\): the certificate/);
   assert.match(error.hint!, /AWS_CA_BUNDLE/);
+});
+
+test('the authorities of AWS_CA_BUNDLE are trusted for a proxy, too', { skip: noOpenssl }, async (t) => {
+  const { ca, ...certificate } = makeCertificates();
+  const server = createTlsServer(certificate, (socket) => {
+    socket.once('data', () => socket.end('HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n'));
+  });
+  const proxy = `https://127.0.0.1:${await listen(t, server)}`;
+  const error = await failureThrough(t, proxy, 'https://ebs.test', {}, { AWS_CA_BUNDLE: ca });
+  assert.equal(error.code, 'PROXY_REFUSED', error.message);
 });
 
 for (const [names, matches] of [

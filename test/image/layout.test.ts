@@ -62,8 +62,8 @@ describe('recognizes what was made by', () => {
 
 describe('reads the label of an NTFS volume', needs('mkfs.ntfs'), () => {
   /** A volume with a label that is not ASCII. */
-  const volume = (t: TestContext, ...args: string[]) => {
-    const path = image(t, 400 * MIB);
+  const volume = (t: TestContext, args: readonly string[] = [], bytes = 400 * MIB) => {
+    const path = image(t, bytes);
     execFileSync('mkfs.ntfs', ['-F', '-Q', '-L', 'größer 日本', ...args, path], { stdio: 'pipe' });
     return path;
   };
@@ -71,7 +71,7 @@ describe('reads the label of an NTFS volume', needs('mkfs.ntfs'), () => {
 
   for (const args of [[], ['-c', '512'], ['-c', '65536'], ['-c', '262144'], ['-s', '4096', '-c', '4096']]) {
     test(`made with ${args.join(' ') || 'no options'}`, async (t) => {
-      assert.deepEqual(await recognize(fromFile(volume(t, ...args)), 0), named);
+      assert.deepEqual(await recognize(fromFile(volume(t, args)), 0), named);
     });
   }
 
@@ -82,7 +82,7 @@ describe('reads the label of an NTFS volume', needs('mkfs.ntfs'), () => {
   });
 
   test('and only its type, where the record of the label cannot be read or is torn', async (t) => {
-    const path = volume(t, '-c', '4096');
+    const path = volume(t, ['-c', '4096'], 16 * MIB);
     const data = readFileSync(path);
     const record = Number(data.readBigUInt64LE(48)) * 4096 + 3 * 1024;
     const damages: [string, (copy: Buffer) => Buffer][] = [
