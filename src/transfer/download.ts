@@ -1,9 +1,7 @@
 /** Downloads a snapshot into an image. */
 import { Service } from '../ebs/service.ts';
 import type { Geometry } from '../geometry.ts';
-import { targetNotReadBack } from '../image/messages/targets.ts';
 import { openTarget } from '../image/open-target.ts';
-import type { ImageTarget, ResumableTarget } from '../image/target.ts';
 import { digestHeader } from './digests/format.ts';
 import { openDigests } from './digests/open.ts';
 import type { DigestWriter } from './digests/writer.ts';
@@ -13,7 +11,7 @@ import { takeOptions } from './option-types.ts';
 import type { DownloadOptions, DownloadResult } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { hashTarget, type OnWhole } from './run/hash-image.ts';
-import { ReadBack, ReadBackProgress } from './run/read-back.ts';
+import { ReadBack, ReadBackProgress, readableAgain } from './run/read-back.ts';
 import { Run } from './run/run.ts';
 import { checkSinceOptions, downloadSince } from './since.ts';
 import { savingDigests } from './sinks/digest-saver.ts';
@@ -75,13 +73,6 @@ async function downloadAll(
     run.stop();
     throw await sink.abandon(error);
   }
-}
-
-/** @throws ColdsnapError class `usage` for a stream */
-async function readableAgain(target: ImageTarget): Promise<ResumableTarget> {
-  if (target.resumable !== undefined) return target.resumable;
-  await target.abandon({ keepForResume: false });
-  throw targetNotReadBack(target);
 }
 
 async function restore(

@@ -87,8 +87,8 @@ async function uploadImage(
     const header = digestHeader(snapshotId, identity, geometry);
     const report = async (id: string, state: string): Promise<UploadResult> => {
       const progress = run.done(id);
-      const savings = base?.savings(progress);
-      const result = { snapshotId: id, status: state, ...geometry, ...digest, ...progress, ...savings };
+      const summary = { ...geometry, ...digest, ...progress, ...base?.savings(progress) };
+      const result = { snapshotId: id, status: state, ...summary };
       await run.report(result, options);
       return result;
     };
@@ -107,8 +107,7 @@ async function uploadImage(
     } else {
       await sink.finish(async () => digests?.save(header));
     }
-    const { status, resumed } = sink.state;
-    const state = await waitUntilUsable(run, service, options, { snapshotId, status, resumed });
+    const state = await waitUntilUsable(run, service, options, { snapshotId, ...sink.state });
     const result = await report(snapshotId, state);
     await sink.forget();
     return result;

@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import { project } from './markdown.ts';
 
 const MAX_LINES = 250;
+/** A command only composes. */
+const MAX_COMMAND_LINES = 120;
 
 interface Source {
   /** Relative to src/. */
@@ -30,6 +32,10 @@ function matches(files: readonly Source[], pattern: RegExp): string[] {
   );
 }
 
+function longerThan(lines: number, files: readonly Source[]): string[] {
+  return files.filter(({ text }) => text.split('\n').length - 1 > lines).map(({ path }) => path);
+}
+
 test('the engine imports nothing of the service, of images and of journals', () => {
   assert.deepEqual(matches(within('transfer/engine'), /from '.*\/(ebs|image|journal)\//), []);
 });
@@ -51,12 +57,14 @@ test('only images ask what kind of image they are', () => {
   assert.deepEqual(matches(others, /\.kind === '(device|file|stream)'/), []);
 });
 
-test(`no file of a transfer is longer than ${MAX_LINES} lines`, () => {
-  const long = within('transfer').filter(({ text }) => text.split('\n').length - 1 > MAX_LINES);
-  assert.deepEqual(
-    long.map(({ path }) => path),
-    [],
-  );
+test(`no file is longer than ${MAX_LINES} lines`, () => {
+  assert.deepEqual(longerThan(MAX_LINES, sources), []);
+});
+
+test(`no command that moves blocks is longer than ${MAX_COMMAND_LINES} lines`, () => {
+  const commands = sources.filter(({ path }) => /^transfer\/(download|upload|copy|verify)\.ts$/.test(path));
+  assert.equal(commands.length, 4);
+  assert.deepEqual(longerThan(MAX_COMMAND_LINES, commands), []);
 });
 
 test('the library names no flag of the command line', () => {

@@ -1,16 +1,15 @@
-/** The errors of region, credentials, endpoint, proxy and certificates. */
+/** The errors of region, credentials, endpoint and certificates. */
 import type { ErrorCode } from '../../error-codes.ts';
 import { ColdsnapError, type ErrorClass, type ErrorDetails } from '../../errors.ts';
 import { sanitize } from '../../text.ts';
 import { readFailure } from '../failure.ts';
 import { describeNetworkCode, hintForCertificate, isUntrusted } from '../network-words.ts';
-import type { ProxySettings } from './proxy.ts';
 import type { ConfigFiles } from './settings.ts';
 
 /** Profiles that a message lists at most. */
 const MAX_NAMES = 20;
 
-function config(code: ErrorCode, message: string, details: ErrorDetails = {}): ColdsnapError {
+export function configError(code: ErrorCode, message: string, details: ErrorDetails = {}): ColdsnapError {
   return new ColdsnapError('config', code, message, details);
 }
 
@@ -22,7 +21,7 @@ export function profileNotFound(
   sections: Readonly<Record<string, unknown>>,
 ): ColdsnapError {
   const problem = `the profile "${sanitize(name, 64)}" does not exist in ${files.config} or ${files.credentials}`;
-  return config('PROFILE_NOT_FOUND', problem, {
+  return configError('PROFILE_NOT_FOUND', problem, {
     profile: name,
     hint: misspelledSection(name, existing, files, sections) ?? existingProfiles(existing),
   });
@@ -53,7 +52,7 @@ function existingProfiles(existing: readonly string[]): string {
 }
 
 export function profileInvalid(profile: string, problem: string): ColdsnapError {
-  return config('PROFILE_INVALID', `the profile "${profile}" ${problem}`, { profile });
+  return configError('PROFILE_INVALID', `the profile "${profile}" ${problem}`, { profile });
 }
 
 export function servicesMissing(services: string, profile: string): ColdsnapError {
@@ -63,28 +62,30 @@ export function servicesMissing(services: string, profile: string): ColdsnapErro
 export function fileUnreadable(what: string, path: string, cause: unknown): ColdsnapError {
   const { code = '' } = cause as NodeJS.ErrnoException;
   const problem = code === 'ENOENT' ? 'does not exist' : `cannot be read (${describeNetworkCode(code)})`;
-  return config('CREDENTIALS_FAILED', `the ${what} ${path} ${problem}`, { path, cause });
+  return configError('CREDENTIALS_FAILED', `the ${what} ${path} ${problem}`, { path, cause });
 }
 
 /** @param problem what the line does, without its text */
 export function configFileInvalid(path: string, line: number, problem: string): ColdsnapError {
-  return config('CONFIG_FILE_INVALID', `line ${line} of ${path} ${sanitize(problem, 200)}`, {
+  return configError('CONFIG_FILE_INVALID', `line ${line} of ${path} ${sanitize(problem, 200)}`, {
     hint: 'Correct the line, or point AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE to other files.',
     path,
   });
 }
 
 export function badSetting(origin: string, value: string): ColdsnapError {
-  return config('BAD_SETTING', `${origin} must be true or false, not "${sanitize(value, 64)}"`);
+  return configError('BAD_SETTING', `${origin} must be true or false, not "${sanitize(value, 64)}"`);
 }
 
 export function badCount(origin: string, value: string): ColdsnapError {
-  return config('BAD_SETTING', `${origin} must be a whole number from 1, not "${sanitize(value, 64)}"`);
+  return configError('BAD_SETTING', `${origin} must be a whole number from 1, not "${sanitize(value, 64)}"`);
 }
 
 export function noRegion(profile: string): ColdsnapError {
   const problem = 'no region is set: not in AWS_REGION, AWS_DEFAULT_REGION or the profile';
-  return config('NO_REGION', `${problem} "${profile}"`, { hint: 'Set it in AWS_REGION or in the profile.' });
+  return configError('NO_REGION', `${problem} "${profile}"`, {
+    hint: 'Set it in AWS_REGION or in the profile.',
+  });
 }
 
 export function badRegion(origin: string, region: string, ofZone: string | undefined): ColdsnapError {
@@ -109,7 +110,7 @@ export function badConfiguredEndpoint(origin: string, endpoint: string): Coldsna
   const hint = /^[\w.-]+(:\d+)?(\/|$)/.test(text)
     ? `Add the scheme: http://${text} or https://${text}.`
     : endpointHint;
-  return config('BAD_ENDPOINT', `${origin} is not a URL with http:// or https://: "${text}"`, { hint });
+  return configError('BAD_ENDPOINT', `${origin} is not a URL with http:// or https://: "${text}"`, { hint });
 }
 
 export function caBundleUnreadable(
@@ -118,87 +119,19 @@ export function caBundleUnreadable(
   problem: string,
   cause?: unknown,
 ): ColdsnapError {
-  return config('CA_BUNDLE_UNREADABLE', `${origin} names ${path}, which ${problem}`, { path, cause });
-}
-
-/** The value is not shown because it may have a password. */
-export function badProxy(variable: string, problem: string): ColdsnapError {
-  return config('BAD_PROXY', `the proxy in ${variable} ${problem}`, {
-    hint: 'Write it as http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT.',
-  });
-}
-
-/** @param reason for a cause without a code */
-export function proxyUnreachable(
-  { name, variable }: ProxySettings,
-  cause: unknown,
-  reason = 'no reason given',
-): ColdsnapError {
-  const { code = '' } = cause as NodeJS.ErrnoException;
-  if (isUntrusted(code)) {
-    const message = `does not trust the proxy ${name} (${variable}): ${describeNetworkCode(code)}`;
-    return config('TLS_UNTRUSTED', message, { hint: hintForCertificate(code), cause });
-  }
-  return new ColdsnapError(
-    'transient',
-    'PROXY_UNREACHABLE',
-    `could not connect through the proxy ${name} (${variable}): ${code === '' ? reason : describeNetworkCode(code)}`,
-    { hint: `Check ${variable}, or list the host in NO_PROXY.`, cause },
-  );
-}
-
-/** The error for a reply of an HTTP proxy. */
-export function proxyRefused(proxy: ProxySettings, httpStatus: number): ColdsnapError {
-  if (httpStatus === 407) return proxyLoginRefused(proxy, httpStatus);
-  const reason = `HTTP ${httpStatus}`;
-  return httpStatus < 500 ? proxyForbids(proxy, reason, httpStatus) : proxyFailed(proxy, reason, httpStatus);
-}
-
-export function proxyLoginRefused(
-  { name, variable, scheme, hasLogin }: ProxySettings,
-  httpStatus?: number,
-): ColdsnapError {
-  const status = httpStatus === undefined ? '' : ` (HTTP ${httpStatus})`;
-  const does = hasLogin ? 'does not accept the user and password' : 'asks for a user and password';
-  return config('PROXY_REFUSED', `the proxy ${name} (${variable}) ${does}${status}`, {
-    hint: `${hasLogin ? 'Check' : 'Add'} them: ${variable}=${scheme}://USER:PASSWORD@HOST:PORT`,
-    httpStatus,
-  });
-}
-
-export function proxyForbids(
-  { name, variable }: ProxySettings,
-  reason: string,
-  httpStatus?: number,
-): ColdsnapError {
-  return config('PROXY_REFUSED', `the proxy ${name} (${variable}) refused the connection (${reason})`, {
-    hint: 'Allow the endpoint in the proxy, or list the host in NO_PROXY.',
-    httpStatus,
-  });
-}
-
-export function proxyFailed(
-  { name, variable }: ProxySettings,
-  reason: string,
-  httpStatus?: number,
-): ColdsnapError {
-  const message = `the proxy ${name} (${variable}) could not reach the endpoint (${reason})`;
-  return new ColdsnapError('transient', 'PROXY_UNREACHABLE', message, {
-    hint: 'Check the region, the endpoint and the proxy.',
-    httpStatus,
-  });
+  return configError('CA_BUNDLE_UNREADABLE', `${origin} names ${path}, which ${problem}`, { path, cause });
 }
 
 /** @param reasons what each provider found, in their order */
 export function noCredentials(reasons: readonly string[]): ColdsnapError {
-  return config('NO_CREDENTIALS', `found no credentials: ${reasons.join('; ')}`, {
+  return configError('NO_CREDENTIALS', `found no credentials: ${reasons.join('; ')}`, {
     hint: 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile, or attach an instance role.',
   });
 }
 
 /** A provider that is configured but failed. */
 export function providerFailed(provider: string, reason: string, details: ErrorDetails = {}): ColdsnapError {
-  return config('CREDENTIALS_FAILED', `${provider} failed: ${sanitize(reason)}`, details);
+  return configError('CREDENTIALS_FAILED', `${provider} failed: ${sanitize(reason)}`, details);
 }
 
 /** As {@link providerFailed}, for a failure that may not occur the next time. */
@@ -211,7 +144,7 @@ export function providerUnreachable(provider: string, reason: string, cause: unk
 }
 
 export function ssoLoginNeeded(profile: string, reason: string, cause: unknown): ColdsnapError {
-  return config('SSO_LOGIN_NEEDED', `the SSO session of profile "${profile}" ${reason}`, {
+  return configError('SSO_LOGIN_NEEDED', `the SSO session of profile "${profile}" ${reason}`, {
     hint: `Sign in with "aws sso login" for profile ${profile}.`,
     profile,
     cause,
@@ -219,7 +152,7 @@ export function ssoLoginNeeded(profile: string, reason: string, cause: unknown):
 }
 
 export function mfaNeeded(profile: string, serial: string): ColdsnapError {
-  return config(
+  return configError(
     'MFA_NEEDED',
     `the profile "${profile}" needs a code of the MFA device ${sanitize(serial)}, and there is no terminal to ask on`,
     {
@@ -235,7 +168,7 @@ export function roleRefused(
   reason: string,
   details: ErrorDetails,
 ): ColdsnapError {
-  return config(
+  return configError(
     'ROLE_REFUSED',
     `AWS STS refused the role ${sanitize(role)} (${origin}): ${sanitize(reason)}`,
     details,
@@ -244,7 +177,9 @@ export function roleRefused(
 
 export function credentialsExpired(provider: string, when: Date): ColdsnapError {
   const message = `${provider} returned credentials that expired at ${when.toISOString()}`;
-  return config('CREDENTIALS_EXPIRED', message, { hint: 'Renew them, and check the clock of this machine.' });
+  return configError('CREDENTIALS_EXPIRED', message, {
+    hint: 'Renew them, and check the clock of this machine.',
+  });
 }
 
 /** A failed renewal while the transfer runs: it may succeed later. */

@@ -8,8 +8,8 @@ import { HttpProxyAgent } from 'http-proxy-agent';
 import { HttpsProxyAgent } from 'https-proxy-agent';
 import { afterRunning } from '../../clock.ts';
 import { limitConnection } from '../connect-limit.ts';
-import { proxyRefused, proxyUnreachable } from './messages.ts';
 import { type ProxySettings, proxyFor } from './proxy.ts';
+import { proxyRefused, proxyUnreachable } from './proxy-messages.ts';
 import { connectSocks } from './socks.ts';
 
 type Open = (

@@ -1,6 +1,6 @@
 /** Which proxy a request uses, by the rules of curl. */
 import { BlockList, isIP } from 'node:net';
-import { badProxy } from './messages.ts';
+import { badProxy } from './proxy-messages.ts';
 
 export interface ProxySettings {
   /** With scheme, port and, escaped, user and password. */

@@ -3,8 +3,8 @@ import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { isIP, connect as netConnect, type Socket } from 'node:net';
 import { SocksClient, SocksClientError } from 'socks';
-import { proxyFailed, proxyForbids, proxyLoginRefused, proxyUnreachable } from './messages.ts';
 import type { ProxySettings } from './proxy.ts';
+import { proxyFailed, proxyForbids, proxyLoginRefused, proxyUnreachable } from './proxy-messages.ts';
 
 interface Place {
   readonly host: string;

@@ -1,4 +1,5 @@
 /** A target that is read back: what differs is read from the source, and written, once more. */
+import { targetNotReadBack } from '../../image/messages/targets.ts';
 import type { ImageTarget, ResumableTarget } from '../../image/target.ts';
 import { VerifiedTarget } from '../../image/verified-target.ts';
 import { allocateSlab } from '../../native/index.ts';
@@ -66,4 +67,14 @@ export class ReadBack {
       return outcome === 'mismatch' ? outcome : 'written';
     });
   }
+}
+
+/**
+ * The facet of a target that can be read again; a stream is abandoned.
+ * @throws ColdsnapError class `usage` for a stream
+ */
+export async function readableAgain(target: ImageTarget): Promise<ResumableTarget> {
+  if (target.resumable !== undefined) return target.resumable;
+  await target.abandon({ keepForResume: false });
+  throw targetNotReadBack(target);
 }
