@@ -5,7 +5,7 @@ import { chmodSync, closeSync, mkdirSync, openSync, writeFileSync, writeSync } f
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { needsBuild } from '../support/built.ts';
-import { needsLoop, run, Scratch } from '../support/loop.ts';
+import { forgetCache, needsLoop, Scratch } from '../support/loop.ts';
 import { Workplace } from '../support/workplace.ts';
 import { read } from './markdown.ts';
 
@@ -28,7 +28,7 @@ async function work(disk: string, backing: string): Promise<void> {
   const file = openSync(backing, 'r+');
   writeSync(file, randomBytes(MIB), 0, MIB, 30 * MIB);
   closeSync(file);
-  await run('blockdev', '--flushbufs', disk);
+  await forgetCache(disk);
 }
 
 const skip = needsBuild.skip ?? needsLoop.skip ?? false;

@@ -20,7 +20,7 @@ import { type Emulator, startEmulator } from '../../src/emulator/index.ts';
 import { listPendingSnapshots } from '../../src/index.ts';
 import { isZero } from '../../src/native/index.ts';
 import { DigestReader } from '../../src/transfer/digests/reader.ts';
-import type { Scratch } from '../support/loop.ts';
+import { emptyDevice, type Scratch } from '../support/loop.ts';
 import { bytesAt, firstWrongBlock, GIB, randomBlocks, uploadJournal } from '../support/service.ts';
 import { type Command, type Ended, journalledBlocks } from './command.ts';
 
@@ -149,8 +149,7 @@ export class Victim {
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks });
     if (kind === 'file and device') {
       assert.ok(device);
-      truncateSync(device.backing, 0);
-      truncateSync(device.backing, GIB);
+      await emptyDevice(device);
       return new Victim(
         emulator,
         command,
@@ -185,8 +184,7 @@ export class Victim {
       );
     }
     assert.ok(device);
-    truncateSync(device.backing, 0);
-    truncateSync(device.backing, GIB);
+    await emptyDevice(device);
     return new Victim(
       emulator,
       command,

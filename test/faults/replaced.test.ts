@@ -10,11 +10,10 @@ import {
   rmSync,
   statSync,
   symlinkSync,
-  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { needsLoop, run, Scratch } from '../support/loop.ts';
+import { emptyDevice, needsLoop, run, Scratch } from '../support/loop.ts';
 import { bytesAt, GIB } from '../support/service.ts';
 import type { Ended } from './command.ts';
 import { BLOCK, Stage } from './stage.ts';
@@ -197,8 +196,7 @@ test(
     const { node, point } = await nodeFor(scratch, one.device);
     for (const replace of [() => point(other.device), () => rmSync(node)]) {
       await point(one.device);
-      truncateSync(one.backing, 0);
-      truncateSync(one.backing, GIB);
+      await emptyDevice(one);
       const { end, stderr } = await downloadInto(node, [], replace);
       assert.equal(end, 1, stderr);
       assert.match(stderr, /coldsnap: \S+\/disk no longer refers to the device that was written\n {2}\S/);

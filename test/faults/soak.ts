@@ -14,7 +14,6 @@ import {
   openSync,
   readdirSync,
   rmSync,
-  truncateSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -28,7 +27,7 @@ import {
   uploadSnapshot,
 } from '../../src/index.ts';
 import { compileProgram } from '../support/compile.ts';
-import { type LoopDevice, noLoopDevices, type Scratch } from '../support/loop.ts';
+import { emptyDevice, type LoopDevice, noLoopDevices, type Scratch } from '../support/loop.ts';
 import { firstWrongBlock, GIB } from '../support/service.ts';
 
 const BLOCK = 65_536;
@@ -192,8 +191,7 @@ class Rounds {
       writeSource,
     );
     const device = round % 2 === 1 ? this.#device : undefined;
-    if (device !== undefined) truncateSync(device.backing, 0);
-    if (device !== undefined) truncateSync(device.backing, GIB);
+    if (device !== undefined) await emptyDevice(device);
     const target = device?.device ?? this.#scratch.path(`target-${round}.img`);
     const written = device?.device ?? `${target}.partial`;
     let force = false;

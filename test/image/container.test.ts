@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { openSource } from '../../src/image/open-source.ts';
-import { needsLoop, Scratch } from '../support/loop.ts';
+import { forgetCache, needsLoop, Scratch } from '../support/loop.ts';
 import { assertFails, MiB } from './blocks.ts';
 import { containers, tarHeader, vhdFooter } from './containers.ts';
 
@@ -118,7 +118,7 @@ test('a device that holds a container is refused', needsLoop, async (t) => {
   const scratch = await Scratch.for(t);
   const { device, backing } = await scratch.loop({ bytes: MiB });
   writeFileSync(backing, Buffer.from('QFI\xfb\0\0\0\x03', 'latin1'), { flag: 'r+' });
-  execFileSync('blockdev', ['--flushbufs', device]);
+  await forgetCache(device);
   await assertFails(openSource(device), 'SOURCE_IS_CONTAINER', isContainer('qcow2'));
 });
 

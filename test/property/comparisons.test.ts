@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { verifySnapshot } from '../../src/index.ts';
 import '../support/in-memory.ts';
-import { needsLoop, run, Scratch } from '../support/loop.ts';
+import { forgetCache, needsLoop, Scratch } from '../support/loop.ts';
 import { GIB, startService } from '../support/service.ts';
 import { assertProperty } from './property.ts';
 
@@ -117,7 +117,7 @@ test('a comparison of any device finds exactly what differs', needsLoop, async (
     const { device, backing } = await scratch.loop({ bytes: GIB + tail, sectorSize });
     const pair = new Pair(given);
     pair.write(backing, tail);
-    await run('blockdev', '--flushbufs', device);
+    await forgetCache(device);
     await check(t, given, pair, device);
     await scratch.detach(device);
   });

@@ -11,7 +11,7 @@ import fc from 'fast-check';
 import type { Emulator } from '../../src/emulator/index.ts';
 import { downloadSnapshot } from '../../src/index.ts';
 import '../support/in-memory.ts';
-import { needsLoop, run, Scratch } from '../support/loop.ts';
+import { forgetCache, needsLoop, Scratch } from '../support/loop.ts';
 import { firstWrongBlock, GIB, startService } from '../support/service.ts';
 import { assertProperty } from './property.ts';
 
@@ -80,7 +80,7 @@ async function check(emulator: Emulator, chain: Chain, target: string, medium: s
   // A device keeps what lies beyond the volume; where the volume grows, that must become zeros.
   if (!isFile && first.volumeSize === GIB) writeSync(file, randomBytes(BLOCK), 0, BLOCK, 1_500 * BLOCK);
   closeSync(file);
-  if (!isFile) await run('blockdev', '--flushbufs', target);
+  if (!isFile) await forgetCache(target);
   const service = { endpoint: emulator.url, region: 'us-east-1' };
   const { workers } = chain;
   let base = first;

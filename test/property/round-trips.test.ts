@@ -12,7 +12,7 @@ import fc from 'fast-check';
 import type { Emulator } from '../../src/emulator/index.ts';
 import { downloadSnapshot, type UploadOptions, uploadSnapshot } from '../../src/index.ts';
 import '../support/in-memory.ts';
-import { needsLoop, run, Scratch } from '../support/loop.ts';
+import { forgetCache, needsLoop, Scratch } from '../support/loop.ts';
 import { firstWrongBlock, GIB, startService } from '../support/service.ts';
 import { assertProperty } from './property.ts';
 
@@ -198,7 +198,7 @@ test('any device, of any size and sector size, is restored unchanged', needsLoop
     const image = new Image(rest === 0 ? given : [...given, { kind: 'data', length: sectorSize - rest }]);
     const { device, backing } = await fixture.scratch.loop({ bytes: image.bytes.length, sectorSize });
     writeFileSync(backing, image.bytes, { flag: 'r+' });
-    await run('blockdev', '--flushbufs', device);
+    await forgetCache(device);
     const listed = await roundTrip(fixture, image, { source: device, omitZeroBlocks });
     assert.deepEqual(listed, image.expected({ omitZeroBlocks }));
   });

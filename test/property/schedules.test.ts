@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { hash, randomBytes } from 'node:crypto';
-import { closeSync, ftruncateSync, openSync, readdirSync, rmSync, truncateSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,7 +24,7 @@ import { isZero } from '../../src/native/index.ts';
 import { DigestReader } from '../../src/transfer/digests/reader.ts';
 import { type Fault, faults } from '../faults/faults.ts';
 import { listedBlocks } from '../support/listed.ts';
-import { needsLoop, Scratch } from '../support/loop.ts';
+import { emptyDevice, forgetCache, needsLoop, Scratch } from '../support/loop.ts';
 import { assertCopy, openRegions } from '../support/regions.ts';
 import { firstWrongBlock, GIB } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -213,6 +213,7 @@ test(
       }
       writeSync(file, data, 0, MIB, start);
       closeSync(file);
+      await forgetCache(device);
       await checkDownload(schedule, device, backing);
     });
     await assertProperty(t, property, 8);
@@ -225,12 +226,12 @@ test(
   async (t) => {
     const scratch = await Scratch.for(t);
     process.env.STATE_DIRECTORY = scratch.directory;
-    const { device, backing } = await scratch.loop({ bytes: GIB });
+    const loop = await scratch.loop({ bytes: GIB });
+    const { device, backing } = loop;
     const file = scratch.path('disk.img');
     const property = fc.asyncProperty(downloads, async (schedule) => {
       for (const end of ['', '.partial', '.coldsnap-progress']) rmSync(`${file}${end}`, { force: true });
-      truncateSync(backing, 0);
-      truncateSync(backing, GIB);
+      await emptyDevice(loop);
       await checkTwoTargets(schedule, [file, device], [file, backing]);
     });
     await assertProperty(t, property, 8);
@@ -289,6 +290,7 @@ async function checkUpdate(schedule: Update, target: string, image: string): Pro
     ftruncateSync(file, GIB);
     for (const [block, data] of before) writeSync(file, data, 0, blockSize, block * blockSize);
     closeSync(file);
+    if (target !== image) await forgetCache(target);
     const service = { endpoint: emulator.url, region: 'us-east-1' };
     const base = { since, snapshotId, target, workers, transport, checkpointIntervalMs, verify, ...service };
     const failure = await underFaults(emulator, schedule, (options) =>

@@ -5,7 +5,7 @@
  */
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm, stat, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -211,6 +211,22 @@ export function backingOf(device: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Replaces the contents of a device with holes. */
+export async function emptyDevice({ device, backing }: LoopDevice): Promise<void> {
+  const { size } = await stat(backing);
+  await truncate(backing, 0);
+  await truncate(backing, size);
+  await forgetCache(device);
+}
+
+/**
+ * Makes a device forget what it has cached, after its file was changed. It forgets when it is closed, unless another program
+ * has it open at that moment, such as one that lists all disks.
+ */
+export async function forgetCache(device: string): Promise<void> {
+  await execute('blockdev', ['--flushbufs', device]);
 }
 
 /** Runs a program to its end. @throws when it fails */
