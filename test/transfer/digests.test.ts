@@ -411,6 +411,18 @@ test('a digest file with any flipped bit, or cut off anywhere, is damaged, and n
   assert.equal(emulator.requests('StartSnapshot').length, 0);
 });
 
+test('a digest file of which the disk takes only a part is an error', needsLoop, async (t) => {
+  const page = 65_536;
+  const directory = await (await Scratch.for(t)).tmpfs(HEADER + page / 2);
+  const writer = await DigestWriter.create(join(directory, 'disk.digests'), false);
+  await writer.set(0, sha256(Buffer.of(0)));
+  await writer.set(page / 32 - 1, sha256(Buffer.of(1)));
+  const header = { snapshotId: ID, service: { endpoint: '', region: '' }, volumeSize: GIB, blockSize: BLOCK };
+  await assert.rejects(writer.save(header), { class: 'local', code: 'ENOSPC' });
+  await writer.close();
+  assert.deepEqual(readdirSync(directory), []);
+});
+
 test('a digest file does not vouch for a snapshot with the same ID at another service', async (t) => {
   const { options, blocks } = await makeParts(t);
   await downloadSnapshot(options);

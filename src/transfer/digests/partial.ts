@@ -1,4 +1,4 @@
-/** The partial file of a digest file: whose it is, and whether it still has its name. */
+/** The partial file of a digest file: whose it is, whether it still has its name, and writes to it. */
 import { constants, writeSync } from 'node:fs';
 import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { createMarked } from '../../image/create-file.ts';
@@ -47,6 +47,12 @@ export function lock(file: FileHandle): boolean {
     if (isErrno(error, 'ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS')) return true;
     throw error;
   }
+}
+
+/** A write that reaches the end of the space is cut short; only the next one fails. */
+export async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length; )
+    at += (await file.write(bytes, at, bytes.length - at, position + at)).bytesWritten;
 }
 
 export async function hasName(file: FileHandle, path: string): Promise<boolean> {

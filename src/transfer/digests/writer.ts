@@ -26,7 +26,7 @@ import {
   PAGE_BYTES,
   sizeOfFile,
 } from './format.ts';
-import { hasName, isOurs, lock, openPartial } from './partial.ts';
+import { hasName, isOurs, lock, openPartial, writeAll } from './partial.ts';
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
@@ -64,7 +64,7 @@ export class DigestWriter {
       if (!lock(file)) throw digestsBusy(partial);
       if (!(await isOurs(file))) throw partialDigestsNotOurs(partial);
       // Never empty from now on, so that a later run knows it for one of ours.
-      await file.write(encodeHeader(undefined, undefined), 0, HEADER_BYTES, 0);
+      await writeAll(file, encodeHeader(undefined, undefined), 0);
       await file.truncate(HEADER_BYTES);
     } catch (error) {
       // An empty file would not count as ours in the next run.
@@ -127,7 +127,7 @@ export class DigestWriter {
       // A file system may report a hole where data have no place on the medium yet.
       await this.#file.sync();
       const seal = await computeSeal(this.#file, header);
-      await this.#file.write(encodeHeader(header, seal), 0, HEADER_BYTES, 0);
+      await writeAll(this.#file, encodeHeader(header, seal), 0);
       await this.#file.sync();
     });
   }
@@ -190,7 +190,7 @@ export class DigestWriter {
     // From now on, changes wait for their turn.
     this.#pages.delete(page);
     if (bytes === undefined || (isZero(bytes) && !this.#written.has(page))) return;
-    await this.#file.write(bytes, 0, PAGE_BYTES, positionOf(page));
+    await writeAll(this.#file, bytes, positionOf(page));
     this.#written.add(page);
   }
 }
