@@ -9,8 +9,8 @@ export async function main(io: Io = processIo()): Promise<number> {
   // If the event loop runs dry before the command ends, the process must not exit with 0.
   process.exitCode = 1;
   // Writers learn of a closed pipe from their callback; without a listener the process would crash.
-  process.stdout.on('error', () => {});
-  process.stderr.on('error', () => {});
+  io.stdout.on('error', () => {});
+  io.stderr.on('error', () => {});
   // Warnings from Node and the SDK, such as deprecations, are for developers.
   const words = new Set(argv);
   if (words.has('--json') || !(words.has('--verbose') || words.has('-v')))
@@ -22,7 +22,7 @@ export async function main(io: Io = processIo()): Promise<number> {
   // Scripts call this often: answer without loading anything.
   if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
     const error = await new Promise<Error | null | undefined>((resolve) => {
-      process.stdout.write(`${version}\n`, resolve);
+      io.stdout.write(`${version}\n`, resolve);
     });
     return error ? fail(argv, io, Object.assign(error, { path: 'stdout' })) : 0;
   }

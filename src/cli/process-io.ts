@@ -1,6 +1,7 @@
 /** The environment of a command in a real process. */
 import { isatty } from 'node:tty';
 import { exitCodeOfSignal } from './exit-codes.ts';
+import { fileOutput } from './file-output.ts';
 import { isHangupIgnored } from './hangup.ts';
 import type { Clock, Io, SignalSource } from './io.ts';
 
@@ -41,7 +42,7 @@ function ignoringHangup(): SignalSource {
 
 export function processIo(): Io {
   return {
-    stdout: process.stdout,
+    stdout: fileOutput(1) ?? process.stdout,
     stderr: process.stderr,
     env: process.env,
     clock,

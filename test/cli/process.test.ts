@@ -249,6 +249,17 @@ describe('bin/coldsnap.js', () => {
     closeSync(full);
   });
 
+  test('output of which the disk takes only a part is an error', { skip: built }, () => {
+    const bin = fileURLToPath(new URL('../../bin/coldsnap.js', import.meta.url));
+    const file = join(temporary, 'completion');
+    const script = 'ulimit -f 8; exec "$0" "$1" completion bash >"$2"';
+    const { status, stderr } = spawnSync('sh', ['-c', script, process.execPath, bin, file], {
+      encoding: 'utf8',
+    });
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /^coldsnap: cannot write stdout: file too large\n/);
+  });
+
   test('exits with the exit code that main returns', () => {
     const bin = install('export const main = async () => 42;');
     assert.equal(runBin(bin).status, 42);
