@@ -1,4 +1,8 @@
-import { addon, settled, toSystemCallError } from './addon.ts';
+import { describeErrno, errnoHint } from '../errno.ts';
+import type { SystemErrorCode } from '../error-codes.ts';
+import { ColdsnapError } from '../errors.ts';
+import { formatBytes } from '../text.ts';
+import { addon, type SystemCallError, settled, toSystemCallError } from './addon.ts';
 import { checkBytes, checkData, checkFd, checkPath, checkRange } from './validate.ts';
 
 /** A run of data in a file: from byte `start` up to, not including, `end`. */
@@ -10,12 +14,16 @@ export interface Extent {
 /**
  * Zeroed memory that begins on a page (so on 4 KiB), for O_DIRECT; its own mapping, freed when it is collected. It
  * cannot be transferred to another thread. `bytes` is 1 … 2^53-1.
- * @throws SystemCallError `ENOMEM`
+ * @throws ColdsnapError `ENOMEM`
  */
 export function allocateSlab(bytes: number): ArrayBuffer {
   checkBytes('bytes', bytes, 1);
   const slab = addon().allocateSlab(bytes);
-  if (slab instanceof Error) throw toSystemCallError(slab);
+  if (slab instanceof Error) {
+    const code = (toSystemCallError(slab) as SystemCallError).code as SystemErrorCode;
+    const message = `could not allocate ${formatBytes(bytes)} of memory: ${describeErrno(code)}`;
+    throw new ColdsnapError('local', code, message, { hint: errnoHint(code), cause: slab });
+  }
   // Node already refuses to transfer external memory. markAsUntransferable would make Node 24 abort at exit, because it then
   // cannot detach the buffer.
   return slab;

@@ -151,5 +151,10 @@ test('a slab cannot be transferred away from under the pool threads', () => {
 });
 
 test('a slab that cannot be allocated is ENOMEM', () => {
-  assert.throws(() => allocateSlab(2 ** 50), { code: 'ENOMEM', syscall: 'mmap' });
+  assert.throws(() => allocateSlab(2 ** 50), {
+    class: 'local',
+    code: 'ENOMEM',
+    message: 'could not allocate 1.0 PiB of memory: not enough memory',
+    hint: 'The machine has run out of memory.',
+  });
 });
