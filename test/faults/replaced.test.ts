@@ -82,6 +82,7 @@ for (const [what, replace, assertUnchanged] of replacements) {
       stderr,
       /coldsnap: \S+disk\.img\.partial was moved, removed or replaced while it was written\n {2}\S/,
     );
+    assert.doesNotMatch(stderr, /kept as|to resume/);
     assert.equal(stdout, '');
     assert.ok(!existsSync(target));
     assertUnchanged(partial);

@@ -233,7 +233,7 @@ export class ImageSink implements BlockSink {
     // Where no journal could be written, not even by an earlier run, no later run can resume.
     const resumable = unfinished && (this.#journal?.written === true || this.#resumes === true);
     await this.#target.abandon({ keepForResume: resumable || this.#committed });
-    if (resumable) warnUnfinished(this.#run, this.#target, this.#journal, this.#options);
+    if (resumable) warnUnfinished(this.#run, this.#target, this.#journal, this.#options, error);
     return error;
   }
 
