@@ -160,7 +160,8 @@ async function uploadJournals(run: Run): Promise<Map<string, UploadJournalFile>>
       journals.set(snapshotId, { path, running, idle });
     }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') run.warn(...warnings.journalsNotRead(error));
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+      run.warn(...warnings.journalsNotRead(directory, error));
   }
   return journals;
 }

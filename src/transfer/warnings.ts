@@ -6,10 +6,10 @@ import type { EarlierSnapshot } from './journal/upload.ts';
 /** The failure, for the middle of a sentence. */
 function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const { errno, message } = error as NodeJS.ErrnoException;
+  const { code, errno, syscall, message } = error as NodeJS.ErrnoException;
+  if (syscall === undefined) return message;
   // Node has no name for some errnos, such as that of a quota.
-  const name = message.startsWith('Unknown system error') ? errnoName(-(errno ?? 0)) : undefined;
-  return name === undefined ? message : `${name}: ${describeErrno(name)}`;
+  return describeErrno(errnoName(-(errno ?? 0)) ?? code ?? message);
 }
 
 type Warning = [code: WarningCode, message: string];
@@ -55,9 +55,9 @@ export const warnings = {
     `Could not write the journal ${path} (${describeFailure(error)}); the ${operation} continues without it.`,
   ],
 
-  journalsNotRead: (error: unknown): Warning => [
+  journalsNotRead: (directory: string, error: unknown): Warning => [
     'JOURNALS_NOT_READ',
-    `Could not search the journals: ${describeFailure(error)}.`,
+    `Could not search the journals in ${directory}: ${describeFailure(error)}.`,
   ],
 
   journalNotRemoved: (path: string, error: unknown): Warning => [

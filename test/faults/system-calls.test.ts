@@ -284,12 +284,12 @@ const survivable: [Kind, string, RegExp?][] = [
   [
     'file',
     'rename:error=ENOSPC',
-    /Could not write the journal \S+ \(.*ENOSPC.*\); the download continues without it/,
+    /Could not write the journal \S+ \(no space left on device\); the download continues without it/,
   ],
   [
     'file',
     'rename:error=EDQUOT',
-    /Could not write the journal \S+ \(EDQUOT: disk quota exceeded\); the download continues without it/,
+    /Could not write the journal \S+ \(disk quota exceeded\); the download continues without it/,
   ],
   ['device', 'ioctl:error=EOPNOTSUPP:when=6+'],
   ['device', 'fallocate:error=EOPNOTSUPP'],
@@ -298,7 +298,7 @@ const survivable: [Kind, string, RegExp?][] = [
   [
     'upload',
     'rename:error=EACCES',
-    /Could not write the journal \S+ \(.*EACCES.*\); the upload continues without it/,
+    /Could not write the journal \S+ \(permission denied\); the upload continues without it/,
   ],
   ['upload', 'flock:error=ENOLCK', /Could not lock the journal/],
 ];
@@ -319,6 +319,14 @@ describe('a system call that may fail does not end the run', {
       await scene.assertComplete(ended);
     });
   }
+});
+
+test('a journal that cannot be removed is a warning: the next run finds it', needsStrace, async (t) => {
+  const scene = await scenes.upload(t);
+  const strace = ['trace=unlink', 'inject=unlink:error=EROFS'];
+  const { end, stderr } = await scene.run({ strace });
+  assert.equal(end, 0, stderr);
+  assert.match(stderr, /Could not remove the journal \S+\.coldsnap-upload: read-only file system\./);
 });
 
 test('the journal lists a block only after it was written and the target synced', needsStrace, async (t) => {

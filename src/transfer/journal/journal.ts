@@ -134,9 +134,15 @@ export class Journal<Content extends object> implements JournalReader {
     if (this.#failing) throw journalRequired(this.location.path);
   }
 
-  /** Removes the journal after success; never throws. */
+  /** Removes the journal after success. A failure is a warning: the next run would find what this one has done. */
   async remove(): Promise<void> {
-    await removeJournal(this.location.path).catch(() => {});
+    const { path } = this.location;
+    try {
+      await removeJournal(path);
+    } catch (error) {
+      const exists = this.#written || this.#earlier !== undefined;
+      if (exists) this.#run.warn(...warnings.journalNotRemoved(path, error));
+    }
   }
 
   async release(): Promise<void> {
