@@ -99,10 +99,14 @@ export class Descriptor {
   /** Whether nobody claims the block device, as a mount does. Claims it for a moment. */
   async canBeClaimed(): Promise<boolean> {
     return this.use(`examine ${this.path}`, async (fd) => {
-      try {
-        await closeFd(await openFd(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_EXCL));
-      } catch (error) {
-        return !isErrno(error, 'EBUSY');
+      // A chroot may have no /proc.
+      for (const path of [`/proc/self/fd/${fd}`, this.path]) {
+        try {
+          await closeFd(await openFd(path, constants.O_RDONLY | constants.O_EXCL));
+          return true;
+        } catch (error) {
+          if (!isErrno(error, 'ENOENT')) return !isErrno(error, 'EBUSY');
+        }
       }
       return true;
     });

@@ -8,6 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { Descriptor } from '../../src/image/descriptor.ts';
 import { describeWriters } from '../../src/image/device/users.ts';
 import { uploadSnapshot } from '../../src/index.ts';
+import { compiledCommand } from '../faults/command.ts';
 import { assertFails, MiB } from '../image/blocks.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { recorder, startService } from '../support/service.ts';
@@ -47,6 +48,17 @@ test('refuses a disk that is mounted read-write, before any request', needsLoop,
     new RegExp(`${device} may be written during the upload: mounted at ${point}`),
   );
   assert.equal(error.class, 'refused');
+  assert.deepEqual(emulator.log, []);
+});
+
+test('refuses a mounted disk also where there is no /proc, as in a chroot', needsLoop, async (t) => {
+  const { place, device, emulator, service } = await setUp(t);
+  await run('mkfs.ext4', '-q', device);
+  await place.mount(device);
+  const line = [process.execPath, await compiledCommand(), '--endpoint', service.endpoint, 'upload', device];
+  const script = 'umount --lazy /proc && exec "$@"';
+  const ended = run('unshare', '--mount', 'sh', '-c', script, 'sh', ...line);
+  await assert.rejects(ended, { code: 3, stderr: /\S+ may be written during the upload: / });
   assert.deepEqual(emulator.log, []);
 });
 
