@@ -21,6 +21,15 @@ function sysfs(t: TestContext, files: Readonly<Record<string, string>>) {
   return { sys, proc: sys };
 }
 
+test('without lsblk and sysfs there is an error, and no empty list', (t) => {
+  const sys = scratch(t);
+  assert.throws(() => devicesFromSysfs({ sys, proc: sys }), {
+    class: 'local',
+    code: 'ENOENT',
+    message: `could not read ${sys}/block: no such file or directory`,
+  });
+});
+
 test('reads lsblk, a device that is made of several once', () => {
   const raid = { name: 'md0', kname: 'md0', path: '/dev/md0', type: 'raid1', size: 1000, ro: false };
   const output = {

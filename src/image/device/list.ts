@@ -55,7 +55,7 @@ const PATIENCE_MS = 5_000;
 /**
  * Lists the disks, partitions and volumes of the machine: those with a medium that can be written, unless `all` is set.
  * Reads a few MiB of each to tell what is on it, and writes nothing.
- * @throws ColdsnapError `BAD_OPTION`
+ * @throws ColdsnapError `BAD_OPTION`, or class `local` where sysfs is not mounted
  */
 export async function listDevices(options: ListDevicesOptions = {}): Promise<DeviceDescription[]> {
   if (typeof options !== 'object' || options === null) throw badOption('the options', 'an object', options);

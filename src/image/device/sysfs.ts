@@ -1,14 +1,16 @@
 /** Block devices as sysfs has them, for machines without lsblk. */
-import { realpathSync } from 'node:fs';
+import { readdirSync, realpathSync } from 'node:fs';
+import { localError } from '../errno.ts';
 import type { KernelFiles } from './identity.ts';
 import type { FoundDevice } from './list.ts';
 import { namesIn, textOf } from './storage.ts';
 
 const SECTOR = 512;
 
+/** @throws ColdsnapError class `local` where sysfs is not mounted */
 export function devicesFromSysfs(files: KernelFiles): FoundDevice[] {
   const block = `${files.sys}/block`;
-  return namesIn(block)
+  return disksIn(block)
     .sort()
     .flatMap((name) => {
       const directory = `${block}/${name}`;
@@ -19,6 +21,14 @@ export function devicesFromSysfs(files: KernelFiles): FoundDevice[] {
         .map((part) => partitionAt(`${directory}/${part}`, part, disk));
       return [disk, ...partitions];
     });
+}
+
+function disksIn(block: string): string[] {
+  try {
+    return readdirSync(block);
+  } catch (error) {
+    throw localError(error, `read ${block}`, block);
+  }
 }
 
 const numberOf = (directory: string, part: string) => Number(attribute(`${directory}/${part}/partition`));
