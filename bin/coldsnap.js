@@ -55,5 +55,14 @@ import('../dist/cli/main.js')
     if (error.code === 'ERR_MODULE_NOT_FOUND' && /dist[/\\]cli[/\\]main\.js/.test(error.message)) {
       giveUp('it is not built: dist/ is missing', 'Run: npm run build');
     }
+    if (typeof error.syscall === 'string' && typeof error.path === 'string') {
+      const [, reason = error.code] = /^\w+: (.+), \w+ '/.exec(error.message) ?? [];
+      giveUp(
+        `cannot read ${error.path}, a part of this program: ${reason}`,
+        error.code === 'EMFILE'
+          ? 'Raise the limit of open files (ulimit -n).'
+          : 'Make the installation readable for this user.',
+      );
+    }
     throw error;
   });

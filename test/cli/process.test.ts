@@ -292,6 +292,28 @@ describe('bin/coldsnap.js', () => {
     assert.equal(stderr, 'coldsnap: it is not built: dist/ is missing\n  Run: npm run build\n');
   });
 
+  test('names a file of its own that it cannot read, and what helps', () => {
+    const fail = (code: string, reason: string) => `export async function main() {
+      const error = new Error("${code}: ${reason}, open '/x/run.js'");
+      throw Object.assign(error, { code: '${code}', syscall: 'open', path: '/x/run.js' });
+    }`;
+    const stderrOf = (main: string) => {
+      const { status, stderr } = runBin(install(main));
+      assert.equal(status, 1);
+      return stderr;
+    };
+    assert.equal(
+      stderrOf(fail('EMFILE', 'too many open files')),
+      'coldsnap: cannot read /x/run.js, a part of this program: too many open files\n' +
+        '  Raise the limit of open files (ulimit -n).\n',
+    );
+    assert.equal(
+      stderrOf(fail('EACCES', 'permission denied')),
+      'coldsnap: cannot read /x/run.js, a part of this program: permission denied\n' +
+        '  Make the installation readable for this user.\n',
+    );
+  });
+
   test('rejects a Node.js that is too old', () => {
     const preload = join(temporary, 'old-node.cjs');
     writeFileSync(preload, `Object.defineProperty(process.versions, 'node', { value: '18.19.0' });`);
