@@ -44,6 +44,7 @@ const verbs: Readonly<Record<string, string>> = {
   scandir: 'read',
   unlink: 'remove',
   mkdir: 'create',
+  mkdtemp: 'create',
   connect: 'connect to',
   listen: 'listen on',
 };

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { exitCodeOf, exitCodes } from '../../src/cli/exit-codes.ts';
 import { stackLines } from '../../src/cli/render-error.ts';
@@ -132,6 +132,17 @@ describe('error messages', () => {
     const { exitCode, stderr } = await failWith(error);
     assert.equal(exitCode, 1);
     assert.equal(stderr, 'coldsnap: cannot open /nonexistent/file: no such file or directory\n');
+  });
+
+  test('describe a temporary directory that cannot be created without the name of the call', async () => {
+    let error: unknown;
+    try {
+      mkdtempSync('/nonexistent/ebs-');
+    } catch (thrown) {
+      error = thrown;
+    }
+    const { stderr } = await failWith(error);
+    assert.equal(stderr, 'coldsnap: cannot create /nonexistent/ebs-XXXXXX: no such file or directory\n');
   });
 
   test('suggest freeing space on a full disk', async () => {
