@@ -70,6 +70,17 @@ async function isHole(file: number, offset: number, length: number): Promise<boo
   return extent === null || extent.start >= offset + length;
 }
 
+/** Replaces a file atomically. */
+export function replaceFile(path: string, data: string | Uint8Array, mode = 0o666): void {
+  try {
+    writeFileSync(`${path}.new`, data, { mode });
+    renameSync(`${path}.new`, path);
+  } catch (error) {
+    // That of a write names no file.
+    throw Object.assign(error as Error, { path });
+  }
+}
+
 export class Snapshot {
   readonly metadata: SnapshotMetadata;
   readonly directory: string;
@@ -126,9 +137,7 @@ export class Snapshot {
 
   /** Replaces the metadata file atomically. */
   save(): void {
-    const path = join(this.directory, 'metadata.json');
-    writeFileSync(`${path}.new`, `${JSON.stringify(this.metadata, null, 2)}\n`);
-    renameSync(`${path}.new`, path);
+    replaceFile(join(this.directory, 'metadata.json'), `${JSON.stringify(this.metadata, null, 2)}\n`);
   }
 
   /** Stores a block; one that is all zeros (`zero`) may be stored as a hole. */
@@ -146,7 +155,9 @@ export class Snapshot {
   /** Writes digest and bit synchronously, so that concurrent puts cannot reorder writes to a byte of the bitmap. */
   recordBlock(block: number, digest: Uint8Array): void {
     writeSync(this.#file('digests'), digest, 0, 32, block * 32);
-    if (this.written.add(block)) this.#saveBit('written', this.written, block);
+    this.written.add(block);
+    // Also when it is set already: a full disk may not have taken it.
+    this.#saveBit('written', this.written, block);
   }
 
   removeBlock(block: number): void {

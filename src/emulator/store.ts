@@ -1,10 +1,10 @@
 /** The snapshots of a data directory and their states. */
 
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ColdsnapError } from '../errors.ts';
-import { isSnapshotId, Snapshot, type SnapshotMetadata } from './snapshot.ts';
+import { isSnapshotId, replaceFile, Snapshot, type SnapshotMetadata } from './snapshot.ts';
 
 /** Hashing yields to requests after this many digests. */
 const DIGESTS_AT_ONCE = 8192;
@@ -30,7 +30,7 @@ export class Store {
   /** The key for tokens, created on first use. */
   tokenKey(): Buffer {
     const path = join(this.#directory, 'token-key');
-    if (!existsSync(path)) writeFileSync(path, randomBytes(32), { mode: 0o600 });
+    if (!existsSync(path)) replaceFile(path, randomBytes(32), 0o600);
     return readFileSync(path);
   }
 
@@ -85,8 +85,20 @@ export class Store {
     const snapshot = this.#snapshots.get(id);
     if (snapshot === undefined) return;
     snapshot.metadata.deleted = true;
-    snapshot.save();
+    try {
+      snapshot.save();
+    } catch (error) {
+      // On a full disk only a snapshot whose files go now can be deleted.
+      if (this.#hasChild(snapshot)) {
+        snapshot.metadata.deleted = false;
+        throw error;
+      }
+    }
     this.#removeUnused();
+  }
+
+  #hasChild(snapshot: Snapshot): boolean {
+    return [...this.#snapshots.values()].some((other) => other.parent === snapshot);
   }
 
   async close(): Promise<void> {
@@ -132,7 +144,7 @@ export class Store {
       removed = false;
       for (const snapshot of this.#snapshots.values()) {
         if (snapshot.metadata.deleted !== true || snapshot.busyBlocks.size > 0) continue;
-        if ([...this.#snapshots.values()].some((other) => other.parent === snapshot)) continue;
+        if (this.#hasChild(snapshot)) continue;
         snapshot.close();
         this.#snapshots.delete(snapshot.id);
         rmSync(snapshot.directory, { recursive: true, force: true });

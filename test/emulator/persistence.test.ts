@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, open, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { CreateTagsCommand } from '@aws-sdk/client-ec2';
 import { startEmulator } from '../../src/emulator/index.ts';
+import { run as execute, needsLoop, Scratch } from '../support/loop.ts';
 import {
   complete,
   download,
@@ -110,6 +111,26 @@ test('a large volume with few blocks takes little space', async (t) => {
     used += (await stat(join(dataDirectory, id, name))).blocks * 512;
   assert.ok(used < 2 ** 20, `${used} bytes`);
   assert.equal((await stat(await emulator.readImage(id))).size, 2 ** 43);
+});
+
+test('on a full disk a deletion that was reported survives a restart', needsLoop, async (t) => {
+  const dataDirectory = join(await (await Scratch.for(t)).tmpfs(2 ** 20), 'data');
+  const { emulator, ebs } = await run(t, { dataDirectory });
+  const blocks = new Map([[0, randomBlock()]]);
+  const parent = await upload(emulator, ebs, blocks);
+  const child = await upload(emulator, ebs, new Map(), { ParentSnapshotId: parent });
+  const alone = await upload(emulator, ebs, new Map());
+  const { bavail, bsize } = await statfs(dataDirectory);
+  await execute('fallocate', '--length', String(bavail * bsize), join(dataDirectory, 'ballast'));
+  assert.throws(() => emulator.deleteSnapshot(parent), { code: 'ENOSPC', path: /metadata\.json$/ });
+  emulator.deleteSnapshot(alone);
+  await emulator.close();
+  await rm(join(dataDirectory, 'ballast'));
+  const after = await run(t, { dataDirectory });
+  assert.deepEqual(await download(after.ebs, parent), blocks);
+  assert.deepEqual(await download(after.ebs, child), blocks);
+  assert.equal(after.emulator.snapshot(alone), undefined);
+  await after.emulator.close();
 });
 
 test('the files of a deleted snapshot are removed once no child needs them', async (t) => {
