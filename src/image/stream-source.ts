@@ -129,7 +129,9 @@ export class StreamSource implements ImageSource {
 
   async #nextChunk(): Promise<unknown> {
     this.#turns.throwFailure();
-    this.#chunks ??= this.#stream[Symbol.asyncIterator]();
+    // At its end, the usual iterator aborts a stream whose other direction is open. Older readable-stream has no other.
+    this.#chunks ??=
+      this.#stream.iterator?.({ destroyOnReturn: false }) ?? this.#stream[Symbol.asyncIterator]();
     try {
       const chunk = this.#chunks.next();
       const next = await (this.#signal === undefined ? chunk : abortable(chunk, this.#signal));
@@ -166,6 +168,7 @@ export class StreamSource implements ImageSource {
 
   async close(): Promise<void> {
     this.#turns.fail(closed(this.path));
-    this.#stream.destroy();
+    // The caller may still write to a stream whose other direction is open.
+    if (!this.#ended) this.#stream.destroy();
   }
 }

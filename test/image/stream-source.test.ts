@@ -2,9 +2,11 @@
 import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
+import { buffer, text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { openSource } from '../../src/image/open-source.ts';
@@ -154,6 +156,35 @@ test('a stream that never closes after its end is at its end', async () => {
   await source.readBlocks([0, 512].map((offset) => ({ data: aligned(512), offset })));
   await source.checkUnchanged();
   await source.close();
+});
+
+test('a stream of an older readable-stream, which has no iterator(), is read', async () => {
+  const stream = Object.assign(Readable.from([Buffer.alloc(512, 1)], { objectMode: false }), {
+    iterator: undefined,
+  });
+  const source = await openSource(stream as unknown as Readable, { streamSize: 512 });
+  assert.equal((await source.readBlocks([{ data: aligned(512), offset: 0 }]))[0]?.bytesRead, 512);
+  await source.checkUnchanged();
+  await source.close();
+});
+
+test('a stream with an open other direction is read to its end, and can be written to after that', async (t) => {
+  const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  const client = connect({ port: (server.address() as AddressInfo).port, allowHalfOpen: true });
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  client.end(Buffer.alloc(700, 5));
+  const source = await openSource(socket, { streamSize: 1024 });
+  const results = await source.readBlocks([0, 512].map((offset) => ({ data: aligned(512), offset })));
+  assert.deepEqual(
+    results.map(({ bytesRead }) => bytesRead),
+    [512, 188],
+  );
+  await source.checkUnchanged();
+  await source.close();
+  socket.end('snap-1');
+  assert.equal(await text(client), 'snap-1');
 });
 
 test('closing a stream source rejects pending reads', async () => {
