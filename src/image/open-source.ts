@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 import { isatty } from 'node:tty';
 import { Descriptor } from './descriptor.ts';
 import { localError } from './errno.ts';
+import { badOption } from './messages/common.ts';
 import {
   holesNeedFile,
   sourceIsDirectory,
@@ -36,8 +37,10 @@ export async function openSource(
   source: string | Readable,
   options: OpenSourceOptions = {},
 ): Promise<ImageSource> {
-  if (typeof source !== 'string')
+  if (typeof source !== 'string') {
+    if (!isReadable(source)) throw badOption(options.role ?? 'source', 'a path or a stream to read', source);
     return openStream({ path: 'stream', label: 'stream' }, () => source, options);
+  }
   if (source === '') throw sourceNameEmpty();
   if (stdinNames.has(source)) {
     const stdin = { path: source, label: 'stdin' };
@@ -52,6 +55,10 @@ export async function openSource(
   if (info.isCharacterDevice()) throw sourceNotSupported(source, 'a character device');
   if (info.isSocket()) throw sourceNotSupported(source, 'a socket');
   return openStoredSource(source, options);
+}
+
+function isReadable(stream: Readable): boolean {
+  return typeof stream.on === 'function' && Symbol.asyncIterator in stream;
 }
 
 /** A blocking open() would hold a thread until there is a writer, and delay the exit of this process. */

@@ -10,6 +10,7 @@ import { openDeviceTarget } from './device/open.ts';
 import { isErrno, localError } from './errno.ts';
 import { exactRealpath } from './exact-path.ts';
 import { FileTarget } from './file-target.ts';
+import { badOption } from './messages/common.ts';
 import {
   targetDangling,
   targetIsDirectory,
@@ -59,6 +60,7 @@ export async function openTarget(
 
 async function openByKind(target: string | Writable, options: OpenTargetOptions): Promise<ImageTarget> {
   if (typeof target !== 'string') {
+    if (!isWritable(target)) throw badOption('target', 'a path or a stream to write to', target);
     const device = await deviceOf(target);
     if (device !== undefined) return openByKind(device, options);
     return new StreamTarget('stream', target, { copies: true, end: true });
@@ -99,6 +101,10 @@ async function openDescriptor(
 
 function isSameDevice(one: BigIntStats, other: BigIntStats): boolean {
   return other.isBlockDevice() && one.rdev === other.rdev;
+}
+
+function isWritable(stream: Writable): boolean {
+  return typeof stream.on === 'function' && typeof stream.write === 'function';
 }
 
 /** The path of the block device that a file stream writes to; undefined for any other Writable. */

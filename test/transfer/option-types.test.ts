@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable, Writable } from 'node:stream';
 import { after, describe, test } from 'node:test';
 import * as library from '../../src/index.ts';
 
@@ -83,6 +84,27 @@ test('other functions check their options, too', async () => {
   await rejects(copySnapshot({ snapshotId, to: { region: 5 } }), /^to.region must be a string/);
   await rejects(verifySnapshot({ snapshotId }), /^target must be/);
   await rejects(downloadToTargets({ snapshotId, targets: 'a.img' }), /^targets must be an array of strings/);
+});
+
+test('a stream that cannot be read is no source, and one that cannot be written to no target', async () => {
+  const readable = Readable.from([]);
+  const writable = new Writable();
+  const pipes = { pipe: () => {} };
+  for (const target of [readable, pipes])
+    await rejects(
+      downloadSnapshot({ snapshotId, target }),
+      /^target must be a path or a stream to write to, but is of type object$/,
+    );
+  for (const stream of [writable, pipes]) {
+    await rejects(
+      uploadSnapshot({ source: stream, volumeSizeGiB: 1 }),
+      /^source must be a path or a stream to read, but is of type object$/,
+    );
+    await rejects(
+      verifySnapshot({ snapshotId, target: stream }),
+      /^target must be a path or a stream to read,/,
+    );
+  }
 });
 
 test('a string with a NUL is a usage error, and not cut off', async () => {
