@@ -1,7 +1,7 @@
 /** Opens a source by the kind of file that its path refers to, and refuses unsuitable ones. */
 import { constants } from 'node:fs';
 import { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
+import { PassThrough, type Readable } from 'node:stream';
 import { isatty } from 'node:tty';
 import { Descriptor } from './descriptor.ts';
 import { localError } from './errno.ts';
@@ -26,6 +26,8 @@ const stdinNames: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0',
 export interface OpenSourceOptions extends StoredSourceOptions {
   /** How many bytes a stream may give; needed for streams, of no effect otherwise. */
   readonly streamSize?: number | undefined;
+  /** Only for checks: a stream of the caller's is neither read nor destroyed. */
+  readonly peek?: boolean | undefined;
 }
 
 /**
@@ -39,7 +41,8 @@ export async function openSource(
 ): Promise<ImageSource> {
   if (typeof source !== 'string') {
     if (!isReadable(source)) throw badOption(options.role ?? 'source', 'a path or a stream to read', source);
-    return openStream({ path: 'stream', label: 'stream' }, () => source, options);
+    const stream = options.peek === true ? new PassThrough() : source;
+    return openStream({ path: 'stream', label: 'stream' }, () => stream, options);
   }
   if (source === '') throw sourceNameEmpty();
   if (stdinNames.has(source)) {

@@ -39,7 +39,7 @@ const terminalMajors: ReadonlySet<string> = new Set([
 interface OpenTargetOptions {
   /** Ends the wait for a FIFO's reader, and for a stalled stream. Once it fires, no file or device is changed. */
   signal?: AbortSignal;
-  /** Only for checks: a FIFO is not opened, whose reader would see an end. */
+  /** Only for checks: a FIFO is not opened, whose reader would see an end, and a stream of the caller's is left alone. */
   peek?: boolean;
 }
 
@@ -63,7 +63,8 @@ async function openByKind(target: string | Writable, options: OpenTargetOptions)
     if (!isWritable(target)) throw badOption('target', 'a path or a stream to write to', target);
     const device = await deviceOf(target);
     if (device !== undefined) return openByKind(device, options);
-    return new StreamTarget('stream', target, { copies: true, end: true });
+    const stream = options.peek === true ? new PassThrough() : target;
+    return new StreamTarget('stream', stream, { copies: true, end: true });
   }
   if (target === '') throw targetNameEmpty();
   if (stdoutNames.has(target)) {

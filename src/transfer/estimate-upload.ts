@@ -1,6 +1,7 @@
 /** Dry run of an upload: everything that it does before it starts a snapshot, then what it would do and cost. */
 import { type EbsConnection, Service } from '../ebs/service.ts';
 import { GIB } from '../geometry.ts';
+import { sourceNotHashed } from '../image/messages/sources.ts';
 import { openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
 import { type BaseFile, closeBaseFile, openBaseFile } from './base/base-file.ts';
@@ -31,7 +32,7 @@ const USUAL_BLOCK_SIZE = 524_288;
 /**
  * Tells what {@link uploadSnapshot} would do with the same options. Looks at the source and connects to the service; starts no
  * snapshot, sends no block and writes no journal. Blocks of zeros that would be omitted are counted, because only
- * their contents decide.
+ * their contents decide. A stream that is the source is not read.
  *
  * @throws ColdsnapError what the upload would throw before it starts a snapshot
  */
@@ -43,10 +44,11 @@ export async function estimateUpload(options: UploadOptions): Promise<DryRun> {
   return run.carryOut(async () => {
     const { source, base, saveDigests } = options;
     await checkNamedJournal(options.checkpointFile, 'upload', [source, base, saveDigests]);
-    const image = await openSource(options.source, sourceOptions(run, options));
+    const image = await openSource(options.source, { ...sourceOptions(run, options), peek: true });
     const service = new Service(options, run.workers, run.meter.retry);
     let baseFile: BaseFile | undefined;
     try {
+      if (options.sha256 && image.journal === undefined) throw sourceNotHashed(image);
       volumeSizeFor(options, image.sizeBytes);
       for (const warning of image.warnings) run.warn(...warning);
       baseFile = await openBaseFile(run, options);
@@ -60,7 +62,8 @@ export async function estimateUpload(options: UploadOptions): Promise<DryRun> {
         image.journal !== undefined && options.checkpoint !== false,
       );
       const earlier = await earlierUpload(run, image, options, parameters, identity);
-      await run.waitFor(`the first bytes of ${image.label}`, 'disk', () => image.ready());
+      if (typeof options.source === 'string')
+        await run.waitFor(`the first bytes of ${image.label}`, 'disk', () => image.ready());
       const blockSize = earlier?.blockSize || base?.geometry.blockSize || USUAL_BLOCK_SIZE;
       const geometry = { volumeSize: volumeSizeGiB * GIB, blockSize };
       const done = new RangeSet(earlier?.done);

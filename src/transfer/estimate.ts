@@ -91,7 +91,7 @@ async function openUnchanged(run: Run, options: DownloadOptions): Promise<ImageT
     return openInPlace(options.target, { signal, peek: true });
   }
   const target = await openTarget(options.target, { signal, peek: true });
-  if (options.verify !== true || target.resumable !== undefined) return target;
+  if (!(options.verify || options.sha256) || target.resumable !== undefined) return target;
   await target.abandon({ keepForResume: true });
   throw targetNotReadBack(target);
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
 import { describe, test } from 'node:test';
 import { downloadSnapshot, estimateDownload, estimateUpload, uploadSnapshot } from '../../src/index.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
@@ -100,6 +101,20 @@ describe('a dry run of a download', () => {
     assert.equal((await estimateDownload({ ...service, snapshotId, target: fifo })).blocks, 1);
   });
 
+  test('to a stream leaves it open, and refuses what cannot be done with one', async (t) => {
+    const { emulator, service } = await startService(t);
+    const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0]) });
+    const target = new PassThrough();
+    const before = target.eventNames();
+    const options = { ...service, snapshotId, target };
+    assert.equal((await estimateDownload(options)).blocks, 1);
+    for (const option of ['verify', 'sha256'])
+      await assert.rejects(estimateDownload({ ...options, [option]: true }), {
+        code: 'TARGET_NOT_READ_BACK',
+      });
+    assert.deepEqual([target.destroyed, target.writableEnded, target.eventNames()], [false, false, before]);
+  });
+
   test('to a device names what is on it and changes no byte', needsLoop, async (t) => {
     const { emulator, service } = await startService(t);
     const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 5]) });
@@ -185,6 +200,15 @@ describe('a dry run of an upload', () => {
     assert.deepEqual(emulator.log, []);
     const { snapshotId, blocksTransferred } = await uploadSnapshot(options);
     assert.deepEqual([snapshotId, blocksTransferred], [planned.snapshotId, 2]);
+  });
+
+  test('of a stream does not read it, and the upload can', async (t) => {
+    const { service } = await startService(t);
+    const source = Readable.from([randomBytes(BLOCK), randomBytes(1000)], { objectMode: false });
+    const options = { ...service, source, volumeSizeGiB: 1 };
+    assert.equal((await estimateUpload(options)).blocks, 2048);
+    await assert.rejects(estimateUpload({ ...options, sha256: true }), { code: 'SOURCE_NOT_HASHED' });
+    assert.equal((await uploadSnapshot(options)).blocksTransferred, 2);
   });
 
   test('refuses what the upload would refuse', async (t) => {
