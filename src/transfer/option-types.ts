@@ -1,5 +1,5 @@
 /** The types of the options, for callers without TypeScript. Ranges are checked where an option is used. */
-import { badOption } from '../image/messages/common.ts';
+import { badChoice, badOption } from '../image/messages/common.ts';
 import type {
   CopyOptions,
   Deadlines,
@@ -33,13 +33,19 @@ const boolean = (value: unknown) => typeof value === 'boolean';
 const callback = (value: unknown) => typeof value === 'function';
 const object = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const stream = (value: unknown) => object(value) && typeof (value as { pipe?: unknown }).pipe === 'function';
-const strings = (value: unknown) => Array.isArray(value) && value.every(string);
+// A spread array has no holes, which every() would skip.
+const array = (test: (part: unknown) => boolean) => (value: unknown) =>
+  Array.isArray(value) && [...value].every(test);
 // A filter needs no value.
 const tag = (given: unknown) => {
   const { key, value = '' } = (given ?? {}) as { key?: unknown; value?: unknown };
   return string(key) && string(value);
 };
-const tags = (value: unknown) => Array.isArray(value) && value.every(tag);
+const client = (value: unknown) => {
+  if (!object(value)) return false;
+  const { config, send } = value as { config?: unknown; send?: unknown };
+  return object(config) && callback(send);
+};
 
 const types = {
   string: { test: string, what: 'a string' },
@@ -47,8 +53,9 @@ const types = {
   boolean: { test: boolean, what: 'true or false' },
   callback: { test: callback, what: 'a function' },
   object: { test: object, what: 'an object' },
-  strings: { test: strings, what: 'an array of strings' },
-  tags: { test: tags, what: 'an array of objects with a key and a value, both strings' },
+  client: { test: client, what: 'a client of the AWS SDK' },
+  strings: { test: array(string), what: 'an array of strings' },
+  tags: { test: array(tag), what: 'an array of objects with a key and a value, both strings' },
   image: { test: (value: unknown) => string(value) || stream(value), what: 'a path or a stream' },
   wait: { test: (value: unknown) => boolean(value) || object(value), what: 'true, false or an object' },
   signal: { test: (value: unknown) => value instanceof AbortSignal, what: 'an AbortSignal' },
@@ -110,8 +117,8 @@ const optionTypes: Readonly<Record<Name, keyof typeof types>> = {
   onResult: 'callback',
   onRange: 'callback',
   deadlines: 'object',
-  ebsClient: 'object',
-  ec2Client: 'object',
+  ebsClient: 'client',
+  ec2Client: 'client',
   to: 'object',
   targets: 'strings',
   snapshotIds: 'strings',
@@ -120,6 +127,13 @@ const optionTypes: Readonly<Record<Name, keyof typeof types>> = {
   target: 'image',
   wait: 'wait',
   signal: 'signal',
+};
+
+/** The values of options that have few. */
+const choices: { readonly [Key in Name]?: readonly string[] } = {
+  transport: ['fast', 'sdk'],
+  sourceFormat: ['raw'],
+  onFailure: ['keep', 'delete'],
 };
 
 /** Options that have options of their own. */
@@ -142,10 +156,13 @@ export function takeOptions<Options extends AnyOptions>(
 
 function take(given: object, prefix: string, required: readonly string[] = []): object {
   const taken: Record<string, unknown> = {};
-  for (const [name, type] of Object.entries(optionTypes)) {
+  for (const [name, type] of Object.entries(optionTypes) as [Name, keyof typeof types][]) {
     const value = (given as Readonly<Record<string, unknown>>)[name];
     if (value === undefined && !required.includes(name)) continue;
     if (!types[type].test(value)) throw badOption(`${prefix}${name}`, types[type].what, value);
+    const known = choices[name];
+    if (known !== undefined && !known.includes(value as string))
+      throw badChoice(`${prefix}${name}`, known, value as string);
     if (Array.isArray(value))
       taken[name] = value.map((part: unknown) => (object(part) ? { ...(part as object) } : part));
     else taken[name] = object(value) && nested.has(name) ? take(value as object, `${name}.`) : value;

@@ -46,6 +46,9 @@ describe('options of a wrong type are usage errors that name the option', () => 
     [{ deadlines: 5 }, /^deadlines must be an object/],
     [{ deadlines: { idleMs: '5' } }, /^deadlines.idleMs must be a number, but is of type string$/],
     [{ checkpointFile: true }, /^checkpointFile must be a string/],
+    [{ ebsClient: {} }, /^ebsClient must be a client of the AWS SDK, but is of type object$/],
+    [{ ec2Client: { config: {} } }, /^ec2Client must be a client of the AWS SDK/],
+    [{ transport: 'FAST' }, /^transport must be "fast" or "sdk", not "FAST"$/],
   ];
   for (const [options, message] of cases) {
     test(String(message), async () => {
@@ -60,6 +63,29 @@ test('tags are objects with a key', async () => {
   for (const tags of [{ a: 'b' }, ['a=b'], [{ Key: 'a', Value: 'b' }], [null], [{ key: 'a', value: 5 }]]) {
     await rejects(uploadSnapshot({ source: 'disk.img', tags }), /^tags must be an array of objects/);
   }
+});
+
+test('an unknown choice is not taken for the default', async () => {
+  const source = 'disk.img';
+  await rejects(
+    uploadSnapshot({ source, onFailure: 'remove' }),
+    /^onFailure must be "keep" or "delete", not "remove"$/,
+  );
+  await rejects(
+    uploadSnapshot({ source, sourceFormat: 'qcow2' }),
+    /^sourceFormat must be "raw", not "qcow2"$/,
+  );
+});
+
+test('arrays have no holes', async () => {
+  await rejects(
+    downloadToTargets({ snapshotId, targets: new Array(1) }),
+    /^targets must be an array of strings/,
+  );
+  await rejects(
+    uploadSnapshot({ source: 'disk.img', tags: new Array(1) }),
+    /^tags must be an array of objects/,
+  );
 });
 
 test('a tag of a new snapshot needs a value', async () => {

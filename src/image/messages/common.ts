@@ -42,6 +42,14 @@ export function badOption(name: string, what: string, value: unknown): ColdsnapE
   );
 }
 
+/** An option of the library with a string that is none of its values. */
+export const badChoice = (name: string, known: readonly string[], value: string) =>
+  new ColdsnapError(
+    'usage',
+    'BAD_OPTION',
+    `${name} must be ${known.map((one) => `"${one}"`).join(' or ')}, not ${JSON.stringify(value)}`,
+  );
+
 export const pathNotUtf8 = (path: string, real: string) =>
   usage(
     'NAME_NOT_UTF8',
