@@ -11,11 +11,13 @@ import { tlsContext } from './connect/certificates.ts';
 import { credentialProvider } from './connect/credentials.ts';
 import { resolveEndpoint, type ServiceName } from './connect/endpoint.ts';
 import { quietLogger } from './connect/logger.ts';
+import { providerFailed } from './connect/messages.ts';
 import { proxyConfigured } from './connect/proxy.ts';
 import { resolveRegion } from './connect/region.ts';
 import { profileKey, readSettings, readSwitch, type Settings } from './connect/settings.ts';
 import { limitConnections } from './connect-limit.ts';
 import { classify } from './errors.ts';
+import { readFailure } from './failure.ts';
 import { setCredentialProvider } from './sdk-call.ts';
 
 export type { Deadlines, ServiceOptions };
@@ -120,11 +122,22 @@ export async function checkIdentity(config: {
   region: () => Promise<string>;
   credentials: () => Promise<unknown>;
 }): Promise<void> {
+  await askClient('region', config.region);
+  const credentials = await askClient('credential', config.credentials);
+  const { accessKeyId, secretAccessKey } = (credentials ?? {}) as Record<string, unknown>;
+  // The SDK would reject them as it signs, which looks like a failure of the network.
+  if (typeof accessKeyId !== 'string' || typeof secretAccessKey !== 'string')
+    throw providerFailed("the client's credential provider", 'it gave no access key');
+}
+
+/** A provider is the caller's function, and may throw anything. */
+async function askClient<T>(what: 'region' | 'credential', provider: () => Promise<T>): Promise<T> {
   try {
-    await config.region();
-    await config.credentials();
+    return await provider();
   } catch (error) {
-    throw classify(error, { operation: 'Connecting to AWS' });
+    const failure = classify(error, { operation: 'Connecting to AWS' });
+    if (failure.class === 'config') throw failure;
+    throw providerFailed(`the client's ${what} provider`, readFailure(error).message, { cause: error });
   }
 }
 

@@ -150,6 +150,16 @@ test('a role that needs MFA asks for the code once, for both services', async (t
   assert.deepEqual(requests, ['AssumeRole']);
 });
 
+test('a code of MFA that is a number is a usage error', async (t) => {
+  await prepare(t, {}, identityFiles);
+  const mfaCode = (async () => 123456) as unknown as () => Promise<string>;
+  await assert.rejects(identity(t, { profile: 'mfa', mfaCode }), {
+    class: 'usage',
+    code: 'BAD_OPTION',
+    message: 'mfaCode must give a string, but gave a value of type number',
+  });
+});
+
 test('a profile whose section is misspelled is named with the correction', async (t) => {
   const keys = 'aws_access_key_id = A\naws_secret_access_key = s\n';
   const { home } = await prepare(

@@ -8,6 +8,8 @@ import { type AddressInfo, connect as netConnect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream';
 import { type TestContext, test } from 'node:test';
+import { EBSClient } from '@aws-sdk/client-ebs';
+import { EC2Client } from '@aws-sdk/client-ec2';
 import { proxyFor } from '../../src/ebs/connect/proxy.ts';
 import { checkDeadlines, connectEbs, type ServiceOptions } from '../../src/ebs/connect.ts';
 import { Service } from '../../src/ebs/service.ts';
@@ -204,6 +206,37 @@ test("the caller's client is used unchanged and stays open", async (t) => {
     emulator.clearLog();
     await api.getSnapshotBlock({ snapshotId, ...blocks[0]! }, Buffer.alloc(BLOCK));
     assert.match(emulator.log[0]?.headers['user-agent'] ?? '', transport === 'fast' ? /^app/ : /^aws-sdk-js/);
+    service.close();
+  }
+});
+
+test("the providers of the caller's client fail as configuration, not as a lost connection", async () => {
+  const giving = (value: unknown) => async () => value as never;
+  const cases: [options: object, message: RegExp][] = [
+    [
+      { credentials: () => Promise.reject(new Error('the vault is sealed')) },
+      /^the client's credential provider failed: the vault is sealed$/,
+    ],
+    [{ credentials: giving(undefined) }, /^the client's credential provider failed: /],
+    [{ credentials: giving({}) }, /^the client's credential provider failed: it gave no access key$/],
+    [{ credentials: { accessKeyId: undefined, secretAccessKey: undefined } }, /it gave no access key$/],
+    [
+      { region: () => Promise.reject(new Error('unknown place')) },
+      /^the client's region provider failed: unknown place$/,
+    ],
+  ];
+  const usual = {
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' },
+  };
+  for (const [options, message] of cases) {
+    const settings = {
+      ebsClient: new EBSClient({ ...usual, ...options }),
+      ec2Client: new EC2Client({ ...usual, ...options }),
+    };
+    const service = new Service(settings, 1, () => {});
+    for (const connection of [service.ebs(), service.ec2()])
+      await assert.rejects(connection, { class: 'config', code: 'CREDENTIALS_FAILED', message });
     service.close();
   }
 });

@@ -162,6 +162,14 @@ export function mfaNeeded(profile: string, serial: string): ColdsnapError {
   );
 }
 
+export function mfaCodeNotString(code: unknown): ColdsnapError {
+  return new ColdsnapError(
+    'usage',
+    'BAD_OPTION',
+    `mfaCode must give a string, but gave a value of type ${typeof code}`,
+  );
+}
+
 export function roleRefused(
   role: string,
   origin: string,

@@ -2,7 +2,14 @@
 import { readFile } from 'node:fs/promises';
 import type { Credentials } from './cached.ts';
 import { environmentKeys, profileKeys } from './keys.ts';
-import { fileUnreadable, mfaNeeded, noCredentials, profileInvalid, providerFailed } from './messages.ts';
+import {
+  fileUnreadable,
+  mfaCodeNotString,
+  mfaNeeded,
+  noCredentials,
+  profileInvalid,
+  providerFailed,
+} from './messages.ts';
 import { fromProcess } from './process.ts';
 import { expandHome, type Section, type Settings } from './settings.ts';
 import { fromSignIn } from './sign-in.ts';
@@ -77,7 +84,7 @@ async function fromRole(
     ? await fromSource(name, source, context, visited)
     : await fromNamedSource(name, origin ?? '', context);
   if (serial && mfaCode === undefined) throw mfaNeeded(name, serial);
-  const code = serial && mfaCode ? (await mfaCode(serial)).trim() : undefined;
+  const code = serial && mfaCode ? await askForCode(mfaCode, serial) : undefined;
   const seconds = section.duration_seconds ? Number(section.duration_seconds) : undefined;
   if (seconds !== undefined && !Number.isInteger(seconds)) {
     throw profileInvalid(name, `has a duration_seconds that is not a number: "${section.duration_seconds}"`);
@@ -90,6 +97,12 @@ async function fromRole(
     SerialNumber: serial || undefined,
     TokenCode: code,
   });
+}
+
+async function askForCode(mfaCode: MfaCode, serial: string): Promise<string> {
+  const code: unknown = await mfaCode(serial);
+  if (typeof code !== 'string') throw mfaCodeNotString(code);
+  return code.trim();
 }
 
 async function fromSource(
