@@ -16,8 +16,8 @@ export async function listSnapshots(options: ListOptions = {}): Promise<Snapshot
   const service = new Service(options, 1, run.meter.retry);
   const snapshots: SnapshotInfo[] = [];
   await run.carryOut(async () => {
-    const states = await run.waitFor('region and credentials', 'service', () => service.ec2());
     try {
+      const states = await run.waitFor('region and credentials', 'service', () => service.ec2());
       for await (const found of states.list({ tags: options.tags }, { signal: run.signal })) {
         snapshots.push(listed(found));
       }

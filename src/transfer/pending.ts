@@ -98,8 +98,12 @@ async function withStates<T>(
   const run = new Run(options);
   const service = new Service(options, 1, run.meter.retry);
   return run.carryOut(async () => {
-    const states = await run.waitFor('region and credentials', 'service', () => service.ec2());
-    return work(states, run).finally(() => service.close());
+    try {
+      const states = await run.waitFor('region and credentials', 'service', () => service.ec2());
+      return await work(states, run);
+    } finally {
+      service.close();
+    }
   });
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { listSnapshots } from '../../src/transfer/list.ts';
+import { EC2Client } from '@aws-sdk/client-ec2';
+import { deletePendingSnapshots, listPendingSnapshots, listSnapshots } from '../../src/index.ts';
 import { startService } from '../support/service.ts';
 
 test('lists every snapshot of the account, oldest first, with its tags', async (t) => {
@@ -46,4 +47,19 @@ test('lists only snapshots with all of the tags, with wildcards, and with any va
 test('rejects when the caller stops it', async (t) => {
   const { service } = await startService(t);
   await assert.rejects(listSnapshots({ ...service, signal: AbortSignal.abort() }), { class: 'aborted' });
+});
+
+test('nothing keeps the process alive after an abort while credentials never come', async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  for (const call of [listSnapshots, listPendingSnapshots, deletePendingSnapshots]) {
+    const controller = new AbortController();
+    const credentials = () => {
+      controller.abort();
+      return new Promise<never>(() => {});
+    };
+    const ec2Client = new EC2Client({ region: 'us-east-1', credentials });
+    const before = timers();
+    await assert.rejects(call({ ec2Client, signal: controller.signal }), { class: 'aborted' });
+    assert.equal(timers(), before, call.name);
+  }
 });
