@@ -71,12 +71,17 @@ async function baseConfig(
   };
 }
 
+interface ConnectOptions extends ServiceOptions {
+  /** Fires when nothing waits for the connection any more. */
+  readonly closed?: AbortSignal | undefined;
+}
+
 /**
  * The configuration of the SDK client for a service.
  * @throws ColdsnapError class `config`: no region, no such profile, unreadable CA bundle; class `usage`: bad endpoint or region
  */
 export async function clientConfig(
-  options: ServiceOptions,
+  options: ConnectOptions,
   endpoint: string | undefined,
   connections: number,
   deadlines: Deadlines,
@@ -85,12 +90,13 @@ export async function clientConfig(
   const settings = await readSettings(options.profile);
   const region = resolveRegion(options.region, settings);
   const config = await baseConfig(service, endpoint, settings, connections, deadlines);
-  const credentials = credentialProvider({
+  const identity = {
     settings,
     region,
     mfaCode: options.mfaCode,
-    clientConfigFor: (name) => baseConfig(name, undefined, settings, 1, deadlines),
-  });
+    clientConfigFor: (name: ServiceName) => baseConfig(name, undefined, settings, 1, deadlines),
+  };
+  const credentials = credentialProvider(identity, options.closed);
   // RetryPolicy retries requests together with their checks; a second policy below it would multiply the waiting.
   return { ...config, region, credentials, maxAttempts: 1 };
 }
@@ -102,7 +108,7 @@ export async function clientConfig(
  * @throws ColdsnapError as {@link clientConfig}, and class `config` when no credentials are found
  */
 export async function connectEbs(
-  options: ServiceOptions,
+  options: ConnectOptions,
   connections: number,
   deadlines: Deadlines = defaultDeadlines,
 ): Promise<EBSClient> {

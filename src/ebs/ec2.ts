@@ -57,6 +57,8 @@ export interface OpenEc2Options extends ServiceOptions {
   retryForMs?: number | undefined;
   deadlines?: Partial<Deadlines> | undefined;
   onRetry: (notice: RetryNotice) => void;
+  /** Fires when nothing waits for the connection any more. */
+  closed?: AbortSignal | undefined;
   /** Adds to the message of every failure which service it is of. */
   describe?: ((failure: ColdsnapError) => ColdsnapError) | undefined;
 }

@@ -133,7 +133,9 @@ export class Service {
     const settings = this.#settings;
     const { deadlines } = settings;
     const own = settings.ebsClient as EBSClient | undefined;
-    const client = own ?? (await connectEbs(settings, this.#workers + SPARE_CONNECTIONS, deadlines));
+    const connections = this.#workers + SPARE_CONNECTIONS;
+    const closed = this.#closed.signal;
+    const client = own ?? (await connectEbs({ ...settings, closed }, connections, deadlines));
     if (own !== undefined) await checkIdentity(own.config);
     this.#region = await client.config.region();
     const policy = new RetryPolicy({
@@ -163,7 +165,12 @@ export class Service {
    */
   async ec2(): Promise<SnapshotStates> {
     this.#ec2 ??= this.#withinLimit(
-      openEc2({ ...this.#settings, onRetry: this.#onRetry, describe: this.#describe }),
+      openEc2({
+        ...this.#settings,
+        onRetry: this.#onRetry,
+        closed: this.#closed.signal,
+        describe: this.#describe,
+      }),
     );
     return (await this.#ec2).states;
   }

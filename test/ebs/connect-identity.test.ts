@@ -8,6 +8,7 @@ import { createServer } from 'node:tls';
 import { cached } from '../../src/ebs/connect/cached.ts';
 import { connectEbs, type ServiceOptions } from '../../src/ebs/connect.ts';
 import { ColdsnapError } from '../../src/errors.ts';
+import { listSnapshots } from '../../src/index.ts';
 import { makeCertificates, noOpenssl, setVariable } from './certificates.ts';
 import { configFileCases } from './config-files.ts';
 import { environment, writeFiles } from './environment.ts';
@@ -150,7 +151,21 @@ test('a role that needs MFA asks for the code once, for both services', async (t
   assert.deepEqual(requests, ['AssumeRole']);
 });
 
-test('a code of MFA that is a number is a usage error', async (t) => {
+test('an MFA code that never comes does not keep the next call from asking', async (t) => {
+  const { requests } = await prepare(t, {}, identityFiles);
+  const profile = 'mfa';
+  const controller = new AbortController();
+  const mfaCode = () => {
+    controller.abort();
+    return new Promise<string>(() => {});
+  };
+  const { signal } = controller;
+  await assert.rejects(listSnapshots({ region: REGION, profile, mfaCode, signal }), { class: 'aborted' });
+  assert.equal(await identity(t, { profile, mfaCode: async () => '123456' }), 'MFA');
+  assert.deepEqual(requests, ['AssumeRole']);
+});
+
+test('an MFA code that is a number is a usage error', async (t) => {
   await prepare(t, {}, identityFiles);
   const mfaCode = (async () => 123456) as unknown as () => Promise<string>;
   await assert.rejects(identity(t, { profile: 'mfa', mfaCode }), {

@@ -11,8 +11,11 @@ const shared = new Map<string, CredentialProvider>();
 /** A process that uses more accounts than this asks again. */
 const MAX_SHARED = 8;
 
-/** The credentials of the caller, found on the first call and kept until they must be renewed. */
-export function credentialProvider(context: CredentialContext): CredentialProvider {
+/**
+ * The credentials of the caller, found on the first call and kept until they must be renewed.
+ * @param closed fires when the caller has gone: an MFA code that never comes must not keep the next from asking
+ */
+export function credentialProvider(context: CredentialContext, closed?: AbortSignal): CredentialProvider {
   const { settings, region } = context;
   const environment = Object.entries(process.env).filter(([name]) => /^AWS_|^HOME$|_proxy$/i.test(name));
   const key = JSON.stringify([settings, region, environment.sort()]);
@@ -35,6 +38,10 @@ export function credentialProvider(context: CredentialContext): CredentialProvid
   });
   if (shared.size >= MAX_SHARED) shared.clear();
   shared.set(key, provider);
+  const forget = () => {
+    if (current !== undefined && shared.get(key) === provider) shared.delete(key);
+  };
+  closed?.addEventListener('abort', forget, { once: true });
   return provider;
 }
 
