@@ -116,7 +116,11 @@ export class StreamTarget implements ImageTarget {
     try {
       await new Promise<void>((resolve, reject) => {
         this.#interrupt = reject;
-        start((error) => (error ? reject(this.#streamError(error)) : resolve()));
+        try {
+          start((error) => (error ? reject(this.#streamError(error)) : resolve()));
+        } catch (error) {
+          reject(this.#streamError(error));
+        }
       });
     } finally {
       this.#interrupt = undefined;

@@ -221,6 +221,21 @@ test('a stream that fails rejects pending and later writes', async () => {
   await target.abandon({ keepForResume: false });
 });
 
+test('a stream that throws instead of calling back fails in the same way', async () => {
+  const stream = new Writable({
+    write() {
+      throw new Error('the tape is full');
+    },
+  });
+  const target = await begin(stream);
+  await assertFails(
+    target.zero(0, blockSize),
+    'STREAM_FAILED',
+    /could not write to stream: the tape is full/,
+  );
+  await target.abandon({ keepForResume: false });
+});
+
 test('a stream that fails only at its end fails the commit', async () => {
   const stream = new Writable({
     write: (_chunk, _encoding, done) => done(),
