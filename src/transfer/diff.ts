@@ -60,7 +60,7 @@ async function compare(
   };
   for await (const found of blockRuns(run, pages, counted)) {
     map?.add(found);
-    await onRange?.(found.kind, byteRange(found, volume!));
+    await run.callBack(onRange?.(found.kind, byteRange(found, volume!)));
   }
   if (volume === undefined) throw noList(second);
   const { volumeSize, blockSize } = volume;

@@ -68,7 +68,7 @@ async function list(
     blocks += found.end - found.start;
     ranges++;
     map?.add(found);
-    await onRange?.(byteRange(found, first!));
+    await run.callBack(onRange?.(byteRange(found, first!)));
   }
   if (first === undefined) throw noList(snapshotId);
   const { volumeSize, blockSize }: Geometry = first;

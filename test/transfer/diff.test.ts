@@ -157,3 +157,16 @@ test('finds exactly what was written and removed, for any pair of related snapsh
     { numRuns: 25 },
   );
 });
+
+test('an onRange that never returns does not outlast an abort', async (t) => {
+  const { emulator, service } = await startService(t);
+  const first = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([3]) });
+  const second = await emulator.putSnapshot({ volumeSizeGiB: 1, parent: first, blocks: randomBlocks([4]) });
+  const controller = new AbortController();
+  const onRange = () => {
+    controller.abort();
+    return new Promise<void>(() => {});
+  };
+  const { signal } = controller;
+  await assert.rejects(diffSnapshots({ ...service, first, second, signal, onRange }), { class: 'aborted' });
+});

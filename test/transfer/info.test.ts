@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { runInNewContext } from 'node:vm';
 import { type ByteRange, snapshotInfo } from '../../src/index.ts';
 import { BLOCK, GIB, randomBlocks, recorder, startService } from '../support/service.ts';
 
@@ -156,6 +158,31 @@ test('retries a list that fails for a while, and stops with the caller', async (
   assert.equal((await snapshotInfo({ ...service, snapshotId })).blocks, 1);
   const signal = AbortSignal.abort();
   await assert.rejects(snapshotInfo({ ...service, snapshotId, signal }), { class: 'aborted' });
+});
+
+test('an onRange that never returns does not outlast an abort or a failed listener', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([3]) });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const onRange = () => {
+    controller.abort();
+    return new Promise<void>(() => {});
+  };
+  await assert.rejects(snapshotInfo({ ...service, snapshotId, signal, onRange }), { class: 'aborted' });
+  const failure = new Error('the display is gone');
+  const onEvent = async () => {
+    await setImmediate();
+    throw failure;
+  };
+  await assert.rejects(snapshotInfo({ ...service, snapshotId, onEvent, onRange }), failure);
+});
+
+test('a listener of another realm that rejects ends the call with its error', async (t) => {
+  const { emulator, service } = await startService(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([3]) });
+  const onEvent = runInNewContext('async () => { throw new Error("the display is gone"); }');
+  await assert.rejects(snapshotInfo({ ...service, snapshotId, onEvent }), /the display is gone/);
 });
 
 test('a snapshot that does not exist, or a malformed ID, is an error', async (t) => {

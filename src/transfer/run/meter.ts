@@ -38,9 +38,9 @@ export class Meter {
   emit: TransferListener = (event) => {
     if (this.#listenerError !== undefined) return;
     try {
-      // An async listener returns a promise, whose rejection nothing else would handle.
+      // An async listener returns a promise, perhaps of another realm, whose rejection nothing else would handle.
       const returned: unknown = this.#listener(event);
-      if (returned instanceof Promise) returned.catch(this.#failListener);
+      if (typeof returned === 'object') Promise.resolve(returned).catch(this.#failListener);
     } catch (error) {
       this.#failListener(error);
     }

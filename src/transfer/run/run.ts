@@ -97,6 +97,11 @@ export class Run {
     return progress;
   }
 
+  /** Waits for a callback of the caller's, which may never return. */
+  async callBack(called: void | Promise<void>): Promise<void> {
+    if (called !== undefined) await abortable(Promise.resolve(called), this.signal);
+  }
+
   /** Gives the caller the result, while a later run would still give the same. */
   async report<Result>(result: Result, { onResult, signal }: ResultOptions<Result>): Promise<void> {
     const stored = Promise.resolve(onResult?.(result));
