@@ -1,6 +1,9 @@
 /** Refusals of a journal that the user names. */
 import { ColdsnapError } from '../errors.ts';
 
+export const checkpointNameEmpty = () =>
+  new ColdsnapError('usage', 'BAD_OPTION', 'the name of the journal is empty');
+
 export const checkpointNotOurs = (path: string) =>
   new ColdsnapError('usage', 'CHECKPOINT_NOT_OURS', `${path} exists and is not a journal of coldsnap`, {
     path,

@@ -133,6 +133,12 @@ test('a stream that cannot be read is no source, and one that cannot be written 
   }
 });
 
+test('a journal has a name', async () => {
+  const options = { snapshotId, target: 'a', source: 'a', encrypted: true, checkpointFile: '' };
+  for (const call of [downloadSnapshot, uploadSnapshot, copySnapshot])
+    await rejects(call(options), /^the name of the journal is empty$/);
+});
+
 test('a string with a NUL is a usage error, and not cut off', async () => {
   await rejects(
     downloadSnapshot({ snapshotId, target: 'a\0b' }),

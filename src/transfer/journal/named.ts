@@ -2,7 +2,12 @@
 import { lstat } from 'node:fs/promises';
 import { partialName } from '../../image/names.ts';
 import { findSameFile } from '../../image/same-file.ts';
-import { checkpointNotOurs, checkpointOfOther, checkpointOverFile } from '../journal-messages.ts';
+import {
+  checkpointNameEmpty,
+  checkpointNotOurs,
+  checkpointOfOther,
+  checkpointOverFile,
+} from '../journal-messages.ts';
 import { readJournal } from './file.ts';
 import { isLegacyCheckpoint } from './legacy.ts';
 
@@ -10,7 +15,7 @@ import { isLegacyCheckpoint } from './legacy.ts';
  * @param kind of the transfer
  * @param files the other files of the transfer, which it must not replace; not all need be paths
  * @throws ColdsnapError class `usage`, code `CHECKPOINT_NOT_OURS`, for a path that is one of them, or exists and is not a
- *   journal of such a transfer
+ *   journal of such a transfer; `BAD_OPTION` for an empty one
  */
 export async function checkNamedJournal(
   path: string | undefined,
@@ -18,6 +23,7 @@ export async function checkNamedJournal(
   files: readonly unknown[] = [],
 ): Promise<void> {
   if (path === undefined) return;
+  if (path === '') throw checkpointNameEmpty();
   const file = await findSameFile([path], files.flatMap(withPartial));
   if (file !== undefined) throw checkpointOverFile(path, file);
   if ((await lstat(path).catch(() => undefined)) === undefined) return;
