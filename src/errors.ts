@@ -2,6 +2,7 @@
  * The one error class of the library. Its fields (operation, block, request ID) let the command line, `--json` and
  * library callers each present a failure in their own way.
  */
+import { types } from 'node:util';
 import type { ErrorCode, SystemErrorCode } from './error-codes.ts';
 
 /**
@@ -36,6 +37,14 @@ export type ErrorClass =
   | 'local'
   | 'gave-up'
   | 'aborted';
+
+/**
+ * Whether a value is an error. Those of Node.js are of another realm where a test runner loads this library into one of
+ * its own, as Jest does.
+ */
+export function isError(value: unknown): value is Error {
+  return value instanceof Error || types.isNativeError(value);
+}
 
 /** Where a failure happened and how to resolve it; all optional. */
 export interface ErrorDetails {

@@ -8,6 +8,7 @@ import { pipeline, Transform, type TransformCallback } from 'node:stream';
 import type { SecureContext } from 'node:tls';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { ColdsnapError } from '../errors.ts';
+import { ownError } from './failure.ts';
 import { limitBody, withinHeadLimit } from './reply-limits.ts';
 
 /** The longest valid reply, a list of 10,000 changed blocks with two tokens each, has about 6 MiB. */
@@ -66,7 +67,9 @@ export class BoundedHandler extends NodeHttpHandler {
       ofBlock
         ? super.handle(request, { ...options, abortSignal })
         : this.#quick.handle(request, { ...options, abortSignal }),
-    );
+    ).catch((error) => {
+      throw ownError(error);
+    });
     const { response } = reply;
     const body = response.body as IncomingMessage;
     limitBody(body, idleMs);

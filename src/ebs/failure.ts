@@ -1,4 +1,5 @@
 /** Reads whatever a request can throw: the SDK's exceptions, Node's network errors, anything else. */
+import { isError } from '../errors.ts';
 import { sanitize } from '../text.ts';
 
 /** A failure in one shape. All text is safe for a terminal. */
@@ -105,6 +106,12 @@ function throttleInHeader({ name, $response }: ThrownFields): string | undefined
 /** Messages can be whole HTML pages. */
 function firstLine(text: string): string {
   return sanitize(text.split('\n', 1)[0] ?? '');
+}
+
+/** An error of this realm: of another's, see `isError`, the SDK would keep nothing but the text. */
+export function ownError(error: unknown): unknown {
+  if (error instanceof Error || !isError(error)) return error;
+  return Object.assign(new Error(error.message, { cause: error }), { ...error, name: error.name });
 }
 
 /** An error with the name of the SDK's timeouts, so that both get the same class. */

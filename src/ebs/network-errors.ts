@@ -14,6 +14,9 @@ const unreachableCodes = new Set([
   'EADDRNOTAVAIL',
 ]);
 
+/** By name, because those of Node.js may be of another realm. */
+const faultNames = new Set(['TypeError', 'RangeError', 'ReferenceError']);
+
 const lostCodes = new Set(['ECONNRESET', 'EPIPE']);
 
 /** Whether the connection was lost or stalled, so that a reply may be incomplete. */
@@ -23,7 +26,7 @@ export function isBrokenOff({ name, code }: Failure): boolean {
 
 /** The class of a failure that is no reply of the service. */
 export function classifyNetwork(failure: Failure, make: MakeError): ColdsnapError {
-  const { name, message, code, thrown } = failure;
+  const { name, message, code } = failure;
   if (/region is missing/i.test(message)) {
     return make('config', 'NO_REGION', 'needs a region', 'Set it in AWS_REGION or in the profile.');
   }
@@ -58,7 +61,7 @@ export function classifyNetwork(failure: Failure, make: MakeError): ColdsnapErro
   if (stalled || code === 'ETIMEDOUT') {
     return make('transient', 'STALLED', `stalled: ${code === '' ? describeTimeout(message) : reason}`);
   }
-  if (thrown instanceof TypeError || thrown instanceof RangeError || thrown instanceof ReferenceError) {
+  if (faultNames.has(name)) {
     return make(
       'permanent',
       'INTERNAL_ERROR',

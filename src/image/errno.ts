@@ -2,11 +2,11 @@
 
 import { describeErrno, errnoHint, errnoName } from '../errno.ts';
 import type { SystemErrorCode } from '../error-codes.ts';
-import { ColdsnapError } from '../errors.ts';
+import { ColdsnapError, isError } from '../errors.ts';
 import type { SystemCallError } from '../native/index.ts';
 
 function nameOf(error: unknown): SystemErrorCode | undefined {
-  if (!(error instanceof Error)) return undefined;
+  if (!isError(error)) return undefined;
   const { code, errno } = error as NodeJS.ErrnoException;
   if (typeof code === 'string' && /^E[A-Z][A-Z0-9]+$/.test(code)) return code as SystemErrorCode;
   return typeof errno === 'number' ? errnoName(-errno) : undefined;

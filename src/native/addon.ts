@@ -1,5 +1,6 @@
 /** The addon's raw functions, as C++ exports them. Only src/native calls these: C++ trusts its arguments. */
 import { describeErrno, errnoName } from '../errno.ts';
+import { isError } from '../errors.ts';
 import { loadAddon } from './load.ts';
 
 interface Addon {
@@ -82,7 +83,7 @@ interface RawFailure {
 
 /** Turns a rejection of the C++ side into a SystemCallError with the caller's stack; returns other errors unchanged. */
 export function toSystemCallError(error: unknown, path?: string): unknown {
-  if (!(error instanceof Error) || !('errno' in error) || !('syscall' in error)) return error;
+  if (!isError(error) || !('errno' in error) || !('syscall' in error)) return error;
   const { errno, syscall, code, offset } = error as Error & RawFailure;
   const name = code ?? errnoName(-errno) ?? `E${-errno}`;
   const where = path === undefined ? '' : ` '${path}'`;

@@ -1,6 +1,6 @@
 import { describeErrno, errnoHint } from '../errno.ts';
 import type { SystemErrorCode } from '../error-codes.ts';
-import { ColdsnapError } from '../errors.ts';
+import { ColdsnapError, isError } from '../errors.ts';
 import { formatBytes } from '../text.ts';
 import { addon, type SystemCallError, settled, toSystemCallError } from './addon.ts';
 import { checkBytes, checkData, checkFd, checkPath, checkRange } from './validate.ts';
@@ -19,7 +19,7 @@ export interface Extent {
 export function allocateSlab(bytes: number): ArrayBuffer {
   checkBytes('bytes', bytes, 1);
   const slab = addon().allocateSlab(bytes);
-  if (slab instanceof Error) {
+  if (isError(slab)) {
     const code = (toSystemCallError(slab) as SystemCallError).code as SystemErrorCode;
     const message = `could not allocate ${formatBytes(bytes)} of memory: ${describeErrno(code)}`;
     throw new ColdsnapError('local', code, message, { hint: errnoHint(code), cause: slab });
@@ -49,7 +49,7 @@ export async function syncAll(fd: number): Promise<void> {
 export function tryLock(fd: number): boolean {
   checkFd(fd);
   const locked = addon().tryLock(fd);
-  if (locked instanceof Error) throw toSystemCallError(locked);
+  if (isError(locked)) throw toSystemCallError(locked);
   return locked;
 }
 
@@ -88,7 +88,7 @@ export function linkFile(fd: number, path: string): void {
   checkFd(fd);
   checkPath(path);
   const failure = addon().linkFile(fd, path);
-  if (failure instanceof Error) throw toSystemCallError(failure);
+  if (isError(failure)) throw toSystemCallError(failure);
 }
 
 /** Extended attributes that programs may use begin with it. */
@@ -101,7 +101,7 @@ export type AttributeName = `user.${string}`;
 export function setAttribute(fd: number, name: AttributeName, value: string): void {
   checkFd(fd);
   const failure = addon().setAttribute(fd, name, value);
-  if (failure instanceof Error) throw toSystemCallError(failure);
+  if (isError(failure)) throw toSystemCallError(failure);
 }
 
 /**
@@ -111,7 +111,7 @@ export function setAttribute(fd: number, name: AttributeName, value: string): vo
 export function getAttribute(fd: number, name: AttributeName): string {
   checkFd(fd);
   const value = addon().getAttribute(fd, name);
-  if (value instanceof Error) throw toSystemCallError(value);
+  if (isError(value)) throw toSystemCallError(value);
   return value;
 }
 

@@ -2,7 +2,7 @@
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ColdsnapError } from '../errors.ts';
+import { ColdsnapError, isError } from '../errors.ts';
 import { packageRoot } from '../package-root.ts';
 
 /** The addon did not load. The message lists every file tried; the hint is what to do. */
@@ -50,7 +50,7 @@ export function loadAddon(from: string = dirname(fileURLToPath(import.meta.url))
       return module.exports;
     } catch (error) {
       cause ??= error;
-      const message = error instanceof Error ? error.message : String(error);
+      const message = isError(error) ? error.message : String(error);
       tried.push({ path, reason: `${message} [${contentsOf(path)}]` });
     }
   }
@@ -87,7 +87,7 @@ function contentsOf(path: string): string {
       closeSync(fd);
     }
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return isError(error) ? error.message : String(error);
   }
   if (header.readUInt32BE(0) !== 0x7f454c46) return 'no library';
   const machine = header.readUInt16LE(18);

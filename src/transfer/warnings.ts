@@ -1,11 +1,12 @@
 /** Every warning of this layer, as code and message. */
 import { describeErrno, errnoName } from '../errno.ts';
+import { isError } from '../errors.ts';
 import type { WarningCode } from '../warning-codes.ts';
 import type { EarlierSnapshot } from './journal/upload.ts';
 
 /** The failure, for the middle of a sentence. */
 function describeFailure(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+  if (!isError(error)) return String(error);
   const { code, errno, syscall, message } = error as NodeJS.ErrnoException;
   if (syscall === undefined) return message;
   // Node has no name for some errnos, such as that of a quota.

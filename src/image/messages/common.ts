@@ -1,6 +1,6 @@
 /** Shared by the messages about targets and sources. */
 import type { ErrorCode } from '../../error-codes.ts';
-import { ColdsnapError } from '../../errors.ts';
+import { ColdsnapError, isError } from '../../errors.ts';
 
 const units = ['KiB', 'MiB', 'GiB', 'TiB'] as const;
 
@@ -71,6 +71,6 @@ export const streamFailed = (path: string, doing: string, cause: unknown) =>
   new ColdsnapError(
     'local',
     'STREAM_FAILED',
-    `could not ${doing}: ${cause instanceof Error ? cause.message : String(cause)}`,
+    `could not ${doing}: ${isError(cause) ? cause.message : String(cause)}`,
     { path, cause },
   );
