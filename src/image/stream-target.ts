@@ -40,6 +40,7 @@ export class StreamTarget implements ImageTarget {
     this.label = options.label ?? path;
     this.#stream = stream;
     this.#options = options;
+    if (stream.errored) this.#fail(this.#streamError(stream.errored));
     stream.on('error', (error) => this.#fail(this.#streamError(error)));
     stream.on('close', () => {
       if (!this.#finished) this.#fail(streamClosed(this, undefined));

@@ -1,6 +1,7 @@
 /** Downloads a snapshot into an image. */
 import { Service } from '../ebs/service.ts';
 import type { Geometry } from '../geometry.ts';
+import { holdErrors } from '../image/early-errors.ts';
 import { openTarget } from '../image/open-target.ts';
 import { digestHeader } from './digests/format.ts';
 import { openDigests } from './digests/open.ts';
@@ -33,6 +34,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
   const { since, target: path } = options;
   if (since !== undefined) checkSinceOptions({ ...options, since });
   const run = new Run(options);
+  holdErrors(path);
   return run.carryOut(async () => {
     await checkNamedJournal(options.checkpointFile, 'download', [path, options.saveDigests]);
     let digest: Pick<DownloadResult, 'sha256'> = {};

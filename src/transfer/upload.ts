@@ -1,7 +1,7 @@
 /** Uploads an image as a snapshot. */
 import { Service } from '../ebs/service.ts';
 import { GIB } from '../geometry.ts';
-import { sourceNotHashed } from '../image/messages/sources.ts';
+import { holdErrors } from '../image/early-errors.ts';
 import { nothingChanged } from './base-messages.ts';
 import { digestHeader } from './digests/format.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
@@ -39,6 +39,7 @@ export async function uploadSnapshot(options: UploadOptions): Promise<UploadResu
   checkBaseOptions(options);
   if (typeof options.wait === 'object') checkWaitConditions(options.wait);
   const run = new Run(options);
+  holdErrors(options.source);
   return run.carryOut(async () => {
     const { source, base, saveDigests } = options;
     await checkNamedJournal(options.checkpointFile, 'upload', [source, base, saveDigests]);
@@ -52,7 +53,6 @@ async function uploadImage(
   options: UploadOptions,
 ): Promise<UploadResult> {
   const stamp = await image.stamp();
-  if (options.sha256 && image.journal === undefined) throw sourceNotHashed(image);
   let sink: SnapshotSink | undefined;
   let journal: Journal<UploadJournal> | undefined;
   const service: Service = new Service(options, run.workers, (notice) => {

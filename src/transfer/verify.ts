@@ -1,6 +1,7 @@
 /** Compares an image with a snapshot. */
 import { Service } from '../ebs/service.ts';
 import { GIB, MAX_VOLUME_GIB } from '../geometry.ts';
+import { holdErrors } from '../image/early-errors.ts';
 import { openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
@@ -31,6 +32,7 @@ export async function verifySnapshot(options: VerifyOptions): Promise<VerifyResu
   const snapshotId = readableSnapshotId(options.snapshotId);
   const skipped = new OutsideSample(checkSample(options.samplePercent));
   const run = new Run(options);
+  holdErrors(options.target);
   return run.carryOut(async () => {
     const image = await openSource(options.target, {
       signal: run.signal,

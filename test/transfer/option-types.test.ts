@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable, Writable } from 'node:stream';
+import { PassThrough, Readable, Writable } from 'node:stream';
 import { after, describe, test } from 'node:test';
+import { startEmulator } from '../../src/emulator/index.ts';
 import * as library from '../../src/index.ts';
 
 process.env.AWS_ACCESS_KEY_ID = 'AKIDEXAMPLE';
@@ -130,6 +131,23 @@ test('a stream that cannot be read is no source, and one that cannot be written 
       verifySnapshot({ snapshotId, target: stream }),
       /^target must be a path or a stream to read,/,
     );
+  }
+});
+
+test('a stream that fails before it is opened rejects the call, and does not end the process', async () => {
+  const failing = () => new PassThrough().destroy(new Error('the tape is torn'));
+  // Looked for in the file system first.
+  const checkpointFile = join(directory, 'none');
+  const failure = { class: 'local', code: 'STREAM_FAILED', message: /the tape is torn$/ };
+  const emulator = await startEmulator();
+  try {
+    const existing = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
+    const options = { endpoint: emulator.url, region: 'us-east-1', snapshotId: existing, checkpointFile };
+    await assert.rejects(downloadSnapshot({ ...options, target: failing() }), failure);
+    await assert.rejects(verifySnapshot({ ...options, target: failing() }), failure);
+    await assert.rejects(uploadSnapshot({ ...options, source: failing(), volumeSizeGiB: 1 }), failure);
+  } finally {
+    await emulator.close();
   }
 });
 

@@ -2,6 +2,7 @@
 import type { StartedSnapshot } from '../../ebs/api.ts';
 import type { ServiceIdentity } from '../../ebs/service.ts';
 import { type Geometry, GIB } from '../../geometry.ts';
+import { sourceNotHashed } from '../../image/messages/sources.ts';
 import { type OpenSourceOptions, openSource } from '../../image/open-source.ts';
 import type { ImageSource } from '../../image/source.ts';
 import { type BaseFile, closeBaseFile, openBaseFile } from '../base/base-file.ts';
@@ -35,6 +36,7 @@ export async function withFiles<T>(
   let baseFile: BaseFile | undefined;
   let digests: DigestWriter | undefined;
   try {
+    if (options.sha256 && image.journal === undefined) throw sourceNotHashed(image);
     volumeSizeFor(options, image.sizeBytes);
     for (const warning of image.warnings) run.warn(...warning);
     baseFile = await openBaseFile(run, options);
