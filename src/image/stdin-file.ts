@@ -6,7 +6,13 @@ import { dropCache } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { describeWriters } from './device/users.ts';
 import { deviceStamp, wasWritten } from './device-stamp.ts';
-import { sourceChanged, sourceInUse, sourceWritten, usedSource } from './messages/sources.ts';
+import {
+  sourceChanged,
+  sourceInUse,
+  sourceIsDirectory,
+  sourceWritten,
+  usedSource,
+} from './messages/sources.ts';
 import type { SourceWarning } from './source.ts';
 import { fileStamp, flush } from './source-stamp.ts';
 
@@ -28,10 +34,11 @@ export async function openStdin(): Promise<Readable> {
 /**
  * Examines stdin before it is read; undefined for a pipe.
  * @param force whether a disk may be read that may be written meanwhile
- * @throws ColdsnapError `SOURCE_IN_USE`
+ * @throws ColdsnapError `SOURCE_IN_USE`, `SOURCE_IS_DIRECTORY`
  */
 export async function watchStdin(label: string, force: boolean): Promise<Watch | undefined> {
   const stats = await fstatFd(0, { bigint: true });
+  if (stats.isDirectory()) throw sourceIsDirectory(label);
   if (stats.isBlockDevice()) return watchDevice(label, stats, force);
   if (!stats.isFile()) return undefined;
   // Flushed, so that from now on a write to a page that is mapped already changes the time.

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { DigestWriter } from '../../src/transfer/digests/writer.ts';
 import { needsBuild } from '../support/built.ts';
 import type { Workplace } from '../support/workplace.ts';
-import { type Refusal, refuse, SNAP } from './refusals.ts';
+import { type Refusal, redirected, refuse, SNAP } from './refusals.ts';
 
 const GIB = 2 ** 30;
 const inc = 'upload --incremental --parent-snapshot-id SNAP';
@@ -43,12 +43,6 @@ const flip = (at: number) => (bytes: Buffer) => {
   flipped[at]! ^= 4;
   return flipped;
 };
-
-/** Runs the tool with a redirection of the shell. */
-const redirected = (redirection: string) => ({
-  name: 'sh',
-  command: ['sh', '-c', `exec coldsnap "$@" ${redirection}`, 'sh'] as const,
-});
 
 const uploads: Refusal[] = [
   {

@@ -21,7 +21,7 @@ import { needsBuild } from '../support/built.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { ours, type Tool, type Workplace } from '../support/workplace.ts';
 import { copies } from './copy-refusals.ts';
-import { type Refusal, refuse } from './refusals.ts';
+import { type Refusal, redirected, refuse } from './refusals.ts';
 
 const long = 'x'.repeat(256);
 const key = 'arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab';
@@ -601,6 +601,13 @@ const uploads: Refusal[] = [
     },
   },
   { title: 'an empty stdin', args: 'upload --volume-size 1 -', exit: 2, message: /stdin is empty/ },
+  {
+    title: 'a directory as stdin',
+    args: 'upload --volume-size 1 -',
+    exit: 2,
+    message: /stdin is a directory/,
+    through: redirected('< .'),
+  },
   {
     title: 'hole detection on stdin',
     args: 'upload --volume-size 1 --detect-holes -',

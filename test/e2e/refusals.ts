@@ -30,6 +30,12 @@ export interface Refusal {
 
 export const SNAP = 'snap-0123456789abcdef0';
 
+/** Runs the tool with a redirection of the shell. */
+export const redirected = (redirection: string) => ({
+  name: 'sh',
+  command: ['sh', '-c', `exec coldsnap "$@" ${redirection}`, 'sh'] as const,
+});
+
 /** Runs the command line, and asserts its output, exit code and requests, and that nothing changed. */
 export async function refuse(t: TestContext, refusal: Refusal): Promise<void> {
   const place = await Workplace.for(t, refusal.emulator);
