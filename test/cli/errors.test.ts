@@ -31,6 +31,15 @@ const expectedCodes: Record<ErrorClass, number> = {
   refused: 3,
 };
 
+function thrownBy(call: () => unknown): unknown {
+  try {
+    call();
+  } catch (error) {
+    return error;
+  }
+  return assert.fail('it did not throw');
+}
+
 describe('exit codes', () => {
   for (const [errorClass, exitCode] of Object.entries(expectedCodes)) {
     test(`class ${errorClass} exits with ${exitCode}`, async () => {
@@ -123,25 +132,13 @@ describe('error messages', () => {
   });
 
   test('describe a failed system call with its path', async () => {
-    let error: unknown;
-    try {
-      readFileSync('/nonexistent/file');
-    } catch (thrown) {
-      error = thrown;
-    }
-    const { exitCode, stderr } = await failWith(error);
+    const { exitCode, stderr } = await failWith(thrownBy(() => readFileSync('/nonexistent/file')));
     assert.equal(exitCode, 1);
     assert.equal(stderr, 'coldsnap: cannot open /nonexistent/file: no such file or directory\n');
   });
 
   test('describe a temporary directory that cannot be created without the name of the call', async () => {
-    let error: unknown;
-    try {
-      mkdtempSync('/nonexistent/ebs-');
-    } catch (thrown) {
-      error = thrown;
-    }
-    const { stderr } = await failWith(error);
+    const { stderr } = await failWith(thrownBy(() => mkdtempSync('/nonexistent/ebs-')));
     assert.equal(stderr, 'coldsnap: cannot create /nonexistent/ebs-XXXXXX: no such file or directory\n');
   });
 
