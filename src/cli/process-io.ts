@@ -63,6 +63,8 @@ export function processIo(): Io {
       // V8's young generation is large enough for the requests in flight. Growing it costs up to 18 MiB and saves no
       // CPU time.
       setFlagsFromString('--semi-space-growth-factor=1');
+      // Few objects outlive a request. Collecting before the heap has doubled takes a few ms a GiB and keeps it small.
+      setFlagsFromString('--heap-growing-percent=50');
       return library;
     },
     // Making process.stdin takes 3 ms.
