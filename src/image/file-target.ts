@@ -17,7 +17,7 @@ import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
 import { journalName, partialName } from './names.ts';
 import { PartialFile } from './partial-file.ts';
-import { fileStamp, finishPublishing, isPublished } from './publish.ts';
+import { checkReplaceable, fileStamp, finishPublishing, isPublished } from './publish.ts';
 import { readBack } from './read-back.ts';
 import { statIfExists } from './stat.ts';
 import { journalPath } from './state-files.ts';
@@ -73,6 +73,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
       const users = await describeFileUsers(this.#file, existing);
       if (users.length > 0) throw targetInUse(this.path, users);
       if (!options.force) throw targetExists(this.path);
+      await checkReplaceable(this.path, this.#file);
     }
     this.#replaceable = existing;
     // Locked from now on, so that a second run is refused before it makes a request.

@@ -1,14 +1,27 @@
 /** The final step of a restore to a file: it gets its name, durably. */
 import { constants, type Stats } from 'node:fs';
-import { link, lstat, rename, stat, unlink } from 'node:fs/promises';
+import { link, lstat, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncAll } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
-import { targetAppeared } from './messages/targets.ts';
+import { targetAppeared, targetNotReplaceable } from './messages/targets.ts';
 
 /** Errors of a file system without hard links. */
 export const noLinks = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK', 'EINVAL'];
+
+/**
+ * Checks that a regular file may be replaced, so that a download does not find out in its last step. rmdir() fails for any
+ * file, but first with EPERM for one that may not be removed: of another user in a directory such as /tmp, or immutable.
+ * @throws ColdsnapError `EPERM`
+ */
+export async function checkReplaceable(target: string, file: string): Promise<void> {
+  try {
+    await rmdir(file);
+  } catch (error) {
+    if (isErrno(error, 'EPERM')) throw targetNotReplaceable(target, error);
+  }
+}
 
 /**
  * Renames a file and makes that durable. With `replace` by rename(), which replaces a file atomically; else by link(),

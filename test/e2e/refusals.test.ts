@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   closeSync,
   ftruncateSync,
   linkSync,
@@ -33,6 +34,10 @@ const file = (name: string, content: string) => (place: Workplace) =>
 const mapped = (map: unknown) => (place: Workplace) => {
   writeFileSync(place.path('disk.img'), Buffer.alloc(4096));
   writeFileSync(place.path('map.json'), typeof map === 'string' ? map : JSON.stringify(map));
+};
+
+const needsBuildAndRoot = {
+  skip: needsBuild.skip ?? (process.geteuid?.() === 0 ? false : 'root is needed'),
 };
 
 /** Root ignores permissions unless it drops its capabilities. */
@@ -1020,6 +1025,52 @@ test('refused: several devices of which one is too small, or two share storage',
     });
   }
   assert.deepEqual(state(), before);
+});
+
+test("refused: another user's file in a directory such as /tmp", needsBuildAndRoot, async (t) => {
+  for (const flags of ['', '--dry-run ']) {
+    await refuse(t, {
+      title: '',
+      args: `download --force ${flags}SNAP folder/old.img`,
+      exit: 1,
+      message: /cannot replace folder\/old\.img: .*permi/i,
+      hint: /another user/,
+      through: unprivileged,
+      given: (place) => {
+        mkdirSync(place.path('folder'));
+        file('folder/old.img', 'old')(place);
+        for (const name of ['folder', 'folder/old.img']) chownSync(place.path(name), 12_345, 12_345);
+        chmodSync(place.path('folder'), 0o1777);
+      },
+    });
+  }
+});
+
+test('refused: an immutable file', needsBuildAndRoot, async (t) => {
+  const scratch = await Scratch.for(t);
+  writeFileSync(scratch.path('probe'), '');
+  try {
+    for (const flag of ['+i', '-i']) await run('chattr', flag, scratch.path('probe'));
+  } catch (error) {
+    return t.skip(`no file can be made immutable: ${(error as Error).message}`);
+  }
+  let immutable: string | undefined;
+  try {
+    await refuse(t, {
+      title: '',
+      args: 'download --force SNAP old.img',
+      exit: 1,
+      message: /cannot replace old\.img: .*permi/i,
+      hint: /immutable/,
+      given: async (place) => {
+        file('old.img', 'old')(place);
+        await run('chattr', '+i', place.path('old.img'));
+        immutable = place.path('old.img');
+      },
+    });
+  } finally {
+    if (immutable !== undefined) await run('chattr', '-i', immutable);
+  }
 });
 
 test('refused: an endpoint that is another service', needsBuild, async (t) => {

@@ -44,6 +44,13 @@ export const targetParentNotWritable = (
     hint: `The target and its partial file ${path}.partial are made there; choose a directory that you may write to.`,
   });
 
+export const targetNotReplaceable = (path: string, cause: unknown) =>
+  new ColdsnapError('local', 'EPERM', `cannot replace ${path}: ${describeErrno('EPERM')}`, {
+    path,
+    cause,
+    hint: 'It may be immutable (lsattr shows an "i"), or belong to another user in a directory such as /tmp. Choose another target.',
+  });
+
 export const targetDangling = (path: string, to: string) =>
   refused(
     'TARGET_DANGLING_SYMLINK',
