@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { bin, needsBuild, project } from '../support/built.ts';
 import { bytesAt } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -158,6 +159,18 @@ describe('signals', needsBuild, () => {
     running.child.kill('SIGHUP');
     assert.equal(await running.ended, 129);
     assert.match(running.output(), /Run it again: coldsnap/);
+  });
+
+  test('SIGUSR1 opens no debugger, through which other users could run code', async (t) => {
+    const running = await hangingDownload(t, ours);
+    running.child.kill('SIGUSR1');
+    await delay(200);
+    running.child.kill('SIGUSR2');
+    // It still answers.
+    await until(() => / of 1\.5 MiB/.test(running.output()), running.ended);
+    running.child.kill('SIGTERM');
+    assert.equal(await running.ended, 143);
+    assert.doesNotMatch(running.output(), /debugger/i);
   });
 
   test('a signal that timeout sends twice ends the command in order', async (t) => {
