@@ -7,7 +7,7 @@ import type {
 import { runDryRun } from './dry-run.ts';
 import type { CommandIo } from './io.ts';
 import { downloadTitle, targetNotWhole, targetWhole } from './messages.ts';
-import { digestLine, printLine, printResult } from './output.ts';
+import { digestLine, printLine, printResult, toJson } from './output.ts';
 import { printNextSteps } from './print-next-steps.ts';
 import { targetsObject, targetsSummary, withProgress } from './progress/index.ts';
 import { targetsTitle } from './progress-messages.ts';
@@ -55,7 +55,7 @@ export async function runDownloadToTargets(
   }
   if (result === undefined) return;
   if (json) {
-    await printResult(io, `${JSON.stringify(targetsObject(result))}\n`);
+    await printResult(io, `${toJson(targetsObject(result))}\n`);
     return;
   }
   await printDigests(result.targets, io);
@@ -89,5 +89,5 @@ async function reportOutcomes(
     await printDigests(outcomes, io);
     return;
   }
-  if (result !== undefined) await printResult(io, `${JSON.stringify(targetsObject(result))}\n`);
+  if (result !== undefined) await printResult(io, `${toJson(targetsObject(result))}\n`);
 }

@@ -27,10 +27,16 @@ export function printLine(io: Streams, line: string): void {
   io.stderr.write(`${text.replaceAll('\u2026', ellipsis)}\n`);
 }
 
+/** JSON without any control character: JSON.stringify() keeps those from U+007F on, which a terminal may act on, too. */
+export function toJson(value: unknown, replacer?: (key: string, value: unknown) => unknown): string {
+  return JSON.stringify(value, replacer).replace(
+    /[\x7f-\x9f]/g,
+    (control) => `\\u00${control.charCodeAt(0).toString(16)}`,
+  );
+}
+
 /** Prints a JSON object as a line on stderr. Redacts each string by itself, so that the line stays valid JSON. */
 export function printJsonLine(io: Streams, object: object): void {
-  const line = JSON.stringify(object, (_key, value: unknown) =>
-    typeof value === 'string' ? redact(value, io.env) : value,
-  );
+  const line = toJson(object, (_key, value) => (typeof value === 'string' ? redact(value, io.env) : value));
   io.stderr.write(`${line}\n`);
 }

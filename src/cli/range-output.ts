@@ -1,7 +1,7 @@
 /** Prints ranges on stdout while they arrive, in pieces of some size, so that memory does not depend on their number. */
 import type { ByteRange } from '../transfer/options.ts';
 import type { CommandIo } from './io.ts';
-import { printResult } from './output.ts';
+import { printResult, toJson } from './output.ts';
 
 /** Characters that are printed at once. */
 const PIECE = 65_536;
@@ -28,7 +28,7 @@ export class RangeOutput {
     if (this.#format === 'lines') this.#text += `${kind === undefined ? '' : `${kind} `}${start}-${end}\n`;
     else {
       this.#text += this.#count === 0 ? '{"ranges":[' : ',';
-      this.#text += JSON.stringify({ ...(kind === undefined ? {} : { kind }), start, end });
+      this.#text += toJson({ ...(kind === undefined ? {} : { kind }), start, end });
     }
     this.#count++;
     if (this.#text.length >= PIECE) await this.#flush();
@@ -38,7 +38,7 @@ export class RangeOutput {
   async end(document: object): Promise<void> {
     if (this.#format === 'json') {
       if (this.#count === 0) this.#text = '{"ranges":[';
-      this.#text += `],${JSON.stringify(document).slice(1)}\n`;
+      this.#text += `],${toJson(document).slice(1)}\n`;
     }
     await this.#flush();
   }

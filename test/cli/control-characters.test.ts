@@ -51,9 +51,10 @@ test('control characters of a name are escaped in the result of a comparison', a
   assert.ok(world.stdout.text.startsWith(`${escaped} equals snap-1`), world.stdout.text);
 });
 
-test('JSON has a name as it is', async () => {
+test('JSON has a name as it is, and no control characters', async () => {
   const world = failing();
   assert.equal(await world.run(['download', '--json', 'snap-1', name]), 5);
+  assert.doesNotMatch(world.stderr.text, controls);
   for (const line of world.stderr.lines) JSON.parse(line);
   assert.equal(JSON.parse(world.stderr.lines.at(-1) ?? '').path, name);
 });
@@ -65,4 +66,11 @@ test('an option or a command with control characters is escaped in the error', a
     assert.doesNotMatch(world.stderr.text, controls);
     assert.ok(world.stderr.text.includes('\\x1b[31m'), world.stderr.text);
   }
+});
+
+test('the JSON of a result has a name as it is, and no control characters', async () => {
+  const world = makeWorld();
+  assert.equal(await world.run(['verify', '--json', 'snap-1', name]), 0);
+  assert.doesNotMatch(world.stdout.text, controls);
+  assert.equal(JSON.parse(world.stdout.text).path, name);
 });

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { DeviceDescription } from '../../transfer/reports.ts';
 import { fitColumns } from '../columns.ts';
 import type { CommandIo } from '../io.ts';
-import { printResult } from '../output.ts';
+import { printResult, toJson } from '../output.ts';
 import { formatBytes } from '../progress/format.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
@@ -29,7 +29,7 @@ export function addDevices(program: Command, runCommand: RunCommand): Command {
 
 async function runDevices(all: boolean, io: CommandIo): Promise<void> {
   const devices = await (await io.library()).listDevices({ all });
-  await printResult(io, io.settings.json ? `${JSON.stringify({ devices })}\n` : await table(devices, io));
+  await printResult(io, io.settings.json ? `${toJson({ devices })}\n` : await table(devices, io));
 }
 
 async function table(devices: readonly DeviceDescription[], io: CommandIo): Promise<string> {

@@ -3,7 +3,7 @@ import type { DiffResult } from '../../transfer/reports.ts';
 import { drawMap, mapCells } from '../block-map.ts';
 import type { CommandIo } from '../io.ts';
 import { compared, diffTitle } from '../messages.ts';
-import { printResult } from '../output.ts';
+import { printResult, toJson } from '../output.ts';
 import { withProgress } from '../progress/index.ts';
 import { RangeOutput } from '../range-output.ts';
 import { describeDiff } from '../report-text.ts';
@@ -72,7 +72,7 @@ async function runDiff(
     },
   );
   if (output !== undefined) await output.end(diff);
-  else await printResult(io, json ? `${JSON.stringify(diff)}\n` : await describe(diff, io));
+  else await printResult(io, json ? `${toJson(diff)}\n` : await describe(diff, io));
 }
 
 async function describe(diff: DiffResult, io: CommandIo): Promise<string> {

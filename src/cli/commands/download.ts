@@ -13,7 +13,7 @@ import {
   optionsExclude,
   overwriteQuestion,
 } from '../messages.ts';
-import { digestLine, printResult } from '../output.ts';
+import { digestLine, printResult, toJson } from '../output.ts';
 import { printNextSteps } from '../print-next-steps.ts';
 import { resultObject, transferSummary, withProgress } from '../progress/index.ts';
 import { nonEmpty } from '../values.ts';
@@ -158,7 +158,7 @@ async function transfer(options: DownloadOptions & { target: string }, io: Comma
   );
   if (toStdout) return;
   if (io.settings.json) {
-    await printResult(io, `${JSON.stringify(resultObject('download', options.target, result))}\n`);
+    await printResult(io, `${toJson(resultObject('download', options.target, result))}\n`);
     return;
   }
   if (result.sha256 !== undefined) await printResult(io, `${digestLine(options.target, result.sha256)}\n`);

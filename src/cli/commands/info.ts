@@ -4,7 +4,7 @@ import { drawMap, mapCells } from '../block-map.ts';
 import type { CommandIo } from '../io.ts';
 import { infoTitle, listed } from '../messages.ts';
 import { stepsAfterInfo } from '../next-steps.ts';
-import { printResult } from '../output.ts';
+import { printResult, toJson } from '../output.ts';
 import { withProgress } from '../progress/index.ts';
 import { RangeOutput } from '../range-output.ts';
 import { describeInfo, describeSteps } from '../report-text.ts';
@@ -58,7 +58,7 @@ async function runInfo(snapshotId: string, { ranges = false }: InfoFlags, io: Co
     }),
   );
   if (output !== undefined) await output.end(withoutRanges(info));
-  else await printResult(io, json ? `${JSON.stringify(info)}\n` : await describe(info, io));
+  else await printResult(io, json ? `${toJson(info)}\n` : await describe(info, io));
 }
 
 function withoutRanges({ ranges: _, ...rest }: InfoResult): object {

@@ -4,7 +4,7 @@ import { alignColumns } from '../columns.ts';
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
 import { listTitle, snapshotCount } from '../messages.ts';
-import { printResult } from '../output.ts';
+import { printResult, toJson } from '../output.ts';
 import { formatAge } from '../progress/format.ts';
 import { withProgress } from '../progress/index.ts';
 import { tagFilter } from '../values.ts';
@@ -44,7 +44,7 @@ async function runList(tags: readonly TagFilter[] | undefined, io: CommandIo): P
       object: { type: 'done', operation: 'list', count: found.length },
     }),
   );
-  await printResult(io, json ? `${JSON.stringify({ snapshots })}\n` : await table(snapshots));
+  await printResult(io, json ? `${toJson({ snapshots })}\n` : await table(snapshots));
 }
 
 async function table(snapshots: readonly SnapshotInfo[]): Promise<string> {

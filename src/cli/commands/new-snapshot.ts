@@ -5,7 +5,7 @@ import type { TransferEvent } from '../../transfer/events.ts';
 import type { WaitConditions } from '../../transfer/options.ts';
 import type { CommandIo, ServiceSettings } from '../io.ts';
 import { resultNotPrinted } from '../messages.ts';
-import { printResult } from '../output.ts';
+import { printResult, toJson } from '../output.ts';
 import { withProgress } from '../progress/index.ts';
 import type { Summary } from '../progress/summary.ts';
 import type { Hooks } from '../progress/with-progress.ts';
@@ -45,7 +45,7 @@ export async function makeSnapshot<Result extends { snapshotId: string }>(
     return printed;
   };
   const printResultOf = (result: Result) =>
-    print(json ? JSON.stringify(document(result)) : result.snapshotId, result.snapshotId);
+    print(json ? toJson(document(result)) : result.snapshotId, result.snapshotId);
   const follow = (event: TransferEvent) => {
     if (event.type === 'snapshot') snapshotId = event.snapshotId;
     if (event.type !== 'phase' || event.phase !== 'waiting') return;

@@ -11,7 +11,7 @@ import {
   pendingKept,
   pendingTitle,
 } from '../messages.ts';
-import { printLine, printResult } from '../output.ts';
+import { printLine, printResult, toJson } from '../output.ts';
 import { withProgress } from '../progress/index.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
@@ -72,7 +72,7 @@ async function runPending(request: PendingRequest, io: CommandIo): Promise<void>
         object: { type: 'done', operation: 'pending', pending: found },
       }),
     );
-    await printResult(io, json ? `${JSON.stringify({ pending })}\n` : table(pending));
+    await printResult(io, json ? `${toJson({ pending })}\n` : table(pending));
     const missing = (snapshotIds ?? []).filter((id) => !pending.some(({ snapshotId }) => snapshotId === id));
     if (missing.length > 0) throw notPending(missing);
     return;
@@ -103,9 +103,7 @@ async function runPending(request: PendingRequest, io: CommandIo): Promise<void>
   );
   await printResult(
     io,
-    json
-      ? `${JSON.stringify({ ...(request.dryRun ? { dryRun: true } : {}), ...result })}\n`
-      : table(result.deleted),
+    json ? `${toJson({ ...(request.dryRun ? { dryRun: true } : {}), ...result })}\n` : table(result.deleted),
   );
   // With --json the result has them.
   if (json || result.kept.length === 0 || io.settings.verbosity === 'quiet') return;

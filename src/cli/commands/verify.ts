@@ -4,7 +4,7 @@ import { describeEqual, imageDiffers, moreRanges, verifyTitle } from '../compari
 import { definedOnly } from '../global-options.ts';
 import type { CommandIo } from '../io.ts';
 import { argumentsSwapped } from '../messages.ts';
-import { printResult } from '../output.ts';
+import { printResult, toJson } from '../output.ts';
 import { resultObject, verifySummary, withProgress } from '../progress/index.ts';
 import { percent } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
@@ -82,7 +82,7 @@ async function runVerify(options: Options, io: CommandIo): Promise<void> {
     (compared) => verifySummary(target, compared),
   );
   const { json } = io.settings;
-  const text = json ? JSON.stringify(resultObject('verify', target, result)) : describe(options, result);
+  const text = json ? toJson(resultObject('verify', target, result)) : describe(options, result);
   await printResult(io, `${text}\n`);
   if (!result.equal) throw imageDiffers(target, result, options);
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { version } from '../../version.ts';
 import type { CommandIo } from '../io.ts';
-import { printResult } from '../output.ts';
+import { printResult, toJson } from '../output.ts';
 import { addExamples, type RunCommand } from './command.ts';
 
 export function addVersion(program: Command, runCommand: RunCommand): Command {
@@ -26,5 +26,5 @@ async function runVersion(io: CommandIo): Promise<void> {
     sha256: await io.hashKernel(),
   };
   const lines = Object.entries(report).map(([name, value]) => `${name.padEnd(9)} ${value}\n`);
-  await printResult(io, io.settings.json ? `${JSON.stringify(report)}\n` : lines.join(''));
+  await printResult(io, io.settings.json ? `${toJson(report)}\n` : lines.join(''));
 }

@@ -4,7 +4,7 @@ import { type FlagNames, optionWords, shellQuote } from '../command-line.ts';
 import { definedOnly, serviceWords } from '../global-options.ts';
 import type { CommandIo, ServiceSettings } from '../io.ts';
 import { optionRequires, waitTitle } from '../messages.ts';
-import { printResult } from '../output.ts';
+import { printResult, toJson } from '../output.ts';
 import { waitObject, waitSummary, withProgress } from '../progress/index.ts';
 import { duration, nonEmpty, wholeNumber } from '../values.ts';
 import { addExamples, type RunCommand } from './command.ts';
@@ -97,5 +97,5 @@ async function runWait(options: WaitOptions, io: CommandIo): Promise<void> {
     async (hooks) => (await io.library()).waitForSnapshot({ ...options, ...hooks }),
     waitSummary,
   );
-  if (io.settings.json) await printResult(io, `${JSON.stringify(waitObject(result))}\n`);
+  if (io.settings.json) await printResult(io, `${toJson(waitObject(result))}\n`);
 }
