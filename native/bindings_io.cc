@@ -75,8 +75,7 @@ struct InfoTask {
 // deviceInfo(fd) → Promise<DeviceInfo>
 Napi::Value Info(const Napi::CallbackInfo& info) {
   return RunAsync<InfoTask>(
-      info, {ToFd(info[0]), {}},
-      [](InfoTask& t) { return ReadDeviceInfo(t.fd, &t.device); },
+      info, {ToFd(info[0]), {}}, [](InfoTask& t) { return ReadDeviceInfo(t.fd, &t.device); },
       [](Napi::Env env, InfoTask& t) -> Napi::Value {
         const Napi::Object result = Napi::Object::New(env);
         result.Set("sizeBytes", static_cast<double>(t.device.size_bytes));
@@ -95,8 +94,7 @@ struct LoopTask {
 // loopFile(fd) → Promise<{ dev, ino, rdev } | null>
 Napi::Value LoopFile(const Napi::CallbackInfo& info) {
   return RunAsync<LoopTask>(
-      info, {ToFd(info[0]), {}, false},
-      [](LoopTask& t) { return ReadLoopFile(t.fd, &t.file, &t.attached); },
+      info, {ToFd(info[0]), {}, false}, [](LoopTask& t) { return ReadLoopFile(t.fd, &t.file, &t.attached); },
       [](Napi::Env env, LoopTask& t) -> Napi::Value {
         if (!t.attached) return env.Null();
         const Napi::Object result = Napi::Object::New(env);
@@ -115,8 +113,7 @@ struct FlagTask {
 // rereadPartitionTable(fd) → Promise<boolean>
 Napi::Value RereadPartitions(const Napi::CallbackInfo& info) {
   return RunAsync<FlagTask>(
-      info, {ToFd(info[0]), false},
-      [](FlagTask& t) { return RereadPartitionTable(t.fd, &t.flag); },
+      info, {ToFd(info[0]), false}, [](FlagTask& t) { return RereadPartitionTable(t.fd, &t.flag); },
       [](Napi::Env env, FlagTask& t) -> Napi::Value { return Napi::Boolean::New(env, t.flag); });
 }
 
@@ -138,6 +135,13 @@ Napi::Value ReadAttribute(const Napi::CallbackInfo& info) {
   std::string value;
   const SysError error = GetAttribute(ToFd(info[0]), info[1].As<Napi::String>(), &value);
   return error.Failed() ? ToJsError(info.Env(), error) : Napi::String::New(info.Env(), value);
+}
+
+// copyAccessList(from, to) → boolean, or the error object
+Napi::Value CopyList(const Napi::CallbackInfo& info) {
+  bool found = false;
+  const SysError error = CopyAccessList(ToFd(info[0]), ToFd(info[1]), &found);
+  return error.Failed() ? ToJsError(info.Env(), error) : Napi::Boolean::New(info.Env(), found);
 }
 
 // linkFile(fd, path) → undefined, or the error object
@@ -234,6 +238,7 @@ void ExportIo(Napi::Env env, Napi::Object exports) {
   exports.Set("syncAll", Napi::Function::New<SyncAllOf>(env));
   exports.Set("tryLock", Napi::Function::New<Lock>(env));
   exports.Set("linkFile", Napi::Function::New<Link>(env));
+  exports.Set("copyAccessList", Napi::Function::New<CopyList>(env));
   exports.Set("setAttribute", Napi::Function::New<WriteAttribute>(env));
   exports.Set("getAttribute", Napi::Function::New<ReadAttribute>(env));
   exports.Set("nextExtent", Napi::Function::New<NextExtentOf>(env));

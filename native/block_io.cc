@@ -1,12 +1,14 @@
 #include "block_io.h"
 
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <sys/file.h>
 #include <sys/xattr.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
+#include <vector>
 
 namespace coldsnap {
 
@@ -106,6 +108,20 @@ SysError GetAttribute(int fd, const std::string& name, std::string* value) {
   value->assign(buffer, length > 0 ? static_cast<size_t>(length) : 0);
   if (length >= 0 || errno == ENODATA || errno == ERANGE) return {};
   return SysError::Last("fgetxattr");
+}
+
+SysError CopyAccessList(int from, int to, bool* found) {
+  constexpr const char* kName = "system.posix_acl_access";
+  std::vector<char> list(XATTR_SIZE_MAX);
+  const ssize_t length = fgetxattr(from, kName, list.data(), list.size());
+  if (length < 0 && errno != ENODATA && errno != EOPNOTSUPP) return SysError::Last("fgetxattr");
+  *found = length > 0;
+  if (*found) {
+    if (fsetxattr(to, kName, list.data(), static_cast<size_t>(length), 0) != 0) return SysError::Last("fsetxattr");
+  } else if (fremovexattr(to, kName) != 0 && errno != ENODATA && errno != EOPNOTSUPP) {
+    return SysError::Last("fremovexattr");
+  }
+  return {};
 }
 
 SysError LinkFile(int fd, const std::string& path) {

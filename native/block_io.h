@@ -28,6 +28,10 @@ SysError SetAttribute(int fd, const std::string& name, const std::string& value)
 // Reads one; `value` is empty where there is none, and where it is longer than any that SetAttribute gets.
 SysError GetAttribute(int fd, const std::string& name, std::string* value);
 
+// Gives the file `to` the access control list of `from`, with the permissions that the list stands for; `found` is false where
+// `from` has none, and then `to` has none either.
+SysError CopyAccessList(int from, int to, bool* found);
+
 // Gives a name to an open file that has none (O_TMPFILE). Fails with EEXIST if the name is taken.
 SysError LinkFile(int fd, const std::string& path);
 

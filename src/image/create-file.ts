@@ -1,5 +1,5 @@
 /** Creates a file that is marked as one of this tool before it has a name. */
-import { closeSync, constants, openSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { linkFile } from '../native/index.ts';
 import { isErrno } from './errno.ts';
@@ -32,6 +32,24 @@ function createUnnamed(path: string, mark: (fd: number) => void): boolean {
   try {
     mark(fd);
     return linkIfPossible(fd, path);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * The permissions that a new file of a directory gets, by the umask or the directory's default access control list; undefined
+ * where the file system does not tell.
+ */
+export function newFileMode(directory: string): number | undefined {
+  let fd: number;
+  try {
+    fd = openSync(directory, O_RDWR | O_TMPFILE, 0o666);
+  } catch {
+    return undefined;
+  }
+  try {
+    return fstatSync(fd).mode & 0o777;
   } finally {
     closeSync(fd);
   }

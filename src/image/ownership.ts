@@ -1,24 +1,55 @@
 /** Owner and permissions of a restored file. */
-import { type BigIntStats, fchmod, fchown } from 'node:fs';
+import { type BigIntStats, constants, fchmod, fchown } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
+import { copyAccessList } from '../native/index.ts';
+import { newFileMode } from './create-file.ts';
 import type { Descriptor } from './descriptor.ts';
 
 const fchmodFd = promisify(fchmod);
 const fchownFd = promisify(fchown);
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
 /**
- * As cp and qemu-img do: a new file gets 0666 without the umask's bits; one that replaces another keeps its permissions,
- * and its owner where this process may set it.
+ * As cp and qemu-img do: a new file gets 0666 without the umask's bits, or less by the directory's default access control
+ * list; one that replaces another keeps its permissions, and its owner where this process may set it.
+ * @param file the path of the file that is replaced
  */
 export async function setOwnerAndMode(
   descriptor: Descriptor,
+  file: string,
   replaced: BigIntStats | undefined,
 ): Promise<void> {
   await descriptor.use(`set the permissions of ${descriptor.path}`, async (fd) => {
-    if (replaced !== undefined && process.geteuid?.() === 0)
-      await fchownFd(fd, Number(replaced.uid), Number(replaced.gid));
-    await fchmodFd(fd, replaced === undefined ? 0o666 & ~process.umask() : Number(replaced.mode) & 0o777);
+    if (replaced === undefined) {
+      const plain = 0o666 & ~process.umask();
+      return fchmodFd(fd, plain & (newFileMode(dirname(descriptor.path)) ?? plain));
+    }
+    if (process.geteuid?.() === 0) await fchownFd(fd, Number(replaced.uid), Number(replaced.gid));
+    const list = await takeAccessList(fd, file, replaced);
+    // With a list, the bits of the group are the most that the list permits, not what the group may do.
+    const bits = list === 'unknown' ? 0o707 : 0o777;
+    if (list !== 'taken') await fchmodFd(fd, Number(replaced.mode) & bits);
   });
+}
+
+/** Gives a file the access control list of the one that it replaces, with the permissions in it. */
+async function takeAccessList(
+  fd: number,
+  file: string,
+  { dev, ino }: BigIntStats,
+): Promise<'taken' | 'none' | 'unknown'> {
+  const source = await open(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(() => undefined);
+  try {
+    const found = await source?.stat({ bigint: true });
+    if (source === undefined || found?.dev !== dev || found.ino !== ino) return 'unknown';
+    return copyAccessList(source.fd, fd) ? 'taken' : 'none';
+  } catch {
+    return 'unknown';
+  } finally {
+    await source?.close();
+  }
 }
 
 /** Gives a file back to this process alone, after {@link setOwnerAndMode}. */

@@ -210,7 +210,7 @@ export class PartialFile {
   async publish(file: string, { replaceable, inPlace, signal }: PublishOptions): Promise<void> {
     await this.descriptor.use(`unmark ${this.path}`, async (fd) => removeMark(fd));
     try {
-      if (!inPlace) await setOwnerAndMode(this.descriptor, replaceable);
+      if (!inPlace) await setOwnerAndMode(this.descriptor, file, replaceable);
       await this.descriptor.sync('all');
       throwIfAborted(signal);
       await this.#checkName();

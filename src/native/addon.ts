@@ -36,6 +36,7 @@ interface Addon {
   syncData(fd: number): Promise<void>;
   syncAll(fd: number): Promise<void>;
   tryLock(fd: number): boolean | Error;
+  copyAccessList(from: number, to: number): boolean | Error;
   linkFile(fd: number, path: string): Error | undefined;
   setAttribute(fd: number, name: string, value: string): Error | undefined;
   getAttribute(fd: number, name: string): string | Error;

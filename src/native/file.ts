@@ -91,6 +91,19 @@ export function linkFile(fd: number, path: string): void {
   if (isError(failure)) throw toSystemCallError(failure);
 }
 
+/**
+ * Gives an open file the POSIX access control list of another, with its permissions; without one, removes that of the file.
+ * @returns whether there is one
+ * @throws SystemCallError
+ */
+export function copyAccessList(from: number, to: number): boolean {
+  checkFd(from);
+  checkFd(to);
+  const found = addon().copyAccessList(from, to);
+  if (isError(found)) throw toSystemCallError(found);
+  return found;
+}
+
 /** Extended attributes that programs may use begin with it. */
 export type AttributeName = `user.${string}`;
 

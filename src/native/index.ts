@@ -30,6 +30,7 @@ export {
 export {
   type AttributeName,
   allocateSlab,
+  copyAccessList,
   dropCache,
   type Extent,
   getAttribute,

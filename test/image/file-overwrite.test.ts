@@ -1,6 +1,6 @@
 /** A restore to a file refuses, replaces and keeps existing files. */
 import { strict as assert } from 'node:assert';
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import {
   chmod,
   chown,
@@ -15,14 +15,50 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { openTarget } from '../../src/image/open-target.ts';
 import type { ImageTarget } from '../../src/image/target.ts';
+import { getAttribute, setAttribute } from '../../src/native/index.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { arrived, assertFails, assertSameBytes, KiB, MiB, volumeOf } from './blocks.ts';
 
 const blockSize = 64 * KiB;
 const geometry = { volumeSize: MiB, blockSize };
+
+type ListName = Parameters<typeof getAttribute>[1];
+
+/** The access control list of a file; empty where it has none. */
+function listOf(path: string): string {
+  const fd = openSync(path, 'r');
+  try {
+    return getAttribute(fd, 'system.posix_acl_access' as ListName);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Sets a list that lets user 99 read within the mask. False where the file system has none; skips the test. */
+function setList(
+  t: TestContext,
+  path: string,
+  kind: 'access' | 'default',
+  { group, mask, others }: Record<'group' | 'mask' | 'others', number>,
+): boolean {
+  const entry = (tag: number, permissions: number, id = 0) =>
+    String.fromCharCode(tag, 0, permissions, 0, id, 0, 0, 0);
+  const entries = [entry(1, 6), entry(2, 4, 99), entry(4, group), entry(16, mask), entry(32, others)];
+  const fd = openSync(path, 'r');
+  try {
+    setAttribute(fd, `system.posix_acl_${kind}` as ListName, `\x02\0\0\0${entries.join('')}`);
+    return true;
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ENOTSUP') throw error;
+    t.skip('the file system has no access control lists');
+    return false;
+  } finally {
+    closeSync(fd);
+  }
+}
 
 async function begin(path: string, options: { force?: boolean } = {}): Promise<ImageTarget> {
   const target = await openTarget(path);
@@ -66,6 +102,36 @@ test('--force replaces a file only at the end, and keeps its permissions', async
   await target.close();
   assertSameBytes(await readFile(path), restored);
   assert.equal((await stat(path)).mode & 0o777, 0o640);
+});
+
+test('--force keeps the access control list of a file, and gives its group no more', async (t) => {
+  const scratch = await Scratch.for(t);
+  const path = scratch.path('disk.img');
+  await writeFile(path, 'mine', { mode: 0o600 });
+  if (!setList(t, path, 'access', { group: 0, mask: 4, others: 0 })) return;
+  const list = listOf(path);
+  assert.equal((await stat(path)).mode & 0o777, 0o640);
+  await restore(path, { force: true });
+  assert.equal((await stat(path)).mode & 0o777, 0o640);
+  assert.equal(listOf(path), list);
+});
+
+test('--force gives a file without an access control list none of its directory', async (t) => {
+  const scratch = await Scratch.for(t);
+  const path = scratch.path('disk.img');
+  await writeFile(path, 'mine');
+  await chmod(path, 0o640);
+  if (!setList(t, scratch.directory, 'default', { group: 0, mask: 4, others: 0 })) return;
+  await restore(path, { force: true });
+  assert.equal((await stat(path)).mode & 0o777, 0o640);
+  assert.equal(listOf(path), '');
+});
+
+test('a new file is no more open than the default access control list of its directory', async (t) => {
+  const scratch = await Scratch.for(t);
+  if (!setList(t, scratch.directory, 'default', { group: 0, mask: 0, others: 0 })) return;
+  await restore(scratch.path('disk.img'));
+  assert.equal((await stat(scratch.path('disk.img'))).mode & 0o777, 0o600);
 });
 
 test('a file that appears during the restore is not overwritten', async (t) => {
