@@ -1,9 +1,11 @@
 /** Keeps two emulators from using one data directory. */
 
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { ColdsnapError } from '../errors.ts';
 import { tryLock } from '../native/index.ts';
+
+const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
 
 /**
  * Locks a directory, which it creates if necessary, and returns the function that unlocks it. The end of the process
@@ -13,7 +15,7 @@ import { tryLock } from '../native/index.ts';
  */
 export function lockDirectory(directory: string): () => void {
   mkdirSync(directory, { recursive: true });
-  const file = openSync(join(directory, 'lock'), 'a');
+  const file = openSync(join(directory, 'lock'), O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666);
   try {
     if (tryLock(file)) return () => closeSync(file);
   } catch (error) {

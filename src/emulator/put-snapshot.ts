@@ -1,7 +1,7 @@
 /** Creates and reads snapshots without requests. */
 
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isZero, nextExtent } from '../native/index.ts';
 import { digestOf } from './digest.ts';
@@ -119,7 +119,8 @@ export async function readImage(snapshot: Snapshot): Promise<string> {
   const { encrypted, blockSize } = snapshot.metadata;
   if (snapshot.wholeImage !== undefined && !encrypted) return snapshot.wholeImage;
   const path = join(snapshot.directory, 'merged-image');
-  const file = await open(path, 'w');
+  await rm(path, { force: true });
+  const file = await open(path, 'wx');
   try {
     await file.truncate(snapshot.volumeBytes);
     const layers = lineage(snapshot);

@@ -17,6 +17,7 @@ import {
   readFileSync,
   readSync,
   renameSync,
+  rmSync,
   statSync,
   write,
   writeFileSync,
@@ -70,10 +71,11 @@ async function isHole(file: number, offset: number, length: number): Promise<boo
   return extent === null || extent.start >= offset + length;
 }
 
-/** Replaces a file atomically. */
+/** Replaces a file atomically. The new one is made exclusively: another user may have put a link in its place. */
 export function replaceFile(path: string, data: string | Uint8Array, mode = 0o666): void {
   try {
-    writeFileSync(`${path}.new`, data, { mode });
+    rmSync(`${path}.new`, { force: true });
+    writeFileSync(`${path}.new`, data, { mode, flag: 'wx' });
     renameSync(`${path}.new`, path);
   } catch (error) {
     // That of a write names no file.
@@ -215,7 +217,8 @@ export class Snapshot {
   #file(name: string): number {
     let file = this.#files.get(name);
     if (file === undefined) {
-      file = openSync(join(this.directory, name), constants.O_RDWR | constants.O_CREAT, 0o666);
+      const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
+      file = openSync(join(this.directory, name), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666);
       this.#files.set(name, file);
     }
     return file;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -97,4 +97,26 @@ test('a directory that cannot be created is reported by the system call', async 
   const file = join(await directory(t), 'file');
   await writeFile(file, '');
   await assert.rejects(startEmulator({ dataDirectory: file }), { code: 'EEXIST', path: file });
+});
+
+test('links that another user has put into the data directory are not followed', async (t) => {
+  const dataDirectory = await directory(t);
+  const elsewhere = join(await directory(t), 'file');
+  await symlink(elsewhere, join(dataDirectory, 'lock'));
+  await assert.rejects(startEmulator({ dataDirectory }), { code: 'ELOOP' });
+  await rm(join(dataDirectory, 'lock'));
+  await symlink(elsewhere, join(dataDirectory, 'token-key.new'));
+  const before = await run(t, { dataDirectory });
+  const id = await start(before.ebs);
+  await before.emulator.close();
+  await writeFile(elsewhere, 'theirs');
+  for (const name of ['image', 'digests', 'written']) {
+    await rm(join(dataDirectory, id, name), { force: true });
+    await symlink(elsewhere, join(dataDirectory, id, name));
+  }
+  await symlink(elsewhere, join(dataDirectory, id, 'metadata.json.new'));
+  const after = await run(t, { dataDirectory });
+  await assert.rejects(put(after.ebs, id, 0, randomBlock()), refusal('InternalServerException'));
+  after.emulator.deleteSnapshot(id);
+  assert.equal(await readFile(elsewhere, 'utf8'), 'theirs');
 });
