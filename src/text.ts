@@ -16,6 +16,11 @@ export function escapeControls(text: string): string {
   );
 }
 
+/** A value that should be a URL, without what may be a user and a password in it. */
+export function withoutUser(url: string): string {
+  return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1[redacted]@');
+}
+
 /** A time for messages, for example `250 ms`, `5.2 s` or `10 min`. */
 export function formatDuration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;

@@ -1,6 +1,7 @@
 /** Parsers for the values of options. They throw InvalidArgumentError: `… is not a whole number from 1 to 1024`. */
 import { InvalidArgumentError } from 'commander';
 import type { SnapshotTag } from '../ebs/api.ts';
+import { withoutUser } from '../text.ts';
 import type { TagFilter } from '../transfer/options.ts';
 import { duplicateTag, expected, isNot, wholeNumbers } from './messages.ts';
 import { parseDuration, parseSize } from './units.ts';
@@ -52,7 +53,7 @@ export function volumeSize(text: string): number {
 export function endpointUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new InvalidArgumentError(isNot(text, expected.url));
+    throw new InvalidArgumentError(isNot(withoutUser(text), expected.url));
   }
   if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
     throw new InvalidArgumentError(expected.endpointParts);

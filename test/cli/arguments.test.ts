@@ -195,6 +195,10 @@ describe('an invalid command line exits with 2 without calling the library', () 
       /--progress: loud is not one of auto, tty, plain, json, none/,
     ],
     ['--endpoint localhost:80 download snap-1 disk.img', /--endpoint: localhost:80 is not a URL such as/],
+    [
+      '--endpoint user:secret@h:80 download snap-1 disk.img',
+      /--endpoint: '?\[redacted\]@h:80'? is not a URL such as/,
+    ],
     ['--endpoint http://user:secret@h download snap-1 disk.img', /no user name, query or fragment/],
     ['--endpoint http://h?a=b download snap-1 disk.img', /no user name, query or fragment/],
     [['--region', '', 'download', 'snap-1', 'disk.img'], /--region: the value is empty/],

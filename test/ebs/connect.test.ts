@@ -76,6 +76,15 @@ for (const endpoint of ['ebs.eu-west-1.amazonaws.com', 'localhost:4566', 'ftp://
   });
 }
 
+for (const endpoint of ['user:hunter2@ebs.test', 'http://user:hunter2@ebs test', 'ftp://user:hunt@er2@x'])
+  test(`the error for the endpoint ${endpoint} has no password`, async (t) => {
+    environment(t, keys);
+    const failure = { code: 'BAD_ENDPOINT', message: /^(?!.*(hunt|er2)).*\[redacted\]@/ };
+    await assert.rejects(connectEbs({ region: REGION, endpoint }, 1), failure);
+    setVariable(t, 'AWS_ENDPOINT_URL', endpoint);
+    await assert.rejects(connectEbs({ region: REGION }, 1), failure);
+  });
+
 test('the endpoint for EBS takes precedence over the general one', async (t) => {
   environment(t, keys);
   const options = { region: REGION, endpoint: 'http://both.test', ebsEndpoint: 'http://ebs.test/' };

@@ -1,7 +1,7 @@
 /** The errors of region, credentials, endpoint and certificates. */
 import type { ErrorCode } from '../../error-codes.ts';
 import { ColdsnapError, type ErrorClass, type ErrorDetails } from '../../errors.ts';
-import { sanitize } from '../../text.ts';
+import { sanitize, withoutUser } from '../../text.ts';
 import { readFailure } from '../failure.ts';
 import { describeNetworkCode, hintForCertificate, isUntrusted } from '../network-words.ts';
 import type { ConfigFiles } from './settings.ts';
@@ -101,12 +101,12 @@ export function badRegion(origin: string, region: string, ofZone: string | undef
 const endpointHint = 'Write it in full, for example https://ebs.eu-west-1.amazonaws.com.';
 
 export function badEndpoint(endpoint: string): ColdsnapError {
-  const message = `"${sanitize(endpoint)}" is not an endpoint URL`;
+  const message = `"${sanitize(withoutUser(endpoint))}" is not an endpoint URL`;
   return new ColdsnapError('usage', 'BAD_ENDPOINT', message, { hint: endpointHint });
 }
 
 export function badConfiguredEndpoint(origin: string, endpoint: string): ColdsnapError {
-  const text = sanitize(endpoint);
+  const text = sanitize(withoutUser(endpoint));
   const hint = /^[\w.-]+(:\d+)?(\/|$)/.test(text)
     ? `Add the scheme: http://${text} or https://${text}.`
     : endpointHint;
