@@ -75,7 +75,8 @@ export const errorCodes = {
     TARGET_IS_TERMINAL: 'the target is a terminal',
     TARGET_NAME_EMPTY: 'the name of the target is empty',
     TARGET_NOT_READ_BACK: 'the target is a stream, which cannot be read back',
-    TARGET_NOT_SUPPORTED: 'the target is not a file, block device, pipe or stream, or is a closed stdout',
+    TARGET_NOT_SUPPORTED:
+      'the target is not a file, block device, pipe or stream, is a closed stdout, or a FIFO that another user made',
     TARGET_PARENT_MISSING: 'the directory of the target does not exist',
     UNKNOWN_COMMAND: 'the command does not exist',
     UNKNOWN_OPTION: 'the option does not exist',

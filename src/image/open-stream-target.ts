@@ -1,13 +1,16 @@
 /** Opens the targets that are written in order: stdout, FIFOs, /dev/null. */
-import { constants, createWriteStream, fstatSync, readFileSync, type Stats } from 'node:fs';
+import { type BigIntStats, constants, createWriteStream, fstatSync, readFileSync, type Stats } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
+import { dirname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import { abortedError } from '../cancel.ts';
 import { Descriptor } from './descriptor.ts';
 import { isErrno, localError } from './errno.ts';
-import { stdoutDiscards, streamClosed, targetIsTerminal } from './messages/targets.ts';
+import { exactRealpath } from './exact-path.ts';
+import { fifoOfOther, stdoutDiscards, streamClosed, targetIsTerminal } from './messages/targets.ts';
 import { StreamTarget } from './stream-target.ts';
 
 /** The device number of /dev/null. */
@@ -60,6 +63,17 @@ function mayBeClosed(stdout: Stats): boolean {
 
 function pipeStream(descriptor: Descriptor): Writable {
   return new Socket({ fd: descriptor.release(), readable: false, writable: true });
+}
+
+/**
+ * Refuses what the kernel refuses shells (fs.protected_fifos): a FIFO that another user has made in /tmp, to get what is written
+ * to a new file of that name.
+ * @throws ColdsnapError `TARGET_NOT_SUPPORTED`
+ */
+export async function checkFifo(path: string, { uid }: BigIntStats): Promise<void> {
+  const directory = await stat(dirname(await exactRealpath(path)));
+  if ((directory.mode & constants.S_IWOTH) === 0) return;
+  if (![process.geteuid?.(), directory.uid].includes(Number(uid))) throw fifoOfOther(path);
 }
 
 /**

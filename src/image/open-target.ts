@@ -23,7 +23,7 @@ import {
 } from './messages/targets.ts';
 import { stdoutNames } from './names.ts';
 import { checkNewFile } from './new-file.ts';
-import { openCharacterDevice, openFifo, openStdout } from './open-stream-target.ts';
+import { checkFifo, openCharacterDevice, openFifo, openStdout } from './open-stream-target.ts';
 import { StreamTarget } from './stream-target.ts';
 import type { ImageTarget } from './target.ts';
 
@@ -80,6 +80,7 @@ async function openByKind(target: string | Writable, options: OpenTargetOptions)
       stdout: isSameDevice(info, fstatSync(1, { bigint: true })),
     });
   if (info.isFIFO()) {
+    await checkFifo(target, info);
     if (options.peek !== true) return openFifo(target, options.signal);
     return new StreamTarget(target, new PassThrough(), { copies: false, end: true });
   }

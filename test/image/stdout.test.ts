@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { open, readFile } from 'node:fs/promises';
+import { chmod, chown, open, readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { openTarget } from '../../src/image/open-target.ts';
@@ -34,6 +34,26 @@ test('a FIFO waits for its reader and gets the image', async (t) => {
       MiB,
     ),
   );
+});
+
+test('a FIFO that another user has made in a directory for all users is refused', needsLoop, async (t) => {
+  const scratch = await Scratch.for(t);
+  await chmod(scratch.directory, 0o1777);
+  const path = scratch.path('fifo');
+  await run('mkfifo', path);
+  const peek = { peek: true };
+  await (await openTarget(path, peek)).close();
+  await chown(path, 65_534, 65_534);
+  for (const options of [{}, peek]) {
+    const error = await assertFails(
+      openTarget(path, options),
+      'TARGET_NOT_SUPPORTED',
+      /FIFO of another user/,
+    );
+    assert.equal(error.class, 'usage');
+  }
+  await chmod(scratch.directory, 0o755);
+  await (await openTarget(path, peek)).close();
 });
 
 test('the wait for the reader of a FIFO can be aborted', async (t) => {

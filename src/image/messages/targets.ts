@@ -109,6 +109,14 @@ export const targetNotSupported = (path: string, what: string) =>
     'Name a file, a block device, a FIFO, or - for stdout.',
   );
 
+export const fifoOfOther = (path: string) =>
+  usage(
+    'TARGET_NOT_SUPPORTED',
+    `${path} is a FIFO of another user, in a directory that all users may write`,
+    path,
+    'Make one in a directory of your own.',
+  );
+
 export const stdoutDiscards = (path: string) =>
   usage(
     'TARGET_NOT_SUPPORTED',
