@@ -259,6 +259,23 @@ test('credentials are renewed before they expire, once for all requests, and a f
   assert.equal(await key(), `K${loads}`);
 });
 
+test('credentials that have expired by a wrong clock are not renewed for each request', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
+  let loads = 0;
+  const provider = cached(async () => {
+    loads++;
+    if (loads === 2) throw new ColdsnapError('config', 'ROLE_REFUSED', 'too many requests');
+    return { accessKeyId: `K${loads}`, secretAccessKey: 's', expiration: new Date(Date.now() - 82_800_000) };
+  });
+  const key = async (forceRefresh = false) => (await provider({ forceRefresh })).accessKeyId;
+  assert.deepEqual([await key(), await key(), await key()], ['K1', 'K1', 'K1']);
+  assert.equal(provider.atHand()?.accessKeyId, 'K1');
+  t.mock.timers.tick(301_000);
+  assert.equal(await key(), 'K1', 'a failed renewal is harmless');
+  assert.equal(loads, 2);
+  assert.equal(await key(true), 'K3', 'the service refused them');
+});
+
 test('an SSO token is renewed before it expires, and stored for the AWS CLI', async (t) => {
   const cases = Object.fromEntries(identityCases.map((each) => [each.name, each]));
   const files = { ...cases.SSO?.files };

@@ -23,6 +23,8 @@ export interface CredentialProvider {
 
 /** Credentials are renewed this long before they expire, but not before three quarters of their time. */
 const MAX_EARLY_MS = 300_000;
+/** Credentials that have expired on arrival are renewed after this time: the clock of this machine is wrong. */
+const EXPIRED_MS = 300_000;
 /** Between failed renewals of credentials that are still valid. */
 const RETRY_MS = 10_000;
 
@@ -34,15 +36,19 @@ const RETRY_MS = 10_000;
  */
 export function cached(load: () => Promise<Credentials>): CredentialProvider {
   let current: Credentials | undefined;
+  let expires = 0;
   let renewAt = 0;
   let pending: Promise<Credentials> | undefined;
 
   const renew = (): Promise<Credentials> => {
     pending ??= load()
       .then((credentials) => {
-        const left = (credentials.expiration?.getTime() ?? Number.POSITIVE_INFINITY) - Date.now();
+        const now = Date.now();
+        const left = (credentials.expiration?.getTime() ?? Number.POSITIVE_INFINITY) - now;
         current = credentials;
-        renewAt = Date.now() + left - Math.min(MAX_EARLY_MS, left / 4);
+        // The service refuses credentials that have expired by its own clock, and then they are renewed.
+        expires = left > 0 ? now + left : Number.POSITIVE_INFINITY;
+        renewAt = now + (left > 0 ? left - Math.min(MAX_EARLY_MS, left / 4) : EXPIRED_MS);
         return credentials;
       })
       .finally(() => {
@@ -50,14 +56,11 @@ export function cached(load: () => Promise<Credentials>): CredentialProvider {
       });
     return pending;
   };
-  const isValid = (credentials: Credentials) =>
-    (credentials.expiration?.getTime() ?? Number.POSITIVE_INFINITY) > Date.now();
-
   const provide = async (options?: { forceRefresh?: boolean }): Promise<Credentials> => {
     if (current === undefined) return renew();
     if (options?.forceRefresh !== true) {
       if (Date.now() < renewAt) return current;
-      if (isValid(current)) {
+      if (Date.now() < expires) {
         renewAt = Date.now() + RETRY_MS;
         renew().catch(() => {});
         return current;
