@@ -1,8 +1,6 @@
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <string>
-#include <utility>
 
 #include "bindings.h"
 #include "block_device.h"
@@ -13,11 +11,6 @@
 namespace coldsnap {
 
 namespace {
-
-uint64_t BigToUint64(Napi::Value value) {
-  bool lossless;
-  return value.As<Napi::BigInt>().Uint64Value(&lossless);
-}
 
 struct FdTask {
   int fd;
@@ -33,39 +26,6 @@ Napi::Value RunOnFd(const Napi::CallbackInfo& info, SysError (*call)(int)) {
 // syncData(fd), syncAll(fd) → Promise<void>
 Napi::Value SyncDataOf(const Napi::CallbackInfo& info) { return RunOnFd(info, SyncData); }
 Napi::Value SyncAllOf(const Napi::CallbackInfo& info) { return RunOnFd(info, SyncAll); }
-
-// Closes the descriptor unless it was taken.
-class OwnedFd {
- public:
-  OwnedFd() = default;
-  OwnedFd(OwnedFd&& other) noexcept : fd_(other.Take()) {}
-  OwnedFd& operator=(OwnedFd&&) = delete;
-  ~OwnedFd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int* Receive() { return &fd_; }
-  int Take() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_ = -1;
-};
-
-struct OpenTask {
-  std::string path;
-  Inode expect;
-  OwnedFd fd;
-};
-
-// openExclusive(path, dev, ino, rdev) → Promise<number>
-Napi::Value Open(const Napi::CallbackInfo& info) {
-  OpenTask task{info[0].As<Napi::String>().Utf8Value(),
-                {BigToUint64(info[1]), BigToUint64(info[2]), BigToUint64(info[3])},
-                {}};
-  return RunAsync<OpenTask>(
-      info, std::move(task),
-      [](OpenTask& t) { return OpenExclusive(t.path, t.expect, t.fd.Receive()); },
-      [](Napi::Env env, OpenTask& t) -> Napi::Value { return Napi::Number::New(env, t.fd.Take()); });
-}
 
 struct InfoTask {
   int fd;
@@ -228,7 +188,6 @@ Napi::Value IsZeroOf(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void ExportIo(Napi::Env env, Napi::Object exports) {
-  exports.Set("openExclusive", Napi::Function::New<Open>(env));
   exports.Set("deviceInfo", Napi::Function::New<Info>(env));
   exports.Set("loopFile", Napi::Function::New<LoopFile>(env));
   exports.Set("rereadPartitionTable", Napi::Function::New<RereadPartitions>(env));

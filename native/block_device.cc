@@ -1,43 +1,12 @@
 #include "block_device.h"
 
-#include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include <cstddef>
 
 namespace coldsnap {
-
-namespace {
-
-int OpenRetrying(const char* path, int flags) {
-  int fd;
-  do fd = open(path, flags);
-  while (fd < 0 && errno == EINTR);
-  return fd;
-}
-
-}  // namespace
-
-SysError OpenExclusive(const std::string& path, const Inode& expect, int* fd) {
-  // O_EXCL without O_CREAT claims a block device: EBUSY if it is mounted, used as swap, or claimed.
-  const int opened = OpenRetrying(path.c_str(), O_CLOEXEC | O_NOCTTY | O_RDWR | O_EXCL);
-  if (opened < 0) return SysError::Last("open");
-
-  struct stat st;
-  if (fstat(opened, &st) != 0) {
-    const SysError error = SysError::Last("fstat");
-    close(opened);
-    return error;
-  }
-  if (!S_ISBLK(st.st_mode) || st.st_dev != expect.dev || st.st_ino != expect.ino || st.st_rdev != expect.rdev) {
-    close(opened);
-    return {0, "open", -1, "EINODECHANGED"};
-  }
-  *fd = opened;
-  return {};
-}
 
 SysError ReadDeviceInfo(int fd, DeviceInfo* info) {
   int logical = 0;

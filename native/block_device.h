@@ -1,8 +1,7 @@
-// Block devices only: sizes, exclusive opening, partition tables.
+// Block devices only: sizes, files behind them, partition tables.
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "sys_error.h"
 
@@ -19,10 +18,6 @@ struct Inode {
   uint64_t ino = 0;
   uint64_t rdev = 0;
 };
-
-// Opens a block device for reading and writing, exclusively (EBUSY when it is in use). The opened inode must be `expect`
-// and a block device, else the error has the code EINODECHANGED and nothing stays open.
-SysError OpenExclusive(const std::string& path, const Inode& expect, int* fd);
 
 SysError ReadDeviceInfo(int fd, DeviceInfo* info);
 

@@ -38,10 +38,10 @@ SysError WriteFully(int fd, const uint8_t* data, size_t length, uint64_t offset)
     if (n > 0) {
       done += static_cast<size_t>(n);
     } else if (n == 0) {
-      return {EIO, "pwrite", -1, nullptr};  // no progress and no reason: never loop on it
+      return {EIO, "pwrite", -1};  // no progress and no reason: never loop on it
     } else if (errno == EINVAL && may_leave_direct) {
       may_leave_direct = false;
-      if (!LeaveDirectIo(fd)) return {EINVAL, "pwrite", -1, nullptr};
+      if (!LeaveDirectIo(fd)) return {EINVAL, "pwrite", -1};
     } else if (errno != EINTR) {
       return SysError::Last("pwrite");
     }
@@ -62,7 +62,7 @@ SysError ReadFully(int fd, uint8_t* data, size_t length, uint64_t offset, size_t
       break;
     } else if (errno == EINVAL && may_leave_direct) {
       may_leave_direct = false;
-      if (!LeaveDirectIo(fd)) return {EINVAL, "pread", -1, nullptr};
+      if (!LeaveDirectIo(fd)) return {EINVAL, "pread", -1};
     } else if (errno != EINTR) {
       return SysError::Last("pread");
     }
@@ -151,7 +151,7 @@ SysError NextExtent(int fd, uint64_t offset, Extent* extent, bool* found) {
 
 SysError DropCache(int fd, uint64_t offset, uint64_t length) {
   const int number = posix_fadvise(fd, static_cast<off_t>(offset), static_cast<off_t>(length), POSIX_FADV_DONTNEED);
-  if (number != 0) return {number, "posix_fadvise", -1, nullptr};
+  if (number != 0) return {number, "posix_fadvise", -1};
   return {};
 }
 

@@ -29,7 +29,6 @@ Napi::Value ToJsError(Napi::Env env, const SysError& error) {
   const Napi::Object object = Napi::Error::New(env, error.call).Value();
   object.Set("errno", -error.number);
   object.Set("syscall", error.call);
-  if (error.code != nullptr) object.Set("code", error.code);
   if (error.offset >= 0) object.Set("offset", static_cast<double>(error.offset));
   return object;
 }

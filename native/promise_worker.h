@@ -44,7 +44,7 @@ class PromiseWorker final : public Napi::AsyncWorker {
 // A new Uint8Array of these bytes; an empty value when the environment is shutting down.
 Napi::Value NewBytes(Napi::Env env, const uint8_t* bytes, size_t length);
 
-// An Error with `errno` (negative), `syscall` and, where known, `code` and `offset`; TypeScript makes the message.
+// An Error with `errno` (negative), `syscall` and, where known, `offset`; TypeScript makes the message.
 Napi::Value ToJsError(Napi::Env env, const SysError& error);
 
 // Runs `run(state)` off the main thread and resolves with `result(env, state)`. The arguments of the call from number

@@ -11,10 +11,9 @@ struct SysError {
   int number = 0;              // errno, 0 for success
   const char* call = nullptr;  // for example "pwrite" or "ioctl(BLKGETSIZE64)"
   int64_t offset = -1;         // byte offset in the file, -1 when it has no meaning
-  const char* code = nullptr;  // our own code where there is no errno
 
-  bool Failed() const { return number != 0 || code != nullptr; }
-  static SysError Last(const char* call) { return {errno, call, -1, nullptr}; }
+  bool Failed() const { return number != 0; }
+  static SysError Last(const char* call) { return {errno, call, -1}; }
 };
 
 }  // namespace coldsnap

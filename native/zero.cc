@@ -59,7 +59,7 @@ SysError PunchHole(int fd, uint64_t offset, uint64_t length) {
   uint64_t size = static_cast<uint64_t>(st.st_size);
   if (S_ISBLK(st.st_mode)) {
     if (ioctl(fd, BLKGETSIZE64, &size) != 0) return SysError::Last("ioctl(BLKGETSIZE64)");
-    if (offset + length > size) return {ENOSPC, "fallocate", -1, nullptr};
+    if (offset + length > size) return {ENOSPC, "fallocate", -1};
   } else if (offset + length > size) {
     const SysError error = Fallocate(fd, 0, offset + length - 1, 1);
     if (error.Failed()) return error;

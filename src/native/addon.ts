@@ -4,7 +4,6 @@ import { isError } from '../errors.ts';
 import { loadAddon } from './load.ts';
 
 interface Addon {
-  openExclusive(path: string, dev: bigint, ino: bigint, rdev: bigint): Promise<number>;
   deviceInfo(fd: number): Promise<{ sizeBytes: number; logicalBlockSize: number; readOnly: boolean }>;
   loopFile(fd: number): Promise<{ dev: bigint; ino: bigint; rdev: bigint } | null>;
   rereadPartitionTable(fd: number): Promise<boolean>;
@@ -73,7 +72,7 @@ export interface SystemCallError extends Error {
   offset?: number;
 }
 
-/** The rejection of the C++ side. */
+/** The rejection of the C++ side, or of Node's fs module. */
 interface RawFailure {
   errno: number;
   /** The call; for an ioctl followed by its request in brackets. */
@@ -82,7 +81,7 @@ interface RawFailure {
   offset?: number;
 }
 
-/** Turns a rejection of the C++ side into a SystemCallError with the caller's stack; returns other errors unchanged. */
+/** Turns such a rejection into a SystemCallError with the caller's stack; returns other errors unchanged. */
 export function toSystemCallError(error: unknown, path?: string): unknown {
   if (!isError(error) || !('errno' in error) || !('syscall' in error)) return error;
   const { errno, syscall, code, offset } = error as Error & RawFailure;

@@ -1,5 +1,11 @@
-import { addon, settled } from './addon.ts';
+import { close, constants, fstat, open } from 'node:fs';
+import { promisify } from 'node:util';
+import { addon, settled, toSystemCallError } from './addon.ts';
 import { checkFd, checkPath, checkUint64 } from './validate.ts';
+
+const openFd = promisify(open);
+const closeFd = promisify(close);
+const fstatFd = promisify(fstat);
 
 /** A block device as the kernel describes it (BLKGETSIZE64, BLKSSZGET, BLKROGET). Sizes in bytes. */
 export interface DeviceInfo {
@@ -27,7 +33,20 @@ export async function openExclusive(path: string, expect: Inode): Promise<number
   checkUint64('expect.dev', expect.dev);
   checkUint64('expect.ino', expect.ino);
   checkUint64('expect.rdev', expect.rdev);
-  return settled(addon().openExclusive(path, expect.dev, expect.ino, expect.rdev), path);
+  // By Node, which closes what it has opened when the thread is terminated: a claim would last until the process ends.
+  const fd = await settled(openFd(path, constants.O_RDWR | constants.O_EXCL | constants.O_NOCTTY), path);
+  try {
+    const stats = await settled(fstatFd(fd, { bigint: true }), path);
+    const { dev, ino, rdev } = expect;
+    const expected = stats.dev === dev && stats.ino === ino && stats.rdev === rdev;
+    if (expected && stats.isBlockDevice()) return fd;
+  } catch (error) {
+    await closeFd(fd);
+    throw error;
+  }
+  await closeFd(fd);
+  const changed = { errno: 0, syscall: 'open', code: 'EINODECHANGED' };
+  throw toSystemCallError(Object.assign(new Error(changed.code), changed), path);
 }
 
 /** Rejects with `ENOTTY` when the descriptor is not a block device. */

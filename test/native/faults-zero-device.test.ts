@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { beforeEach, test } from 'node:test';
 import { place, traced } from './faulty.ts';
-import { noise, noLoopDevices, noStrace, withLoop } from './support.ts';
+import { inodeOf, noise, noLoopDevices, noStrace, withLoop } from './support.ts';
 
 const skip = noStrace;
 const K = 1024;
@@ -150,11 +150,12 @@ test('an interrupted open is repeated, and a failed fstat closes the descriptor'
   skip: skip || noLoopDevices,
 }, async () => {
   await withLoop(1024 * K, (device) => {
+    const { dev, ino, rdev } = inodeOf(device);
     const open = `
-      const { dev, ino, rdev } = fs.statSync(${JSON.stringify(device)}, { bigint: true });
-      const own = await native.openExclusive(${JSON.stringify(device)}, { dev, ino, rdev });
+      const inode = { dev: ${dev}n, ino: ${ino}n, rdev: ${rdev}n };
+      const own = await native.openExclusive(${JSON.stringify(device)}, inode);
       return own > 2;`;
-    // The script's own descriptor is on /dev/null here, so that the device's path is opened by the addon alone.
+    // The script's own descriptor is on /dev/null here, so that the device's path is opened by openExclusive alone.
     const run = (calls: string, injections: string[]) =>
       traced(device, calls, injections, open, { open: '/dev/null' });
     const interrupted = run('openat', ['openat:error=EINTR:when=1']);
@@ -162,7 +163,7 @@ test('an interrupted open is repeated, and a failed fstat closes the descriptor'
     assert.match(interrupted.trace[0]!, /O_RDWR\|.*O_EXCL.*O_CLOEXEC.*EINTR/);
     const refused = run('openat', ['openat:error=EINVAL']);
     assert.deepEqual([refused.error?.code, refused.trace.length], ['EINVAL', 1]);
-    const blind = run('openat,fstat,newfstatat,close', ['fstat,newfstatat:error=EIO']);
+    const blind = run('openat,statx,fstat,newfstatat,close', ['statx,fstat,newfstatat:error=EIO']);
     assert.equal(blind.error?.code, 'EIO', blind.trace.join('\n'));
     assert.match(blind.trace.at(-1)!, /^close\(/);
   });

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { bundle, runScript } from './support.ts';
+import { bundle, noLoopDevices, runScript, withLoop } from './support.ts';
 
 let directory: string;
 let native: string;
@@ -180,6 +180,37 @@ test('a worker thread may be terminated at any instant, whatever it is calling',
   );
   assert.equal(stdout, 'alive\n', stderr);
   assert.equal(status, 0);
+});
+
+test('a device that a worker thread has claimed is free when the thread ends, whether it closed it or not', {
+  skip: noLoopDevices,
+}, async () => {
+  await withLoop(1 << 20, async (device) => {
+    const { stdout, stderr, status } = runScript(
+      native,
+      `
+      import { Worker } from 'node:worker_threads';
+      import { once } from 'node:events';
+      const claim = (then) => \`
+        import * as native from ${JSON.stringify(String(pathToFileURL(native)))};
+        import fs from 'node:fs';
+        import { parentPort } from 'node:worker_threads';
+        const { dev, ino, rdev } = fs.statSync('${device}', { bigint: true });
+        const fd = await native.openExclusive('${device}', { dev, ino, rdev });
+        \${then}
+      \`;
+      const run = (text) => new Worker(new URL('data:text/javascript,' + encodeURIComponent(text)));
+      await once(run(claim('fs.closeSync(fd);')), 'exit');
+      const worker = run(claim("setInterval(() => {}, 1000); parentPort.postMessage('claimed');"));
+      await once(worker, 'message');
+      await worker.terminate();
+      const again = fs.openSync('${device}', fs.constants.O_RDWR | fs.constants.O_EXCL);
+      console.log('free');
+      `,
+    );
+    // No warning either: Node warns of a descriptor that is closed but was not opened by it.
+    assert.deepEqual([stdout, stderr, status], ['free\n', '', 0]);
+  });
 });
 
 test('a process may exit with work in flight', () => {
