@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { copyAccessList } from '../native/index.ts';
 import { newFileMode } from './create-file.ts';
 import type { Descriptor } from './descriptor.ts';
+import { isErrno } from './errno.ts';
 
 const fchmodFd = promisify(fchmod);
 const fchownFd = promisify(fchown);
@@ -13,7 +14,7 @@ const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
 /**
  * As cp and qemu-img do: a new file gets 0666 without the umask's bits, or less by the directory's default access control
- * list; one that replaces another keeps its permissions, and its owner where this process may set it.
+ * list; one that replaces another keeps its permissions and its owner, where this process may set them.
  * @param file the path of the file that is replaced
  */
 export async function setOwnerAndMode(
@@ -24,13 +25,14 @@ export async function setOwnerAndMode(
   await descriptor.use(`set the permissions of ${descriptor.path}`, async (fd) => {
     if (replaced === undefined) {
       const plain = 0o666 & ~process.umask();
-      return fchmodFd(fd, plain & (newFileMode(dirname(descriptor.path)) ?? plain));
+      return ifPermitted(fchmodFd(fd, plain & (newFileMode(dirname(descriptor.path)) ?? plain)));
     }
-    if (process.geteuid?.() === 0) await fchownFd(fd, Number(replaced.uid), Number(replaced.gid));
+    if (process.geteuid?.() === 0)
+      await ifPermitted(fchownFd(fd, Number(replaced.uid), Number(replaced.gid)));
     const list = await takeAccessList(fd, file, replaced);
     // With a list, the bits of the group are the most that the list permits, not what the group may do.
     const bits = list === 'unknown' ? 0o707 : 0o777;
-    if (list !== 'taken') await fchmodFd(fd, Number(replaced.mode) & bits);
+    if (list !== 'taken') await ifPermitted(fchmodFd(fd, Number(replaced.mode) & bits));
   });
 }
 
@@ -55,7 +57,19 @@ async function takeAccessList(
 /** Gives a file back to this process alone, after {@link setOwnerAndMode}. */
 export async function takeBack(descriptor: Descriptor): Promise<void> {
   await descriptor.use(`set the permissions of ${descriptor.path}`, async (fd) => {
-    if (process.geteuid?.() === 0) await fchownFd(fd, 0, process.getegid?.() ?? 0);
-    await fchmodFd(fd, 0o600);
+    if (process.geteuid?.() === 0) await ifPermitted(fchownFd(fd, 0, process.getegid?.() ?? 0));
+    await ifPermitted(fchmodFd(fd, 0o600));
   });
+}
+
+/**
+ * The image is whole, with any owner. FAT has one owner and mode for all files, an NFS server may take root for nobody, a
+ * user namespace may not have the owner, and Node's permission model permits neither call.
+ */
+async function ifPermitted(change: Promise<void>): Promise<void> {
+  try {
+    await change;
+  } catch (error) {
+    if (!isErrno(error, 'EPERM', 'EACCES', 'EINVAL', 'ENOSYS', 'EOPNOTSUPP', 'ENOTSUP')) throw error;
+  }
 }

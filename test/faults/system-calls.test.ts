@@ -281,6 +281,10 @@ const survivable: [Kind, string, RegExp?][] = [
   ['file', 'linkat:error=EPERM'],
   ['file', 'linkat:error=ENOENT'],
   ['file', 'link:error=EOPNOTSUPP'],
+  // One mode for all files (FAT), and a server on which root is nobody.
+  ['file', 'fchmod:error=EPERM'],
+  ["file in place of another user's", 'fchown:error=EPERM'],
+  ["file in place of another user's", 'fchown:error=EINVAL'],
   [
     'file',
     'rename:error=ENOSPC',
