@@ -63,6 +63,9 @@ export function loadAddon(from: string = dirname(fileURLToPath(import.meta.url))
 /** The remedy: the command that installs an addon for this machine, unless something else keeps it from loading. */
 function hintFor(root: string, tried: readonly Attempt[]): string {
   if (process.platform !== 'linux') return 'Use Linux: coldsnap does not run on other systems.';
+  if (tried.some(({ reason }) => /loading addons is disabled/.test(reason))) {
+    return 'Allow Node.js to load it: drop --no-addons, or add --allow-addons to --permission.';
+  }
   const denied = tried.find(({ reason }) => /permission denied|not permitted|failed to map/i.test(reason));
   if (denied !== undefined) {
     return `Make ${denied.path} readable, and mount its file system without noexec.`;

@@ -217,6 +217,17 @@ test('a process with 240 s to live is started once for many requests', async (t)
   assert.equal(readFileSync(join(home, 'runs'), 'utf8'), 'run\n');
 });
 
+test('a process that cannot be started is named', async (t) => {
+  await prepare(t, { AWS_PROFILE: 'work' }, { config: '[profile work]\ncredential_process = true\n' });
+  // The kernel takes no variable of this size.
+  setVariable(t, 'COLDSNAP_LARGE', 'x'.repeat(200_000));
+  await assert.rejects(identity(t), {
+    class: 'config',
+    code: 'CREDENTIALS_FAILED',
+    message: 'credential_process of profile "work" failed: spawn E2BIG',
+  });
+});
+
 test('one hiccup of the instance metadata or a container is retried', async (t) => {
   const { failures, url } = await prepare(t, {
     AWS_EC2_METADATA_DISABLED: 'false',

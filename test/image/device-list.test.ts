@@ -5,6 +5,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { fromLsblk } from '../../src/image/device/lsblk.ts';
 import { devicesFromSysfs } from '../../src/image/device/sysfs.ts';
 import { listDevices } from '../../src/index.ts';
+import { setVariable } from '../ebs/certificates.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
 import { scratch } from '../support/service.ts';
 
@@ -28,6 +29,14 @@ test('without lsblk and sysfs there is an error, and no empty list', (t) => {
     code: 'ENOENT',
     message: `could not read ${sys}/block: no such file or directory`,
   });
+});
+
+test('lists the devices of sysfs where no program can be started', async (t) => {
+  const listed = await listDevices();
+  // The kernel takes no variable of this size.
+  setVariable(t, 'COLDSNAP_LARGE', 'x'.repeat(200_000));
+  const paths = (devices: typeof listed) => devices.map(({ path }) => path).sort();
+  assert.deepEqual(paths(await listDevices()), paths(listed));
 });
 
 test('reads lsblk, a device that is made of several once', () => {

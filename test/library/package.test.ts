@@ -70,6 +70,18 @@ export function use(): Promise<UploadResult> {
 void uploadSnapshot({ source: 'x', ebsClient: { region: 'eu-west-1' } });
 `;
 
+/** Downloads where it may write, then where it may not. */
+const permissions = `
+import { downloadSnapshot, verifySnapshot } from 'coldsnap';
+
+const [, , endpoint, snapshotId] = process.argv;
+await downloadSnapshot({ endpoint, snapshotId, target: 'allowed/disk.img', verify: true });
+const { equal } = await verifySnapshot({ endpoint, snapshotId, target: 'allowed/disk.img' });
+await downloadSnapshot({ endpoint, snapshotId, target: 'denied/disk.img' }).catch((error) => {
+  console.log(equal, error.class, error.code, error.message);
+});
+`;
+
 describe('the package', { ...needsBuild, concurrency: 2 }, () => {
   const consumer = new Consumer();
   let emulator: Emulator;
@@ -178,6 +190,30 @@ describe('the package', { ...needsBuild, concurrency: 2 }, () => {
     const { exit, stdout, stderr } = await consumer.run(command, args, {});
     assert.deepEqual([exit, stderr], [0, '']);
     assert.equal(emulator.snapshot(stdout.trim())?.description, 'command.img');
+  });
+
+  test("works under Node's permission model, and names what that denies", async () => {
+    const flag = process.allowedNodeEnvironmentFlags.has('--permission') ? '' : 'experimental-';
+    const allowed = ['--allow-addons', '--allow-fs-read=*', `--allow-fs-write=${consumer.path('allowed')}/*`];
+    mkdirSync(consumer.path('allowed'));
+    mkdirSync(consumer.path('denied'));
+    const snapshotId = await emulator.putSnapshot({
+      volumeSizeGiB: 1,
+      blocks: { 7: Buffer.alloc(524_288, 7) },
+    });
+    writeFileSync(consumer.path('permissions.mjs'), permissions);
+    const args = [
+      `--${flag}permission`,
+      ...allowed,
+      '--no-warnings',
+      'permissions.mjs',
+      emulator.url,
+      snapshotId,
+    ];
+    const { exit, stdout, stderr } = await consumer.run(process.execPath, args, {});
+    assert.deepEqual([exit, stderr], [0, '']);
+    const denied = consumer.path('denied/disk.img.partial');
+    assert.equal(stdout, `true local EACCES could not open ${denied}: permission denied\n`);
   });
 
   testExamples(consumer);

@@ -174,6 +174,15 @@ test('a binary that may not be read', {
   );
 });
 
+test('where Node.js loads no addons, the hint is how to allow them', async () => {
+  await withDirectory(async (directory) => {
+    const script = 'try { native.isZero(new Uint8Array(1)); } catch ({ hint }) { console.log(hint); }';
+    const { stdout, stderr } = runScript(bundle(directory), script, { args: ['--no-addons'] });
+    const hint = 'Allow Node.js to load it: drop --no-addons, or add --allow-addons to --permission.';
+    assert.deepEqual([stdout, stderr], [`${hint}\n`, '']);
+  });
+});
+
 test('a file system without execution says noexec', {
   skip: process.getuid?.() !== 0 && 'mounting needs root',
 }, async () => {

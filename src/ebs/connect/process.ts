@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { isatty } from 'node:tty';
 import type { ErrorDetails } from '../../errors.ts';
+import { readFailure } from '../failure.ts';
 import type { Credentials } from './cached.ts';
 import { checkExpiry } from './keys.ts';
 import { providerFailed } from './messages.ts';
@@ -21,7 +22,10 @@ export async function fromProcess(profile: string, command: string): Promise<Cre
   const failed = (reason: string, details: ErrorDetails = {}) =>
     providerFailed(provider, reason, { profile, ...details });
   // A value may continue on further lines, which are not further commands.
-  const { stdout, stderr, status } = await run(command.replaceAll('\n', ' '));
+  const { stdout, stderr, status } = await run(command.replaceAll('\n', ' ')).catch((error: unknown) => {
+    // It was not started: no memory, too large an environment, Node's permission model.
+    throw failed(readFailure(error).message, { cause: error });
+  });
   if (status !== 'status 0') {
     const lines = stderr.split(/\r?\n/).filter((line) => line.trim() !== '');
     throw failed(lines.at(-1)?.trim() ?? `it ended with ${status}`);

@@ -8,13 +8,18 @@ const timeoutMs = 5_000;
 export function runForJson(program: string, args: string[]): Promise<unknown> {
   return new Promise((resolve) => {
     const options = { timeout: timeoutMs, env: { ...process.env, LC_ALL: 'C' } };
-    execFile(program, args, options, (error, stdout) => {
-      try {
-        resolve(error === null ? JSON.parse(stdout) : undefined);
-      } catch {
-        resolve(undefined);
-      }
-    });
+    try {
+      execFile(program, args, options, (error, stdout) => {
+        try {
+          resolve(error === null ? JSON.parse(stdout) : undefined);
+        } catch {
+          resolve(undefined);
+        }
+      });
+    } catch {
+      // It cannot be started: no memory, too large an environment, Node's permission model.
+      resolve(undefined);
+    }
   });
 }
 
