@@ -11,8 +11,10 @@ import { pathNotUtf8 } from './messages/common.ts';
  * @throws the system call's error
  */
 export async function exactRealpath(path: string): Promise<string> {
-  const real = await realpath(path, { encoding: 'buffer' });
-  if (!isUtf8(real)) throw pathNotUtf8(path, real.toString());
+  // With Yarn's Plug'n'Play, whose fs knows no buffers here, it is a string.
+  const real = (await realpath(path, { encoding: 'buffer' })) as Buffer | string;
+  const isExact = typeof real === 'string' ? !real.includes('\ufffd') : isUtf8(real);
+  if (!isExact) throw pathNotUtf8(path, real.toString());
   return real.toString();
 }
 
