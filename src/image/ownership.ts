@@ -13,8 +13,8 @@ const fchownFd = promisify(fchown);
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
 /**
- * As cp and qemu-img do: a new file gets 0666 without the umask's bits, or less by the directory's default access control
- * list; one that replaces another keeps its permissions and its owner, where this process may set them.
+ * As cp and qemu-img do: a new file gets 0666 without the umask's bits, or what the directory's default access control
+ * list permits; one that replaces another keeps its permissions and its owner, where this process may set them.
  * @param file the path of the file that is replaced
  */
 export async function setOwnerAndMode(
@@ -24,8 +24,8 @@ export async function setOwnerAndMode(
 ): Promise<void> {
   await descriptor.use(`set the permissions of ${descriptor.path}`, async (fd) => {
     if (replaced === undefined) {
-      const plain = 0o666 & ~process.umask();
-      return ifPermitted(fchmodFd(fd, plain & (newFileMode(dirname(descriptor.path)) ?? plain)));
+      // process.umask() sets the umask to 0 for a moment, also for files that other threads make.
+      return ifPermitted(fchmodFd(fd, newFileMode(dirname(descriptor.path)) ?? 0o666 & ~process.umask()));
     }
     if (process.geteuid?.() === 0)
       await ifPermitted(fchownFd(fd, Number(replaced.uid), Number(replaced.gid)));
