@@ -12,8 +12,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { test } from 'node:test';
-import { type ColdsnapError, listPendingSnapshots, uploadSnapshot } from '../../src/index.ts';
+import { type TestContext, test } from 'node:test';
+import { ColdsnapError, listPendingSnapshots, uploadSnapshot } from '../../src/index.ts';
 import { BLOCK, bytesAt, GIB, recorder, scratch, startService } from '../support/service.ts';
 
 /** A block size for tests that move many images. */
@@ -247,26 +247,44 @@ test('warns of the unfinished snapshot, and puts only the rest into it in the ne
   assert.deepEqual(readdirSync(directory), ['disk.img']);
 });
 
-test('ignores the journal of a source that changed and names its snapshot', async (t) => {
+/** Uploads an image, one block of which is denied, then another one from the same file. */
+async function changeAfterFailure(t: TestContext, blocks: number, denied: number) {
   const { emulator, service } = await startService(t);
   const source = join(scratch(t), 'disk.img');
-  writeFileSync(source, randomBytes(32 * BLOCK));
+  writeFileSync(source, randomBytes(blocks * BLOCK));
   emulator.setFaults([
     {
       operation: 'PutSnapshotBlock',
-      block: 20,
+      block: denied,
       action: { type: 'error', status: 403, code: 'AccessDeniedException' },
     },
   ]);
-  await assert.rejects(uploadSnapshot({ source, ...service }), { code: 'ACCESS_DENIED' });
+  const failed = await uploadSnapshot({ source, ...service }).catch((error: unknown) => error);
+  assert.ok(failed instanceof ColdsnapError && failed.code === 'ACCESS_DENIED');
   emulator.setFaults([]);
-  writeFileSync(source, randomBytes(32 * BLOCK));
+  const image = randomBytes(blocks * BLOCK);
+  writeFileSync(source, image);
   const { events, onEvent } = recorder();
   const { snapshotId } = await uploadSnapshot({ source, onEvent, ...service });
-  assert.equal(emulator.requests('StartSnapshot').length, 2);
-  const warning = events.find((event) => event.type === 'warning');
-  assert.match(warning?.type === 'warning' ? warning.message : '', /source has changed.*snap-/);
+  assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
   assert.equal(emulator.snapshot(snapshotId)?.status, 'completed');
+  return {
+    isOther: snapshotId !== failed.snapshotId,
+    warning: events.find(({ type }) => type === 'warning'),
+  };
+}
+
+test('ignores the journal of a source that changed and names its snapshot', async (t) => {
+  // More blocks than the 64 requests in flight: some are accepted before the one that is denied is sent.
+  const { isOther, warning } = await changeAfterFailure(t, 72, 70);
+  assert.ok(isOther);
+  assert.match(warning?.type === 'warning' ? warning.message : '', /source has changed.*snap-/);
+});
+
+test('resumes the snapshot of a source that changed before any of it was put', async (t) => {
+  const { isOther, warning } = await changeAfterFailure(t, 1, 0);
+  assert.ok(!isOther);
+  assert.equal(warning, undefined);
 });
 
 test('deletes the snapshot after a failure on request', async (t) => {
