@@ -1,4 +1,4 @@
-/** Names may have any character but a slash and NUL. A terminal must not act on them, and JSON has them as they are. */
+/** Names may have any character but a slash and NUL. A terminal must not act on them, and JSON gives them back as they are. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ColdsnapError } from '../../src/errors.ts';
