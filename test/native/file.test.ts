@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 import {
   allocateSlab,
+  copyAccessList,
   dropCache,
   isZero,
   linkFile,
@@ -17,6 +18,16 @@ import {
 import { noise, withDirectory, withFile } from './support.ts';
 
 const M = 1024 * 1024;
+
+test('a file without an access control list gives none, and a closed one is an error', async () => {
+  await withFile(noise(10), async (fd) => {
+    assert.equal(copyAccessList(fd, fd), false);
+    const other = openSync('/dev/null', 'r');
+    closeSync(other);
+    assert.throws(() => copyAccessList(other, fd), { code: 'EBADF', syscall: 'fgetxattr' });
+    assert.throws(() => copyAccessList(fd, -1), RangeError);
+  });
+});
 
 test('the extents of a sparse file are found in order, and null after the last', async () => {
   await withFile(new Uint8Array(0), async (fd) => {
