@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { open, readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { blankProbes } from '../../src/image/device/blank.ts';
+import { blankProbes, isBlank } from '../../src/image/device/blank.ts';
 import { openTarget } from '../../src/image/open-target.ts';
 import {
   arrived,
@@ -193,5 +193,25 @@ test('places spread over a large device are sampled, and none is read twice', ()
     if (size > 1024 * MiB) assert.ok(probes.length > 256);
     const gaps = probes.map(({ offset }, i) => offset - (probes[i - 1]?.offset ?? 0));
     assert.ok(Math.max(...gaps) <= size / 256 + 4 * MiB, String(size));
+  }
+});
+
+/** Bytes that this process has read so far. */
+async function bytesRead(): Promise<number> {
+  return Number(/^rchar: (\d+)$/m.exec(await readFile('/proc/self/io', 'utf8'))?.[1]);
+}
+
+test('of a large device with a label at its start, little more than the label is read', async (t) => {
+  const scratch = await Scratch.for(t);
+  const file = await open(scratch.path('labelled.img'), 'w+');
+  try {
+    await file.truncate(1024 * MiB);
+    await file.write(Buffer.from([0x53, 0xef]), 0, 2, KiB + 56);
+    const before = await bytesRead();
+    assert.equal(await isBlank(file.fd, 1024 * MiB), false);
+    const read = (await bytesRead()) - before;
+    assert.ok(read < 128 * KiB, `${read} bytes`);
+  } finally {
+    await file.close();
   }
 });

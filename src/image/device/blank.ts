@@ -25,6 +25,8 @@ const offsets = [2 * MiB, 4 * MiB, 16 * MiB, 64 * MiB, 256 * GiB, 1024 ** 5];
 const samples = 256;
 /** Bytes in one call, which bounds the memory. */
 const batchBytes = 4 * MiB;
+/** In the first call: the labels of most devices that are in use, so that the others need not be read. */
+const firstBatchBytes = 68 * KiB;
 
 interface Probe {
   readonly offset: number;
@@ -65,7 +67,7 @@ export async function isBlank(fd: number, sizeBytes: number): Promise<boolean> {
 }
 
 async function allZero(fd: number, probes: readonly Probe[]): Promise<boolean> {
-  const slab = new Uint8Array(allocateSlab(batchBytes));
+  let slab = new Uint8Array(allocateSlab(firstBatchBytes));
   const reads: BlockRead[] = [];
   let used = 0;
   const flush = async (): Promise<boolean> => {
@@ -73,15 +75,16 @@ async function allZero(fd: number, probes: readonly Probe[]): Promise<boolean> {
     const zero = results.every((result, i) => result.zero && result.bytesRead === reads[i]!.data.length);
     reads.length = 0;
     used = 0;
+    if (zero && slab.length < batchBytes) slab = new Uint8Array(allocateSlab(batchBytes));
     return zero;
   };
   for (const { offset, length } of probes) {
     for (let at = 0; at < length; ) {
-      if (used === batchBytes && !(await flush())) return false;
-      const size = Math.min(length - at, batchBytes - used);
+      if (used === slab.length && !(await flush())) return false;
+      const size = Math.min(length - at, slab.length - used);
       reads.push({ data: slab.subarray(used, used + size), offset: offset + at });
       at += size;
-      used = Math.min(batchBytes, Math.ceil((used + size) / unit) * unit);
+      used = Math.min(slab.length, Math.ceil((used + size) / unit) * unit);
     }
   }
   return reads.length === 0 || flush();

@@ -2,7 +2,7 @@
  * Which block devices share storage with a device or a file: its disk and partitions, loop devices above and below it, what
  * device mapper and md make of it, and other paths to the same disk. Reads sysfs; what cannot be read is not found.
  */
-import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Inode } from '../../native/index.ts';
 import { deviceNumber, type KernelFiles } from './identity.ts';
@@ -44,6 +44,8 @@ export function namesIn(directory: string): string[] {
 }
 
 export function textOf(path: string): string {
+  // Most files that are asked for do not exist, and an error takes ten times as long.
+  if (!existsSync(path)) return '';
   try {
     return readFileSync(path, 'utf8');
   } catch {
@@ -197,6 +199,8 @@ function readDevice(number: string, files: KernelFiles): BlockDevice | undefined
   }
   const name = basename(directory);
   const sectors = numberIn(`${directory}/size`);
+  // Loop devices without a file, and drives without a medium.
+  if (sectors === 0) return undefined;
   const size = Number.isNaN(sectors) ? Infinity : sectors * SECTOR;
   const common = { number, name, directory, size };
   if (textOf(`${directory}/partition`) !== '') {
