@@ -10,6 +10,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { lightBuiltins } from './light-builtins.js';
 import { unusedSchemas } from './unused-schemas.js';
 
 const mit = `Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation
@@ -52,7 +53,7 @@ const { metafile } = await build({
   // Readable names in stack traces are worth more than the last few kilobytes.
   minifyWhitespace: true,
   minifySyntax: true,
-  plugins: [unusedSchemas],
+  plugins: [lightBuiltins, unusedSchemas],
   metafile: true,
   logLevel: 'warning',
   nodePaths: [join(project, 'node_modules')],

@@ -3,7 +3,7 @@
  * 60 µs per request to make it canonical, where this code takes 15; the difference is 4 % of a download. A test compares
  * both over random requests.
  */
-import { createHmac, hash } from 'node:crypto';
+import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto';
 import type { EBSClient } from '@aws-sdk/client-ebs';
 import { Sha256 } from '@smithy/core/checksum';
 import { createScope, getSigningKey } from '@smithy/signature-v4';
@@ -39,7 +39,8 @@ interface SigningKey {
   readonly sessionToken: string | undefined;
   readonly day: string;
   readonly scope: string;
-  readonly key: Uint8Array;
+  /** Node 24 takes 15 µs longer for a key that is bytes. */
+  readonly key: KeyObject;
 }
 
 export class RequestSigner {
@@ -105,7 +106,7 @@ export class RequestSigner {
     if (!/^\w+$/.test(accessKeyId) || (sessionToken !== undefined && !TOKEN.test(sessionToken))) {
       throw new UnsupportedReply('the credentials cannot be sent in a header');
     }
-    const key = await getSigningKey(Sha256, credentials, day, this.#region, SERVICE);
+    const key = createSecretKey(await getSigningKey(Sha256, credentials, day, this.#region, SERVICE));
     const scope = createScope(day, this.#region, SERVICE);
     this.#signingKey = { accessKeyId, secretAccessKey, sessionToken, day, scope, key };
     return this.#signingKey;
