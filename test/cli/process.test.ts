@@ -235,6 +235,31 @@ describe('bin/coldsnap.js', () => {
     assert.equal(refused.status, 2);
   });
 
+  test('a command that connects does not load fetch', { skip: built }, () => {
+    const bin = fileURLToPath(new URL('../../bin/coldsnap.js', import.meta.url));
+    const report = join(temporary, 'modules.json');
+    const preload = join(temporary, 'report-modules.cjs');
+    writeFileSync(
+      preload,
+      `process.on('exit', () =>
+        require('node:fs').writeFileSync(${JSON.stringify(report)}, JSON.stringify(process.moduleLoadList)));`,
+    );
+    const words = ['diff', 'snap-0123456789abcdef0', 'snap-0123456789abcdef1', '--retry-for', '1s'];
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      ['--require', preload, bin, '--endpoint', 'http://127.0.0.1:9', ...words],
+      {
+        env: { ...process.env, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'A', AWS_SECRET_ACCESS_KEY: 's' },
+        encoding: 'utf8',
+      },
+    );
+    assert.match(stderr, /127\.0\.0\.1:9/);
+    assert.notEqual(status, 0);
+    const loaded = JSON.parse(readFileSync(report, 'utf8')) as string[];
+    assert.ok(loaded.includes('NativeModule _http_client'));
+    assert.ok(!loaded.some((name) => name.includes('undici')));
+  });
+
   test('a full stdout is an error, also of --version', { skip: built }, () => {
     const bin = fileURLToPath(new URL('../../bin/coldsnap.js', import.meta.url));
     const full = openSync('/dev/full', 'w');
