@@ -5,11 +5,11 @@
 import type { Agent as HttpAgent, IncomingMessage } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
 import { pipeline, Transform, type TransformCallback } from 'node:stream';
-import type { SecureContext } from 'node:tls';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { ColdsnapError } from '../errors.ts';
 import { ownError } from './failure.ts';
 import { limitBody, withinHeadLimit } from './reply-limits.ts';
+import type { TlsSettings } from './tls-settings.ts';
 
 /** The longest valid reply, a list of 10,000 changed blocks with two tokens each, has about 6 MiB. */
 const MAX_REPLY_BYTES = 32 * 2 ** 20;
@@ -28,20 +28,20 @@ interface BoundedHandlerOptions {
 }
 
 export class BoundedHandler extends NodeHttpHandler {
-  /** The context of its TLS connections; undefined for an endpoint without TLS. */
-  readonly secureContext: SecureContext | undefined;
+  /** Of its TLS connections; undefined for an endpoint without TLS. */
+  readonly tls: TlsSettings | undefined;
   /** Handles all requests but those of a block, over the same connections. */
   readonly #quick: NodeHttpHandler;
   readonly #agents: readonly [HttpAgent, HttpsAgent];
   readonly #idleMs: number;
   readonly #connectMs: number;
 
-  constructor(options: BoundedHandlerOptions, secureContext?: SecureContext) {
+  constructor(options: BoundedHandlerOptions, tls?: TlsSettings) {
     super(options);
     this.#agents = [options.httpAgent, options.httpsAgent];
     this.#idleMs = options.socketTimeout;
     this.#connectMs = options.connectMs;
-    this.secureContext = secureContext;
+    this.tls = tls;
     const socketTimeout = Math.min(options.socketTimeout, MAX_QUICK_IDLE_MS);
     this.#quick = new NodeHttpHandler({ ...options, socketTimeout });
   }

@@ -4,18 +4,23 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { afterRunning } from '../clock.ts';
 import { timeoutError } from './failure.ts';
+import { keepSession, type TlsSettings } from './tls-settings.ts';
 
 type Connect = (...args: unknown[]) => Duplex;
 
 /**
  * Makes connections of one of Node's agents fail unless they are established within `ms` milliseconds, with the error that
- * the SDK's handler takes for a timeout.
+ * the SDK's handler takes for a timeout. Their sessions are kept in `tls`.
  */
-export function limitConnections<A extends Agent>(agent: A, ms: number): A {
+export function limitConnections<A extends Agent>(agent: A, ms: number, tls?: TlsSettings): A {
   // Not in the types of Node.
   const methods = agent as unknown as { createConnection: Connect };
   const connect = methods.createConnection;
-  methods.createConnection = (...args) => limitConnection(connect.apply(agent, args), ms);
+  methods.createConnection = (...args) => {
+    const socket = connect.apply(agent, args);
+    if (tls !== undefined && socket instanceof TLSSocket) keepSession(socket, tls);
+    return limitConnection(socket, ms);
+  };
   return agent;
 }
 

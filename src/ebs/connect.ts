@@ -1,7 +1,6 @@
 /** Makes the SDK clients, from options, environment and configuration files. The SDK's own retries are off. */
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import type { SecureContext } from 'node:tls';
 import { EBSClient } from '@aws-sdk/client-ebs';
 import { ColdsnapError } from '../errors.ts';
 import { version } from '../version.ts';
@@ -19,6 +18,7 @@ import { limitConnections } from './connect-limit.ts';
 import { classify } from './errors.ts';
 import { readFailure } from './failure.ts';
 import { setCredentialProvider } from './sdk-call.ts';
+import type { TlsSettings } from './tls-settings.ts';
 
 export type { Deadlines, ServiceOptions };
 
@@ -50,7 +50,9 @@ async function baseConfig(
 ) {
   const endpoint = resolveEndpoint(service, endpointOption, settings);
   const caBundle = profileKey(settings, 'ca_bundle');
-  const secureContext = endpoint?.startsWith('http:') ? undefined : tlsContext(caBundle);
+  const tls: TlsSettings | undefined = endpoint?.startsWith('http:')
+    ? undefined
+    : { context: tlsContext(caBundle), session: undefined };
   return {
     // The SDK would look for endpoints itself, in other profiles.
     ...(endpoint === undefined ? { ignoreConfiguredEndpointUrls: true } : { endpoint }),
@@ -64,9 +66,9 @@ async function baseConfig(
       {
         connectMs: deadlines.connectMs,
         socketTimeout: deadlines.idleMs,
-        ...(await agents(connections, secureContext, deadlines.connectMs)),
+        ...(await agents(connections, tls, deadlines.connectMs)),
       },
-      secureContext,
+      tls,
     ),
   };
 }
@@ -149,7 +151,7 @@ async function askClient<T>(what: 'region' | 'credential', provider: () => Promi
 
 async function agents(
   connections: number,
-  secureContext: SecureContext | undefined,
+  tls: TlsSettings | undefined,
   connectMs: number,
 ): Promise<{ httpAgent: HttpAgent; httpsAgent: HttpsAgent }> {
   const settings = {
@@ -157,11 +159,11 @@ async function agents(
     maxSockets: connections,
     // Takes precedence over NODE_TLS_REJECT_UNAUTHORIZED.
     rejectUnauthorized: true,
-    ...(secureContext === undefined ? {} : { secureContext }),
+    ...(tls === undefined ? {} : { secureContext: tls.context }),
   };
   const direct = {
     httpAgent: limitConnections(new HttpAgent(settings), connectMs),
-    httpsAgent: limitConnections(new HttpsAgent(settings), connectMs),
+    httpsAgent: limitConnections(new HttpsAgent(settings), connectMs, tls),
   };
   if (!proxyConfigured()) return direct;
   const { ProxySwitch } = await import('./connect/proxy-agent.ts');

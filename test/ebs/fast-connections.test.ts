@@ -6,8 +6,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
+import { Service } from '../../src/ebs/service.ts';
 import { compileProgram } from '../support/compile.ts';
 import { noOpenssl } from './certificates.ts';
+import { environment } from './environment.ts';
 import { closed, data, fastApi, headOf, listen, type Received, SIZE } from './fast-server.ts';
 
 const block = Buffer.concat([Buffer.from(headOf()), data]);
@@ -155,6 +157,34 @@ test('a TLS session is resumed on the next connection', { skip: noOpenssl }, asy
   assert.deepEqual(
     sockets.map((socket) => Boolean((socket as TLSSocket).isSessionReused())),
     [false, true],
+  );
+});
+
+test('block requests resume the TLS session of the list that came before', { skip: noOpenssl }, async (t) => {
+  environment(t, { AWS_ACCESS_KEY_ID: 'A', AWS_SECRET_ACCESS_KEY: 'B' });
+  const list = JSON.stringify({ Blocks: [], VolumeSize: 1, BlockSize: SIZE });
+  const listed = `HTTP/1.1 200 OK\r\nContent-Length: ${list.length}\r\n\r\n${list}`;
+  const waiting: Socket[] = [];
+  const { url, sockets } = await listen(
+    t,
+    ({ head, socket }) => {
+      if (/\/blocks\/\d/.test(head)) waiting.push(socket);
+      else socket.write(listed);
+      // All at once, so that none takes the connection of another.
+      if (waiting.length === 3) for (const one of waiting) one.write(block);
+    },
+    { tls: true },
+  );
+  const service = new Service({ endpoint: url, region: 'us-east-1', transport: 'fast' }, 3, () => {});
+  t.after(() => service.close());
+  const { api } = await service.ebs();
+  await api.listSnapshotBlocks({ snapshotId: 'snap-1' });
+  const get = (blockIndex: number) =>
+    api.getSnapshotBlock({ snapshotId: 'snap-1', blockIndex, blockToken: 'A' }, Buffer.alloc(SIZE));
+  await Promise.all([get(1), get(2), get(3)]);
+  assert.deepEqual(
+    sockets.map((socket) => Boolean((socket as TLSSocket).isSessionReused())),
+    [false, true, true, true],
   );
 });
 

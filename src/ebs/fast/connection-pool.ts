@@ -1,12 +1,11 @@
 /** A limited number of connections to one origin, and a queue for requests that wait for one. */
-import type { SecureContext } from 'node:tls';
 import { runningTime } from '../../clock.ts';
 import type { Deadlines } from '../connect.ts';
+import type { TlsSettings } from '../tls-settings.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
 import { Exchange, type ExchangeOptions } from './exchange.ts';
 import type { Origin } from './origin.ts';
 import { CompletedExchanges } from './progress.ts';
-import type { TlsSettings } from './socket.ts';
 
 /** NAT and load balancers drop connections that were free for longer, without notice; a new one is cheaper. */
 const MAX_FREE_MS = 15_000;
@@ -32,13 +31,13 @@ export class ConnectionPool implements ConnectionOwner {
 
   /**
    * @param limit most connections at a time
-   * @param secureContext of TLS connections
+   * @param tls settings of TLS connections
    */
-  constructor(origin: Origin, limit: number, deadlines: Deadlines, secureContext: () => SecureContext) {
+  constructor(origin: Origin, limit: number, deadlines: Deadlines, tls: () => TlsSettings) {
     this.#origin = origin;
     this.#limit = limit;
     this.#deadlines = deadlines;
-    this.#tls = origin.secure ? { context: secureContext(), session: undefined } : undefined;
+    this.#tls = origin.secure ? tls() : undefined;
   }
 
   /**

@@ -6,12 +6,13 @@ import type { OnReadOpts, Socket } from 'node:net';
 import { afterRunning, runningTime } from '../../clock.ts';
 import type { Deadlines } from '../connect.ts';
 import { timeoutError } from '../failure.ts';
+import type { TlsSettings } from '../tls-settings.ts';
 import { isError } from './error-reply.ts';
 import type { Exchange } from './exchange.ts';
 import type { Origin } from './origin.ts';
 import { type CompletedExchanges, StallDetector } from './progress.ts';
 import { MAX_HEAD_BYTES, parseReplyHead, UnsupportedReply } from './reply-head.ts';
-import { openSocket, type TlsSettings } from './socket.ts';
+import { openSocket } from './socket.ts';
 
 /**
  * Bytes of payload per write, a third of the usual block. Node encrypts a whole write at once, so writing all of it would

@@ -6,7 +6,6 @@
  * A failure without a reply (no connection, lost, stalled) is not repeated through the SDK: a second client would wait
  * again and learn nothing more.
  */
-import type { SecureContext } from 'node:tls';
 import type { EBSClient } from '@aws-sdk/client-ebs';
 import { abortedError } from '../../cancel.ts';
 import type { CallOptions, EbsDirectApi, GetBlockRequest, PutBlockRequest, ReceivedBlock } from '../api.ts';
@@ -18,6 +17,7 @@ import { classify } from '../errors.ts';
 import { withoutToken } from '../failure.ts';
 import { checkBlockHeaders, checkBodyLength, checkStoredChecksum } from '../reply-checks.ts';
 import { blockContext } from '../request-context.ts';
+import type { TlsSettings } from '../tls-settings.ts';
 import { BlockRequests } from './block-requests.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { type ErrorReply, errorReply, throwError } from './error-reply.ts';
@@ -147,15 +147,15 @@ export class FastBlockApi extends ApiDecorator {
     const { connections, deadlines } = this.#options;
     return {
       requests: new BlockRequests(this.#client, await this.#client.config.region(), origin),
-      pool: new ConnectionPool(origin, connections, deadlines, () => this.#secureContext()),
+      pool: new ConnectionPool(origin, connections, deadlines, () => this.#tls()),
     };
   }
 
-  /** That of the client, unless the caller made it. */
-  #secureContext(): SecureContext {
+  /** Those of the client, with the session of a request that the SDK has made, unless the caller made the client. */
+  #tls(): TlsSettings {
     const { requestHandler } = this.#client.config;
-    const ours = requestHandler instanceof BoundedHandler ? requestHandler.secureContext : undefined;
-    return ours ?? tlsContext();
+    const ours = requestHandler instanceof BoundedHandler ? requestHandler.tls : undefined;
+    return ours ?? { context: tlsContext(), session: undefined };
   }
 }
 

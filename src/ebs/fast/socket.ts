@@ -1,13 +1,7 @@
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
-import { connect as connectTls, type SecureContext } from 'node:tls';
+import { connect as connectTls } from 'node:tls';
+import { keepSession, type TlsSettings } from '../tls-settings.ts';
 import type { Origin } from './origin.ts';
-
-/** TLS settings shared by all connections: a new context costs more than a handshake. */
-export interface TlsSettings {
-  readonly context: SecureContext;
-  /** Session of an earlier connection, to resume. */
-  session: Buffer | undefined;
-}
 
 /**
  * Opens a TCP or TLS connection to the origin.
@@ -34,8 +28,6 @@ export function openSocket(
     },
     onConnect,
   );
-  socket.on('session', (session: Buffer) => {
-    tls.session = session;
-  });
+  keepSession(socket, tls);
   return socket;
 }
