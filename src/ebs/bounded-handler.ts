@@ -28,7 +28,7 @@ interface BoundedHandlerOptions {
 }
 
 export class BoundedHandler extends NodeHttpHandler {
-  /** Of its TLS connections; undefined for an endpoint without TLS. */
+  /** The settings of its TLS connections; undefined for an endpoint without TLS. */
   readonly tls: TlsSettings | undefined;
   /** Handles all requests but those of a block, over the same connections. */
   readonly #quick: NodeHttpHandler;
