@@ -19,6 +19,32 @@ test('runs a partial batch after a short wait', async () => {
   assert.equal(await batcher.submit(1), 2);
 });
 
+test('waits twice for a batch that is half full, and once for others', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const sizes: number[] = [];
+  const batcher = new Batcher<number, number>(64, async (items) => {
+    sizes.push(items.length);
+    return items;
+  });
+  const submit = (count: number) => Array.from({ length: count }, (_, item) => batcher.submit(item));
+  const results = [...submit(7)];
+  t.mock.timers.tick(8);
+  assert.deepEqual(sizes, [7]);
+  results.push(...submit(8));
+  t.mock.timers.tick(8);
+  assert.deepEqual(sizes, [7]);
+  t.mock.timers.tick(8);
+  assert.deepEqual(sizes, [7, 8]);
+  results.push(...submit(8));
+  t.mock.timers.tick(8);
+  results.push(...submit(8));
+  assert.deepEqual(sizes, [7, 8, 16]);
+  results.push(...submit(1));
+  t.mock.timers.tick(8);
+  assert.deepEqual(sizes, [7, 8, 16, 1]);
+  await Promise.all(results);
+});
+
 test('fails every item of a failed batch, but not the next batch', async () => {
   let fail = true;
   const batcher = new Batcher<number, number>(8, async (items) => {

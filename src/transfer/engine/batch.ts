@@ -5,7 +5,9 @@
 const MAX_SIZE = 16;
 /**
  * How long a batch waits to be filled. At the service's 1,000 blocks a second that makes batches of about 8, which costs a
- * tenth less processor time than batches of 2; with 64 requests in flight the wait is not felt.
+ * tenth less processor time than batches of 2; with 64 requests in flight the wait is not felt. A batch that is half full by
+ * then waits once more: it will be full, and AVX-512 hashes 16 blocks in less time than SHA-NI 12. Others do not, because
+ * where blocks are rarer the wait would be felt.
  */
 const FILL_MS = 8;
 
@@ -34,8 +36,13 @@ export class Batcher<Item, Result> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
       if (this.#waiting.length >= this.#size) this.#flush();
-      else this.#timer ??= setTimeout(() => this.#flush(), FILL_MS);
+      else this.#timer ??= setTimeout(() => this.#waited(), FILL_MS);
     });
+  }
+
+  #waited(): void {
+    if (this.#waiting.length < MAX_SIZE / 2) this.#flush();
+    else this.#timer = setTimeout(() => this.#flush(), FILL_MS);
   }
 
   #flush(): void {
