@@ -20,6 +20,7 @@ import { statIfExists } from './stat.ts';
 import { openStdin, type Watch, watchStdin } from './stdin-file.ts';
 import { openStoredSource, type StoredSourceOptions } from './stored-source.ts';
 import { StreamSource } from './stream-source.ts';
+import { useStream } from './used-streams.ts';
 
 const stdinNames: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']);
 
@@ -41,8 +42,12 @@ export async function openSource(
 ): Promise<ImageSource> {
   if (typeof source !== 'string') {
     if (!isReadable(source)) throw badOption(options.role ?? 'source', 'a path or a stream to read', source);
-    const stream = options.peek === true ? new PassThrough() : source;
-    return openStream({ path: 'stream', label: 'stream' }, () => stream, options);
+    const open = () => {
+      if (options.peek === true) return new PassThrough();
+      useStream('source', source, options.role);
+      return source;
+    };
+    return openStream({ path: 'stream', label: 'stream' }, open, options);
   }
   if (source === '') throw sourceNameEmpty();
   if (stdinNames.has(source)) {

@@ -26,6 +26,7 @@ import { checkNewFile } from './new-file.ts';
 import { checkFifo, openCharacterDevice, openFifo, openStdout } from './open-stream-target.ts';
 import { StreamTarget } from './stream-target.ts';
 import type { ImageTarget } from './target.ts';
+import { useStream } from './used-streams.ts';
 
 /** /dev/null, /dev/zero and /dev/full accept any bytes. Others, such as /dev/nvme0, only look like disks. */
 const dataSinks: ReadonlySet<string> = new Set(['1:3', '1:5', '1:7']);
@@ -63,6 +64,7 @@ async function openByKind(target: string | Writable, options: OpenTargetOptions)
     if (!isWritable(target)) throw badOption('target', 'a path or a stream to write to', target);
     const device = await deviceOf(target);
     if (device !== undefined) return openByKind(device, options);
+    if (options.peek !== true) useStream('target', target);
     const stream = options.peek === true ? new PassThrough() : target;
     return new StreamTarget('stream', stream, { copies: true, end: true });
   }

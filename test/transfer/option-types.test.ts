@@ -22,6 +22,8 @@ const {
   copySnapshot,
   verifySnapshot,
   downloadToTargets,
+  estimateDownload,
+  estimateUpload,
   listDevices,
   readImageLayout,
 } = library as unknown as Record<string, Anything> as {
@@ -146,6 +148,45 @@ test('a stream that fails before it is opened rejects the call, and does not end
     await assert.rejects(downloadSnapshot({ ...options, target: failing() }), failure);
     await assert.rejects(verifySnapshot({ ...options, target: failing() }), failure);
     await assert.rejects(uploadSnapshot({ ...options, source: failing(), volumeSizeGiB: 1 }), failure);
+  } finally {
+    await emulator.close();
+  }
+});
+
+test('a stream is given to one call only', async () => {
+  const emulator = await startEmulator();
+  try {
+    const existing = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
+    const options = { endpoint: emulator.url, region: 'us-east-1', snapshotId: existing };
+    const source = Readable.from([Buffer.alloc(2 ** 20, 1)]);
+    const upload = { ...options, source, volumeSizeGiB: 1 };
+    // Dry runs leave it alone.
+    await estimateUpload(upload);
+    const [first, second] = await Promise.allSettled([uploadSnapshot(upload), uploadSnapshot(upload)]);
+    assert.equal(first.status, 'fulfilled');
+    const refusal = /^source is a stream that another call was given$/;
+    await rejects(second.status === 'rejected' ? Promise.reject(second.reason) : Promise.resolve(), refusal);
+    await rejects(uploadSnapshot(upload), refusal);
+    await rejects(verifySnapshot({ ...options, target: source }), /^target is a stream that another call/);
+
+    let bytes = 0;
+    const target = new Writable({
+      write(chunk, _encoding, done) {
+        bytes += chunk.length;
+        setImmediate(done);
+      },
+    });
+    const download = { ...options, target };
+    await estimateDownload(download);
+    const running = downloadSnapshot(download);
+    await rejects(downloadSnapshot(download), /^target is a stream that another call was given$/);
+    await running;
+    assert.equal(bytes, 2 ** 30);
+    await rejects(downloadSnapshot(download), /^target is a stream/);
+    // The two directions of one are two streams.
+    const both = new PassThrough();
+    const through = { ...options, source: both, target: both, volumeSizeGiB: 1 };
+    await Promise.all([downloadSnapshot(through), uploadSnapshot(through)]);
   } finally {
     await emulator.close();
   }

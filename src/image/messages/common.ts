@@ -50,6 +50,10 @@ export const badChoice = (name: string, known: readonly string[], value: string)
     `${name} must be ${known.map((one) => `"${one}"`).join(' or ')}, not ${JSON.stringify(value)}`,
   );
 
+/** @param name of the option */
+export const streamUsed = (name: string) =>
+  new ColdsnapError('usage', 'BAD_OPTION', `${name} is a stream that another call was given`);
+
 export const pathNotUtf8 = (path: string, real: string) =>
   usage(
     'NAME_NOT_UTF8',
