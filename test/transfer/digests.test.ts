@@ -11,6 +11,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -32,6 +33,8 @@ import {
   type UploadOptions,
   uploadSnapshot,
 } from '../../src/index.ts';
+import { tryLock } from '../../src/native/index.ts';
+import { digestHeader } from '../../src/transfer/digests/format.ts';
 import { DigestReader } from '../../src/transfer/digests/reader.ts';
 import { DigestWriter } from '../../src/transfer/digests/writer.ts';
 import '../support/in-memory.ts';
@@ -318,6 +321,44 @@ test('a partial file is replaced if a run was killed, and refused if it is not o
   await downloadSnapshot(options);
   assert.ok(!existsSync(partial) && !digestsIn(options.saveDigests).has(5));
 });
+
+test('a partial file that another run has locked first stays', async (t) => {
+  const path = join(scratch(t), 'disk.digests');
+  const second = DigestWriter.create(path, false);
+  const fd = openSync(`${path}.partial`, 'r+');
+  t.after(() => closeSync(fd));
+  assert.ok(tryLock(fd));
+  await assert.rejects(second, { class: 'refused', code: 'TARGET_BUSY' });
+  assert.ok(existsSync(`${path}.partial`));
+});
+
+test('a digest file that gets its name while a run waits for its lock stays whole', async (t) => {
+  const path = join(scratch(t), 'disk.digests');
+  const partial = `${path}.partial`;
+  const first = await DigestWriter.create(path, false);
+  const service = { endpoint: 'https://example', region: 'us-east-1' };
+  await first.save(digestHeader(ID, service, { volumeSize: GIB, blockSize: BLOCK }));
+  await first.close();
+  const whole = readFileSync(path);
+  renameSync(path, partial);
+  const second = DigestWriter.create(path, false);
+  // Once it has opened the file, and before it runs on.
+  while (!openFiles().includes(partial));
+  renameSync(partial, path);
+  await assert.rejects(second, { class: 'refused', code: 'TARGET_BUSY' });
+  assert.ok(readFileSync(path).equals(whole));
+});
+
+/** The files that this process has open. */
+function openFiles(): string[] {
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return [];
+    }
+  });
+}
 
 test("another user's partial file is refused and not changed", { skip: geteuid?.() !== 0 }, async (t) => {
   const { emulator, options } = await makeParts(t);

@@ -60,15 +60,18 @@ export class DigestWriter {
   static async create(path: string, force: boolean): Promise<DigestWriter> {
     const partial = partialOf(path);
     const { file, isNew } = await openPartial(partial);
+    let locked = false;
     try {
-      if (!lock(file)) throw digestsBusy(partial);
+      locked = lock(file);
+      // Another run may have given the file its final name, or removed it, before this run got the lock.
+      if (!locked || !(await hasName(file, partial))) throw digestsBusy(partial);
       if (!(await isOurs(file))) throw partialDigestsNotOurs(partial);
       // Never empty from now on, so that a later run knows it for one of ours.
       await writeAll(file, encodeHeader(undefined, undefined), 0);
       await file.truncate(HEADER_BYTES);
     } catch (error) {
       // An empty file would not count as ours in the next run.
-      if (isNew && (await hasName(file, partial))) await unlink(partial).catch(() => {});
+      if (isNew && locked && (await hasName(file, partial))) await unlink(partial).catch(() => {});
       await file.close();
       throw localError(error, `write ${partial}`, partial);
     }
