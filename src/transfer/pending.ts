@@ -10,7 +10,7 @@ import { Service } from '../ebs/service.ts';
 import { ColdsnapError } from '../errors.ts';
 import { stateDirectory } from '../image/state-files.ts';
 import { readJournal, removeJournal } from './journal/file.ts';
-import { isLocked } from './journal/lock.ts';
+import { isLocked, JournalLock } from './journal/lock.ts';
 import { notPendingUpload, uploadRunning } from './messages.ts';
 import { takeOptions } from './option-types.ts';
 import type { ClientOptions, DeletePendingResult, ListPendingOptions, PendingSnapshot } from './options.ts';
@@ -77,10 +77,9 @@ export async function deletePendingSnapshots(
       for (const snapshot of wanted) {
         const chosen =
           snapshotIds !== undefined || snapshot.abandoned || (force && !running.has(snapshot.snapshotId));
-        const gone = chosen && (dryRun || (await deleteUnfinished(states, snapshot, run.signal)));
+        const always = snapshotIds !== undefined && force;
+        const gone = chosen && (dryRun || (await deleteUnused(states, snapshot, always, run)));
         (gone ? deleted : kept).push(snapshot);
-        if (gone && !dryRun && snapshot.journal !== undefined)
-          await removeStaleJournal(snapshot.journal, run);
       }
     } catch (error) {
       // No result names them.
@@ -182,6 +181,32 @@ function named(snapshotId: string, found: readonly PendingSnapshot[]): PendingSn
   const snapshot = found.find((candidate) => candidate.snapshotId === snapshotId);
   if (snapshot !== undefined) return snapshot;
   throw notPendingUpload(snapshotId);
+}
+
+/**
+ * Deletes the snapshot and its journal, whose lock keeps an upload from resuming it meanwhile.
+ * @param always also while an upload has it
+ * @returns whether it is gone
+ */
+async function deleteUnused(
+  states: SnapshotStates,
+  snapshot: PendingSnapshot,
+  always: boolean,
+  run: Run,
+): Promise<boolean> {
+  const { snapshotId, journal } = snapshot;
+  if (journal === undefined) return deleteUnfinished(states, snapshot, run.signal);
+  // Where no lock can be had, no upload has one either.
+  const lock = await JournalLock.take(journal).catch(() => null);
+  if (lock === undefined && !always) return false;
+  try {
+    if (!(await deleteUnfinished(states, snapshot, run.signal))) return false;
+    // A run that has started over since may have put another snapshot there.
+    if ((await journalledSnapshot(journal)) === snapshotId) await removeStaleJournal(journal, run);
+    return true;
+  } finally {
+    await lock?.release();
+  }
 }
 
 /** Deletes the snapshot unless it was completed since it was found. Returns whether it is gone. */

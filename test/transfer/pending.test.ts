@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { CompleteSnapshotCommand, EBSClient } from '@aws-sdk/client-ebs';
@@ -189,6 +189,42 @@ test('keeps a snapshot that completes after it was listed', async (t) => {
   const { deleted, kept } = await deleting;
   assert.deepEqual([deleted, ids(kept)], [[], [finishing]]);
   assert.equal(emulator.snapshot(finishing)?.status, 'completed');
+});
+
+test('keeps a snapshot that an upload resumes while others are deleted', async (t) => {
+  let now = Date.now() - 60_000;
+  const faults = [{ operation: 'DeleteSnapshot', action: { type: 'delay', ms: 500 } }] as const;
+  const { emulator, service, put, journal } = await start(t, { now: () => now++, faults });
+  const first = await put({ tags: marked });
+  journal(first, 120);
+  const resumed = await put({ tags: marked });
+  const journalOfResumed = journal(resumed, 120);
+  const begun = emulator.waitForRequest(
+    ({ operation, snapshotId }) => operation === 'DescribeSnapshots' && snapshotId === first,
+  );
+  const deleting = deletePendingSnapshots(service);
+  await begun;
+  const lock = await JournalLock.take(journalOfResumed);
+  assert.ok(lock);
+  const { deleted, kept } = await deleting;
+  assert.deepEqual([ids(deleted), ids(kept)], [[first], [resumed]]);
+  assert.ok(emulator.snapshot(resumed) && existsSync(journalOfResumed));
+  await lock.release();
+});
+
+test('no upload resumes a snapshot while it is deleted', async (t) => {
+  const faults = [{ operation: 'DeleteSnapshot', action: { type: 'delay', ms: 500 } }] as const;
+  const { emulator, service, directory, put, journal } = await start(t, { faults });
+  const snapshotId = await put({ tags: marked });
+  const path = journal(snapshotId, 120);
+  const begun = emulator.waitForRequest(
+    ({ operation, snapshotId: id }) => operation === 'DescribeSnapshots' && id === snapshotId,
+  );
+  const deleting = deletePendingSnapshots(service);
+  await begun;
+  assert.equal(await JournalLock.take(path), undefined);
+  assert.deepEqual(ids((await deleting).deleted), [snapshotId]);
+  assert.deepEqual(readdirSync(directory), []);
 });
 
 test('counts a snapshot that no longer exists as deleted', async (t) => {
