@@ -41,7 +41,10 @@ export async function publishFile(
     if (replace) {
       await rename(path, file);
     } else if (await linkIfPossible(target, path, file)) {
-      await unlink(path);
+      // A run that starts now finds the finished file by its journal, and may have removed the old name.
+      await unlink(path).catch((error) => {
+        if (!isErrno(error, 'ENOENT')) throw error;
+      });
     } else {
       // A file system without hard links (FAT, some network ones): the gap between check and rename stays.
       if (await exists(file)) throw targetAppeared(target);

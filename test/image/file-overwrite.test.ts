@@ -1,6 +1,6 @@
 /** A restore to a file refuses, replaces and keeps existing files. */
 import { strict as assert } from 'node:assert';
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync, unlinkSync } from 'node:fs';
 import {
   chmod,
   chown,
@@ -17,6 +17,7 @@ import {
 import { createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { openTarget } from '../../src/image/open-target.ts';
+import { publishFile } from '../../src/image/publish.ts';
 import type { ImageTarget } from '../../src/image/target.ts';
 import { getAttribute, setAttribute } from '../../src/native/index.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
@@ -170,6 +171,19 @@ test('a second run into the same target is refused, and does not disturb the fir
   await first.commit();
   await first.close();
   assertSameBytes(await readFile(path), restored);
+});
+
+test('a file whose old name a second run removes first is published', async (t) => {
+  const scratch = await Scratch.for(t);
+  const partial = scratch.path('disk.img.partial');
+  const file = scratch.path('disk.img');
+  await writeFile(partial, 'whole');
+  const publishing = publishFile(file, partial, file, { replace: false });
+  // Once the file has both names, and before this run goes on.
+  while (!existsSync(file));
+  unlinkSync(partial);
+  await publishing;
+  assert.equal(await readFile(file, 'utf8'), 'whole');
 });
 
 test('one of two runs that start at the same moment is refused', async (t) => {
