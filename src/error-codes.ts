@@ -102,7 +102,7 @@ export const errorCodes = {
     SOURCE_IS_CONTAINER: 'the source is compressed, an archive, or a disk image in another format than raw',
     SOURCE_NO_MEDIUM: 'the source device has no medium',
     TARGET_BETWEEN: 'the target holds an interrupted download, which must be finished or overwritten',
-    TARGET_BUSY: 'another run is writing the target',
+    TARGET_BUSY: 'another run is writing the target, or uses the same journal',
     TARGET_DANGLING_SYMLINK: 'the target is a symbolic link to nothing',
     TARGET_EXISTS: 'the target file exists',
     TARGET_HOLDS_NO_BASE:

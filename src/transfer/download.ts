@@ -7,7 +7,7 @@ import { digestHeader } from './digests/format.ts';
 import { openDigests } from './digests/open.ts';
 import type { DigestWriter } from './digests/writer.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
-import { checkNamedJournal } from './journal/named.ts';
+import { withNamedJournal } from './journal/named.ts';
 import { takeOptions } from './option-types.ts';
 import type { DownloadOptions, DownloadResult } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
@@ -35,8 +35,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
   if (since !== undefined) checkSinceOptions({ ...options, since });
   const run = new Run(options);
   holdErrors(path);
-  return run.carryOut(async () => {
-    await checkNamedJournal(options.checkpointFile, 'download', [path, options.saveDigests]);
+  const download = async () => {
     let digest: Pick<DownloadResult, 'sha256'> = {};
     const onWhole = async ({ volumeSize }: Geometry) => {
       if (options.sha256 && typeof path === 'string')
@@ -54,7 +53,8 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
       await digests?.close();
     }
     return { snapshotId, ...geometry, ...digest, ...run.done(snapshotId) };
-  });
+  };
+  return run.carryOut(() => withNamedJournal(options, [path, options.saveDigests], download));
 }
 
 type WholeDownload = DownloadOptions & { onWhole: OnWhole };

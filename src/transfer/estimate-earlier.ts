@@ -4,7 +4,9 @@ import { ColdsnapError } from '../errors.ts';
 import type { Geometry } from '../geometry.ts';
 import type { ImageTarget, InPlaceTarget } from '../image/target.ts';
 import { peekJournal } from './journal/journal.ts';
+import { isLocked, lockOf } from './journal/lock.ts';
 import { findRestoreJournal, isOfService, type RestoreJournal } from './journal/restore.ts';
+import { journalBusy } from './journal-messages.ts';
 import type { DownloadOptions } from './options.ts';
 import type { Run } from './run/run.ts';
 import { reopenEarlier } from './sinks/resume.ts';
@@ -32,7 +34,10 @@ export async function earlierRestore(
     readonly base?: string | undefined;
   },
 ): Promise<EarlierRestore | undefined> {
-  if (resumable === undefined || checkpoint === false || (fresh && base === undefined)) return undefined;
+  if (resumable === undefined || checkpoint === false) return undefined;
+  if (checkpointFile !== undefined && (await isLocked(checkpointFile)))
+    throw journalBusy(checkpointFile, lockOf(checkpointFile));
+  if (fresh && base === undefined) return undefined;
   const { path, identity } = resumable.journal;
   const found = await findRestoreJournal(peekJournal({ path: checkpointFile ?? path, identity }), {
     snapshotId,

@@ -24,3 +24,9 @@ export const checkpointOfOther = (path: string, kind: string) =>
       hint: 'Name another file, or delete it if that transfer is not to be resumed.',
     },
   );
+
+export const journalBusy = (path: string, lock: string) =>
+  new ColdsnapError('refused', 'TARGET_BUSY', `another run uses the journal ${path} (it holds ${lock})`, {
+    path,
+    hint: 'Wait until it ends, or name another journal.',
+  });

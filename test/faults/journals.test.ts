@@ -18,7 +18,14 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { copySnapshot, type DownloadOptions, downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
+import {
+  copySnapshot,
+  type DownloadOptions,
+  downloadSnapshot,
+  estimateDownload,
+  uploadSnapshot,
+} from '../../src/index.ts';
+import { JournalLock, lockOf } from '../../src/transfer/journal/lock.ts';
 import {
   bytesAt,
   firstWrongBlock,
@@ -270,6 +277,34 @@ for (const fresh of [false, true]) {
     assert.deepEqual(emulator.log, []);
   });
 }
+
+test('two downloads do not use one journal at the same time', async (t) => {
+  const { emulator, service } = await startService(t, { blockSize: BLOCK });
+  const directory = scratch(t);
+  const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: { 0: randomBytes(BLOCK) } });
+  const checkpointFile = join(directory, 'journal');
+  const target = join(directory, 'disk.img');
+  const options = { snapshotId, target, checkpointFile, ...service };
+  const lock = await JournalLock.take(checkpointFile);
+  emulator.clearLog();
+  const refusal = { class: 'refused', code: 'TARGET_BUSY', message: /another run uses the journal/ };
+  for (const fresh of [false, true]) {
+    await assert.rejects(downloadSnapshot({ ...options, fresh }), refusal);
+    await assert.rejects(estimateDownload({ ...options, fresh }), refusal);
+  }
+  assert.deepEqual(emulator.log, []);
+  assert.deepEqual(readdirSync(directory), ['journal.coldsnap-lock']);
+  await downloadSnapshot({ ...options, checkpoint: false });
+  rmSync(target);
+  await lock?.release();
+  let locked = false;
+  const onEvent = () => {
+    locked ||= existsSync(lockOf(checkpointFile));
+  };
+  await downloadSnapshot({ ...options, onEvent });
+  assert.ok(locked);
+  assert.deepEqual(readdirSync(directory), ['disk.img']);
+});
 
 test('a file named as the journal that is the journal of another kind of transfer stays as it is', async (t) => {
   const { emulator, service } = await startService(t, { blockSize: BLOCK });

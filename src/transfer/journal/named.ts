@@ -7,9 +7,12 @@ import {
   checkpointNotOurs,
   checkpointOfOther,
   checkpointOverFile,
+  journalBusy,
 } from '../journal-messages.ts';
+import type { CheckpointOptions } from '../options.ts';
 import { readJournal } from './file.ts';
 import { isLegacyCheckpoint } from './legacy.ts';
+import { JournalLock, lockOf } from './lock.ts';
 
 /**
  * @param kind of the transfer
@@ -33,6 +36,37 @@ export async function checkNamedJournal(
   if (found === undefined) throw checkpointNotOurs(path);
   // It may be all that a later run of the other transfer can resume from.
   if (found !== kind) throw checkpointOfOther(path, String(found));
+}
+
+/**
+ * Carries out a download, whose target excludes other runs, while no other run uses the journal that was named for it.
+ * @throws ColdsnapError what {@link checkNamedJournal} throws, and class `refused`, code `TARGET_BUSY`
+ */
+export async function withNamedJournal<T>(
+  { checkpoint, checkpointFile }: CheckpointOptions,
+  files: readonly unknown[],
+  download: () => Promise<T>,
+): Promise<T> {
+  await checkNamedJournal(checkpointFile, 'download', files);
+  const lock = checkpoint === false ? undefined : await lockNamed(checkpointFile);
+  try {
+    return await download();
+  } finally {
+    await lock?.release();
+  }
+}
+
+async function lockNamed(path: string | undefined): Promise<JournalLock | undefined> {
+  if (path === undefined) return undefined;
+  let lock: JournalLock | undefined;
+  try {
+    lock = await JournalLock.take(path);
+  } catch {
+    // No locks on this file system, or no journal either, of which saving it warns.
+    return undefined;
+  }
+  if (lock === undefined) throw journalBusy(path, lockOf(path));
+  return lock;
 }
 
 /** @param unnamed the kind of a journal that names none */
