@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { tryLock } from '../../src/native/index.ts';
 import {
   makeJournalDirectory,
@@ -36,15 +36,25 @@ test("files of a user's beside a journal of any name stay as they are", async (t
   for (const end of ['new', 'lock']) assert.equal(readFileSync(`${path}.${end}`, 'utf8'), 'mine');
 });
 
-test('a look at whether a run holds a journal does not make it seem busy to another', async (t) => {
-  const path = join(scratch(t), 'disk.img.coldsnap-upload');
+/** Looks at whether a run holds a journal, as another process may. The look ends in the next pause, however long that takes. */
+async function lookAt(t: TestContext, path: string) {
   // A look opens the file, locks it and closes it.
   const looking = await open(lockOf(path), 'a+');
   assert.ok(tryLock(looking.fd));
-  // The look ends while the run pauses before its second attempt, however long that takes.
   const { setTimeout: afterwards } = globalThis;
   const pause = (end: () => void, ms: number) => void looking.close().then(() => afterwards(end, ms));
-  const paused = t.mock.method(globalThis, 'setTimeout', pause, { times: 1 });
+  return t.mock.method(globalThis, 'setTimeout', pause, { times: 1 });
+}
+
+test('a look at whether a run holds a journal does not look like a run to another look', async (t) => {
+  const path = join(scratch(t), 'disk.img.coldsnap-upload');
+  await lookAt(t, path);
+  assert.equal(await isLocked(path), false);
+});
+
+test('a look at whether a run holds a journal does not make it seem busy to another', async (t) => {
+  const path = join(scratch(t), 'disk.img.coldsnap-upload');
+  const paused = await lookAt(t, path);
   const lock = await JournalLock.take(path);
   assert.equal(paused.mock.callCount(), 1);
   assert.ok(lock);

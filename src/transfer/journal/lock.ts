@@ -5,7 +5,7 @@ import { pause } from '../../cancel.ts';
 import { tryLock } from '../../native/index.ts';
 import { besideJournal, makeJournalDirectory, whyForeign } from './file.ts';
 
-/** {@link isLocked} holds a lock for a moment, which must not look like another run. */
+/** {@link isLocked} holds a lock for a moment, which must not look like another run, to another of its kind either. */
 const ATTEMPTS = 4;
 const PAUSE_MS = 25;
 
@@ -63,6 +63,14 @@ export class JournalLock {
 
 /** Whether a run holds the lock of a journal. A lock that cannot be tried counts as held. */
 export async function isLocked(journal: string): Promise<boolean> {
+  for (let attempt = 1; await isHeld(journal); attempt++) {
+    if (attempt === ATTEMPTS) return true;
+    await pause(PAUSE_MS);
+  }
+  return false;
+}
+
+async function isHeld(journal: string): Promise<boolean> {
   let file: FileHandle;
   try {
     file = await open(lockOf(journal), FLAGS & ~constants.O_CREAT);
