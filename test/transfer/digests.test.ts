@@ -332,6 +332,22 @@ test('a partial file that another run has locked first stays', async (t) => {
   assert.ok(existsSync(`${path}.partial`));
 });
 
+test('a run that starts while another ends is refused as one at the same time', async (t) => {
+  const path = join(scratch(t), 'disk.digests');
+  const codes = new Set<string>();
+  const runs = async () => {
+    for (let round = 0; round < 300; round++) {
+      try {
+        await (await DigestWriter.create(path, false)).close();
+      } catch (error) {
+        codes.add((error as { code: string }).code);
+      }
+    }
+  };
+  await Promise.all([runs(), runs(), runs()]);
+  assert.deepEqual([...codes], ['TARGET_BUSY']);
+});
+
 test('a digest file that gets its name while a run waits for its lock stays whole', async (t) => {
   const path = join(scratch(t), 'disk.digests');
   const partial = `${path}.partial`;

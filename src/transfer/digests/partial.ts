@@ -4,7 +4,7 @@ import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { createMarked } from '../../image/create-file.ts';
 import { isErrno, localError } from '../../image/errno.ts';
 import { tryLock } from '../../native/index.ts';
-import { partialDigestsNotOurs } from '../base-messages.ts';
+import { digestsBusy, partialDigestsNotOurs } from '../base-messages.ts';
 import { encodeHeader, HEADER_BYTES, isDigestFile } from './format.ts';
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
@@ -23,6 +23,8 @@ export async function openPartial(path: string): Promise<{ file: FileHandle; isN
     return { file: await open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK), isNew };
   } catch (error) {
     if (isErrno(error, 'ELOOP', 'EISDIR', 'ENXIO')) throw partialDigestsNotOurs(path);
+    // Another run has removed it, or given it its final name, since.
+    if (isErrno(error, 'ENOENT')) throw digestsBusy(path);
     throw localError(error, `open ${path}`, path);
   }
 }
