@@ -35,10 +35,26 @@ describe('a disk that is not blank', () => {
       ]);
       assert.deepEqual(
         world.downloads.map(({ force }) => force),
-        [undefined, true],
+        [undefined, undefined, true],
       );
     });
   }
+
+  test('is asked about again if it holds other data after the answer', async () => {
+    const holds = ['ext4 "root"', 'xfs "data"', 'xfs "data"'];
+    const other = () =>
+      new ColdsnapError('refused', 'TARGET_NOT_BLANK', `/dev/sdb is not blank: it holds ${holds.shift()}`);
+    const { world, questions } = diskWithData('y', other);
+    assert.equal(await world.run('download snap-1 /dev/sdb'), 0, world.stderr.text);
+    assert.deepEqual(
+      questions.map((question) => /ext4|xfs/.exec(question)?.[0]),
+      ['ext4', 'xfs'],
+    );
+    assert.deepEqual(
+      world.downloads.map(({ force }) => force),
+      [undefined, undefined, undefined, true],
+    );
+  });
 
   for (const answer of ['', 'n', 'no', 'yellow', 'j']) {
     test(`is refused on a terminal after the answer '${answer}'`, async () => {

@@ -133,16 +133,21 @@ function downloadOptions(
 
 /** Downloads; on a terminal it asks before it overwrites a disk that is not blank. */
 async function runDownload(options: DownloadOptions & { target: string }, io: CommandIo): Promise<void> {
-  try {
-    await transfer(options, io);
-  } catch (error) {
-    if (!(await mayOverwrite(error, io))) throw error;
-    await transfer({ ...options, force: true }, io);
+  let agreed: string | undefined;
+  for (;;) {
+    try {
+      return await transfer(options, io);
+    } catch (error) {
+      if (!(error instanceof ColdsnapError) || error.code !== 'TARGET_NOT_BLANK') throw error;
+      // Looked at again after the answer: while the question is open, another program may have written the disk.
+      if (error.message === agreed) return transfer({ ...options, force: true }, io);
+      if (!(await mayOverwrite(error, io))) throw error;
+      agreed = error.message;
+    }
   }
 }
 
-async function mayOverwrite(error: unknown, io: CommandIo): Promise<boolean> {
-  if (!(error instanceof ColdsnapError) || error.code !== 'TARGET_NOT_BLANK') return false;
+async function mayOverwrite(error: ColdsnapError, io: CommandIo): Promise<boolean> {
   if (io.ask === undefined || io.settings.json) return false;
   const answer = await io.ask(overwriteQuestion(sanitize(error.message, 2_000)));
   return /^y(es)?$/i.test(answer.trim());
