@@ -3,7 +3,7 @@ import type { DryRun } from '../transfer/reports.ts';
 import type { TargetsDryRun } from '../transfer/several-targets.ts';
 import type { CommandIo } from './io.ts';
 import { dryRunDone } from './messages.ts';
-import { printLine, printResult, toJson } from './output.ts';
+import { printJsonLine, printLine, printResult, toJson } from './output.ts';
 import { withProgress } from './progress/index.ts';
 import type { Hooks } from './progress/with-progress.ts';
 import { describeDryRun } from './report-text.ts';
@@ -18,9 +18,12 @@ export async function runDryRun(
     line: dryRunDone,
     object: { type: 'done', ...result },
   }));
-  const text = io.settings.json ? `${toJson(planned)}\n` : describeDryRun(planned);
+  const { json, verbosity, progress } = io.settings;
   // stdout as the target may be a disk, which is not to be changed.
-  if (planned.operation === 'download' && 'path' in planned && planned.path === '-')
-    for (const line of text.trimEnd().split('\n')) printLine(io, line);
-  else await printResult(io, text);
+  const onStderr = planned.operation === 'download' && 'path' in planned && planned.path === '-';
+  if (!onStderr) await printResult(io, json ? `${toJson(planned)}\n` : describeDryRun(planned));
+  else if (!json) for (const line of describeDryRun(planned).trimEnd().split('\n')) printLine(io, line);
+  else if (verbosity === 'quiet' || progress === 'plain' || progress === 'tty')
+    // Elsewhere the last event is the plan.
+    printJsonLine(io, { type: 'done', ...planned });
 }

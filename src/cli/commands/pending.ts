@@ -78,6 +78,8 @@ async function runPending(request: PendingRequest, io: CommandIo): Promise<void>
     return;
   }
   const gone: string[] = [];
+  // A plan must not read as a deletion.
+  const planned = request.dryRun ? { dryRun: true } : {};
   const result = await withProgress(
     io,
     pendingTitle,
@@ -98,13 +100,10 @@ async function runPending(request: PendingRequest, io: CommandIo): Promise<void>
     },
     ({ deleted, kept }) => ({
       line: pendingDeleted(deleted.length, kept.length, request.dryRun === true),
-      object: { type: 'done', operation: 'pending', deleted, kept },
+      object: { type: 'done', operation: 'pending', ...planned, deleted, kept },
     }),
   );
-  await printResult(
-    io,
-    json ? `${toJson({ ...(request.dryRun ? { dryRun: true } : {}), ...result })}\n` : table(result.deleted),
-  );
+  await printResult(io, json ? `${toJson({ ...planned, ...result })}\n` : table(result.deleted));
   // With --json the result has them.
   if (json || result.kept.length === 0 || io.settings.verbosity === 'quiet') return;
   printLine(io, pendingKept);
