@@ -35,8 +35,8 @@ export const files: readonly Row[] = [
   [
     '/var/lib/coldsnap, ~/.local/state/coldsnap',
     'the state directory of root and of other users: journals of devices, of copies, of uploads whose directory is read-only, and of files with very long names. ' +
-      'STATE_DIRECTORY and XDG_STATE_HOME/coldsnap take precedence. Where it cannot be written, a warning says so and the ' +
-      'transfer cannot be resumed',
+      'STATE_DIRECTORY takes precedence, and for other users than root XDG_STATE_HOME/coldsnap. Where it cannot be written, a ' +
+      'warning says so and the transfer cannot be resumed',
   ],
 ];
 
@@ -81,8 +81,8 @@ export const topics: readonly Topic[] = [
       'Transfers of files and devices, and copies, keep a journal. Run the same command again to resume; --fresh starts over. Transfers ' +
         'from and to pipes cannot be resumed.',
       files,
-      'A download resumes only if the target was not written since. An upload resumes only with the same source and ' +
-        'options; the service keeps an incomplete snapshot for 3 days after its last block. To give the space back ' +
+      'A download reads back what it has done: what was modified since is restored again, and where nothing of it is there any ' +
+        'more, the download starts over. An upload resumes only with the same source and options; the service keeps an incomplete snapshot for 3 days after its last block. To give the space back ' +
         'instead, delete TARGET.partial and its journal, or the snapshot with: coldsnap pending --delete SNAPSHOT',
     ],
   },
@@ -92,12 +92,21 @@ export const topics: readonly Topic[] = [
     parts: [
       [
         ['download, verify', 'ebs:ListSnapshotBlocks, ebs:GetSnapshotBlock'],
-        ['download --since', 'also ebs:ListChangedBlocks'],
-        ['upload', 'ebs:StartSnapshot, ebs:PutSnapshotBlock, ebs:CompleteSnapshot; with tags ec2:CreateTags'],
+        ['download --since, copy --since', 'also ebs:ListChangedBlocks'],
+        [
+          'upload',
+          'ebs:StartSnapshot, ebs:PutSnapshotBlock, ebs:CompleteSnapshot; with tags ec2:CreateTags; ec2:DescribeSnapshots to ' +
+            'check a resumed one',
+        ],
+        [
+          'upload --incremental',
+          'also ebs:ListSnapshotBlocks and, unless with a digest file as --base, ebs:GetSnapshotBlock on the parent; ' +
+            'ec2:DescribeSnapshots, without which the parent counts as encrypted',
+        ],
         [
           'copy',
           'those of a download at the source, those of an upload at the destination; ec2:DescribeSnapshots at the source for ' +
-            'description, tags and encryption',
+            'description, tags and encryption; with --since ebs:ListSnapshotBlocks at the destination to check the parent',
         ],
         [
           'wait, upload --wait',
@@ -122,7 +131,8 @@ export const topics: readonly Topic[] = [
         'group), read-only or too small; --force does not override that.',
       'If a device is not blank, coldsnap says what is on it. On a terminal it asks whether to overwrite it; elsewhere it ' +
         'refuses without --force.',
-      'The first block is zeroed first and written last, so that an interrupted restore never looks like a good disk. ' +
+      'The first 2 MiB and the last MiB of the volume are zeroed first and written last, so that an interrupted restore never ' +
+        'looks like a good disk. ' +
         'After exit code 0 every byte is on stable storage.',
     ],
   },

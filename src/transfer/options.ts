@@ -28,7 +28,7 @@ export interface ClientOptions extends ServiceOptions {
 export interface TransferOptions extends ClientOptions {
   /**
    * Transfers blocks over own connections (`fast`) or through the AWS SDK (`sdk`), like all other requests. Default
-   * `fast`, or `sdk` with your own client, whose handler and middleware are used.
+   * `fast`, or `sdk` with your own client, whose handler and middleware are used. `fast` uses the SDK behind a proxy.
    */
   transport?: 'fast' | 'sdk' | undefined;
   /** Requests in flight, 1 … 1,024. Default 64. */
