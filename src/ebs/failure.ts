@@ -7,7 +7,7 @@ export interface Failure {
   readonly thrown: unknown;
   /** Name of the exception, for example `ValidationException`. */
   readonly name: string;
-  /** First line of the message; may be empty. */
+  /** First line of the message, without a period, because it stands within a sentence; may be empty. */
   readonly message: string;
   /** The service's reason, for example `INVALID_BLOCK_TOKEN`. */
   readonly reason: string | undefined;
@@ -58,7 +58,7 @@ export function readFailure(thrown: unknown): Failure {
   return {
     thrown,
     name: sanitize(throttleInHeader(fields) ?? fields.name ?? fields.Code ?? 'Error'),
-    message: firstLine(messageOf(fields)),
+    message: firstLine(messageOf(fields)).replace(/(?<!\.)\.$/, ''),
     reason: REASON.test(fields.Reason ?? '') ? fields.Reason : undefined,
     code: fields.code ?? '',
     httpStatus: $metadata?.httpStatusCode ?? $response?.statusCode,

@@ -101,8 +101,8 @@ async function withPlace(error: ColdsnapError, { config }: CredentialsClient): P
   try {
     const [region, { accountId }] = await Promise.all([config.region(), config.credentials()]);
     const account = accountId === undefined ? '' : `, account ${accountId}`;
-    // The service's own sentence ends with a period, and may name the region.
-    const message = error.message.replace(/\.$/, '');
+    const { message } = error;
+    // The service's own sentence may name the region.
     const place = message.endsWith(` in ${region}`) ? '' : ` in ${region}`;
     return error.reclassified(error.class, `${message}${place}${account}`);
   } catch {

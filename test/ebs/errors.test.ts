@@ -416,6 +416,16 @@ test('a certificate that is refused has a hint for its reason', () => {
   assert.match(hint('ERR_TLS_CERT_ALTNAME_INVALID'), /host name/);
 });
 
+test("the service's own sentence loses its period, because a message stands within a sentence", () => {
+  const denied = exception('UnauthorizedOperation', 403, undefined, 'You are not authorized.');
+  assert.equal(classify(denied, context).message, 'access denied: You are not authorized');
+  const refused = exception('ValidationException', 400, 'INVALID_TAG', 'The tag is wrong.');
+  assert.equal(
+    classify(refused, context).message,
+    'the service refused the request: The tag is wrong (INVALID_TAG)',
+  );
+});
+
 test('an HTML page as message is cut to one line', () => {
   const html = exception('Unknown', 400, undefined, `<html>${'x'.repeat(1000)}\n<body>`);
   const { message } = classify(html, context);
