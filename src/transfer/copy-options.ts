@@ -5,7 +5,8 @@ import type { TransferProgress } from './events.ts';
 import type { CheckpointOptions, TransferOptions, WaitConditions } from './options.ts';
 
 /**
- * Where the copy goes. Region and profile that are not given are those of the source. The source's endpoints and clients are
+ * Where the copy goes. Region and profile that are not given are those options of the source; without a region, that of the
+ * environment, or of the destination's profile. The source's endpoints and clients are
  * used for the destination, too, only if no endpoint and no client is given here, and no other region and profile.
  */
 export interface CopyDestination {

@@ -216,7 +216,7 @@ export interface PendingSnapshot {
   startTime: Date;
   /** The journal of the upload, if it is in the state directory of this machine. */
   journal?: string | undefined;
-  /** No upload is running: the snapshot is in state `error`, or its journal on this machine was idle for an hour. */
+  /** No upload is running: the snapshot is in state `error`, or its journal in the state directory was idle for an hour. */
   abandoned: boolean;
 }
 

@@ -44,8 +44,9 @@ export function addCopy(program: Command, runCommand: RunCommand): Command {
     .summary('copy a snapshot to another region, account or key')
     .description(
       'Copy a snapshot block by block, through memory, and print the ID of the copy on stdout when it is complete. The ' +
-        'global options --region, --profile and --endpoint are of the source, the --to- options of the destination. Region ' +
-        "and profile of the destination default to the source's; so do its endpoints, if region and profile are the same.",
+        'global options --region, --profile and --endpoint are of the source, the --to- options of the destination. Its ' +
+        'profile defaults to --profile, its region to --region, the environment or that of its profile, and its endpoints ' +
+        "to the source's if region and profile are the same.",
     )
     .argument('<snapshot>', 'ID of the snapshot')
     .option('--to-region <region>', 'region of the copy', nonEmpty)

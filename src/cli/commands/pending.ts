@@ -35,7 +35,8 @@ export function addPending(program: Command, runCommand: RunCommand): Command {
     .summary('list or delete snapshots of incomplete uploads')
     .description(
       'List the snapshots of uploads that coldsnap started, on this or another machine, and that never completed. ' +
-        'With --delete, delete those that failed and those whose upload on this machine has been idle for an hour.',
+        'With --delete, delete those that failed and those of devices and copies whose journal on this machine has been ' +
+        'idle for an hour. Others, as those of files, have to be named.',
     )
     .argument('[snapshots...]', 'IDs of the snapshots to list or delete (default: all)')
     .option('--delete', 'delete them, and the journals of their uploads')
