@@ -28,7 +28,8 @@ which exit code the command returns. A failed system call has the name of its er
 class \`local\`.
 
 A retryable failure (\`transient\`, \`throttle\`, \`not-yet-visible\`) that lasts longer than the retry time keeps its code
-and gets class \`gave-up\`; \`config\` if the endpoint was never reached, \`permanent\` if the snapshot never appeared.
+and gets class \`gave-up\`, or \`permanent\` if the snapshot never appeared. An endpoint or proxy that could not be reached
+once gets class \`config\` after 5 seconds already: its name is more likely wrong than the service down.
 
 ## Errors
 

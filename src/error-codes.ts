@@ -119,6 +119,7 @@ export const errorCodes = {
     ACCESS_DENIED: 'the service denied the request; the hint names the IAM action',
     ADDON_NOT_LOADED: 'the native addon is missing or does not load',
     BAD_ENDPOINT: 'an endpoint in the environment or the profile is not a URL',
+    BAD_REGION: 'the region in the environment or the profile is malformed',
     BAD_PROXY: 'a proxy variable is malformed',
     BAD_SETTING: 'a variable or profile key has a value that is not accepted',
     CA_BUNDLE_UNREADABLE: 'the file of certificate authorities cannot be read or has none',

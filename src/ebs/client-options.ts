@@ -13,7 +13,10 @@ export interface ServiceOptions {
   ec2Endpoint?: string | undefined;
   /** Asks the user for the code of an MFA device, given its serial number. Default: roles that need one are refused. */
   mfaCode?: ((serial: string) => Promise<string>) | undefined;
-  /** Milliseconds without any success after which retrying ends. Default 600,000 (10 min). */
+  /**
+   * Milliseconds without any success after which retrying ends. Default 600,000 (10 min). An endpoint that was never reached
+   * is given up after 5 seconds already.
+   */
   retryForMs?: number | undefined;
 }
 

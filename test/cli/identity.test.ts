@@ -32,7 +32,7 @@ async function runAlone(t: TestContext, env: Record<string, string>, flags: read
 const rows: readonly [string, Record<string, string>, number, RegExp][] = [
   ['no region', keys, 4, /no region is set/],
   ['an empty region', { ...keys, AWS_REGION: '' }, 4, /no region is set/],
-  ['a malformed region', { ...keys, AWS_REGION: 'us east' }, 2, /AWS_REGION is malformed: "us east"/],
+  ['a malformed region', { ...keys, AWS_REGION: 'us east' }, 4, /AWS_REGION is malformed: "us east"/],
   ['no credentials', { AWS_REGION: 'us-east-1' }, 4, /found no credentials.*\n.*--profile/],
   ['a missing profile', { AWS_REGION: 'us-east-1', AWS_PROFILE: 'x' }, 4, /the profile "x" does not exist/],
   [

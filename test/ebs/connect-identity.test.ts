@@ -366,7 +366,7 @@ for (const [settings, region] of [
 for (const region of ['US-EAST-1', 'us east', 'eu-west-1.', '-x', 'x/y', 'a'.repeat(64)]) {
   test(`the region "${region.slice(0, 12)}" is malformed`, async (t) => {
     await prepare(t, { AWS_REGION: region });
-    await assert.rejects(connectEbs({}, 1), { class: 'usage', code: 'BAD_REGION', message: /^AWS_REGION/ });
+    await assert.rejects(connectEbs({}, 1), { class: 'config', code: 'BAD_REGION', message: /^AWS_REGION/ });
     await assert.rejects(connectEbs({ region }, 1), { class: 'usage', code: 'BAD_REGION' });
   });
 }

@@ -88,14 +88,19 @@ export function noRegion(profile: string): ColdsnapError {
   });
 }
 
-export function badRegion(origin: string, region: string, ofZone: string | undefined): ColdsnapError {
+/** @param given whether the caller gave it, rather than the environment or the profile */
+export function badRegion(
+  origin: string,
+  region: string,
+  ofZone: string | undefined,
+  given: boolean,
+): ColdsnapError {
   const hint =
     ofZone === undefined
       ? 'A region has lower-case letters, digits and hyphens, for example eu-west-1.'
       : `That is an availability zone; its region is ${ofZone}.`;
-  return new ColdsnapError('usage', 'BAD_REGION', `${origin} is malformed: "${sanitize(region, 64)}"`, {
-    hint,
-  });
+  const message = `${origin} is malformed: "${sanitize(region, 64)}"`;
+  return new ColdsnapError(given ? 'usage' : 'config', 'BAD_REGION', message, { hint });
 }
 
 const endpointHint = 'Write it in full, for example https://ebs.eu-west-1.amazonaws.com.';

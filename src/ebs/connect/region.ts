@@ -9,7 +9,7 @@ const ZONE = /^([a-z]{2}(?:-[a-z]+)+-\d+)[a-z]$/;
 
 /**
  * The region: the option, AWS_REGION, AWS_DEFAULT_REGION, else that of the profile.
- * @throws ColdsnapError class `usage` for a malformed region, class `config` for none
+ * @throws ColdsnapError class `usage` for a malformed option; class `config` for another malformed region, or none
  */
 export function resolveRegion(option: string | undefined, settings: Settings): string {
   const candidates = [
@@ -22,6 +22,7 @@ export function resolveRegion(option: string | undefined, settings: Settings): s
   if (found === undefined) throw noRegion(settings.profile);
   const [origin, region = ''] = found;
   const [, regionOfZone] = ZONE.exec(region) ?? [];
-  if (regionOfZone !== undefined || !REGION.test(region)) throw badRegion(origin, region, regionOfZone);
+  if (regionOfZone !== undefined || !REGION.test(region))
+    throw badRegion(origin, region, regionOfZone, option !== undefined);
   return region;
 }
