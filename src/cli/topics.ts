@@ -134,6 +134,7 @@ export const topics: readonly Topic[] = [
       'The first 2 MiB and the last MiB of the volume are zeroed first and written last, so that an interrupted restore never ' +
         'looks like a good disk. ' +
         'After exit code 0 every byte is on stable storage.',
+      'The command that lists the devices: coldsnap devices --help',
     ],
   },
 ];

@@ -42,8 +42,8 @@ interface Target extends FanOutTarget<ImageSink> {
  * for (const { path, ok, error } of targets) console.log(path, ok ? 'is whole' : error?.message);
  * ```
  * @returns the outcome of each target, at least one of which is whole
- * @throws ColdsnapError the failure of the first target, when none is whole. Nothing was touched for `usage` and `config`, nor
- *   for `refused` before the first `start` event
+ * @throws ColdsnapError the failure of the first target, when none is whole. Nothing was touched for `usage`,
+ *   `config` and `refused` before the event `start`
  */
 export async function downloadToTargets(options: DownloadToTargetsOptions): Promise<DownloadToTargetsResult> {
   options = takeOptions(options, 'targets');

@@ -25,8 +25,8 @@ import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
  *
  * An interrupted download resumes when it is called again with the same snapshot and target.
  *
- * @throws ColdsnapError whose `class` says what kind of failure it is; nothing was touched for `usage`, `config` and
- *   `refused`
+ * @throws ColdsnapError whose `class` says what kind of failure it is. Nothing was touched for `usage`, `config` and
+ *   `refused` before the event `start`; after it the target is incomplete, and the same call resumes
  */
 export async function downloadSnapshot(options: DownloadOptions): Promise<DownloadResult> {
   options = takeOptions(options, 'target');

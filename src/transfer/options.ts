@@ -12,7 +12,10 @@ export type { Deadlines, SdkClient, ServiceOptions };
 
 /** Options of every function of the library. */
 export interface ClientOptions extends ServiceOptions {
-  /** Milliseconds without any success after which retries end. Default 600,000 (10 min). */
+  /**
+   * Milliseconds without any success after which retries end. Default 600,000 (10 min). An endpoint that was never reached
+   * is given up after 5 seconds already.
+   */
   retryForMs?: number | undefined;
   /** Deadlines of connections. Default 10 s to connect and 60 s without a byte. Not applied to your own clients. */
   deadlines?: Partial<Deadlines> | undefined;

@@ -94,6 +94,12 @@ describe('help', () => {
     }
   });
 
+  test('for help itself has its topics', async () => {
+    const world = makeWorld();
+    assert.equal(await world.run('help help'), 0);
+    assert.match(world.stdout.text, /^Usage: coldsnap help /);
+  });
+
   test('is printed for the argument help, as in coldsnap 0.12', async () => {
     for (const line of [
       'download help',

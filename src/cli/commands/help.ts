@@ -17,12 +17,12 @@ const topicNames = [
 ] as const;
 
 export function addHelp(program: Command, runCommand: RunCommand): Command {
-  const names = [...program.commands.map((command) => command.name()), ...topicNames];
+  const names = new Set([...program.commands.map((command) => command.name()), 'help', ...topicNames]);
   const command = program
     .command('help')
     .summary('print help for a command or topic')
     .description(`Print help for a command, or for a topic: ${topicNames.join(', ')}.`)
-    .addArgument(new Argument('[topic]', 'a command or topic').choices(names));
+    .addArgument(new Argument('[topic]', 'a command or topic').choices([...names]));
   return command.action((topic?: string) =>
     runCommand(command, async (io) => {
       const name = topicNames.find((candidate) => candidate === topic);
