@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
-import { needsBuild } from '../support/built.ts';
+import { needsBuild, project } from '../support/built.ts';
 import { bytesAt, firstWrongBlock, GIB } from '../support/service.ts';
 import type { Environment } from '../support/workplace.ts';
 import { ArrayJob } from './array-job.ts';
@@ -37,6 +38,15 @@ test('Batch tries again after exit code 5 alone', () => {
   assert.deepEqual(tried, [5]);
   assert.equal(afterAttempt({ reason: 'CannotPullContainerError: no such image' }), 'EXIT');
   assert.equal(afterAttempt({ statusReason: 'Task failed to start' }), 'EXIT');
+});
+
+test('the image for Batch has no entrypoint, which its command does not replace', () => {
+  const file = readFileSync(join(project, 'packaging/Containerfile'), 'utf8');
+  const stages = file.split(/^FROM /m).slice(1);
+  assert.match(stages[0]!, / AS batch\n/);
+  assert.doesNotMatch(stages[0]!, /^ENTRYPOINT/m);
+  assert.match(stages.at(-1)!, /^batch\nENTRYPOINT \["\/usr\/bin\/coldsnap"\]/);
+  assert.equal(ContainerProperties.Command[0], 'sh');
 });
 
 const randomVolume = () => new Map([0, 5, 2047].map((index) => [index, randomBytes(524_288)]));
