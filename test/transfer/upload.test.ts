@@ -117,6 +117,23 @@ test('uploads a stream as it arrives and sends nothing beyond its end', async (t
   assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, image.length).equals(image));
 });
 
+test('counts all of the volume as done when a stream ends early, with and without a parent', async (t) => {
+  const { emulator, service } = await startService(t);
+  const parentSnapshotId = await emulator.putSnapshot({
+    volumeSizeGiB: 1,
+    blocks: new Map([[2047, randomBytes(BLOCK)]]),
+  });
+  for (const parent of [{}, { parentSnapshotId }]) {
+    const source = Readable.from([randomBytes(3 * BLOCK)], { objectMode: false });
+    const { bytesDone, bytesTotal, bytesSkipped, bytesTransferred, bytesToMove, bytesToMoveKnown } =
+      await uploadSnapshot({ source, volumeSizeGiB: 1, ...parent, ...service });
+    assert.deepEqual([bytesDone, bytesTotal], [GIB, GIB]);
+    assert.deepEqual([bytesToMove, bytesToMoveKnown], [bytesTransferred, true]);
+    assert.equal(bytesTransferred + bytesSkipped, GIB);
+    if ('parentSnapshotId' in parent) assert.equal(bytesTransferred, GIB);
+  }
+});
+
 test('starts no snapshot for a stream that is empty or aborted before its first byte', async (t) => {
   const { emulator, service } = await startService(t);
   await assert.rejects(uploadSnapshot({ source: Readable.from([]), volumeSizeGiB: 1, ...service }), {

@@ -92,6 +92,8 @@ export class Run {
 
   /** Tells the listener that the transfer is done. */
   done(snapshotId: string): TransferProgress {
+    // How long a stream was is known now.
+    this.meter.planComplete();
     const progress = this.meter.progress();
     this.meter.emit({ type: 'done', snapshotId, ...progress });
     return progress;

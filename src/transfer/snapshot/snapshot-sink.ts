@@ -4,7 +4,7 @@ import type { StartedSnapshot } from '../../ebs/api.ts';
 import type { EbsConnection, Service, ServiceIdentity } from '../../ebs/service.ts';
 import type { Block, BlockOutcome, BlockSink, ZerosOutcome } from '../engine/block.ts';
 import type { RangeSet } from '../engine/range-set.ts';
-import { type ZeroBlock, zeroBlock } from '../engine/zero-block.ts';
+import { outcomeOfHole, type ZeroBlock, zeroBlock } from '../engine/zero-block.ts';
 import type { Journal } from '../journal/journal.ts';
 import {
   type EarlierSnapshot,
@@ -121,7 +121,7 @@ export class SnapshotSink implements BlockSink {
   }
 
   async write({ index, data, digest, zero, hole, unchanged }: Block): Promise<BlockOutcome> {
-    if (hole) return (await this.zeros(index, index + 1)).transferred > 0 ? 'written' : 'kept';
+    if (hole) return outcomeOfHole(await this.zeros(index, index + 1));
     const { done, digests, linear } = this.#opened;
     if (unchanged) {
       if (this.#skip(index, index + 1) === 0) return 'kept';
