@@ -35,8 +35,9 @@ interface RawPage<E> extends ListPage {
 
 /** Empty pages are legal, but an endless run of them is not. AWS sends a handful. */
 const MAX_EMPTY_PAGES = 1_000;
-/** Entries of the shortest page that the service sends, for a range that needs no longer one. */
+/** Fewest and most entries of a page that can be asked for. */
 const SHORTEST_PAGE = 100;
+const LONGEST_PAGE = 10_000;
 /** Characters. The service's tokens have at most 256; emulators may use more. */
 const MAX_TOKEN_LENGTH = 4_096;
 
@@ -52,8 +53,9 @@ export async function* checkedPages<E extends ListEntry>(
 ): AsyncGenerator<CheckedPage<E>, void, undefined> {
   const check = new PageChecker(operation, snapshotId, range);
   const { from = 0, below = Number.POSITIVE_INFINITY, onUnordered } = range;
-  const limited = (position: ListPosition) =>
-    fetchAnyPage(below - from <= SHORTEST_PAGE ? { ...position, maxResults: SHORTEST_PAGE } : position);
+  const needed = below - from;
+  const limit = needed < LONGEST_PAGE ? { maxResults: Math.max(needed, SHORTEST_PAGE) } : {};
+  const limited = (position: ListPosition) => fetchAnyPage({ ...position, ...limit });
   const fetchPage = fetchInOrder(limited, { bad: (problem) => check.bad(problem), onUnordered });
   let ahead = fetchPage(check.startPosition());
   // A failure of the page read ahead is thrown when that page is awaited, not before.

@@ -112,10 +112,30 @@ class SegmentSizing {
   }
 }
 
-interface StartedSegment<E> {
+/** A list whose first page is requested already. A failure is thrown when its turn comes, not while another is being read. */
+export class StartedList<T> implements AsyncIterable<T> {
+  readonly #pages: AsyncGenerator<T, void, undefined>;
+  readonly #first: Promise<IteratorResult<T, void>>;
+
+  constructor(pages: AsyncGenerator<T, void, undefined>) {
+    this.#pages = pages;
+    this.#first = pages.next();
+    this.#first.catch(() => {});
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
+    for (let page = await this.#first; !page.done; page = await this.#pages.next()) yield page.value;
+  }
+
+  /** Ends the list, once the page that is requested has arrived. */
+  async close(): Promise<void> {
+    await this.#pages.return();
+  }
+}
+
+interface Segment<E> {
   readonly from: number;
-  readonly pages: ReturnType<ListSegment<E>>;
-  readonly first: Promise<IteratorResult<CheckedPage<E>, void>>;
+  readonly pages: StartedList<CheckedPage<E>>;
 }
 
 /**
@@ -130,41 +150,31 @@ async function* listSegments<E extends ListEntry>(
   span: number,
   before: CheckedPage<E>,
 ): AsyncGenerator<CheckedPage<E>, void, undefined> {
-  const started: StartedSegment<E>[] = [];
+  const started: Segment<E>[] = [];
   const sizing = new SegmentSizing(span, before.entries.length);
   let next = range.from;
   const start = () => {
     while (started.length < count && next < range.below) {
       const below = Math.min(next + sizing.blocks, range.below);
-      const pages = list({ ...range, from: next, below });
-      started.push({ from: next, pages, first: requestFirst(pages) });
+      started.push({ from: next, pages: new StartedList(list({ ...range, from: next, below })) });
       next = below;
     }
   };
   try {
     for (start(); started.length > 0; start()) {
-      const segment = started.shift() as StartedSegment<E>;
+      const segment = started.shift() as Segment<E>;
       sizing.startSegment(segment.from);
-      for (let page = await segment.first; !page.done; page = await segment.pages.next()) {
-        const { volumeSize, blockSize } = page.value;
+      for await (const page of segment.pages) {
+        const { volumeSize, blockSize } = page;
         if (volumeSize !== before.volumeSize || blockSize !== before.blockSize) throw changedSizes();
-        yield page.value;
-        sizing.recordPage(page.value.entries);
+        yield page;
+        sizing.recordPage(page.entries);
       }
       sizing.endSegment();
     }
   } finally {
-    await Promise.all(
-      started.map(async ({ pages, first }) => first.then(() => pages.return()).catch(() => {})),
-    );
+    await Promise.all(started.map(({ pages }) => pages.close()));
   }
-}
-
-function requestFirst<E>(pages: ReturnType<ListSegment<E>>): StartedSegment<E>['first'] {
-  const first = pages.next();
-  // A failure is thrown when this segment's turn comes, not while an earlier one is being read.
-  first.catch(() => {});
-  return first;
 }
 
 function changedSizes(): ColdsnapError {

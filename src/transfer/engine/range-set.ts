@@ -65,6 +65,15 @@ export class RangeSet implements BlockSet {
     if (from < end) yield [from, end];
   }
 
+  /** The parts of `start` … `end - 1` that are in the set, ascending. */
+  *within(start: number, end: number): Generator<BlockRange, void, undefined> {
+    for (let at = this.#firstEndingAtOrAfter(start + 1); at < this.#ranges.length; at++) {
+      const [from, to] = this.#ranges[at] as [number, number];
+      if (from >= end) break;
+      yield [Math.max(from, start), Math.min(to, end)];
+    }
+  }
+
   /** How many indexes are in the set. */
   get size(): number {
     return this.#size;
@@ -98,6 +107,16 @@ export function intersection(sets: () => Iterable<BlockSet>): BlockSet {
       const missing = new RangeSet();
       for (const set of sets()) for (const range of set.missing(start, end)) missing.add(...range);
       return missing.ranges();
+    },
+  };
+}
+
+/** The blocks that are not in `wanted`, or are in `done`. */
+export function outside(wanted: RangeSet, done: BlockSet): BlockSet {
+  return {
+    has: (index) => !wanted.has(index) || done.has(index),
+    *missing(start, end) {
+      for (const [from, to] of wanted.within(start, end)) yield* done.missing(from, to);
     },
   };
 }

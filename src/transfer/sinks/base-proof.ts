@@ -35,12 +35,7 @@ export async function* within(
   set: RangeSet,
   ranges: AsyncIterable<BlockRange>,
 ): AsyncGenerator<BlockRange, void, undefined> {
-  const kept = set.ranges();
-  for await (const [start, end] of ranges)
-    for (const [from, to] of kept) {
-      const part = [Math.max(from, start), Math.min(to, end)] as const;
-      if (part[0] < part[1]) yield part;
-    }
+  for await (const [start, end] of ranges) yield* set.within(start, end);
 }
 
 interface BaseProof {
