@@ -136,6 +136,22 @@ test('requests above the limit of connections wait and are sent in order', async
   assert.equal(sockets.length, 1);
 });
 
+test('a short transfer opens a few of its connections, and a long one all of them', async (t) => {
+  const { url, sockets } = await listen(t, ({ socket }) => socket.write(block));
+  const { api } = fastApi(t, url, { connections: 64 });
+  const get = (blockIndex: number) =>
+    api.getSnapshotBlock({ snapshotId: 'snap-1', blockIndex, blockToken: 'A' }, Buffer.alloc(SIZE));
+  let index = 0;
+  const untilBlock = async (end: number) => {
+    while (index < end) await get(index++);
+  };
+  const transfer = (end: number) => Promise.all(Array.from({ length: 64 }, () => untilBlock(end)));
+  await transfer(64);
+  assert.ok(sockets.length >= 16 && sockets.length <= 16 + 64 / 16, `${sockets.length} for 64 blocks`);
+  await transfer(1_024);
+  assert.equal(sockets.length, 64);
+});
+
 test('a request that waits for a connection gets a new one when that is lost', async (t) => {
   const { url } = await listen(t, ({ socket, request }) => {
     if (request === 1) socket.destroy();

@@ -11,6 +11,12 @@ import { CompletedExchanges } from './progress.ts';
 const MAX_FREE_MS = 15_000;
 /** A connection this old is not used again, so that DNS changes take effect. */
 const MAX_AGE_MS = 300_000;
+/**
+ * Connections that are opened before the first reply, and replies for each further one. Opening one costs more CPU than a
+ * block, so a short transfer gets few; at 40 ms a reply, all 64 of a long one are open within a second.
+ */
+const FIRST_CONNECTIONS = 16;
+const REPLIES_PER_CONNECTION = 16;
 /** Milliseconds between looks at the progress of all connections. */
 const MAX_CHECK_MS = 1_000;
 
@@ -97,26 +103,27 @@ export class ConnectionPool implements ConnectionOwner {
         exchange.fail(error);
       }
     }
-    const next = this.#queue.shift();
-    if (next !== undefined) this.#start(next);
+    this.#startNext();
     if (this.#open.size === 0) this.#stopIdleChecks();
   }
 
   #start(exchange: Exchange): void {
-    const connection = this.#takeFree() ?? (this.#soonFree() ? undefined : this.#connect());
-    if (connection !== undefined) {
-      connection.start(exchange);
-    } else {
-      this.#queue.push(exchange);
-      exchange.cancel = () => {
-        this.#queue.splice(this.#queue.indexOf(exchange), 1);
-      };
-    }
+    this.#queue.push(exchange);
+    exchange.cancel = () => {
+      this.#queue.splice(this.#queue.indexOf(exchange), 1);
+    };
+    this.#startNext();
   }
 
-  /** Whether one of the connections that become free in a moment is not wanted by another request. */
+  #startNext(): void {
+    if (this.#queue.length === 0) return;
+    const connection = this.#takeFree() ?? (this.#soonFree() ? undefined : this.#connect());
+    connection?.start(this.#queue.shift() as Exchange);
+  }
+
+  /** Whether connections that become free in a moment are enough for the requests that wait. */
   #soonFree(): boolean {
-    return this.#quieting.size > this.#queue.length;
+    return this.#quieting.size >= this.#queue.length;
   }
 
   #takeFree(): Connection | undefined {
@@ -132,7 +139,9 @@ export class ConnectionPool implements ConnectionOwner {
   }
 
   #connect(): Connection | undefined {
-    if (this.#open.size >= this.#limit) return undefined;
+    const replies = this.exchanges.count;
+    const allowed = FIRST_CONNECTIONS + Math.floor(replies / REPLIES_PER_CONNECTION);
+    if (this.#open.size >= Math.min(allowed, this.#limit)) return undefined;
     const connection = new Connection(this.#origin, this.#tls, this.#deadlines, this);
     this.#open.add(connection);
     this.#startIdleChecks();
