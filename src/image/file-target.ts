@@ -50,6 +50,8 @@ export class FileTarget implements ImageTarget, ResumableTarget {
   #given = false;
   /** Whether this run has created or resumed the partial file. */
   #started = false;
+  /** Whether this run has created the partial file: one that an earlier run has left is not removed. */
+  #created = false;
   #committed = false;
 
   /**
@@ -125,6 +127,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     this.#direct = undefined;
     this.#partial = await PartialFile.create(this.path, this.partialPath);
     this.#started = true;
+    this.#created = true;
     this.#fresh = true;
     await this.#partial.descriptor.use(
       `give ${this.partialPath} a size of ${geometry.volumeSize} bytes`,
@@ -226,8 +229,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
 
   async abandon(options: { keepForResume: boolean }): Promise<void> {
     const partial = this.#partial;
-    // A file that this run found but did not resume is kept for a run that may resume it.
-    const keep = options.keepForResume || this.#committed || !this.#started;
+    const keep = options.keepForResume || this.#committed || !this.#created;
     try {
       await this.#direct?.close();
       if (keep) await partial?.close();

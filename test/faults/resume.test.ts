@@ -3,11 +3,16 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { CompleteSnapshotCommand, EBSClient } from '@aws-sdk/client-ebs';
 import type { Emulator } from '../../src/emulator/index.ts';
-import { type DownloadOptions, downloadSnapshot, uploadSnapshot } from '../../src/index.ts';
+import {
+  type DownloadOptions,
+  downloadSnapshot,
+  type TransferEvent,
+  uploadSnapshot,
+} from '../../src/index.ts';
 import { startRequest } from '../../src/transfer/snapshot/request.ts';
 import { needsLoop, Scratch } from '../support/loop.ts';
 import {
@@ -78,6 +83,33 @@ test('an interrupted run without a journal keeps nothing, and the next fetches e
   assert.equal(gets().length, COUNT);
   assert.deepEqual(readdirSync(directory), ['disk.img']);
 });
+
+for (const [when, second] of [
+  ['is interrupted while it reads back what is there', 'verifying'],
+  ['fails at its first block', 'denied'],
+] as const)
+  test(`a resume that ${when} loses nothing`, async (t) => {
+    const target = join(scratch(t), 'disk.img');
+    const { run, interrupt, gets } = await download(t, target, {});
+    await interrupt();
+    const before = readdirSync(dirname(target)).sort();
+    const { events, onEvent: record } = recorder();
+    if (second === 'denied') await interrupt({ onEvent: record });
+    else {
+      const controller = new AbortController();
+      const onEvent = (event: TransferEvent) => {
+        record(event);
+        if (event.type === 'phase' && event.phase === second) controller.abort();
+      };
+      await assert.rejects(run({ onEvent, signal: controller.signal }), { class: 'aborted' });
+    }
+    assert.deepEqual(readdirSync(dirname(target)).sort(), before);
+    const codes = events.flatMap((event) => (event.type === 'warning' ? [event.code] : []));
+    assert.deepEqual(codes, ['DOWNLOAD_UNFINISHED']);
+    await run();
+    assert.deepEqual(gets(), [32, 40, 48, 56]);
+    assert.equal(await firstWrongBlock(target, blocks, GIB, BLOCK), undefined);
+  });
 
 test('an interrupted run with fresh says that the command resumes without it', async (t) => {
   const target = join(scratch(t), 'disk.img');

@@ -239,6 +239,22 @@ test(
   },
 );
 
+test('the work of an earlier run on one target is kept when another is refused', needsLoop, async (t) => {
+  const place = await scene(t);
+  const { scratch, emulator, blocks, options } = place;
+  const file = scratch.path('disk.img');
+  await interrupt(emulator, 900, (interruption) =>
+    downloadSnapshot({ ...options, ...interruption, target: file }),
+  );
+  const { device: small } = await scratch.loop({ bytes: GIB / 2 });
+  const targets = [file, small];
+  await assert.rejects(downloadToTargets({ ...options, targets }), { code: 'TARGET_TOO_SMALL' });
+  emulator.clearLog();
+  await downloadSnapshot({ ...options, target: file });
+  assert.deepEqual(ascending(requested(emulator)), [900, LAST]);
+  assert.equal(await firstWrongBlock(file, blocks, GIB), undefined);
+});
+
 test('when every target fails, the download fails with the error of the first', needsLoop, async (t) => {
   const { scratch, options } = await scene(t);
   const targets = [

@@ -46,8 +46,8 @@ export class ImageSink implements BlockSink {
   #committing: string | undefined;
   /** Whether this run prepared the target: what it saves is true of it. */
   #prepared = false;
-  /** Whether it resumes; undefined until that is known. */
-  #resumes: boolean | undefined;
+  /** Whether it resumes: undefined until it is examined, `maybe` while what an earlier run has left is read back. */
+  #resumes: boolean | 'maybe' | undefined;
   #committed = false;
 
   constructor(run: Run, target: ImageTarget, options: ImageSinkOptions) {
@@ -150,6 +150,7 @@ export class ImageSink implements BlockSink {
   async #resume(geometry: Geometry): Promise<boolean> {
     if (this.#found.kind !== 'usable' || this.#options.fresh === true) return false;
     const { journal } = this.#found;
+    this.#resumes = 'maybe';
     const claim = await resumeEarlier(this.#run, journal, geometry, this.#target, this.#options.digests);
     if (typeof claim === 'string') return this.#discard(claim);
     this.#claim = claim;
@@ -231,7 +232,8 @@ export class ImageSink implements BlockSink {
     const unfinished = this.#prepared && this.#journal !== undefined && !this.#committed;
     if (unfinished) await this.#saveAfter(error).catch(() => {});
     // Where no journal could be written, not even by an earlier run, no later run can resume.
-    const resumable = unfinished && (this.#journal?.written === true || this.#resumes === true);
+    const written = unfinished && this.#journal?.written === true;
+    const resumable = !this.#committed && (written || this.#resumes === true || this.#resumes === 'maybe');
     await this.#target.abandon({ keepForResume: resumable || this.#committed });
     if (resumable) warnUnfinished(this.#run, this.#target, this.#journal, this.#options, error);
     return error;
