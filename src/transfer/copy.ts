@@ -11,6 +11,7 @@ import {
 } from './copy-plan.ts';
 import { type CopySides, runBetween } from './copy-sides.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
+import { RangeSet } from './engine/range-set.ts';
 import { Journal } from './journal/journal.ts';
 import type { UploadJournal } from './journal/upload.ts';
 import type { CopyOptions, CopyResult } from './options.ts';
@@ -58,7 +59,8 @@ async function copyBetween(run: Run, sides: CopySides, options: CopyOptions): Pr
     sides.onRetry = sink.lostReplies.note;
     sink.label = `the destination region ${to.identity.region}`;
     // A snapshot does not change, so what was put is right.
-    await sink.claim(to.identity, options.fresh === true, async () => true);
+    const resumes = await sink.claim(to.identity, options.fresh === true, async () => true);
+    if (!resumes && 'readFirst' in source) await sourceService.naming(() => source.readFirst(new RangeSet()));
     const snapshot = await sink.open();
     const { snapshotId, blockSize } = snapshot;
     if (blockSize !== geometry.blockSize) throw blockSizesDiffer(geometry, blockSize);

@@ -175,6 +175,7 @@ async function restoreAll(
   const blocks = rereading(run, source);
   for (const { readBack } of unfinished) readBack?.from(blocks, blockSize);
   const sink = new FanOutSink(run, unfinished);
+  await source.readFirst(sink.done);
   await sink.each((one) => one.prepare(geometry));
   const bytesResumed = sizeWithin(sink.done, volumeSize / blockSize) * blockSize;
   run.begin({ ...start, ...geometry, bytesResumed });

@@ -98,9 +98,11 @@ async function restore(
       await sink.finish();
       return finished;
     }
-    // Only a snapshot that is known to exist, and to fit, is a reason to touch the target.
+    // Only a snapshot that is known to exist, to fit, and to be readable is a reason to touch the target.
     const source = await SnapshotBlocks.open(run, ebs, snapshotId);
     const { geometry } = source;
+    await sink.examine(geometry);
+    await source.readFirst(sink.done);
     readBack?.from(source, geometry.blockSize);
     await sink.prepare(geometry);
     run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * geometry.blockSize });

@@ -260,7 +260,7 @@ test('a copy that ended before its reply to the completion came is not sent agai
 
 test('blocks that were sent beyond one that is late are not read again', async (t) => {
   const { source, destination, regions, state, blocks, options } = await start(t);
-  source.setFaults([{ operation: 'GetSnapshotBlock', block: 0, action: { type: 'stall' } }]);
+  source.setFaults([{ operation: 'GetSnapshotBlock', block: 1, action: { type: 'stall' } }]);
   await interrupt(destination, options, 30);
   source.setFaults([]);
   const safe = journalledBlocks(onlyJournal(state));

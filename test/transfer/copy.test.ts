@@ -274,7 +274,7 @@ test('blocks of different sizes cannot be copied, and the snapshot that was star
     message: 'the source has blocks of 1048576 bytes, the destination of 524288',
   });
   assert.equal(destination.requests('DeleteSnapshot').length, 1);
-  assert.equal(source.requests('GetSnapshotBlock').length, 0);
+  assert.equal(source.requests('GetSnapshotBlock').length, 1);
   assert.deepEqual(readdirSync(state), []);
 });
 
@@ -381,4 +381,17 @@ test('a copy that stands still names the side that it waits for', async (t) => {
     assert.equal(waits[0], what);
     side.setFaults([]);
   }
+});
+
+test('a copy whose source may be listed but not read begins no snapshot', async (t) => {
+  const state = ownState(t);
+  const regions = await startRegions(t, { blockSize: BLOCK });
+  const { source, destination } = regions;
+  const blocks = randomBlocks([0, 5], [], BLOCK);
+  const snapshotId = await source.putSnapshot({ volumeSizeGiB: 1, blocks });
+  const action = { type: 'error', status: 403, code: 'AccessDeniedException' } as const;
+  source.setFaults([{ operation: 'GetSnapshotBlock', action }]);
+  await assert.rejects(copy(regions, { snapshotId }), { class: 'config', code: 'ACCESS_DENIED' });
+  assert.deepEqual(destination.requests('StartSnapshot'), []);
+  assert.deepEqual(readdirSync(state), []);
 });

@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { downloadSnapshot } from '../../src/index.ts';
+import { downloadSnapshot, downloadToTargets } from '../../src/index.ts';
+import { needsLoop, Scratch } from '../support/loop.ts';
 import {
   BLOCK,
   firstWrongBlock,
@@ -199,6 +209,39 @@ test('stops at once when the service refuses a block for good', async (t) => {
   assert.ok(emulator.requests('GetSnapshotBlock').length < 40);
   assert.ok(!existsSync(target));
 });
+
+for (const kind of ['file', 'device', 'several'] as const)
+  test(
+    `touches no ${kind === 'several' ? 'target' : kind} when blocks may be listed but not read`,
+    needsLoop,
+    async (t) => {
+      const { emulator, service } = await startService(t);
+      const snapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: randomBlocks([0, 1, 900]) });
+      const action = { type: 'error', status: 403, code: 'AccessDeniedException' } as const;
+      emulator.setFaults([{ operation: 'GetSnapshotBlock', action }]);
+      const place = await Scratch.for(t);
+      const { device, backing } = await place.loop({ bytes: GIB });
+      const held = randomBlocks([0, LAST]);
+      const image = openSync(backing, 'r+');
+      for (const [index, data] of held) writeSync(image, data, 0, BLOCK, index * BLOCK);
+      closeSync(image);
+      process.env.STATE_DIRECTORY = scratch(t);
+      const file = place.path('disk.img');
+      writeFileSync(file, 'of the user');
+      const before = readdirSync(place.directory);
+      const options = { snapshotId, force: true, ...service };
+      const download =
+        kind === 'several'
+          ? downloadToTargets({ ...options, targets: [file, device] })
+          : downloadSnapshot({ ...options, target: kind === 'file' ? file : device });
+      await assert.rejects(download, { class: 'config', code: 'ACCESS_DENIED' });
+      assert.equal(emulator.requests('GetSnapshotBlock').length, 1);
+      assert.equal(await firstWrongBlock(backing, held, GIB), undefined);
+      assert.equal(readFileSync(file, 'utf8'), 'of the user');
+      assert.deepEqual(readdirSync(place.directory), before);
+      assert.deepEqual(readdirSync(process.env.STATE_DIRECTORY), []);
+    },
+  );
 
 test('lists again from a block whose token has expired', async (t) => {
   let now = Date.now();

@@ -49,17 +49,18 @@ export class SnapshotSink implements BlockSink {
   }
 
   /**
-   * Looks for the unfinished snapshot of an earlier run, and proves that the source still is what was put. Makes no request.
+   * Returns whether an earlier run has left an unfinished snapshot, and the source still is what was put. Makes no request.
    * @param prove whether the source holds what the journal claims
    */
   async claim(
     service: ServiceIdentity,
     fresh: boolean,
     prove: (journal: UploadJournal) => Promise<boolean>,
-  ): Promise<void> {
-    if (this.#journal === undefined) return;
+  ): Promise<boolean> {
+    if (this.#journal === undefined) return false;
     const found = await findUploadJournal(this.#journal, this.#spec.parameters);
     this.#found = await chooseJournal(found, { service, fresh, prove, onDiscarded: this.#discard });
+    return this.#found.kind === 'usable';
   }
 
   readonly #discard = (reason: string, earlier?: EarlierSnapshot): void =>

@@ -5,7 +5,8 @@ import { listBlocks } from '../../ebs/list/block-list.ts';
 import type { CheckedPage } from '../../ebs/list/pages.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
-import type { BlockSource, Step } from '../engine/block.ts';
+import { allocateSlab } from '../../native/index.ts';
+import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
 import type { BlockSet } from '../engine/range-set.ts';
 import { readAhead } from '../engine/read-ahead.ts';
 import { listedBlocks } from '../engine/steps.ts';
@@ -25,10 +26,12 @@ export class SnapshotBlocks implements BlockSource {
   readonly geometry: Geometry;
   readonly #run: Run;
   readonly #snapshotId: string;
-  readonly read: BlockSource['read'];
+  readonly #read: BlockSource['read'];
   readonly #pages: Pages;
   readonly #first: CheckedPage<BlockReference>;
   #transfersAll = false;
+  /** The block that was read first, until its turn comes. */
+  #early: Block | undefined;
 
   private constructor(
     run: Run,
@@ -39,7 +42,7 @@ export class SnapshotBlocks implements BlockSource {
   ) {
     this.#run = run;
     this.#snapshotId = snapshotId;
-    this.read = readFrom(reader);
+    this.#read = readFrom(reader);
     this.#pages = pages;
     this.#first = first;
     this.geometry = { volumeSize: first.volumeSize, blockSize: first.blockSize };
@@ -57,6 +60,38 @@ export class SnapshotBlocks implements BlockSource {
     const first = await nextPage(run, snapshotId, pages);
     if (first === undefined) throw noList(snapshotId);
     return new SnapshotBlocks(run, snapshotId, ebs.reader(snapshotId, run.signal), pages, first);
+  }
+
+  /**
+   * Reads the first block that is not done, before the sink is changed: who may list a snapshot may not be allowed to read
+   * it, or to decrypt it. It is not fetched again.
+   */
+  async readFirst(done: BlockSet): Promise<void> {
+    const entry = this.#first.entries.find(({ blockIndex }) => !done.has(blockIndex));
+    if (entry === undefined) return;
+    const { blockIndex: index, blockToken: token } = entry;
+    const buffer = new Uint8Array(allocateSlab(this.geometry.blockSize));
+    const keep = async (block: Block): Promise<BlockOutcome> => {
+      this.#early = block;
+      return 'written';
+    };
+    const what = `block ${index} of ${this.#snapshotId}`;
+    await this.#run.watch(what, 'service', () => this.#read({ kind: 'block', index, token }, buffer, keep));
+  }
+
+  async read(
+    step: BlockStep,
+    buffer: Uint8Array,
+    use: (block: Block) => Promise<BlockOutcome>,
+  ): Promise<BlockOutcome> {
+    const early = this.#early;
+    if (early?.index === step.index) {
+      this.#early = undefined;
+      buffer.set(early.data);
+      const outcome = await use({ ...early, data: buffer });
+      if (outcome !== 'mismatch') return outcome;
+    }
+    return this.#read(step, buffer, use);
   }
 
   /** Plans the transfer of blocks that are not listed, too. */
