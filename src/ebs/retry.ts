@@ -105,6 +105,7 @@ export class RetryPolicy {
         // The reason of an abort may be a failure of another service.
         const error = signal?.aborted ? classified : this.#describe(classified);
         if (!error.retryable) throw error;
+        if (signal?.aborted) throw abortedError(signal);
         if (error.class === 'expired-credentials') {
           if (refreshed) throw error.reclassified('config');
           refreshed = true;

@@ -135,6 +135,19 @@ test('concurrent requests share one refresh of expired credentials, and a second
   assert.equal(calls.count, 2);
 });
 
+test('a request that fails because of an abort is not retried, whatever the reason of the abort', async () => {
+  const controller = new AbortController();
+  const notices: unknown[] = [];
+  const { policy, clock } = policyWithClock({ onRetry: (notice) => notices.push(notice) });
+  const reason = failure('integrity', 'IMAGE_TOO_SHORT');
+  const attempt = async () => {
+    controller.abort(reason);
+    throw reason;
+  };
+  await assert.rejects(policy.run(context, controller.signal, attempt), reason);
+  assert.deepEqual([notices, clock.sleeps], [[], []]);
+});
+
 test('an abort during a pause ends it at once', async () => {
   const controller = new AbortController();
   const policy = new RetryPolicy({ random: () => 1, onRetry: () => controller.abort() });
