@@ -37,7 +37,7 @@ export interface TransferProgress {
    * `bytesDone` = `bytesTransferred` + `bytesSkipped` + `bytesResumed`.
    */
   bytesSkipped: number;
-  /** Bytes known to be zeros: skipped ones, and blocks that were transferred. */
+  /** Bytes known to be zeros: skipped ones, and blocks that were transferred; not those that did not change. */
   bytesZero: number;
   /** Bytes that earlier runs have done. */
   bytesResumed: number;

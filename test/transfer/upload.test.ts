@@ -73,6 +73,22 @@ test('warns of a snapshot whose start was not answered, unless its request was n
   }
 });
 
+test('counts the zeros that it sends, and those that it skips', async (t) => {
+  const { emulator, service } = await startService(t);
+  const source = sparseImage(join(scratch(t), 'disk.img'), 20 * BLOCK, new Map([[3, randomBytes(BLOCK)]]));
+  const parentSnapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: {} });
+  for (const [options, sent] of [
+    [{}, 20],
+    [{ omitZeroBlocks: true }, 1],
+    [{ detectHoles: true }, 1],
+    [{ parentSnapshotId }, GIB / BLOCK],
+    [{ encrypted: true }, 20],
+  ] as const) {
+    const { bytesZero, blocksTransferred } = await uploadSnapshot({ source, ...options, ...service });
+    assert.deepEqual([bytesZero, blocksTransferred], [GIB - BLOCK, sent], JSON.stringify(options));
+  }
+});
+
 test('omits zero blocks only on request, and does not count them', async (t) => {
   const { emulator, service } = await startService(t);
   const source = sparseImage(

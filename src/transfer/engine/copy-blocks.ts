@@ -52,7 +52,7 @@ export async function copyBlocks(
       watchdog.doing(worker, `zeros from block ${step.start} ${toSink}`, sink.waitsFor);
       await sink.admit(step.start);
       const { transferred, skipped } = await sink.zeros(step.start, step.end);
-      for (let count = 0; count < transferred; count++) meter.transferred(blockSize);
+      for (let count = 0; count < transferred; count++) meter.transferredZeros(blockSize);
       meter.skipped(skipped * blockSize);
     } else {
       await sink.admit(step.index);

@@ -17,4 +17,4 @@ export function zeroBlock(blockSize: number): ZeroBlock {
 
 /** The outcome of a block that is a hole, by that of its range of zeros. */
 export const outcomeOfHole = ({ transferred, skipped }: ZerosOutcome): BlockOutcome =>
-  transferred > 0 ? 'written' : skipped > 0 ? 'skipped' : 'kept';
+  transferred > 0 ? 'zero' : skipped > 0 ? 'skipped' : 'kept';

@@ -132,7 +132,7 @@ export class SnapshotSink implements BlockSink {
     if (zero && this.#spec.omitsZeros(index)) return this.#skip(index, index + 1) > 0 ? 'skipped' : 'kept';
     if (!done.has(index)) {
       await this.#put(index, data, digest, zero === true);
-      return 'written';
+      return zero ? 'zero' : 'written';
     }
     linear.put(index, digest);
     return 'kept';

@@ -90,15 +90,13 @@ export class CopiedBlocks implements BlockSource {
       }),
     );
     if (digest === undefined) throw new Error(`block ${index} was not read`);
-    const outcome = await use({ index, data: buffer, digest, verified: true, zero });
-    return zero && outcome === 'written' ? 'zero' : outcome;
+    return use({ index, data: buffer, digest, verified: true, zero });
   }
 
   async #useZeros(index: number, use: (block: Block) => Promise<BlockOutcome>): Promise<BlockOutcome> {
     const outcome = await use({ index, ...this.#zeros, verified: true, zero: true });
-    if (outcome !== 'written') return outcome;
-    this.zerosSent++;
-    return 'zero';
+    if (outcome === 'zero') this.zerosSent++;
+    return outcome;
   }
 
   async #reading<T>(work: () => Promise<T>): Promise<T> {
