@@ -132,14 +132,13 @@ export async function removeJournal(path: string): Promise<void> {
  * @throws ColdsnapError class `local` when it cannot be removed
  */
 export async function invalidateJournal(path: string): Promise<void> {
-  const stats = await lstat(path).catch(() => undefined);
-  if (stats !== undefined && whyForeign(stats) !== undefined) return;
   try {
+    // A file system that is mounted read-only refuses to remove even what is not there.
+    if (whyForeign(await lstat(path)) !== undefined) return;
     await unlink(path);
     await syncDirectory(dirname(path));
   } catch (error) {
-    // No file, or a directory, which is never taken for a journal.
-    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) throw localError(error, `remove ${path}`, path);
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw localError(error, `remove ${path}`, path);
   }
 }
 
