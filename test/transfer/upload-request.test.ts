@@ -35,6 +35,8 @@ test("adds the marker tag only where it does not displace one of the user's", ()
   const tags = Array.from({ length: 50 }, (_, index) => ({ key: `k${index}`, value: '' }));
   assert.deepEqual(request({ source: 'a', tags }).tags, tags);
   assert.equal(request({ source: 'a', tags: tags.slice(1) }).tags?.length, 50);
+  const own = [{ key: 'coldsnap:upload', value: 'mine' }];
+  assert.deepEqual(request({ source: 'a', tags: own }).tags, own);
 });
 
 test('requests encryption with or without a key, but never for a child', () => {

@@ -172,7 +172,9 @@ export function startRequest(
       ? basename(options.source).slice(0, MAX_DESCRIPTION)
       : undefined);
   const tags = [...(options.tags ?? [])];
-  if (run.marked && tags.length < MAX_TAGS) tags.push(UPLOAD_MARKER_TAG);
+  // The user's own tag of that name is a mark, too.
+  const own = tags.some(({ key }) => key === UPLOAD_MARKER_TAG.key);
+  if (run.marked && !own && tags.length < MAX_TAGS) tags.push(UPLOAD_MARKER_TAG);
   const encrypted = asksForEncryption(options);
   return {
     volumeSizeGiB: options.volumeSizeGiB,
