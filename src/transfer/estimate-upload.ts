@@ -6,7 +6,7 @@ import { openSource } from '../image/open-source.ts';
 import type { ImageSource } from '../image/source.ts';
 import { type BaseFile, closeBaseFile, openBaseFile } from './base/base-file.ts';
 import { costOfCopying, costOfWriting } from './cost.ts';
-import { checkDigestsName } from './digests/open.ts';
+import { checkDigests } from './digests/open.ts';
 import type { Step } from './engine/block.ts';
 import { RangeSet } from './engine/range-set.ts';
 import { countBlocks } from './estimate.ts';
@@ -52,7 +52,7 @@ export async function estimateUpload(options: UploadOptions): Promise<DryRun> {
       volumeSizeFor(options, image.sizeBytes);
       for (const warning of image.warnings) run.warn(...warning);
       baseFile = await openBaseFile(run, options);
-      await checkDigestsName(options, [options.source, baseFile?.image?.path, options.holesFromSidecar]);
+      await checkDigests(options, [options.source, baseFile?.image?.path, options.holesFromSidecar]);
       const { identity } = await run.connect(service);
       const base = await UploadBase.connect(run, service, baseFile, options, { compares: false });
       const volumeSizeGiB = volumeSizeFor(options, image.sizeBytes, base?.geometry.volumeSize);

@@ -7,7 +7,7 @@ import { holdsNoBase, targetNotReadBack } from '../image/messages/targets.ts';
 import { openTarget } from '../image/open-target.ts';
 import type { ImageTarget, InPlaceTarget } from '../image/target.ts';
 import { costOfReading, noCost } from './cost.ts';
-import { checkDigestsName } from './digests/open.ts';
+import { checkDigests } from './digests/open.ts';
 import type { BlockSource, Step } from './engine/block.ts';
 import { RangeSet } from './engine/range-set.ts';
 import { checkOverwrite, earlierRestore, isOf, otherService, whyNotResumed } from './estimate-earlier.ts';
@@ -38,7 +38,7 @@ export async function estimateDownload(options: DownloadOptions): Promise<DryRun
   const run = new Run(options);
   return run.carryOut(async () => {
     await checkNamedJournal(options.checkpointFile, 'download', [options.target, options.saveDigests]);
-    await checkDigestsName(options, [options.target]);
+    await checkDigests(options, [options.target]);
     const target = await openUnchanged(run, options);
     const service = new Service(options, run.workers, run.meter.retry);
     try {

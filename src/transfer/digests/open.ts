@@ -2,7 +2,8 @@
 import { isJournalName } from '../../image/names.ts';
 import { findSameFile } from '../../image/same-file.ts';
 import { digestsNameEmpty, digestsOverImage, digestsOverJournal } from '../base-messages.ts';
-import { checkReplaceable, DigestWriter } from './writer.ts';
+import { checkPartial } from './partial.ts';
+import { checkReplaceable, DigestWriter, partialOf } from './writer.ts';
 
 interface Named {
   readonly saveDigests?: string | undefined;
@@ -24,7 +25,12 @@ export async function openDigests(
 }
 
 /** The same checks, for a dry run. */
-export async function checkDigestsName(
+export async function checkDigests(options: Named, images: readonly unknown[]): Promise<void> {
+  await checkDigestsName(options, images);
+  if (options.saveDigests !== undefined) await checkPartial(partialOf(options.saveDigests));
+}
+
+async function checkDigestsName(
   { saveDigests: path, force = false }: Named,
   images: readonly unknown[],
 ): Promise<void> {

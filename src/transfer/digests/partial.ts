@@ -1,13 +1,14 @@
 /** The partial file of a digest file: whose it is, whether it still has its name, and writes to it. */
 import { constants, writeSync } from 'node:fs';
-import { type FileHandle, lstat, open } from 'node:fs/promises';
+import { access, type FileHandle, lstat, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { createMarked } from '../../image/create-file.ts';
 import { isErrno, localError } from '../../image/errno.ts';
 import { tryLock } from '../../native/index.ts';
 import { digestsBusy, partialDigestsNotOurs } from '../base-messages.ts';
 import { encodeHeader, HEADER_BYTES, isDigestFile } from './format.ts';
 
-const { O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
+const { O_NOFOLLOW, O_NONBLOCK, O_RDWR, W_OK, X_OK } = constants;
 
 /** Creates the partial file, recognizable by its header, or opens the one that exists. */
 export async function openPartial(path: string): Promise<{ file: FileHandle; isNew: boolean }> {
@@ -19,12 +20,38 @@ export async function openPartial(path: string): Promise<{ file: FileHandle; isN
     if (!isErrno(error, 'EEXIST')) throw localError(error, `create ${path}`, path);
     isNew = false;
   }
+  const file = await openExisting(path);
+  // Another run has removed it, or given it its final name, since.
+  if (file === undefined) throw digestsBusy(path);
+  return { file, isNew };
+}
+
+/**
+ * Checks that a run could create the partial file, or use the one that exists. Changes nothing.
+ * @throws ColdsnapError as the run would
+ */
+export async function checkPartial(path: string): Promise<void> {
+  const file = await openExisting(path);
+  if (file === undefined) {
+    await access(dirname(path), W_OK | X_OK).catch((error: unknown) => {
+      throw localError(error, `create ${path}`, path);
+    });
+    return;
+  }
   try {
-    return { file: await open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK), isNew };
+    if (!lock(file)) throw digestsBusy(path);
+    if (!(await isOurs(file))) throw partialDigestsNotOurs(path);
+  } finally {
+    await file.close();
+  }
+}
+
+async function openExisting(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
     if (isErrno(error, 'ELOOP', 'EISDIR', 'ENXIO')) throw partialDigestsNotOurs(path);
-    // Another run has removed it, or given it its final name, since.
-    if (isErrno(error, 'ENOENT')) throw digestsBusy(path);
     throw localError(error, `open ${path}`, path);
   }
 }

@@ -202,7 +202,7 @@ function positionOf(page: number): number {
   return HEADER_BYTES + page * PAGE_BYTES;
 }
 
-function partialOf(path: string): string {
+export function partialOf(path: string): string {
   return `${path}.partial`;
 }
 
