@@ -70,7 +70,7 @@ export function describeDryRun(plan: DryRun | TargetsDryRun): string {
     [download ? 'to fetch' : 'to send', `${atMost ? 'at most ' : ''}${describeBlocks(blocks, bytes)}`],
     ['cost', describeCost(plan)],
   );
-  if (atMost) rows.push(['not compared', 'blocks with those of the parent']);
+  if (atMost) rows.push(['not read', 'the source, whose contents decide which blocks are sent']);
   if (blocksToProve !== undefined) rows.push(['not compared', targetNotCompared(blocksToProve)]);
   if (bytesResumed > 0) rows.push(['resumed', `${exactBytes(bytesResumed)} already done`]);
   if (overwrites !== undefined) rows.push(['overwrites', overwrites]);

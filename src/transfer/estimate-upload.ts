@@ -79,7 +79,9 @@ export async function estimateUpload(options: UploadOptions): Promise<DryRun> {
         volumeSize: geometry.volumeSize,
         blocks,
         bytes: blocks * blockSize,
-        ...(base === undefined ? {} : { atMost: true }),
+        ...(base === undefined && !options.omitZeroBlocks && image.journal !== undefined
+          ? {}
+          : { atMost: true as const }),
         ...(base === undefined || baseFile !== undefined
           ? costOfWriting(blocks)
           : costOfCopying(counted.compared(), blocks)),

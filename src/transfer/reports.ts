@@ -77,7 +77,7 @@ export interface DryRun extends TransferCost {
   readonly blocks: number;
   /** Bytes in these blocks. */
   readonly bytes: number;
-  /** The contents of the blocks were not compared with a base, so fewer of them may have to be sent. */
+  /** The contents of the source were not read, so fewer blocks may have to be sent: those that differ from a base, that are not zeros, or that a stream has. */
   readonly atMost?: true;
   /** Blocks that are fetched besides, at most, because the target was not compared with the base. */
   readonly blocksToProve?: number;

@@ -176,6 +176,18 @@ describe('a dry run of an upload', () => {
     assert.deepEqual(emulator.log, []);
   });
 
+  test('says where the contents of the source decide how many blocks are sent', async (t) => {
+    const { service } = await startService(t);
+    const source = join(scratch(t), 'disk.img');
+    image(source, 64 * BLOCK);
+    const atMost = async (options: object) =>
+      (await estimateUpload({ ...service, source, ...options })).atMost;
+    assert.equal(await atMost({}), undefined);
+    assert.equal(await atMost({ detectHoles: true }), undefined);
+    assert.equal(await atMost({ omitZeroBlocks: true }), true);
+    assert.equal(await atMost({ source: Readable.from([]), volumeSizeGiB: 1 }), true);
+  });
+
   test('tells what would be resumed, and leaves the journal alone', async (t) => {
     const { emulator, service } = await startService(t);
     const directory = scratch(t);
