@@ -17,6 +17,7 @@ export interface BlockReference {
 }
 
 export interface ListPage {
+  readonly requestId?: string | undefined;
   /** 1 … 65,536 GiB. */
   readonly volumeSizeGiB: number;
   /** Bytes. 524,288 on AWS; emulators may differ. */
@@ -70,6 +71,7 @@ export interface ReceivedBlock {
   readonly dataLength: number;
   /** The service's SHA-256 of the data, 32 bytes. */
   readonly digest: Uint8Array;
+  readonly requestId?: string | undefined;
 }
 
 export interface PutBlockRequest {

@@ -7,7 +7,7 @@ import { abortable } from '../cancel.ts';
 import { ColdsnapError } from '../errors.ts';
 import type { EbsDirectApi, ReceivedBlock } from './api.ts';
 import { listBlocks } from './list/block-list.ts';
-import { badBlock } from './reply-checks.ts';
+import { wrongData } from './reply-checks.ts';
 import type { RetryPolicy } from './retry.ts';
 
 /** Blocks whose tokens are kept when one has expired: those of the blocks that follow have expired too. */
@@ -60,11 +60,10 @@ export class BlockReader {
       block: reference.blockIndex,
     };
     const result = await this.#services.policy.run(context, this.#signal, async (signal = this.#signal) => {
-      const digest = padded(buffer, await this.#fetch(reference, buffer, signal));
-      const outcome = await use(digest).catch(failureOfUse);
+      const received = await this.#fetch(reference, buffer, signal);
+      const outcome = await use(padded(buffer, received)).catch(failureOfUse);
       if (outcome !== 'mismatch') return outcome;
-      const { message } = badBlock(context, 'arrived with data that do not match its checksum');
-      throw new ColdsnapError('integrity', 'CHECKSUM_MISMATCH', message, context);
+      throw wrongData({ ...context, requestId: received.requestId });
     });
     if (typeof result !== 'string') throw result.failure;
     return result;

@@ -12,6 +12,7 @@ const SHA256_BYTES = 32;
 /** Limits of block sizes, so that a hostile reply cannot cause a huge allocation. AWS uses 512 KiB. */
 const MIN_BLOCK_SIZE = 512;
 const MAX_BLOCK_SIZE = 16 * 1024 * 1024;
+const WRONG_REPLY = 'Check that no proxy changes replies; otherwise ask AWS Support, with the request ID.';
 
 /** Headers of a block's reply. */
 interface BlockHeaders {
@@ -44,7 +45,7 @@ export function checkBlockHeaders(
   // Node ignores what is no base64.
   const canonical = digest.length === SHA256_BYTES && digest.toString('base64') === checksum;
   if (!canonical) throw badBlock(context, 'has no valid checksum', requestId);
-  return { dataLength, digest };
+  return { dataLength, digest, requestId };
 }
 
 /**
@@ -79,7 +80,17 @@ export function checkStoredChecksum(
 /** The error for a block whose data, or whose description in a reply, cannot be right. */
 export function badBlock(context: RequestContext, problem: string, requestId?: string): ColdsnapError {
   const message = `block ${context.block} of ${context.snapshotId} ${problem}`;
-  return new ColdsnapError('integrity', 'BLOCK_INVALID', message, { ...context, requestId });
+  return new ColdsnapError('integrity', 'BLOCK_INVALID', message, {
+    ...context,
+    requestId,
+    hint: WRONG_REPLY,
+  });
+}
+
+/** The error for a block whose data do not have the checksum that the service sent with them. */
+export function wrongData(context: RequestContext): ColdsnapError {
+  const { message, hint } = badBlock(context, 'arrived with data that do not match its checksum');
+  return new ColdsnapError('integrity', 'CHECKSUM_MISMATCH', message, { ...context, hint });
 }
 
 /**
@@ -97,7 +108,7 @@ export function checkStatus(
     'transient',
     'BAD_REPLY',
     `${context.operation} got a reply that is not from the service (${status})`,
-    { ...context, requestId, httpStatus: httpStatusCode },
+    { ...context, requestId, httpStatus: httpStatusCode, hint: WRONG_REPLY },
   );
 }
 
@@ -108,7 +119,7 @@ export function checkStatus(
 export function checkBlockSize(context: RequestContext, blockSize: number | undefined): number {
   if (isIntegerFrom(MIN_BLOCK_SIZE, MAX_BLOCK_SIZE, blockSize) && blockSize % 512 === 0) return blockSize;
   const message = `${context.operation} reported a block size of ${blockSize} bytes`;
-  throw new ColdsnapError('permanent', 'BAD_REPLY', message, context);
+  throw new ColdsnapError('permanent', 'BAD_REPLY', message, { ...context, hint: WRONG_REPLY });
 }
 
 /**
@@ -118,7 +129,7 @@ export function checkBlockSize(context: RequestContext, blockSize: number | unde
 export function checkSnapshotId(context: RequestContext, snapshotId: string | undefined): string {
   if (typeof snapshotId === 'string' && SNAPSHOT_ID.test(snapshotId)) return snapshotId;
   const message = `${context.operation} returned no valid snapshot ID`;
-  throw new ColdsnapError('transient', 'BAD_REPLY', message, context);
+  throw new ColdsnapError('transient', 'BAD_REPLY', message, { ...context, hint: WRONG_REPLY });
 }
 
 const statuses: readonly unknown[] = ['pending', 'completed', 'error'];
@@ -130,7 +141,7 @@ const statuses: readonly unknown[] = ['pending', 'completed', 'error'];
 export function checkSnapshotStatus(context: RequestContext, status: string | undefined = 'pending'): string {
   if (statuses.includes(status)) return status;
   const message = `${context.operation} returned a state that does not exist`;
-  throw new ColdsnapError('transient', 'BAD_REPLY', message, context);
+  throw new ColdsnapError('transient', 'BAD_REPLY', message, { ...context, hint: WRONG_REPLY });
 }
 
 /**
@@ -140,7 +151,7 @@ export function checkSnapshotStatus(context: RequestContext, status: string | un
 export function checkVolumeSize(context: RequestContext, requested: number, size = requested): number {
   if (size === requested) return size;
   const message = `${context.operation} made a snapshot of another size than ${requested} GiB`;
-  throw new ColdsnapError('permanent', 'BAD_REPLY', message, context);
+  throw new ColdsnapError('permanent', 'BAD_REPLY', message, { ...context, hint: WRONG_REPLY });
 }
 
 /**
@@ -156,7 +167,7 @@ export function checkEntries<Entry>(
   const isObject = (entry: unknown) => typeof entry === 'object' && entry !== null && !Array.isArray(entry);
   if (Array.isArray(list) && list.every(isObject)) return list as Entry[];
   const message = `${context.operation} of ${context.snapshotId} returned no list of blocks`;
-  throw new ColdsnapError('permanent', 'BAD_LIST', message, context);
+  throw new ColdsnapError('permanent', 'BAD_LIST', message, { ...context, hint: WRONG_REPLY });
 }
 
 function isIntegerFrom(least: number, most: number, value: number | undefined): value is number {

@@ -5,6 +5,8 @@ export interface RequestContext {
   readonly snapshotId?: string;
   /** Block index within the snapshot. */
   readonly block?: number;
+  /** The service's, once there is a reply. */
+  readonly requestId?: string | undefined;
 }
 
 /** The context of a request for one block. */

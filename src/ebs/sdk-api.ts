@@ -39,7 +39,7 @@ import {
   checkStoredChecksum,
   checkVolumeSize,
 } from './reply-checks.ts';
-import { blockContext } from './request-context.ts';
+import { blockContext, type RequestContext } from './request-context.ts';
 import { callSdk, type SendOptions } from './sdk-call.ts';
 
 /** The service's largest page. Its default of 100 would need more requests. */
@@ -65,7 +65,7 @@ export class SdkEbsApi implements EbsDirectApi {
       (http) => this.#client.send(new ListSnapshotBlocksCommand(command), http),
       request.pageToken,
     );
-    const blocks = checkEntries(context, reply.Blocks).map((block) => ({
+    const blocks = checkEntries(replied(context, reply), reply.Blocks).map((block) => ({
       blockIndex: block.BlockIndex ?? Number.NaN,
       blockToken: block.BlockToken ?? '',
     }));
@@ -89,7 +89,7 @@ export class SdkEbsApi implements EbsDirectApi {
       (http) => this.#client.send(new ListChangedBlocksCommand(command), http),
       request.pageToken,
     );
-    const changedBlocks = checkEntries(context, reply.ChangedBlocks).map((block) => ({
+    const changedBlocks = checkEntries(replied(context, reply), reply.ChangedBlocks).map((block) => ({
       blockIndex: block.BlockIndex ?? Number.NaN,
       ...(block.FirstBlockToken === undefined ? {} : { firstBlockToken: block.FirstBlockToken }),
       ...(block.SecondBlockToken === undefined ? {} : { secondBlockToken: block.SecondBlockToken }),
@@ -179,11 +179,12 @@ export class SdkEbsApi implements EbsDirectApi {
         http,
       ),
     );
+    const answer = replied(context, reply);
     return {
-      snapshotId: checkSnapshotId(context, reply.SnapshotId),
-      blockSize: checkBlockSize(context, reply.BlockSize),
-      volumeSizeGiB: checkVolumeSize(context, request.volumeSizeGiB, reply.VolumeSize),
-      status: checkSnapshotStatus(context, reply.Status),
+      snapshotId: checkSnapshotId(answer, reply.SnapshotId),
+      blockSize: checkBlockSize(answer, reply.BlockSize),
+      volumeSizeGiB: checkVolumeSize(answer, request.volumeSizeGiB, reply.VolumeSize),
+      status: checkSnapshotStatus(answer, reply.Status),
       ...(reply.KmsKeyArn === undefined ? {} : { kmsKeyArn: reply.KmsKeyArn }),
       ...(reply.SseType === undefined ? {} : { sseType: reply.SseType }),
       ...(reply.ParentSnapshotId === undefined ? {} : { parentSnapshotId: reply.ParentSnapshotId }),
@@ -209,12 +210,19 @@ export class SdkEbsApi implements EbsDirectApi {
       ),
     );
     if (reply.Status === undefined) checkStatus(context, 202, reply.$metadata);
-    return checkSnapshotStatus(context, reply.Status);
+    return checkSnapshotStatus(replied(context, reply), reply.Status);
   }
 
   close(): void {
     if (!this.#borrowed) this.#client.destroy();
   }
+}
+
+function replied(
+  context: RequestContext,
+  { $metadata: { requestId } }: { readonly $metadata: { readonly requestId?: string | undefined } },
+): RequestContext {
+  return { ...context, requestId };
 }
 
 function position(request: ListPosition) {
@@ -226,6 +234,7 @@ function position(request: ListPosition) {
 }
 
 function listPage(reply: {
+  $metadata: { requestId?: string | undefined };
   VolumeSize?: number | undefined;
   BlockSize?: number | undefined;
   NextToken?: string | undefined;
@@ -233,6 +242,7 @@ function listPage(reply: {
   return {
     volumeSizeGiB: reply.VolumeSize ?? Number.NaN,
     blockSize: reply.BlockSize ?? Number.NaN,
+    requestId: reply.$metadata.requestId,
     // An empty token ends the list, as a missing one does. Other malformed tokens are rejected by the reader of the list.
     ...(reply.NextToken === undefined || reply.NextToken === '' ? {} : { nextToken: reply.NextToken }),
   };

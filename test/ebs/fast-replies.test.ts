@@ -59,7 +59,7 @@ for (const tls of [false, true]) {
       for (let count = 0; count < 3; count++) {
         buffer.fill(0);
         const received = await get();
-        assert.deepEqual(received, { dataLength: SIZE, digest });
+        assert.deepEqual(received, { dataLength: SIZE, digest, requestId: 'an-id' });
         assert.ok(buffer.equals(data));
       }
       assert.deepEqual(asked, []);

@@ -85,7 +85,12 @@ test('a list without entries is rejected, and one without sizes is passed on to 
   await assert.rejects(bare.listSnapshotBlocks({ snapshotId: 'snap-1' }), { code: 'BAD_LIST' });
   const api = await answering(t, 200, { Blocks: [] });
   const page = await api.listSnapshotBlocks({ snapshotId: 'snap-1' });
-  assert.deepEqual(page, { blocks: [], volumeSizeGiB: Number.NaN, blockSize: Number.NaN });
+  assert.deepEqual(page, {
+    blocks: [],
+    volumeSizeGiB: Number.NaN,
+    blockSize: Number.NaN,
+    requestId: 'the-id',
+  });
 });
 
 test('an endless list is not read beyond 32 MiB', async (t) => {

@@ -31,7 +31,7 @@ class ConstantSizes extends ApiDecorator {
     const { volumeSizeGiB, blockSize } = page;
     const known = this.#sizes.get(snapshotId);
     if (known === undefined) this.#sizes.set(snapshotId, { volumeSizeGiB, blockSize });
-    else if (!isSame(known, page)) throw changedSizes('ListSnapshotBlocks', snapshotId);
+    else if (!isSame(known, page)) throw changedSizes('ListSnapshotBlocks', snapshotId, page);
     return page;
   }
 
@@ -45,7 +45,7 @@ class ConstantSizes extends ApiDecorator {
     const first = this.#sizes.get(firstSnapshotId ?? '');
     const second = this.#sizes.get(secondSnapshotId);
     if (first !== undefined && second !== undefined && !isSame(first, page) && !isSame(second, page))
-      throw changedSizes('ListChangedBlocks', secondSnapshotId);
+      throw changedSizes('ListChangedBlocks', secondSnapshotId, page);
     return page;
   }
 }
@@ -55,11 +55,12 @@ function isSame(one: Sizes, other: Sizes): boolean {
   return Object.is(one.volumeSizeGiB, other.volumeSizeGiB) && Object.is(one.blockSize, other.blockSize);
 }
 
-function changedSizes(operation: string, snapshotId: string): ColdsnapError {
+function changedSizes(operation: string, snapshotId: string, { requestId }: ListPage): ColdsnapError {
   const message = `${operation} of ${snapshotId} reports another volume size or block size than the list before`;
   return new ColdsnapError('permanent', 'BAD_LIST', message, {
     operation,
     snapshotId,
+    requestId,
     hint: 'The list was discarded; check that the endpoint is the EBS service.',
   });
 }

@@ -97,6 +97,8 @@ class PageChecker {
   #blockSize = 0;
   #emptyPages = 0;
   #lastToken: string | undefined;
+  /** The request that returned the page being checked. */
+  #requestId: string | undefined;
 
   constructor(operation: string, snapshotId: string, range: ListRange) {
     this.#operation = operation;
@@ -112,6 +114,7 @@ class PageChecker {
   }
 
   page<E extends ListEntry>(page: RawPage<E>): CheckedPage<E> {
+    this.#requestId = page.requestId;
     this.#checkGeometry(page);
     const blockCount = this.#blockCount ?? this.#volumeSize / this.#blockSize;
     // All of the page is checked before any entry decides that the list has ended.
@@ -127,11 +130,16 @@ class PageChecker {
     const end = page.entries.findIndex((entry) => entry.blockIndex >= this.#below);
     const entries = end < 0 ? page.entries : page.entries.slice(0, end);
     this.finished ||= end >= 0 || this.#next >= Math.min(blockCount, this.#below);
+    this.#requestId = undefined;
     return { entries, volumeSize: this.#volumeSize, blockSize: this.#blockSize };
   }
 
   #checkGeometry(page: ListPage): void {
-    const context = { operation: this.#operation, snapshotId: this.#snapshotId };
+    const context = {
+      operation: this.#operation,
+      snapshotId: this.#snapshotId,
+      requestId: this.#requestId,
+    };
     const blockSize = checkBlockSize(context, page.blockSize);
     const gib = page.volumeSizeGiB;
     if (!Number.isInteger(gib) || gib < 1 || gib > MAX_VOLUME_GIB) {
@@ -170,6 +178,7 @@ class PageChecker {
       {
         operation: this.#operation,
         snapshotId: this.#snapshotId,
+        requestId: this.#requestId,
         hint: 'The list was discarded; check that the endpoint is the EBS service.',
       },
     );
