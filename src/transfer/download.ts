@@ -64,7 +64,11 @@ async function downloadAll(
   digests: DigestWriter | undefined,
   options: WholeDownload,
 ): Promise<Geometry> {
-  const target = await openTarget(options.target, { signal: run.signal });
+  // A FIFO opens once it has a reader.
+  const name = typeof options.target === 'string' ? options.target : 'the target';
+  const target = await run.watch(`${name} to be opened`, 'disk', () =>
+    openTarget(options.target, { signal: run.signal }),
+  );
   const readable = options.verify || options.sha256 ? await readableAgain(target) : undefined;
   const readBack =
     options.verify && readable ? new ReadBack(target, readable, new ReadBackProgress(run)) : undefined;
