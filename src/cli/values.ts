@@ -6,10 +6,10 @@ import type { TagFilter } from '../transfer/options.ts';
 import { duplicateTag, expected, isNot, wholeNumbers } from './messages.ts';
 import { parseDuration, parseSize } from './units.ts';
 
-/** A parser for whole numbers from `min` to `max`. */
+/** A parser for whole numbers from `min` to `max`. A plus sign may precede them, as in 0.12. */
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    const value = /^\+?\d+$/.test(text) ? Number(text) : Number.NaN;
     if (!(value >= min && value <= max)) throw new InvalidArgumentError(isNot(text, wholeNumbers(min, max)));
     return value;
   };
@@ -41,9 +41,9 @@ export function rate(text: string): number {
 
 /** `8`, `8G`, `8GiB`, `2048M` or `1T`, in GiB; a bare number is GiB. */
 export function volumeSize(text: string): number {
-  const gib = (parseSize(text, 2 ** 30) ?? 0) / 2 ** 30;
+  const gib = (parseSize(text.replace(/^\+/, ''), 2 ** 30) ?? 0) / 2 ** 30;
   // Number('8.0') would be accepted as a whole number; 0.12 accepts digits only.
-  if (!(gib >= 1 && gib <= 65_536 && Number.isInteger(gib)) || /^\d+\.\d*$/.test(text)) {
+  if (!(gib >= 1 && gib <= 65_536 && Number.isInteger(gib)) || /^\+?\d+\.\d*$/.test(text)) {
     throw new InvalidArgumentError(isNot(text, expected.volumeSize));
   }
   return gib;

@@ -20,6 +20,7 @@ describe('command lines are parsed into library options', () => {
     ['--profile p --verbose download snap-1 disk.img', { profile: 'p' }],
     // New flags.
     ['download --workers=8 snap-1 disk.img', { workers: 8 }],
+    ['download --workers +8 snap-1 disk.img', { workers: 8 }],
     ['download snap-1 disk.img --region eu-west-1', { region: 'eu-west-1' }],
     ['--region a download --region b snap-1 disk.img', { region: 'b' }],
     ['download --no-checkpoint snap-1 disk.img', { checkpoint: false }],

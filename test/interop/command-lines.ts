@@ -66,6 +66,8 @@ const download: CommandLine[] = [
   { args: `download ${SNAP} out.img` },
   { args: `download --no-progress ${SNAP} out.img` },
   { args: `download --workers 1 ${SNAP} out.img` },
+  { args: `download --workers +8 ${SNAP} out.img` },
+  { args: `download --workers ++8 ${SNAP} out.img`, exit: 2 },
   { args: `download --workers 0 ${SNAP} out.img`, exit: 2 },
   { args: `download --workers many ${SNAP} out.img`, exit: 2 },
   {
@@ -167,6 +169,9 @@ const upload: CommandLine[] = [
   { args: 'upload --client-shards 3 --workers 2 disk.img' },
   { args: 'upload --client-shards 0 disk.img', exit: 2 },
   { args: 'upload --volume-size 2 disk.img' },
+  { args: 'upload --volume-size +2 disk.img' },
+  { args: 'upload --volume-size +2.0 disk.img', exit: 2 },
+  { args: 'upload --tag Key=coldsnap:upload,Value=mine disk.img' },
   { args: 'upload --volume-size 0 disk.img', exit: 2 },
   { args: 'upload --volume-size big disk.img', exit: 2 },
   { args: 'upload --volume-size 65537 disk.img', exit: 2, differs: withoutRequest('StartSnapshot 400') },
