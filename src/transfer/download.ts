@@ -65,10 +65,8 @@ async function downloadAll(
   options: WholeDownload,
 ): Promise<Geometry> {
   // A FIFO opens once it has a reader.
-  const name = typeof options.target === 'string' ? options.target : 'the target';
-  const target = await run.watch(`${name} to be opened`, 'disk', () =>
-    openTarget(options.target, { signal: run.signal }),
-  );
+  const open = () => openTarget(options.target, { signal: run.signal });
+  const target = await run.watch('the target to be opened', 'disk', open);
   const readable = options.verify || options.sha256 ? await readableAgain(target) : undefined;
   const readBack =
     options.verify && readable ? new ReadBack(target, readable, new ReadBackProgress(run)) : undefined;

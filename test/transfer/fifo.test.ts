@@ -25,6 +25,6 @@ test('a download to a FIFO without a reader says what it waits for, and ends whe
     },
   });
   await assert.rejects(download, { class: 'aborted' });
-  assert.deepEqual(waiting[0], [`${target} to be opened`, 'disk']);
+  assert.deepEqual(waiting[0], ['the target to be opened', 'disk']);
   assert.deepEqual(emulator.log, []);
 });
