@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { needsBuild } from '../support/built.ts';
+import '../support/in-memory.ts';
 import { ours } from '../support/workplace.ts';
 import { Commands, check, faultsOf, page, small } from './json-page.ts';
 import { read } from './markdown.ts';

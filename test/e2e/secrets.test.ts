@@ -10,6 +10,7 @@ import { inspect } from 'node:util';
 import type { FaultAction, FaultRule } from '../../src/emulator/index.ts';
 import { downloadSnapshot } from '../../src/index.ts';
 import { needsBuild } from '../support/built.ts';
+import '../support/in-memory.ts';
 import { randomBlocks } from '../support/service.ts';
 import { ours, Workplace } from '../support/workplace.ts';
 

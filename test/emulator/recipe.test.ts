@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { bin, needsBuild, project } from '../support/built.ts';
+import '../support/in-memory.ts';
 
 async function recipe(): Promise<string> {
   const text = await readFile(join(project, 'docs/emulator.md'), 'utf8');

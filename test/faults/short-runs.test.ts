@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import type { RequestRecord } from '../../src/emulator/index.ts';
 import { type ColdsnapError, downloadSnapshot } from '../../src/index.ts';
 import { ImageSink } from '../../src/transfer/sinks/image-sink.ts';
+import '../support/in-memory.ts';
 import { machine } from '../support/machine.ts';
 import { firstWrongBlock, GIB, randomBlocks, scratch, startService } from '../support/service.ts';
 
