@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, readFileSync, truncateSync, writeFileSync } fr
 import { describe, test } from 'node:test';
 import { DigestWriter } from '../../src/transfer/digests/writer.ts';
 import { needsBuild } from '../support/built.ts';
+import '../support/in-memory.ts';
 import type { Workplace } from '../support/workplace.ts';
 import { type Refusal, redirected, refuse, SNAP } from './refusals.ts';
 
