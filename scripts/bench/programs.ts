@@ -1,6 +1,6 @@
 /** Builds the bench's C++ programs and its TLS certificates. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Directory of the sources. */
@@ -23,28 +23,30 @@ export function programPath(name: ProgramName): string {
 /** Compiles the programs that are missing or older than any source. @throws Error naming a missing tool */
 export function buildPrograms(): void {
   mkdirSync(OUTPUT, { recursive: true });
-  const newest = Math.max(
-    ...readdirSync(SOURCES)
-      .filter((file) => /\.(cc|h)$/.test(file))
-      .map((file) => statSync(join(SOURCES, file)).mtimeMs),
-  );
+  const modified = (path: string) => statSync(path).mtimeMs;
+  const all = readdirSync(SOURCES).filter((file) => /\.(cc|h)$/.test(file));
+  const newest = all
+    .map((file) => join(SOURCES, file))
+    .reduce((one, other) => (modified(other) > modified(one) ? other : one));
   for (const name of Object.keys(PROGRAMS) as ProgramName[]) {
     const program = programPath(name);
-    if (existsSync(program) && statSync(program).mtimeMs > newest) continue;
+    if (existsSync(program) && modified(program) > modified(newest)) continue;
     const sources = PROGRAMS[name].map((file) => join(SOURCES, file));
     const flags = ['-std=c++17', '-O2', '-Wall', '-Wextra', '-Werror'];
-    // Renamed into place, because another bench may be starting the program.
+    // Renamed into place, because another bench may be starting the program; one that waited for it has nothing to do.
     const fresh = `${program}.${process.pid}`;
-    const result = spawnSync('g++', [...flags, '-o', fresh, ...sources, '-lssl', '-lcrypto'], {
+    const script = 'test "$program" -nt "$newest" || { "$@" && mv "$fresh" "$program"; }';
+    const compiler = ['g++', ...flags, '-o', fresh, ...sources, '-lssl', '-lcrypto'];
+    const result = spawnSync('flock', [`${program}.lock`, 'sh', '-c', script, 'sh', ...compiler], {
       encoding: 'utf8',
+      env: { ...process.env, program, newest, fresh },
     });
-    if (result.error)
-      throw new Error(`the bench requires g++ (Debian: apt install g++): ${result.error.message}`);
+    if (result.error) throw new Error(`the bench requires flock: ${result.error.message}`);
+    if (result.status === 127) throw new Error('the bench requires g++ (Debian: apt install g++)');
     if (/openssl\/\w+\.h|cannot find -l(ssl|crypto)/.test(result.stderr)) {
       throw new Error('the bench requires the OpenSSL headers (Debian: apt install libssl-dev)');
     }
     if (result.status !== 0) throw new Error(`cannot compile ${name}:\n${result.stderr}`);
-    renameSync(fresh, program);
   }
 }
 
