@@ -87,13 +87,13 @@ test('a read-only state directory costs one warning and the resume', needsRoot, 
   assert.match(upload.stderr, /state\/\S+\.coldsnap-upload \(permission denied\)/);
 });
 
-/** Starts a download that hangs in its first block. */
+/** Starts a download that hangs in its second block. */
 async function hangingDownload(t: TestContext, tool: Tool, env: Record<string, string> = {}) {
   const { place, snapshotId } = await prepare(t);
   place.emulator.setFaults(
     Array.from({ length: 64 }, (_, at) => ({
       operation: 'GetSnapshotBlock' as const,
-      nth: at + 1,
+      nth: at + 2,
       action: { type: 'stall' as const },
     })),
   );
@@ -108,7 +108,7 @@ async function hangingDownload(t: TestContext, tool: Tool, env: Record<string, s
     stderr += data;
   });
   const ended = once(child, 'close').then(([code, signal]) => code ?? signal);
-  await place.emulator.waitForRequest((request) => request.operation === 'GetSnapshotBlock', 1);
+  await place.emulator.waitForRequest((request) => request.operation === 'GetSnapshotBlock', 2);
   return { child, ended, output: () => stderr };
 }
 

@@ -174,6 +174,6 @@ export const copies: Refusal[] = [
     args: `copy --kms-key-id ${key.replace('us-east-1', 'eu-west-1')} SNAP`,
     exit: 1,
     message: /in the destination region us-east-1: .*is not in us-east-1/,
-    requests: [...seen, 'StartSnapshot'],
+    requests: [...seen, 'GetSnapshotBlock', 'StartSnapshot'],
   },
 ];

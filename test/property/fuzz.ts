@@ -112,7 +112,11 @@ async function checkList(mutator: Mutator): Promise<boolean> {
   // The SDK removes nulls.
   const present = Object.fromEntries(Object.entries(reply).filter(([, value]) => value !== null));
   let pages = 0;
-  const send = async () => (pages++ === 0 ? present : { ...present, Blocks: [], NextToken: undefined });
+  const send = async () => ({
+    $metadata: {},
+    ...present,
+    ...(pages++ === 0 ? {} : { Blocks: [], NextToken: undefined }),
+  });
   const client = {
     send,
     config: { credentials: async () => ({}) },
