@@ -27,6 +27,9 @@ const [every, from] = [values.every, values.from].map((text) => {
   return number;
 }) as [number, number];
 
+if (values.kind !== undefined && !kinds.some((kind) => kind === values.kind))
+  throw new Error(`--kind must be one of ${kinds.join(', ')}`);
+
 /** The system calls that change targets, journals and locks. */
 const calls = [
   'pwrite64',
