@@ -54,6 +54,9 @@ async function planned(steps: AsyncIterable<Step>): Promise<string[]> {
   return all;
 }
 
+/** Forty blocks, each with a list of its own. */
+const farApart = Array.from({ length: 40 }, (_, at) => [at * 5_000 + 1, at * 5_000 + 2] as const);
+
 const every = (step: number) => Array.from({ length: Math.ceil(BLOCKS / step) }, (_, at) => at * step);
 
 test('the plan has each block of the ranges once, those that are done and those between not at all', async () => {
@@ -118,17 +121,15 @@ test('ranges that are far apart have a list each', async (t) => {
 
 test('four lists are requested at once', async (t) => {
   const { ebs, requests, open } = snapshot(every(1));
-  const ranges = Array.from({ length: 40 }, (_, at) => [at * 5_000 + 1, at * 5_000 + 2] as const);
-  assert.equal((await planned(stepsOf(t, ebs, ranges))).length, 40);
+  assert.equal((await planned(stepsOf(t, ebs, farApart))).length, 40);
   assert.deepEqual([requests.length, open.most], [40, 4]);
 });
 
 test('a list that fails ends the plan in its turn, and no other list is requested then', async (t) => {
   const { ebs, requests, open } = snapshot(every(1), 10_000);
-  const ranges = Array.from({ length: 40 }, (_, at) => [at * 5_000 + 1, at * 5_000 + 2] as const);
   const seen: Step[] = [];
   await assert.rejects(async () => {
-    for await (const step of stepsOf(t, ebs, ranges)) seen.push(step);
+    for await (const step of stepsOf(t, ebs, farApart)) seen.push(step);
   }, /list failed/);
   assert.deepEqual(
     seen.map((step) => step.kind === 'block' && step.index),
@@ -140,8 +141,7 @@ test('a list that fails ends the plan in its turn, and no other list is requeste
 
 test('a plan that nobody reads to its end leaves no request behind', async (t) => {
   const { ebs, open } = snapshot(every(1));
-  const ranges = Array.from({ length: 40 }, (_, at) => [at * 5_000 + 1, at * 5_000 + 2] as const);
-  const steps = stepsOf(t, ebs, ranges);
+  const steps = stepsOf(t, ebs, farApart);
   await steps.next();
   await steps.return();
   assert.equal(open.now, 0);
