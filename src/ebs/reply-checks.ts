@@ -161,11 +161,10 @@ export function checkVolumeSize(context: RequestContext, requested: number, size
  */
 export function checkEntries<Entry>(
   context: RequestContext,
-  entries: readonly Entry[] | undefined,
+  entries: readonly unknown[] | undefined,
 ): readonly Entry[] {
-  const list: unknown = entries;
   const isObject = (entry: unknown) => typeof entry === 'object' && entry !== null && !Array.isArray(entry);
-  if (Array.isArray(list) && list.every(isObject)) return list as Entry[];
+  if (Array.isArray(entries) && entries.every(isObject)) return entries as Entry[];
   const message = `${context.operation} of ${context.snapshotId} returned no list of blocks`;
   throw new ColdsnapError('permanent', 'BAD_LIST', message, { ...context, hint: WRONG_REPLY });
 }

@@ -1,6 +1,8 @@
 /** The EBS direct APIs through @aws-sdk/client-ebs: the reference implementation. */
 import type { Readable } from 'node:stream';
 import {
+  type Block,
+  type ChangedBlock,
   CompleteSnapshotCommand,
   type EBSClient,
   GetSnapshotBlockCommand,
@@ -18,13 +20,12 @@ import type {
   GetBlockRequest,
   ListBlocksRequest,
   ListChangedBlocksRequest,
-  ListPage,
-  ListPosition,
   PutBlockRequest,
   ReceivedBlock,
   StartedSnapshot,
   StartRequest,
 } from './api.ts';
+import { listPage, position, rawEntries } from './list/sdk-pages.ts';
 import { readBody } from './read-body.ts';
 import {
   badBlock,
@@ -42,9 +43,6 @@ import {
 import { blockContext, type RequestContext } from './request-context.ts';
 import { callSdk, type SendOptions } from './sdk-call.ts';
 
-/** The service's largest page. Its default of 100 would need more requests. */
-const MAX_PAGE = 10_000;
-
 export class SdkEbsApi implements EbsDirectApi {
   readonly #client: EBSClient;
   readonly #borrowed: boolean;
@@ -57,17 +55,19 @@ export class SdkEbsApi implements EbsDirectApi {
 
   async listSnapshotBlocks(request: ListBlocksRequest, options?: CallOptions): Promise<BlockPage> {
     const context = { operation: 'ListSnapshotBlocks', snapshotId: request.snapshotId };
-    const command = { SnapshotId: request.snapshotId, ...position(request) };
+    const command = new ListSnapshotBlocksCommand({ SnapshotId: request.snapshotId, ...position(request) });
+    const entries = rawEntries(command, this.#client, 'Blocks');
     const reply = await callSdk(
       context,
       options?.signal,
       this.#client,
-      (http) => this.#client.send(new ListSnapshotBlocksCommand(command), http),
+      (http) => this.#client.send(command, http),
       request.pageToken,
     );
-    const blocks = checkEntries(replied(context, reply), reply.Blocks).map((block) => ({
-      blockIndex: block.BlockIndex ?? Number.NaN,
-      blockToken: block.BlockToken ?? '',
+    const listed = checkEntries<Block>(replied(context, reply), entries() ?? reply.Blocks);
+    const blocks = listed.map(({ BlockIndex, BlockToken }) => ({
+      blockIndex: BlockIndex ?? Number.NaN,
+      blockToken: BlockToken ?? '',
     }));
     return { blocks, ...listPage(reply) };
   }
@@ -77,22 +77,25 @@ export class SdkEbsApi implements EbsDirectApi {
     options?: CallOptions,
   ): Promise<ChangedBlockPage> {
     const context = { operation: 'ListChangedBlocks', snapshotId: request.secondSnapshotId };
-    const command = {
+    const command = new ListChangedBlocksCommand({
       FirstSnapshotId: request.firstSnapshotId,
       SecondSnapshotId: request.secondSnapshotId,
       ...position(request),
-    };
+    });
+    const entries = rawEntries(command, this.#client, 'ChangedBlocks');
     const reply = await callSdk(
       context,
       options?.signal,
       this.#client,
-      (http) => this.#client.send(new ListChangedBlocksCommand(command), http),
+      (http) => this.#client.send(command, http),
       request.pageToken,
     );
-    const changedBlocks = checkEntries(replied(context, reply), reply.ChangedBlocks).map((block) => ({
-      blockIndex: block.BlockIndex ?? Number.NaN,
-      ...(block.FirstBlockToken === undefined ? {} : { firstBlockToken: block.FirstBlockToken }),
-      ...(block.SecondBlockToken === undefined ? {} : { secondBlockToken: block.SecondBlockToken }),
+    const listed = checkEntries<ChangedBlock>(replied(context, reply), entries() ?? reply.ChangedBlocks);
+    // An absent token may be null.
+    const changedBlocks = listed.map(({ BlockIndex, FirstBlockToken: first, SecondBlockToken: second }) => ({
+      blockIndex: BlockIndex ?? Number.NaN,
+      ...(first === undefined || first === null ? {} : { firstBlockToken: first }),
+      ...(second === undefined || second === null ? {} : { secondBlockToken: second }),
     }));
     return { changedBlocks, ...listPage(reply) };
   }
@@ -223,27 +226,4 @@ function replied(
   { $metadata: { requestId } }: { readonly $metadata: { readonly requestId?: string | undefined } },
 ): RequestContext {
   return { ...context, requestId };
-}
-
-function position(request: ListPosition) {
-  return {
-    MaxResults: request.maxResults ?? MAX_PAGE,
-    ...(request.pageToken === undefined ? {} : { NextToken: request.pageToken }),
-    ...(request.startingBlockIndex === undefined ? {} : { StartingBlockIndex: request.startingBlockIndex }),
-  };
-}
-
-function listPage(reply: {
-  $metadata: { requestId?: string | undefined };
-  VolumeSize?: number | undefined;
-  BlockSize?: number | undefined;
-  NextToken?: string | undefined;
-}): ListPage {
-  return {
-    volumeSizeGiB: reply.VolumeSize ?? Number.NaN,
-    blockSize: reply.BlockSize ?? Number.NaN,
-    requestId: reply.$metadata.requestId,
-    // An empty token ends the list, as a missing one does. Other malformed tokens are rejected by the reader of the list.
-    ...(reply.NextToken === undefined || reply.NextToken === '' ? {} : { nextToken: reply.NextToken }),
-  };
 }

@@ -112,6 +112,26 @@ test('a list with an empty page token ends, and names of members of Object are n
   assert.deepEqual(await read(listBlocks(api, 'snap-1')), [3]);
 });
 
+const changed = (tokens: string) =>
+  `{"ChangedBlocks":[{"BlockIndex":3,${tokens}}],"VolumeSize":1,"BlockSize":524288}`;
+
+test('a token of a changed block that is null is absent', async () => {
+  reply = changed('"FirstBlockToken":null,"SecondBlockToken":"AAAB"');
+  const page = await api.listChangedBlocks({ firstSnapshotId: 'snap-1', secondSnapshotId: 'snap-2' });
+  assert.deepEqual(page.changedBlocks, [{ blockIndex: 3, secondBlockToken: 'AAAB' }]);
+});
+
+for (const [what, tokens] of [
+  ['null for both tokens', '"FirstBlockToken":null,"SecondBlockToken":null'],
+  ['a number for its second token', '"FirstBlockToken":"AAAB","SecondBlockToken":5'],
+  ['an object for its first token', '"FirstBlockToken":{},"SecondBlockToken":"AAAB"'],
+] as const) {
+  test(`a list of changes with ${what} is rejected`, async () => {
+    reply = changed(tokens);
+    await assert.rejects(read(listChangedBlocks(api, 'snap-1', 'snap-2')), { code: 'BAD_LIST' });
+  });
+}
+
 for (const [what, text] of [
   ['another size', '"VolumeSize":2'],
   ['a size that is a string', '"VolumeSize":"1"'],

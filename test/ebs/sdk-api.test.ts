@@ -80,6 +80,17 @@ test('a truncated page is not accepted as a list', async (t) => {
   await assert.rejects(connected.api.listSnapshotBlocks({ snapshotId }), { class: 'transient' });
 });
 
+test('the failure of a list whose connection is lost in the middle names the request', async (t) => {
+  const api = await answeredBy(t, (_request, response) => {
+    response.writeHead(200, { 'content-length': '1000', 'x-amzn-requestid': 'the-id' });
+    response.write('{"Blocks":[', () => response.socket?.destroy());
+  });
+  await assert.rejects(api.listSnapshotBlocks({ snapshotId: 'snap-1' }), {
+    class: 'transient',
+    requestId: 'the-id',
+  });
+});
+
 test('a list without entries is rejected, and one without sizes is passed on to the checks of pages', async (t) => {
   const bare = await answering(t, 200, {});
   await assert.rejects(bare.listSnapshotBlocks({ snapshotId: 'snap-1' }), { code: 'BAD_LIST' });
