@@ -11,6 +11,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { lightBuiltins } from './light-builtins.js';
+import { unusedModules } from './unused-modules.js';
 import { unusedSchemas } from './unused-schemas.js';
 
 const mit = `Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation
@@ -53,7 +54,7 @@ const { metafile } = await build({
   // Readable names in stack traces are worth more than the last few kilobytes.
   minifyWhitespace: true,
   minifySyntax: true,
-  plugins: [lightBuiltins, unusedSchemas],
+  plugins: [lightBuiltins, unusedModules, unusedSchemas],
   metafile: true,
   logLevel: 'warning',
   nodePaths: [join(project, 'node_modules')],
