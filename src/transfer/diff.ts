@@ -90,7 +90,7 @@ async function* changedPages(
     yield* listChangedBlocks(ebs.api, first, second, { signal, onUnordered });
     return;
   }
-  for await (const page of listBlocks(ebs.api, second, { signal, onUnordered, below: 1 })) {
+  for await (const page of listBlocks(ebs.api, second, { signal, below: 0 })) {
     yield { ...page, entries: [] };
   }
 }

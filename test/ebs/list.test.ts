@@ -101,6 +101,14 @@ test('an expired token after empty pages starts the list over', async () => {
   assert.deepEqual(positions(asked), ['start', '1', 'start']);
 });
 
+test('the sizes alone take one request, whatever the order of the list, and however much of it is to come', async () => {
+  const { api, asked } = service([{ indexes: [7, 3] }, { indexes: [0] }]);
+  const pages: unknown[] = [];
+  for await (const page of listBlocks(api, 'snap-1', { below: 0 })) pages.push(page);
+  assert.deepEqual(pages, [{ entries: [], volumeSize: 2 ** 30, blockSize: 524_288 }]);
+  assert.deepEqual(asked, [{ snapshotId: 'snap-1', maxResults: 100 }]);
+});
+
 test('a list can start at one index and end below another', async () => {
   const { api, asked } = service([{ indexes: [100, 101] }, { indexes: [150, 200, 201] }, { indexes: [300] }]);
   assert.deepEqual(await indexesOf(listBlocks(api, 'snap-1', { from: 100, below: 200 })), [100, 101, 150]);

@@ -21,7 +21,7 @@ export interface ListEntry {
 export interface ListRange extends CallOptions {
   /** First block index to list. Default 0. */
   readonly from?: number;
-  /** List only blocks below this index. Default: to the end of the volume. */
+  /** List only blocks below this index; 0 for the sizes alone. Default: to the end of the volume. */
   readonly below?: number;
   /** Blocks of the larger of two volumes, where a list names blocks of both. Default: those of the page's volume. */
   readonly blockCount?: number;
@@ -56,7 +56,11 @@ export async function* checkedPages<E extends ListEntry>(
   const needed = below - from;
   const limit = needed < LONGEST_PAGE ? { maxResults: Math.max(needed, SHORTEST_PAGE) } : {};
   const limited = (position: ListPosition) => fetchAnyPage({ ...position, ...limit });
-  const fetchPage = fetchInOrder(limited, { bad: (problem) => check.bad(problem), onUnordered });
+  const fetchPage = fetchInOrder(limited, {
+    sizesOnly: below === 0,
+    bad: (problem) => check.bad(problem),
+    onUnordered,
+  });
   let ahead = fetchPage(check.startPosition());
   // A failure of the page read ahead is thrown when that page is awaited, not before.
   ahead.catch(() => {});

@@ -17,6 +17,8 @@ interface Page<E> extends ListPage {
 type FetchPage<E> = (position: ListPosition) => Promise<Page<E>>;
 
 interface OrderOptions {
+  /** No entry is used, so that nothing is fetched to find out their order. */
+  readonly sizesOnly: boolean;
   /** Makes the error for a list that cannot be used. */
   readonly bad: (problem: string) => ColdsnapError;
   /** Called once for a list that has to be collected. */
@@ -34,7 +36,7 @@ const MAX_TOKEN_LENGTH = 4_096;
  */
 export function fetchInOrder<E extends Entry>(
   fetchPage: FetchPage<E>,
-  { bad, onUnordered }: OrderOptions,
+  { sizesOnly, bad, onUnordered }: OrderOptions,
 ): FetchPage<E> {
   let highest = -1;
   let ahead: { readonly token: string; readonly page: Promise<Page<E>> } | undefined;
@@ -69,7 +71,7 @@ export function fetchInOrder<E extends Entry>(
     const { pageToken, startingBlockIndex } = position;
     const isFirst = pageToken === undefined && startingBlockIndex === undefined;
     const isLast = highest + 1 >= (page.volumeSizeGiB * GIB) / page.blockSize;
-    if (!isFirst || isLast || !canContinue(page)) return page;
+    if (sizesOnly || !isFirst || isLast || !canContinue(page)) return page;
     ahead = { token: page.nextToken, page: fetchPage({ pageToken: page.nextToken }) };
     const next = await ahead.page.catch(() => undefined);
     return next !== undefined && hasBlocksUpTo(next, highest) ? collect(page) : page;

@@ -63,7 +63,7 @@ export class ChangedBlocks implements BlockSource {
     if (baseGeometry.blockSize !== geometry.blockSize) throw baseHasOtherBlocks(baseId, snapshotId);
     const source = new ChangedBlocks(run, ebs, ids, baseGeometry, geometry);
     if (baseId !== snapshotId) {
-      const pages = source.#pages(0, 1);
+      const pages = source.#pages(0, 0);
       await run.watch(`the changes of ${snapshotId}`, 'service', () => pages.next());
       await pages.return();
     }
@@ -162,9 +162,9 @@ export class ChangedBlocks implements BlockSource {
   async finish(): Promise<void> {}
 }
 
-/** Lists a few blocks, which shows that the snapshot exists, and its sizes. */
+/** Lists a page, which shows that the snapshot exists, and its sizes. */
 export async function geometryOf(run: Run, { api }: EbsConnection, snapshotId: string): Promise<Geometry> {
-  const pages = listBlocks(api, snapshotId, { below: 1, signal: run.signal });
+  const pages = listBlocks(api, snapshotId, { below: 0, signal: run.signal });
   const page = await run.watch(`the list of ${snapshotId}`, 'service', () => pages.next());
   await pages.return();
   if (page.done) throw noList(snapshotId);
