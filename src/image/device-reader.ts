@@ -4,6 +4,7 @@ import {
   type BlockRead,
   type BlockReadResult,
   compareBlocks,
+  deviceInfo,
   dropCache,
   isZero,
   type ReceivedBlock,
@@ -11,6 +12,7 @@ import {
   sha256,
 } from '../native/index.ts';
 import { type Descriptor, directAlignment } from './descriptor.ts';
+import { flush } from './source-stamp.ts';
 
 export interface OpenDevice {
   readonly descriptor: Descriptor;
@@ -20,6 +22,15 @@ export interface OpenDevice {
   readonly sizeBytes: number;
   /** Bytes; direct I/O needs multiples of it. */
   readonly logicalBlockSize: number;
+}
+
+/** Opened past the page cache. A file was often just written, and then is in the cache. */
+export async function openDevice(descriptor: Descriptor): Promise<OpenDevice> {
+  await flush(descriptor);
+  const { sizeBytes, logicalBlockSize } = await descriptor.use(`examine ${descriptor.path}`, (fd) =>
+    deviceInfo(fd),
+  );
+  return { descriptor, direct: await descriptor.openDirect('read'), sizeBytes, logicalBlockSize };
 }
 
 /** As {@link readBlocks}, which it is where direct I/O can serve all: not at the end of an odd-sized device. */

@@ -11,7 +11,7 @@ import {
 } from '../native/index.ts';
 import { Descriptor } from './descriptor.ts';
 import { describeWriters } from './device/users.ts';
-import { compareDevice, type OpenDevice, readDevice } from './device-reader.ts';
+import { compareDevice, type OpenDevice, openDevice, readDevice } from './device-reader.ts';
 import { type DeviceStamp, deviceStamp, wasWritten } from './device-stamp.ts';
 import { isErrno, localError } from './errno.ts';
 import { type ByteRange, blockRuns, dataRanges, mergeRanges } from './extents.ts';
@@ -37,6 +37,8 @@ export interface StoredSourceOptions {
   readonly format?: 'raw' | undefined;
   /** Whether to read a device that may be written meanwhile. */
   readonly force?: boolean | undefined;
+  /** Not to look for who may write it: this run did when it opened the image first. */
+  readonly examined?: boolean | undefined;
   /** For an image that is compared, which may be empty. Default `source`. */
   readonly role?: 'source' | 'target';
   /** Ask the file system for holes (SEEK_HOLE), after a sync. */
@@ -72,7 +74,7 @@ export async function openStoredSource(path: string, options: StoredSourceOption
         ? undefined
         : await readQemuMap(holesFromSidecar, sizeBytes, options.signal);
     if (map !== undefined && detectHoles) throw badMap(map.path, 'holes are being detected already');
-    const users = device ? await describeWriters(descriptor, stats.rdev) : [];
+    const users = device && options.examined !== true ? await describeWriters(descriptor, stats.rdev) : [];
     if (users.length > 0 && options.force !== true)
       throw role === 'source' ? sourceInUse(path, users) : comparedInUse(path, users);
     const written = device ? await deviceStamp(stats.rdev) : undefined;
@@ -94,15 +96,6 @@ export async function openStoredSource(path: string, options: StoredSourceOption
     await descriptor.close();
     throw error;
   }
-}
-
-/** Opened past the page cache. A file was often just written, and then is in the cache. */
-async function openDevice(descriptor: Descriptor): Promise<OpenDevice> {
-  await flush(descriptor);
-  const { sizeBytes, logicalBlockSize } = await descriptor.use(`examine ${descriptor.path}`, (fd) =>
-    deviceInfo(fd),
-  );
-  return { descriptor, direct: await descriptor.openDirect('read'), sizeBytes, logicalBlockSize };
 }
 
 async function sizeOf(descriptor: Descriptor, stats: BigIntStats): Promise<number> {

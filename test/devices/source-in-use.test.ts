@@ -7,6 +7,7 @@ import { open, readFile, stat, writeFile } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import { Descriptor } from '../../src/image/descriptor.ts';
 import { describeWriters } from '../../src/image/device/users.ts';
+import { openStoredSource, type StoredSourceOptions } from '../../src/image/stored-source.ts';
 import { uploadSnapshot } from '../../src/index.ts';
 import { compiledCommand } from '../faults/command.ts';
 import { assertFails, MiB } from '../image/blocks.ts';
@@ -141,6 +142,18 @@ test('uploads a disk in use with force, and warns', needsLoop, async (t) => {
     ['SOURCE_IN_USE'],
   );
   assert.match(warnings[0]!.message, /sleep.*several states/);
+});
+
+test('does not look again for who uses a disk that was examined before', needsLoop, async (t) => {
+  const { device } = await setUp(t);
+  await openedBy(t, `<>${device}`);
+  const warningsOf = async (options: StoredSourceOptions) => {
+    const image = await openStoredSource(device, { format: 'raw', ...options });
+    await image.close();
+    return image.warnings.map(([code]) => code);
+  };
+  assert.deepEqual(await warningsOf({ force: true }), ['SOURCE_IN_USE']);
+  assert.deepEqual(await warningsOf({ examined: true }), []);
 });
 
 test('says at the end that a disk was written, where force allowed that', needsLoop, async (t) => {

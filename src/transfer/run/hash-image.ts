@@ -32,7 +32,12 @@ export async function hashImage(run: Run, image: ImageSource, size: number): Pro
 
 /** The same of a file or device that a download has made whole. */
 export async function hashTarget(run: Run, path: string, size: number): Promise<string> {
-  const image = await openSource(path, { signal: run.signal, format: 'raw', role: 'target', force: true });
+  const image = await openSource(path, {
+    signal: run.signal,
+    format: 'raw',
+    role: 'target',
+    examined: true,
+  });
   try {
     return await hashImage(run, image, size);
   } finally {

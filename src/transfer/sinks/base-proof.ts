@@ -64,7 +64,7 @@ export async function proveBase(
   };
   const proof = new Run({ signal, workers, onEvent });
   await proof.carryOut(async () => {
-    const image = await openSource(contents, { signal, format: 'raw', role: 'target', force: true });
+    const image = await openSource(contents, { signal, format: 'raw', role: 'target', examined: true });
     try {
       run.phase('proving', { bytesDone: 0, bytesTotal });
       const sink = new CompareSink(proof, image, geometry, { skipped: new RangeSet() });

@@ -120,7 +120,7 @@ export async function isIntact(
   const claim = claimOf(journal);
   // An incremental restore did not write all of the volume.
   const whole = journal.base === undefined;
-  const image = await openSource(path, { format: 'raw' });
+  const image = await openSource(path, { format: 'raw', examined: true });
   try {
     const changed = await findChangedChunks(claim, {
       read: (reads) => image.readBlocks(reads),
