@@ -48,14 +48,16 @@ export async function describeUsers(rdev: bigint, options: UsersOptions = {}): P
 export async function describeWriters(device: Descriptor, rdev: bigint): Promise<string[]> {
   const writers = await describeUsers(rdev, { writers: true });
   if (writers.length > 0) return writers;
-  for (let attempt = 1; attempt <= claimAttempts; attempt++) {
-    if (await device.canBeClaimed()) return [];
-    // Another upload of the same disk claims it for a moment, too.
-    await pause(claimPauseMs * Math.random());
-  }
+  if (await device.canBeClaimed()) return [];
   // Those that only read may hold the claim, too.
   const readers = await describeUsers(rdev);
-  return readers.length > 0 ? [] : [unknownClaim];
+  if (readers.length > 0) return [];
+  for (let attempt = 1; attempt < claimAttempts; attempt++) {
+    // Another upload of the same disk claims it for a moment, too.
+    await pause(claimPauseMs * Math.random());
+    if (await device.canBeClaimed()) return [];
+  }
+  return [unknownClaim];
 }
 
 /** The same for a regular file: also swap files, locks and mounts over the file's own name. */
