@@ -60,7 +60,7 @@ async function copyBetween(run: Run, sides: CopySides, options: CopyOptions): Pr
     sink.label = `the destination region ${to.identity.region}`;
     // A snapshot does not change, so what was put is right.
     const resumes = await sink.claim(to.identity, options.fresh === true, async () => true);
-    if (!resumes && 'readFirst' in source) await sourceService.naming(() => source.readFirst(new RangeSet()));
+    if (!resumes) await sourceService.naming(() => source.readFirst(new RangeSet()));
     const snapshot = await sink.open();
     const { snapshotId, blockSize } = snapshot;
     if (blockSize !== geometry.blockSize) throw blockSizesDiffer(geometry, blockSize);

@@ -98,6 +98,8 @@ async function update(
     if (finished !== undefined) await sink.finish();
     return geometry;
   }
+  await sink.examine(geometry);
+  await source.readFirst(sink.done);
   readBack?.from(source, blockSize);
   await sink.prepare(geometry);
   run.begin({ ...start, ...geometry, bytesResumed: sink.done.size * blockSize });

@@ -383,15 +383,22 @@ test('a copy that stands still names the side that it waits for', async (t) => {
   }
 });
 
-test('a copy whose source may be listed but not read begins no snapshot', async (t) => {
-  const state = ownState(t);
-  const regions = await startRegions(t, { blockSize: BLOCK });
-  const { source, destination } = regions;
-  const blocks = randomBlocks([0, 5], [], BLOCK);
-  const snapshotId = await source.putSnapshot({ volumeSizeGiB: 1, blocks });
-  const action = { type: 'error', status: 403, code: 'AccessDeniedException' } as const;
-  source.setFaults([{ operation: 'GetSnapshotBlock', action }]);
-  await assert.rejects(copy(regions, { snapshotId }), { class: 'config', code: 'ACCESS_DENIED' });
-  assert.deepEqual(destination.requests('StartSnapshot'), []);
-  assert.deepEqual(readdirSync(state), []);
-});
+for (const since of [false, true])
+  test(`a copy ${since ? 'since a base ' : ''}whose source may be listed but not read begins no snapshot`, async (t) => {
+    const state = ownState(t);
+    const regions = await startRegions(t, { blockSize: BLOCK });
+    const { source, destination } = regions;
+    const { base, next, baseBlocks } = await chainOf(regions);
+    const parentSnapshotId = await destination.putSnapshot({ volumeSizeGiB: 1, blocks: baseBlocks });
+    const action = { type: 'error', status: 403, code: 'AccessDeniedException' } as const;
+    source.setFaults([{ operation: 'GetSnapshotBlock', action }]);
+    const options = { snapshotId: next, ...(since ? { since: base, parentSnapshotId } : {}) };
+    await assert.rejects(copy(regions, options), { class: 'config', code: 'ACCESS_DENIED' });
+    assert.deepEqual(destination.requests('StartSnapshot'), []);
+    assert.deepEqual(readdirSync(state), []);
+    source.setFaults([]);
+    source.clearLog();
+    await copy(regions, options);
+    const read = source.requests('GetSnapshotBlock').map(({ blockIndex }) => blockIndex);
+    assert.equal(new Set(read).size, read.length, 'no block is read twice');
+  });

@@ -195,6 +195,46 @@ for (const kind of ['file', 'device'] as const) {
   });
 }
 
+for (const [kind, changes] of [
+  ['file', [5, 700]],
+  ['device', [5, 700]],
+  // Its ends are read though they have not changed.
+  ['device', []],
+] as const)
+  test(
+    `a ${kind} is not touched when ${changes.length} changed blocks may be listed but not read`,
+    needsLoop,
+    async (t) => {
+      const { emulator, service } = await startService(t);
+      const baseBlocks = randomBlocks([1, 5, 100, LAST]);
+      const base = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: baseBlocks });
+      const changed = randomBlocks([...changes]);
+      const snapshotId = await emulator.putSnapshot({
+        volumeSizeGiB: 1,
+        blocks: changed,
+        parent: base,
+        gone: [100],
+      });
+      const { target, medium, scratch } = await targetOf(t, kind);
+      writeImage(medium, baseBlocks);
+      const before = stateOf(scratch.directory);
+      const action = { type: 'error', status: 403, code: 'AccessDeniedException' } as const;
+      emulator.setFaults([{ operation: 'GetSnapshotBlock', action }]);
+      const options = { since: base, snapshotId, target, trustBase: true, ...service };
+      await assert.rejects(downloadSnapshot(options), { class: 'config', code: 'ACCESS_DENIED' });
+      assert.equal(emulator.requests('GetSnapshotBlock').length, 1);
+      assert.deepEqual(stateOf(scratch.directory), before);
+      emulator.setFaults([]);
+      emulator.clearLog();
+      await downloadSnapshot(options);
+      const expected = new Map([...baseBlocks, ...changed]);
+      expected.delete(100);
+      assert.equal(await firstWrongBlock(medium, expected, GIB), undefined);
+      const fetched = emulator.requests('GetSnapshotBlock').map(({ blockIndex }) => blockIndex);
+      assert.equal(new Set(fetched).size, fetched.length, 'no block is fetched twice');
+    },
+  );
+
 test('the base is not compared when it is trusted, and wholly when asked to', async (t) => {
   const { emulator, service, base, snapshotId, baseBlocks, blocks } = await makePair(t);
   const { target } = await targetOf(t, 'file');
@@ -407,8 +447,11 @@ for (const [title, names] of [
 for (const [operation, nth, contents] of [
   ['ListChangedBlocks', undefined, 'other-blocks'],
   ['ListChangedBlocks', undefined, 'other-volume'],
+  // The first shows that they are related, the second gives the block to read first.
   ['ListChangedBlocks', 2, 'other-blocks'],
   ['ListChangedBlocks', 2, 'other-volume'],
+  ['ListChangedBlocks', 3, 'other-blocks'],
+  ['ListChangedBlocks', 3, 'other-volume'],
   // The first two give the sizes, the third is that of the proof.
   ['ListSnapshotBlocks', 2, 'other-blocks'],
   ['ListSnapshotBlocks', 3, 'other-blocks'],

@@ -4,16 +4,18 @@ import { listBlocks, listChangedBlocks } from '../../ebs/list/block-list.ts';
 import type { CheckedPage } from '../../ebs/list/pages.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
-import type { BlockSource, Step } from '../engine/block.ts';
+import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
 import { type BlockRange, type BlockSet, RangeSet } from '../engine/range-set.ts';
 import { readAhead } from '../engine/read-ahead.ts';
 import { baseHasOtherBlocks, noList } from '../messages.ts';
 import type { Run } from '../run/run.ts';
-import { readFrom } from './read-block.ts';
+import { FirstBlock } from './first-block.ts';
 import { SnapshotRanges } from './snapshot-ranges.ts';
 
 /** Pages of the list in memory, each of 10,000 blocks. */
 const MAX_PAGES_AHEAD = 16;
+/** Steps of the plan among which a block to read first is looked for: about a page. */
+const MAX_STEPS_TO_FIRST = 20_000;
 
 type Pages = AsyncGenerator<CheckedPage<ChangedBlock>, void, undefined>;
 
@@ -28,7 +30,7 @@ export class ChangedBlocks implements BlockSource {
   readonly #ebs: EbsConnection;
   readonly #baseId: string;
   readonly #snapshotId: string;
-  readonly read: BlockSource['read'];
+  readonly #blocks: FirstBlock;
   /** Ranges of blocks that are read whether or not they have changed. */
   #always: readonly BlockRange[] = [];
 
@@ -45,7 +47,7 @@ export class ChangedBlocks implements BlockSource {
     this.#snapshotId = ids.snapshotId;
     this.baseGeometry = baseGeometry;
     this.geometry = geometry;
-    this.read = readFrom(ebs.reader(ids.snapshotId, run.signal));
+    this.#blocks = new FirstBlock(run, ebs, ids.snapshotId);
   }
 
   /**
@@ -75,8 +77,27 @@ export class ChangedBlocks implements BlockSource {
     this.#always = ranges;
   }
 
-  steps(done: BlockSet): AsyncGenerator<Step, void, undefined> {
-    return this.#steps(done, (blocks) => this.#run.meter.plan(blocks * this.geometry.blockSize));
+  /** Reads the first block that is not done, before the sink is changed. It is not fetched again. */
+  async readFirst(done: BlockSet): Promise<void> {
+    let steps = 0;
+    for await (const step of this.#steps(done, () => {})) {
+      if (step.kind === 'block') return this.#blocks.fetch(step, this.geometry.blockSize);
+      if (++steps === MAX_STEPS_TO_FIRST) return;
+    }
+  }
+
+  read(
+    step: BlockStep,
+    buffer: Uint8Array,
+    use: (block: Block) => Promise<BlockOutcome>,
+  ): Promise<BlockOutcome> {
+    return this.#blocks.read(step, buffer, use);
+  }
+
+  async *steps(done: BlockSet): AsyncGenerator<Step, void, undefined> {
+    const { meter } = this.#run;
+    yield* this.#steps(done, (blocks) => meter.plan(blocks * this.geometry.blockSize));
+    meter.planComplete();
   }
 
   /** The ranges that are the same in both. */
@@ -97,7 +118,6 @@ export class ChangedBlocks implements BlockSource {
       next = to;
     }
     yield* this.#changed(next, end, done, plan);
-    this.#run.meter.planComplete();
   }
 
   async *#listed(

@@ -1,11 +1,9 @@
 /** A snapshot as a source: what its list names is read from the service, the rest reads as zeros. */
 import type { BlockReference } from '../../ebs/api.ts';
-import type { BlockReader } from '../../ebs/block-reader.ts';
 import { listBlocks } from '../../ebs/list/block-list.ts';
 import type { CheckedPage } from '../../ebs/list/pages.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
-import { allocateSlab } from '../../native/index.ts';
 import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
 import type { BlockSet } from '../engine/range-set.ts';
 import { readAhead } from '../engine/read-ahead.ts';
@@ -13,7 +11,7 @@ import { listedBlocks } from '../engine/steps.ts';
 import { noList } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
-import { readFrom } from './read-block.ts';
+import { FirstBlock } from './first-block.ts';
 
 /** Pages of the list in memory, each of 10,000 blocks with their tokens in about 1.5 MiB. */
 const MAX_PAGES_AHEAD = 16;
@@ -26,23 +24,21 @@ export class SnapshotBlocks implements BlockSource {
   readonly geometry: Geometry;
   readonly #run: Run;
   readonly #snapshotId: string;
-  readonly #read: BlockSource['read'];
+  readonly #blocks: FirstBlock;
   readonly #pages: Pages;
   readonly #first: CheckedPage<BlockReference>;
   #transfersAll = false;
-  /** The block that was read first, until its turn comes. */
-  #early: Block | undefined;
 
   private constructor(
     run: Run,
     snapshotId: string,
-    reader: BlockReader,
+    blocks: FirstBlock,
     pages: Pages,
     first: CheckedPage<BlockReference>,
   ) {
     this.#run = run;
     this.#snapshotId = snapshotId;
-    this.#read = readFrom(reader);
+    this.#blocks = blocks;
     this.#pages = pages;
     this.#first = first;
     this.geometry = { volumeSize: first.volumeSize, blockSize: first.blockSize };
@@ -59,39 +55,23 @@ export class SnapshotBlocks implements BlockSource {
     });
     const first = await nextPage(run, snapshotId, pages);
     if (first === undefined) throw noList(snapshotId);
-    return new SnapshotBlocks(run, snapshotId, ebs.reader(snapshotId, run.signal), pages, first);
+    return new SnapshotBlocks(run, snapshotId, new FirstBlock(run, ebs, snapshotId), pages, first);
   }
 
-  /**
-   * Reads the first block that is not done, before the sink is changed: who may list a snapshot may not be allowed to read
-   * it, or to decrypt it. It is not fetched again.
-   */
+  /** Reads the first block that is not done, before the sink is changed. It is not fetched again. */
   async readFirst(done: BlockSet): Promise<void> {
     const entry = this.#first.entries.find(({ blockIndex }) => !done.has(blockIndex));
     if (entry === undefined) return;
     const { blockIndex: index, blockToken: token } = entry;
-    const buffer = new Uint8Array(allocateSlab(this.geometry.blockSize));
-    const keep = async (block: Block): Promise<BlockOutcome> => {
-      this.#early = block;
-      return 'written';
-    };
-    const what = `block ${index} of ${this.#snapshotId}`;
-    await this.#run.watch(what, 'service', () => this.#read({ kind: 'block', index, token }, buffer, keep));
+    await this.#blocks.fetch({ kind: 'block', index, token }, this.geometry.blockSize);
   }
 
-  async read(
+  read(
     step: BlockStep,
     buffer: Uint8Array,
     use: (block: Block) => Promise<BlockOutcome>,
   ): Promise<BlockOutcome> {
-    const early = this.#early;
-    if (early?.index === step.index) {
-      this.#early = undefined;
-      buffer.set(early.data);
-      const outcome = await use({ ...early, data: buffer });
-      if (outcome !== 'mismatch') return outcome;
-    }
-    return this.#read(step, buffer, use);
+    return this.#blocks.read(step, buffer, use);
   }
 
   /** Plans the transfer of blocks that are not listed, too. */
