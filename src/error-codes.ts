@@ -101,6 +101,7 @@ export const errorCodes = {
     SOURCE_IN_USE: 'the source device is mounted read-write or open for writing',
     SOURCE_IS_CONTAINER: 'the source is compressed, an archive, or a disk image in another format than raw',
     SOURCE_NO_MEDIUM: 'the source device has no medium',
+    SOURCE_UNFINISHED: 'the source, or the image of the parent, holds an interrupted download',
     TARGET_BETWEEN: 'the target holds an interrupted download, which must be finished or overwritten',
     TARGET_BUSY: 'another run is writing the target, or uses the same journal',
     TARGET_DANGLING_SYMLINK: 'the target is a symbolic link to nothing',

@@ -28,6 +28,7 @@ export const warningCodes = {
   SNAPSHOT_MAYBE_LEFT: 'a snapshot may exist whose ID never arrived',
   SNAPSHOT_NOT_YET_KNOWN: 'EC2 does not list the snapshot yet',
   SOURCE_IN_USE: 'the source device is mounted read-write or open for writing',
+  SOURCE_UNFINISHED: 'the source, or the image to compare, holds an interrupted download',
   SOURCE_WRITTEN: 'the source device was written during the upload, which was allowed',
   STALLED: 'nothing made progress for a while; the message says what the run waits for',
   TARGET_DROPPED: 'one of several targets failed; the message says why, and the others continue',

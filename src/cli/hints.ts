@@ -28,6 +28,7 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
       .replace('coldsnap upload -', 'coldsnap upload --volume-size N -')
       .replace('as they are, as a raw image', 'as they are with --source-format raw'),
   SOURCE_SIZE_UNKNOWN: 'Set the size of the volume with --volume-size, in GiB.',
+  SOURCE_UNFINISHED: (hint) => hint.replace('force the upload', 'add --force to upload it as it is'),
   SOURCE_TOO_LONG: 'Set a larger --volume-size.',
   SEVERAL_TARGETS: (hint) =>
     hint.startsWith('Give no path') ? 'Drop --checkpoint-file: each target has its own.' : hint,

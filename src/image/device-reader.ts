@@ -24,7 +24,7 @@ export interface OpenDevice {
   readonly logicalBlockSize: number;
 }
 
-/** Opened past the page cache. A file was often just written, and then is in the cache. */
+/** Opens it past the page cache. A file was often just written, and then is in the cache. */
 export async function openDevice(descriptor: Descriptor): Promise<OpenDevice> {
   await flush(descriptor);
   const { sizeBytes, logicalBlockSize } = await descriptor.use(`examine ${descriptor.path}`, (fd) =>

@@ -15,13 +15,13 @@ import { isErrno } from './errno.ts';
 import { type ByteRange, dataRanges } from './extents.ts';
 import { checkGeometry, checkRange, notPrepared } from './geometry.ts';
 import { noSpace, resumeMismatch, targetExists, targetInUse } from './messages/targets.ts';
-import { journalName, partialName } from './names.ts';
+import { partialName } from './names.ts';
 import { PartialFile } from './partial-file.ts';
 import { checkReplaceable, fileStamp, finishPublishing, isPublished } from './publish.ts';
 import { readBack } from './read-back.ts';
 import { statIfExists } from './stat.ts';
-import { journalPath } from './state-files.ts';
 import type { BlockOutcome, Geometry, ImageTarget, Notice, ResumableTarget, TargetBlock } from './target.ts';
+import { fileRestore } from './unfinished-image.ts';
 
 const ftruncateFd = promisify(ftruncate);
 
@@ -65,8 +65,7 @@ export class FileTarget implements ImageTarget, ResumableTarget {
     this.label = path;
     this.#file = file;
     this.#signal = signal;
-    const identity = `file:${file}`;
-    this.journal = { path: journalPath(journalName(file), identity), identity };
+    this.journal = fileRestore(file);
   }
 
   async checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void> {

@@ -15,6 +15,7 @@ import {
   sourceNotSupported,
   sourceSizeUnknown,
 } from './messages/sources.ts';
+import { partialName } from './names.ts';
 import type { ImageSource } from './source.ts';
 import { statIfExists } from './stat.ts';
 import { openStdin, type Watch, watchStdin } from './stdin-file.ts';
@@ -57,7 +58,10 @@ export async function openSource(
     return openStream(stdin, openStdin, options, watch);
   }
   const info = await statIfExists(source);
-  if (info === undefined) throw sourceMissing(source);
+  if (info === undefined) {
+    const partial = partialName(source);
+    throw sourceMissing(source, (await statIfExists(partial))?.isFile() ? partial : undefined);
+  }
   if (info.isDirectory()) throw sourceIsDirectory(source);
   if (info.isFIFO()) return openStream({ path: source, label: source }, () => openFifo(source), options);
   if (info.isCharacterDevice()) throw sourceNotSupported(source, 'a character device');

@@ -4,6 +4,7 @@ import type { BlockComparison, BlockRead, BlockReadResult, ReceivedBlock } from 
 import type { WarningCode } from '../warning-codes.ts';
 import type { ByteRange } from './extents.ts';
 import type { SourceJournal } from './source-journal.ts';
+import type { UnfinishedImage } from './unfinished-image.ts';
 
 /** A warning as code and message. */
 export type SourceWarning = readonly [code: WarningCode, message: string];
@@ -42,6 +43,8 @@ export interface ImageSource {
   readonly journal: SourceJournal | undefined;
   /** SHA-256 of the map of holes; another map gives another snapshot of the same source. */
   readonly holeMapDigest?: string | undefined;
+  /** Finds out whether an interrupted restore may have left it. Undefined for a stream. */
+  readonly unfinished?: () => Promise<UnfinishedImage | undefined>;
   /** Warnings to give before the upload. */
   readonly warnings: readonly SourceWarning[];
   /**

@@ -31,6 +31,7 @@ import type { ImageSource, SourceBlock, SourceExtent, SourceWarning } from './so
 import { refuseContainer } from './source-format.ts';
 import { deviceJournal, fileJournal, type SourceJournal } from './source-journal.ts';
 import { fileStamp, flush, statOf } from './source-stamp.ts';
+import { type UnfinishedImage, unfinishedImage } from './unfinished-image.ts';
 
 export interface StoredSourceOptions {
   /** `raw`: read other formats as they are. Default: refuse them. */
@@ -147,6 +148,11 @@ class StoredSource implements ImageSource {
   }
 
   async ready(): Promise<void> {}
+
+  unfinished(): Promise<UnfinishedImage | undefined> {
+    const { descriptor, stats } = this.#opened;
+    return unfinishedImage(descriptor, stats, this.sizeBytes);
+  }
 
   async *extents(blockSize: number): AsyncGenerator<SourceExtent> {
     const { map, detectHoles } = this.#opened;

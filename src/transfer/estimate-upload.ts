@@ -19,6 +19,7 @@ import { takeOptions } from './option-types.ts';
 import type { UploadOptions } from './options.ts';
 import type { DryRun } from './reports.ts';
 import { Run } from './run/run.ts';
+import { checkFinished } from './run/unfinished-source.ts';
 import { sourceOptions } from './snapshot/opening.ts';
 import { asksForEncryption, checkUploadOptions, newSnapshot, volumeSizeFor } from './snapshot/request.ts';
 import { chooseJournal, isUnchanged } from './snapshot/resume.ts';
@@ -51,6 +52,7 @@ export async function estimateUpload(options: UploadOptions): Promise<DryRun> {
       if (options.sha256 && image.journal === undefined) throw sourceNotHashed(image);
       volumeSizeFor(options, image.sizeBytes);
       for (const warning of image.warnings) run.warn(...warning);
+      await checkFinished(run, image, options.force === true);
       baseFile = await openBaseFile(run, options);
       await checkDigests(options, [options.source, baseFile?.image?.path, options.holesFromSidecar]);
       const { identity } = await run.connect(service);

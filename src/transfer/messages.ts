@@ -131,6 +131,17 @@ export const journalRequired = (path: string) =>
     { path, hint: 'Make its directory writable, or set another path.' },
   );
 
+/**
+ * @param download the one that was interrupted
+ * @param mayForce whether force allows it
+ */
+export const sourceUnfinished = (label: string, download: string, mayForce: boolean) =>
+  refused(
+    'SOURCE_UNFINISHED',
+    `${label} holds ${download}`,
+    `Run that download again to finish it${mayForce ? ', or force the upload' : ''}.`,
+  );
+
 /** @param unfinished what an earlier run was doing */
 export const targetBetween = (path: string, unfinished: string) =>
   refused(

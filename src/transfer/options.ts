@@ -98,7 +98,10 @@ export interface UploadOptions extends TransferOptions, CheckpointOptions, Diges
    * and archives, by the bytes at their beginning.
    */
   sourceFormat?: 'raw' | undefined;
-  /** Upload a block device although it is mounted read-write or open for writing, with a warning. Default false. */
+  /**
+   * Upload a block device although it is mounted read-write or open for writing, or what an interrupted download has left, with a
+   * warning. Default false.
+   */
   force?: boolean | undefined;
   /** 1 … 65,536 GiB, at least the source. Default: the source's size rounded up to GiB. */
   volumeSizeGiB?: number | undefined;

@@ -11,6 +11,7 @@ import { takeOptions } from './option-types.ts';
 import type { VerifyOptions, VerifyResult } from './options.ts';
 import { checkSample, readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
+import { checkFinished } from './run/unfinished-source.ts';
 import { CompareSink } from './sinks/compare-sink.ts';
 import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
 import { warnings } from './warnings.ts';
@@ -56,6 +57,7 @@ async function compare(
 ): Promise<VerifyResult> {
   const { snapshotId, skipUnlisted = false } = options;
   for (const warning of image.warnings) run.warn(...warning);
+  await checkFinished(run, image, true);
   const service = new Service(options, run.workers, run.meter.retry);
   try {
     const source = await SnapshotBlocks.open(run, await run.connect(service), snapshotId);

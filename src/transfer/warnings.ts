@@ -98,6 +98,12 @@ export const warnings = {
     }. Run ${again} to finish it.`,
   ],
 
+  /** @param download the one that was interrupted */
+  sourceUnfinished: (label: string, download: string): Warning => [
+    'SOURCE_UNFINISHED',
+    `${label} holds ${download}: the rest of it is as it was before. Run that download again to finish it.`,
+  ],
+
   zerosOmitted: (): Warning => [
     'ZEROS_OMITTED',
     'Blocks of zeros are omitted. They read as zeros only while neither the snapshot nor a copy or volume of it is ' +

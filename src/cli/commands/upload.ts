@@ -62,7 +62,10 @@ export function addUpload(program: Command, runCommand: RunCommand): Command {
         'raw: upload the bytes as they are, even if they look like another format',
       ).choices(['raw']),
     )
-    .option('-f, --force', 'upload a device that is mounted read-write or open for writing')
+    .option(
+      '-f, --force',
+      'upload a device that is mounted read-write or open for writing, or an unfinished download',
+    )
     .option('--description <text>', 'description of the snapshot (default: name of the source)')
     .option('--tag <tag>', 'tag, as Key=name,Value=text or name=text; repeatable', tag)
     .addOption(

@@ -22,8 +22,8 @@ import {
 } from '../messages/devices.ts';
 import { resumeMismatch } from '../messages/targets.ts';
 import { readBack } from '../read-back.ts';
-import { stateFile } from '../state-files.ts';
 import type { BlockOutcome, Geometry, ImageTarget, Notice, ResumableTarget, TargetBlock } from '../target.ts';
+import { deviceRestore } from '../unfinished-image.ts';
 import { isBlank } from './blank.ts';
 import { describeContents } from './contents.ts';
 import { findOldSignatures } from './old-signatures.ts';
@@ -74,7 +74,7 @@ export class DeviceTarget implements ImageTarget, ResumableTarget {
     this.sizeBytes = info.sizeBytes;
     this.#device = device;
     this.#logicalBlockSize = info.logicalBlockSize;
-    this.journal = { path: stateFile(identity, 'coldsnap-progress'), identity };
+    this.journal = deviceRestore(identity);
   }
 
   async checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void> {

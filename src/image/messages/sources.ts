@@ -19,8 +19,16 @@ function sourceFault(
 export const sourceNameEmpty = () =>
   usage('SOURCE_NAME_EMPTY', 'the source has no name', '', 'Name a file, a block device, or - for stdin.');
 
-export const sourceMissing = (path: string) =>
-  usage('SOURCE_MISSING', `${path} does not exist`, path, 'Check the name.');
+/** @param partial the partial file, if that exists */
+export const sourceMissing = (path: string, partial: string | undefined) =>
+  usage(
+    'SOURCE_MISSING',
+    `${path} does not exist`,
+    path,
+    partial === undefined
+      ? 'Check the name.'
+      : `Check the name. If ${partial} is of an interrupted download, run that again to finish it.`,
+  );
 
 export const sourceIsDirectory = (path: string) =>
   usage('SOURCE_IS_DIRECTORY', `${path} is a directory`, path, 'Name a disk image or a block device.');

@@ -19,6 +19,7 @@ import { sizeOfFile } from '../digests/format.ts';
 import { DigestReader } from '../digests/reader.ts';
 import type { UploadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
+import { checkFinished } from '../run/unfinished-source.ts';
 
 export type BaseFile =
   | { readonly path: string; readonly digests: DigestReader; readonly image?: undefined }
@@ -47,9 +48,14 @@ export async function openBaseFile(
   const { signal } = run;
   for (const name of pathsOf(source)) if (await shareStorage(path, name)) throw baseIsSource(path);
   const image = await openSource(path, { signal, format: 'raw', role: 'target', streamSize: 1 });
-  if (image.journal !== undefined) return { path, image };
-  await image.close();
-  throw baseIsStream(path);
+  try {
+    if (image.journal === undefined) throw baseIsStream(path);
+    await checkFinished(run, image);
+    return { path, image };
+  } catch (error) {
+    await image.close();
+    throw error;
+  }
 }
 
 /** @throws ColdsnapError class `refused` for a digest file of another service, whose snapshots may have the same IDs */

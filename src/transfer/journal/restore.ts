@@ -125,6 +125,17 @@ function describeDownload({ snapshotId, base }: RestoreJournal): string {
   return base === undefined ? snapshotId : `${snapshotId} based on ${base}`;
 }
 
+/** The journal of an interrupted download onto this target; undefined where there is none. */
+export async function unfinishedRestore(
+  journal: JournalReader,
+): Promise<(RestoreJournal & { readonly description: string }) | undefined> {
+  const reading = await journal.read();
+  if (reading.kind !== 'found' || !reading.sealed || !isRestoreJournal(reading.content)) return undefined;
+  const { content } = reading;
+  if (content.target !== journal.location.identity || content.finished) return undefined;
+  return { ...content, description: describeDownload(content) };
+}
+
 function isRestoreJournal(content: unknown): content is RestoreJournal {
   const journal = content as Partial<RestoreJournal> | null;
   return (

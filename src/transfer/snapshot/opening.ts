@@ -13,6 +13,7 @@ import { Journal } from '../journal/journal.ts';
 import { journalPathFor, type UploadJournal } from '../journal/upload.ts';
 import type { UploadOptions } from '../options.ts';
 import type { Run } from '../run/run.ts';
+import { checkFinished } from '../run/unfinished-source.ts';
 import { ImageBlocks } from '../sources/image-blocks.ts';
 import type { UploadBase } from '../upload-base.ts';
 import { warnings } from '../warnings.ts';
@@ -39,6 +40,7 @@ export async function withFiles<T>(
     if (options.sha256 && image.journal === undefined) throw sourceNotHashed(image);
     volumeSizeFor(options, image.sizeBytes);
     for (const warning of image.warnings) run.warn(...warning);
+    await checkFinished(run, image, options.force === true);
     baseFile = await openBaseFile(run, options);
     const { source, holesFromSidecar } = options;
     digests = await openDigests(options, [source, baseFile?.image?.path, holesFromSidecar]);
