@@ -46,6 +46,13 @@ export function isError(value: unknown): value is Error {
   return value instanceof Error || types.isNativeError(value);
 }
 
+/** Why one of several targets is not whole. */
+export interface TargetFailure {
+  /** As it was given. */
+  readonly path: string;
+  readonly error: ColdsnapError;
+}
+
 /** Where a failure happened and how to resolve it; all optional. */
 export interface ErrorDetails {
   /** One sentence that says what to do. */
@@ -65,6 +72,8 @@ export interface ErrorDetails {
   profile?: string | undefined;
   /** The source itself is at fault (it changed, or has too many bytes): resuming the upload cannot succeed. */
   sourceFault?: boolean | undefined;
+  /** The failures of all of several targets, in the order given, where each has a reason of its own. */
+  targets?: readonly TargetFailure[] | undefined;
   cause?: unknown;
 }
 
@@ -83,6 +92,8 @@ export class ColdsnapError extends Error {
   readonly profile: string | undefined;
   /** The source itself is at fault: resuming the upload cannot succeed. */
   readonly sourceFault: boolean;
+  /** The failures of all of several targets, in the order given, where each has a reason of its own. */
+  readonly targets: readonly TargetFailure[] | undefined;
 
   constructor(
     errorClass: ErrorClass,
@@ -103,6 +114,7 @@ export class ColdsnapError extends Error {
     this.path = details.path;
     this.profile = details.profile;
     this.sourceFault = details.sourceFault ?? false;
+    this.targets = details.targets;
   }
 
   /** A copy with another class and, optionally, another message. */

@@ -4,7 +4,7 @@
  */
 export type { SnapshotTag } from './ebs/api.ts';
 export type { ErrorCode, SystemErrorCode } from './error-codes.ts';
-export { ColdsnapError, type ErrorClass, type ErrorDetails } from './errors.ts';
+export { ColdsnapError, type ErrorClass, type ErrorDetails, type TargetFailure } from './errors.ts';
 export { listDevices } from './image/device/list.ts';
 export { readImageLayout } from './image/layout/open-layout.ts';
 export { copySnapshot } from './transfer/copy.ts';

@@ -1,4 +1,5 @@
 /** Downloads to several targets, and says of each whether it is whole. */
+import { ColdsnapError } from '../errors.ts';
 import type {
   DownloadToTargetsOptions,
   DownloadToTargetsResult,
@@ -50,7 +51,7 @@ export async function runDownloadToTargets(
       targetsSummary,
     );
   } catch (error) {
-    if (began) await reportOutcomes(options, result, io);
+    if (began) await reportOutcomes(options, result, error, io);
     throw error;
   }
   if (result === undefined) return;
@@ -77,12 +78,15 @@ async function printDigests(outcomes: readonly TargetOutcome[], io: CommandIo): 
 async function reportOutcomes(
   { targets }: DownloadToTargetsOptions,
   result: DownloadToTargetsResult | undefined,
+  error: unknown,
   io: CommandIo,
 ): Promise<void> {
-  const outcomes: readonly TargetOutcome[] = result?.targets ?? targets.map((path) => ({ path, ok: false }));
-  const whole = outcomes.filter(({ ok }) => ok).map(({ path }) => path);
-  io.runAgain = io.runAgainWithout(whole);
-  io.partlyDone = whole.length > 0;
+  const failed = error instanceof ColdsnapError ? error.targets : undefined;
+  const outcomes: readonly TargetOutcome[] =
+    result?.targets ??
+    (failed ?? targets.map((path) => ({ path }))).map((target) => ({ ...target, ok: false }));
+  io.runAgain = io.runAgainWithout(outcomes.filter(({ ok }) => ok).map(({ path }) => path));
+  io.suggestsRepeat = (result ?? failed) !== undefined;
   if (!io.settings.json) {
     for (const { path, ok, error } of outcomes)
       printLine(io, ok ? targetWhole(path) : targetNotWhole(path, error));

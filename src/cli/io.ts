@@ -81,6 +81,6 @@ export interface CommandIo extends Io {
   runAgainWithout(operands: readonly string[]): string;
   /** The command line with its operands in this order, quoted for a shell. */
   reordered(operands: readonly string[]): string;
-  /** A part is done for good, so that only {@link runAgain} does the rest: it is printed whatever failed. */
-  partlyDone?: boolean;
+  /** {@link runAgain} is printed whatever failed: a part is done, or a later run may find the failure of a target gone. */
+  suggestsRepeat?: boolean;
 }

@@ -120,6 +120,11 @@ export function errorObject(error: unknown, runAgain: string | undefined): objec
     block: own?.block,
     path: own?.path,
     requestId: own?.requestId,
+    targets: own?.targets?.map(({ path, error: { code, class: kind, message } }) => ({
+      path,
+      ok: false,
+      error: { code, class: kind, message },
+    })),
     runAgain,
   };
 }

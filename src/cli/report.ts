@@ -9,7 +9,7 @@ import { errorObject, renderError, stackLines } from './render-error.ts';
 /** Exit codes after which running the command again may succeed. */
 const worthRunningAgain: ReadonlySet<number> = new Set([5, 129, 130, 143]);
 
-type ReportIo = Pick<CommandIo, 'stdout' | 'stderr' | 'env' | 'settings' | 'partlyDone'> & {
+type ReportIo = Pick<CommandIo, 'stdout' | 'stderr' | 'env' | 'settings' | 'suggestsRepeat'> & {
   runAgain: string | undefined;
 };
 
@@ -20,7 +20,7 @@ export function reportError(io: ReportIo, error: unknown): number {
   // The reader closed the pipe on purpose.
   if (codeOf(error) === 'EPIPE' && verbosity !== 'verbose') return exitCode;
 
-  const repeat = io.partlyDone === true || worthRunningAgain.has(exitCode);
+  const repeat = io.suggestsRepeat === true || worthRunningAgain.has(exitCode);
   const runAgain = repeat ? io.runAgain : undefined;
   // For a usage error or a signal the stack is of no help.
   const explainsItself = error instanceof ColdsnapError && ['usage', 'aborted'].includes(error.class);

@@ -42,7 +42,7 @@ interface Target extends FanOutTarget<ImageSink> {
  * for (const { path, ok, error } of targets) console.log(path, ok ? 'is whole' : error?.message);
  * ```
  * @returns the outcome of each target, at least one of which is whole
- * @throws ColdsnapError the failure of the first target, when none is whole. Nothing was touched for `usage`,
+ * @throws ColdsnapError the failure of the first target, with those of all in `targets`, when none is whole. Nothing was touched for `usage`,
  *   `config` and `refused` before the event `start`
  */
 export async function downloadToTargets(options: DownloadToTargetsOptions): Promise<DownloadToTargetsResult> {
@@ -76,7 +76,7 @@ export async function downloadToTargets(options: DownloadToTargetsOptions): Prom
     // Only now: after a kill between two commits the same call finds out which targets are whole.
     for (const { sink, whole } of targets) if (whole) await sink.finish();
     if (failure !== undefined && !(failure instanceof ColdsnapError)) throw failure;
-    if (geometry === undefined || !targets.some(({ whole }) => whole)) throw targets[0]?.failure ?? failure;
+    if (geometry === undefined || !targets.some(({ whole }) => whole)) throw noneWhole(targets, failure);
     const outcomes = targets.map(({ path, whole, sha256, failure: own = failure }): TargetOutcome => {
       const digest = sha256 === undefined ? {} : { sha256 };
       return whole || own === undefined ? { path, ok: whole, ...digest } : { path, ok: false, error: own };
@@ -84,6 +84,24 @@ export async function downloadToTargets(options: DownloadToTargetsOptions): Prom
     const progress = outcomes.every(({ ok }) => ok) ? run.done(snapshotId) : run.meter.progress();
     return { snapshotId, ...geometry, targets: outcomes, ...progress };
   });
+}
+
+/**
+ * The failure of the first target, with those of all if they differ.
+ * @param failure of the run, which ended it for the targets that have none of their own
+ */
+function noneWhole(
+  targets: readonly Target[],
+  failure: ColdsnapError | undefined,
+): ColdsnapError | undefined {
+  const failed = targets.flatMap(({ path, failure: error = failure }) =>
+    error === undefined ? [] : [{ path, error }],
+  );
+  const [first] = failed;
+  if (first === undefined || targets.every((target) => target.failure === undefined)) return failure;
+  const { error } = first;
+  const details = { ...error, cause: error.cause, targets: failed };
+  return new ColdsnapError(error.class, error.code, error.message, details);
 }
 
 /** @throws ColdsnapError `SEVERAL_TARGETS`, `MISSING_ARGUMENT` */

@@ -107,6 +107,43 @@ test('when none is whole, each is named, and the command is the same', async () 
     assert.ok(world.stderr.lines.includes(expected), world.stderr.text);
 });
 
+const noneWhole = () => {
+  const stalled = new ColdsnapError('gave-up', 'STALLED', 'no progress');
+  const targets = [
+    { path: 'a.img', error: full },
+    { path: 'b.img', error: stalled },
+  ];
+  return makeWorld({
+    downloadToTargets: async ({ onEvent }) => {
+      onEvent?.(startEvent);
+      throw new ColdsnapError(full.class, full.code, full.message, { ...full, targets });
+    },
+  });
+};
+
+test('when each target has failed, the reason of each is printed, and the command that resumes', async () => {
+  const world = noneWhole();
+  assert.equal(await world.run('download --fresh snap-1 a.img b.img'), 1);
+  for (const expected of [
+    'a.img is not whole: no space left on the file system of b.img',
+    'b.img is not whole: no progress',
+    '  Run it again: coldsnap download snap-1 a.img b.img',
+  ])
+    assert.ok(world.stderr.lines.includes(expected), world.stderr.text);
+});
+
+test('--json prints the reason of each target that has failed with the error', async () => {
+  const world = noneWhole();
+  assert.equal(await world.run('--json download snap-1 a.img b.img'), 1);
+  const { targets, runAgain } = JSON.parse(world.stderr.lines.at(-1)!);
+  assert.deepEqual(targets, [
+    { path: 'a.img', ok: false, error: { code: 'ENOSPC', class: 'local', message: full.message } },
+    { path: 'b.img', ok: false, error: { code: 'STALLED', class: 'gave-up', message: 'no progress' } },
+  ]);
+  assert.equal(runAgain, 'coldsnap --json download snap-1 a.img b.img');
+  assert.equal(world.stdout.text, '');
+});
+
 test('a refusal before the start says nothing of single targets', async () => {
   const world = makeWorld({
     downloadToTargets: async () => {

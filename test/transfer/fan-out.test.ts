@@ -261,10 +261,27 @@ test('when every target fails, the download fails with the error of the first', 
     join(await scratch.tmpfs(4 * 2 ** 20), 'larger.img'),
     join(await scratch.tmpfs(2 * 2 ** 20), 'smaller.img'),
   ];
-  await assert.rejects(downloadToTargets({ ...options, targets, workers: 1 }), {
-    class: 'local',
-    code: 'ENOSPC',
-    path: targets[0],
+  await assert.rejects(downloadToTargets({ ...options, targets, workers: 1 }), (error: ColdsnapError) => {
+    assert.deepEqual([error.class, error.code, error.path], ['local', 'ENOSPC', targets[0]]);
+    assert.deepEqual(
+      error.targets?.map(({ path, error: { code, path: own } }) => [path, code, own]),
+      targets.map((path) => [path, 'ENOSPC', path]),
+    );
+    return true;
+  });
+});
+
+test('when the service fails after a target has, the error has the reason of each', needsLoop, async (t) => {
+  const { scratch, emulator, options } = await scene(t);
+  const targets = [scratch.path('disk.img'), join(await scratch.tmpfs(2 * 2 ** 20), 'small.img')];
+  const action = { type: 'error', status: 403, code: 'AccessDeniedException' } as const;
+  emulator.setFaults([{ operation: 'GetSnapshotBlock', block: LAST, action }]);
+  await assert.rejects(downloadToTargets({ ...options, targets, workers: 1 }), (error: ColdsnapError) => {
+    assert.deepEqual(
+      [error, ...(error.targets ?? []).map((target) => target.error)].map(({ code }) => code),
+      ['ACCESS_DENIED', 'ACCESS_DENIED', 'ENOSPC'],
+    );
+    return true;
   });
 });
 
