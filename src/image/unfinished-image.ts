@@ -4,8 +4,10 @@ import type { Descriptor } from './descriptor.ts';
 import { deviceIdentity } from './device/identity.ts';
 import { exactRealpath } from './exact-path.ts';
 import { journalName, partialName } from './names.ts';
+import { PartialFile } from './partial-file.ts';
 import { isBetween, isMarked } from './partial-mark.ts';
 import { journalPath, stateFile } from './state-files.ts';
+import type { ImageTarget } from './target.ts';
 
 interface RestoreLocation {
   readonly path: string;
@@ -51,4 +53,10 @@ export async function unfinishedImage(
   const suffix = partialName('');
   const journal = real.endsWith(suffix) ? fileRestore(real.slice(0, -suffix.length)) : undefined;
   return marked || journal !== undefined ? { journal, marked, inode: String(ino) } : undefined;
+}
+
+/** @throws ColdsnapError `TARGET_BUSY` while another run is writing the partial file of this target, if it has one */
+export async function checkIdle({ path, resumable }: Pick<ImageTarget, 'path' | 'resumable'>): Promise<void> {
+  const { partialPath } = resumable ?? {};
+  if (partialPath !== undefined) await (await PartialFile.adopt(path, partialPath))?.close();
 }

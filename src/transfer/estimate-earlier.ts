@@ -22,7 +22,7 @@ export interface EarlierRestore {
 /** Finds the journal of an earlier run, which is not changed. */
 export async function earlierRestore(
   run: Run,
-  { label, resumable }: ImageTarget,
+  target: ImageTarget,
   {
     snapshotId,
     base,
@@ -34,6 +34,7 @@ export async function earlierRestore(
     readonly base?: string | undefined;
   },
 ): Promise<EarlierRestore | undefined> {
+  const { resumable } = target;
   if (resumable === undefined || checkpoint === false) return undefined;
   if (checkpointFile !== undefined && (await isLocked(checkpointFile)))
     throw journalBusy(checkpointFile, lockOf(checkpointFile));
@@ -43,7 +44,7 @@ export async function earlierRestore(
     snapshotId,
     base,
     force,
-    label,
+    target,
   });
   if (found.kind === 'rejected') run.warn(...warnings.ignoringJournal('download', found.reason));
   if (found.kind !== 'usable') return undefined;

@@ -150,6 +150,14 @@ export const targetBetween = (path: string, unfinished: string) =>
     'Finish it with the same command, or overwrite it by a full download.',
   );
 
+/** The file may still hold what it did before. */
+export const fullUnfinished = (path: string, snapshotId: string) =>
+  refused(
+    'TARGET_BETWEEN',
+    `a full download of ${snapshotId} to ${path} was interrupted`,
+    'Finish it with the same command, or overwrite it by a full download.',
+  );
+
 // Snapshots
 
 export const noList = (snapshotId: string) =>

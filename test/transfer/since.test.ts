@@ -444,6 +444,62 @@ for (const [title, names] of [
   });
 }
 
+for (const [running, second] of [
+  ['a full download', 'since'],
+  ['an incremental download', 'since'],
+  ['an incremental download', 'full'],
+] as const)
+  for (const dryRun of [false, true])
+    test(`while ${running} is writing a file, ${dryRun ? 'a dry run of ' : ''}another ${second === 'full' ? 'full' : 'incremental'} one says so`, async (t) => {
+      const pair = await makePair(t);
+      const { emulator, service, base, snapshotId, baseBlocks, blocks } = pair;
+      const { target } = await targetOf(t, 'file');
+      writeImage(target, baseBlocks);
+      const since = { since: base, trustBase: true };
+      const full = { force: true };
+      const options = { target, workers: 1, ...service };
+      const stalled: FaultRule = {
+        operation: 'GetSnapshotBlock',
+        block: 701,
+        first: 1,
+        action: { type: 'delay', ms: 5_000 },
+      };
+      emulator.setFaults([stalled]);
+      const reached = emulator.waitForRequest(({ blockIndex }) => blockIndex === 701);
+      const first = downloadSnapshot({
+        ...options,
+        snapshotId,
+        ...(running === 'a full download' ? full : since),
+      });
+      await reached;
+      const other = { ...options, snapshotId: base, ...(second === 'full' ? {} : { since: snapshotId }) };
+      await assert.rejects(dryRun ? estimateDownload(other) : downloadSnapshot(other), {
+        class: 'refused',
+        code: 'TARGET_BUSY',
+        message: `another run is writing ${target} (it holds a lock on ${target}.partial)`,
+      });
+      await first;
+      assert.equal(await firstWrongBlock(target, blocks, GIB), undefined);
+    });
+
+test('after an interrupted full download that was to replace a file, one since a base names it', async (t) => {
+  const { emulator, service, base, snapshotId, baseBlocks } = await makePair(t);
+  const { target } = await targetOf(t, 'file');
+  writeImage(target, baseBlocks);
+  const options = { snapshotId, target, workers: 1, ...service };
+  const controller = new AbortController();
+  void emulator.waitForRequest(({ blockIndex }) => blockIndex === 700).then(() => controller.abort());
+  await assert.rejects(downloadSnapshot({ ...options, force: true, signal: controller.signal }), {
+    class: 'aborted',
+  });
+  await assert.rejects(downloadSnapshot({ ...options, since: base }), {
+    class: 'refused',
+    code: 'TARGET_BETWEEN',
+    message: `a full download of ${snapshotId} to ${target} was interrupted`,
+  });
+  assert.equal(await firstWrongBlock(target, baseBlocks, GIB), undefined);
+});
+
 for (const [operation, nth, contents] of [
   ['ListChangedBlocks', undefined, 'other-blocks'],
   ['ListChangedBlocks', undefined, 'other-volume'],

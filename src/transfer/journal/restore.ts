@@ -1,8 +1,10 @@
 /** The journal of a download: which blocks are safe on the target, and digests that prove it to a later run. */
 import { isSameService, type ServiceIdentity } from '../../ebs/service.ts';
 import { holdsNoBase } from '../../image/messages/targets.ts';
+import type { ImageTarget } from '../../image/target.ts';
+import { checkIdle } from '../../image/unfinished-image.ts';
 import { type BlockRange, RangeSet } from '../engine/range-set.ts';
-import { targetBetween } from '../messages.ts';
+import { fullUnfinished, targetBetween } from '../messages.ts';
 import { ChunkDigests } from './chunk-digests.ts';
 import type { JournalReader } from './journal.ts';
 import { isLegacyCheckpoint } from './legacy.ts';
@@ -70,21 +72,21 @@ export type RestoreLookup =
 interface WantedRestore {
   readonly snapshotId: string;
   readonly base?: string | undefined;
-  /** The target, for messages. */
-  readonly label: string;
+  readonly target: ImageTarget;
   /** Whether a full download may overwrite an interrupted incremental one. */
   readonly force?: boolean | undefined;
 }
 
 /**
  * Looks for the journal of this download on this target. Files that are none are moved aside.
- * @throws ColdsnapError `TARGET_BETWEEN` for a target that another download has left between two states,
- *   `TARGET_HOLDS_NO_BASE` for one that holds another snapshot than the base
+ * @throws ColdsnapError `TARGET_BETWEEN` for a target that another download has left between two states, `TARGET_BUSY` for one
+ *   that it is writing, `TARGET_HOLDS_NO_BASE` for one that holds another snapshot than the base
  */
 export async function findRestoreJournal(
   journal: JournalReader,
-  { snapshotId, base, label, force = false }: WantedRestore,
+  { snapshotId, base, target, force = false }: WantedRestore,
 ): Promise<RestoreLookup> {
+  const { label } = target;
   const reading = await journal.read();
   if (reading.kind !== 'found') return reading;
   const { content } = reading;
@@ -104,8 +106,12 @@ export async function findRestoreJournal(
     throw holdsNoBase(label, `holds ${content.snapshotId} by the journal that was kept (${path})`);
   }
   // Force overwrites a target, but does not make it hold the base.
-  if (isOther && !content.finished && (base !== undefined || (content.base !== undefined && !force)))
-    throw targetBetween(label, describeDownload(content));
+  if (isOther && !content.finished && (base !== undefined || (content.base !== undefined && !force))) {
+    await checkIdle(target);
+    throw content.base === undefined
+      ? fullUnfinished(label, content.snapshotId)
+      : targetBetween(label, describeDownload(content));
+  }
   if (isOther) return { kind: 'rejected', reason: `it belongs to ${describeDownload(content)}` };
   return { kind: 'usable', journal: content };
 }

@@ -79,7 +79,7 @@ export class ImageSink implements BlockSink {
   async claim(): Promise<boolean> {
     // Also to start over, where the journal may show that the target does not hold the base.
     if (this.#journal !== undefined && (this.#options.fresh !== true || this.#options.base !== undefined)) {
-      this.#found = await findRestoreJournal(this.#journal, { ...this.#options, label: this.label });
+      this.#found = await findRestoreJournal(this.#journal, { ...this.#options, target: this.#target });
       if (this.#found.kind === 'rejected') this.#discard(this.#found.reason);
     }
     const committing = this.#found.kind === 'usable' ? this.#found.journal.committing : undefined;
