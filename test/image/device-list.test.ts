@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { fromLsblk } from '../../src/image/device/lsblk.ts';
@@ -147,6 +147,8 @@ test('reads sysfs where there is no lsblk', (t) => {
   assert.equal(found.find(({ name }) => name === 'vda')?.transport, 'virtio');
 });
 
+const sectorsOf = (name: string) => Number(readFileSync(`/sys/block/${name}/size`, 'utf8'));
+
 describe('lists real devices', needsLoop, () => {
   const find = async (device: string) =>
     (await listDevices({ all: true })).find(({ path }) => path === device);
@@ -185,6 +187,30 @@ describe('lists real devices', needsLoop, () => {
       disk?.uses.some((use) => use.endsWith(`is mounted at ${directory} (ext4)`)),
       String(disk?.uses),
     );
+  });
+
+  test('and omits a loop device that is not attached, with lsblk and without', async (t) => {
+    const place = await Scratch.for(t);
+    const { device } = await place.loop({ bytes: MIB });
+    await place.detach(device);
+    // Other tests attach the lowest numbers.
+    const unattached = readdirSync('/sys/block')
+      .filter((name) => /^loop\d+$/.test(name) && sectorsOf(name) === 0)
+      .sort((a, b) => Number(a.slice(4)) - Number(b.slice(4)))
+      .at(-1);
+    assert.ok(unattached !== undefined);
+    const check = async () => {
+      const listed = await listDevices({ all: true });
+      assert.ok(listed.every(({ path, size }) => path !== `/dev/${unattached}` && size > 0));
+    };
+    await check();
+    // The kernel takes no variable of this size, so no program can be started.
+    process.env.COLDSNAP_LARGE = 'x'.repeat(200_000);
+    try {
+      await check();
+    } finally {
+      delete process.env.COLDSNAP_LARGE;
+    }
   });
 
   test('and omits loop devices, read-only ones among them, unless all are requested', async (t) => {
