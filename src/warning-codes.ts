@@ -30,6 +30,7 @@ export const warningCodes = {
   SOURCE_IN_USE: 'the source device is mounted read-write or open for writing',
   SOURCE_UNFINISHED: 'the source, or the image to compare, holds an interrupted download',
   SOURCE_WRITTEN: 'the source device was written during the upload, which was allowed',
+  SPACE_LOW: 'the file system of the target has less free space than is to be written',
   STALLED: 'nothing made progress for a while; the message says what the run waits for',
   TARGET_DROPPED: 'one of several targets failed; the message says why, and the others continue',
   TARGET_MODIFIED: 'the target was modified after an interruption; the modified part is restored again',

@@ -14,6 +14,7 @@ import { readableSnapshotId } from './run/checks.ts';
 import { hashTarget, type OnWhole } from './run/hash-image.ts';
 import { ReadBack, ReadBackProgress, readableAgain } from './run/read-back.ts';
 import { Run } from './run/run.ts';
+import { watchSpace } from './run/space.ts';
 import { checkSinceOptions, downloadSince } from './since.ts';
 import { savingDigests } from './sinks/digest-saver.ts';
 import { ImageSink } from './sinks/image-sink.ts';
@@ -46,12 +47,8 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Downlo
       return { snapshotId, ...geometry, ...digest, ...run.done(snapshotId) };
     }
     const digests = await openDigests(options, typeof path === 'string' ? [path, `${path}.partial`] : [path]);
-    let geometry: Geometry;
-    try {
-      geometry = await downloadAll(run, digests, { ...options, snapshotId, onWhole });
-    } finally {
-      await digests?.close();
-    }
+    const all = downloadAll(run, digests, { ...options, snapshotId, onWhole });
+    const geometry = await all.finally(() => digests?.close());
     return { snapshotId, ...geometry, ...digest, ...run.done(snapshotId) };
   };
   return run.carryOut(() => withNamedJournal(options, [path, options.saveDigests], download));
@@ -67,6 +64,7 @@ async function downloadAll(
   // A FIFO opens once it has a reader.
   const open = () => openTarget(options.target, { signal: run.signal });
   const target = await run.watch('the target to be opened', 'disk', open);
+  watchSpace(run, target);
   const readable = options.verify || options.sha256 ? await readableAgain(target) : undefined;
   const readBack =
     options.verify && readable ? new ReadBack(target, readable, new ReadBackProgress(run)) : undefined;

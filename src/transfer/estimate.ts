@@ -17,6 +17,7 @@ import type { DownloadOptions } from './options.ts';
 import type { DryRun } from './reports.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import { Run } from './run/run.ts';
+import { checkSpace } from './run/space.ts';
 import { blocksToProve, checkSinceOptions } from './since.ts';
 import { ChangedBlocks } from './sources/changed-blocks.ts';
 import { SnapshotBlocks } from './sources/snapshot-blocks.ts';
@@ -66,11 +67,13 @@ export async function estimateDownload(options: DownloadOptions): Promise<DryRun
       if (reason !== undefined) await discard(reason);
       const done = new RangeSet(options.fresh === true ? [] : earlier?.journal.done);
       const blocks = since === snapshotId ? 0 : await countBlocks(run, source.steps(done), geometry, false);
+      const bytes = blocks * geometry.blockSize;
+      if (since === undefined) await checkSpace(run, target, () => bytes);
       return {
         ...what,
         volumeSize: geometry.volumeSize,
         blocks,
-        bytes: blocks * geometry.blockSize,
+        bytes,
         ...(proof === undefined ? {} : { blocksToProve: proof.size }),
         ...costOfReading(blocks),
         bytesResumed: done.size * geometry.blockSize,

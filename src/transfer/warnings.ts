@@ -1,6 +1,7 @@
 /** Every warning of this layer, as code and message. */
 import { describeErrno, errnoName } from '../errno.ts';
 import { isError } from '../errors.ts';
+import { formatBytes } from '../text.ts';
 import type { WarningCode } from '../warning-codes.ts';
 import type { EarlierSnapshot } from './journal/upload.ts';
 
@@ -102,6 +103,12 @@ export const warnings = {
   sourceUnfinished: (label: string, download: string): Warning => [
     'SOURCE_UNFINISHED',
     `${label} holds ${download}: the rest of it is as it was before. Run that download again to finish it.`,
+  ],
+
+  spaceLow: (target: string, free: number, toWrite: number): Warning => [
+    'SPACE_LOW',
+    `The file system of ${target} has ${formatBytes(free)} free, but ${formatBytes(toWrite)} are to be written. It ` +
+      'becomes full unless much of that is zeros, or is compressed.',
   ],
 
   zerosOmitted: (): Warning => [

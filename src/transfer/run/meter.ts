@@ -20,6 +20,8 @@ export class Meter {
   throttles = 0;
   /** Set once the service is open. */
   pacer: Pace | undefined;
+  /** Called when more is to be moved than known before. */
+  onPlan: (() => void) | undefined;
   readonly #started = performance.now();
   readonly #listener: TransferListener;
   readonly #onListenerError: (error: unknown) => void;
@@ -67,6 +69,7 @@ export class Meter {
   /** More bytes are to be moved than known so far; fewer if negative. */
   plan(bytes: number): void {
     this.bytesToMove = Math.max(this.bytesToMove + bytes, this.bytesTransferred);
+    this.onPlan?.();
   }
 
   /** Everything to be moved is known. */
