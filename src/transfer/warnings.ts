@@ -105,6 +105,10 @@ export const warnings = {
     `${label} holds ${download}: the rest of it is as it was before. Run that download again to finish it.`,
   ],
 
+  /** Follows a warning of an unfinished download. */
+  ifDeleted:
+    'If the snapshot was deleted, it cannot be finished: overwrite it by a full download of another.',
+
   spaceLow: (target: string, free: number, toWrite: number): Warning => [
     'SPACE_LOW',
     `The file system of ${target} has ${formatBytes(free)} free, but ${formatBytes(toWrite)} are to be written. It ` +

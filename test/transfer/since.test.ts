@@ -444,6 +444,29 @@ for (const [title, names] of [
   });
 }
 
+for (const how of ['full', 'incremental'] as const)
+  test(`${how === 'full' ? 'a full' : 'an incremental'} download whose snapshot disappears says that it may not be finished any more`, async (t) => {
+    const { emulator, service, base, snapshotId, baseBlocks, blocks } = await makePair(t);
+    const { target } = await targetOf(t, 'file');
+    writeImage(target, baseBlocks);
+    const action = { type: 'error', status: 404, code: 'ResourceNotFoundException' } as const;
+    emulator.setFaults([{ operation: 'GetSnapshotBlock', block: 700, action }]);
+    const { events, onEvent } = recorder();
+    const options = { snapshotId, target, workers: 1, ...service, onEvent };
+    const download = () =>
+      downloadSnapshot({ ...options, ...(how === 'full' ? { force: true } : { since: base }) });
+    await assert.rejects(download(), { code: 'SNAPSHOT_NOT_FOUND' });
+    const warned = events.flatMap((event) => (event.type === 'warning' ? [event] : [])).at(-1);
+    assert.equal(warned?.code, 'DOWNLOAD_UNFINISHED');
+    assert.match(
+      warned.message,
+      / If the snapshot was deleted, it cannot be finished: overwrite it by a full download of another\.$/,
+    );
+    emulator.setFaults([]);
+    await download();
+    assert.equal(await firstWrongBlock(target, blocks, GIB), undefined);
+  });
+
 for (const [running, second] of [
   ['a full download', 'since'],
   ['an incremental download', 'since'],

@@ -16,9 +16,13 @@ export function warnUnfinished(
   { base }: { readonly base?: string | undefined },
   error: unknown,
 ): void {
-  const moved = base === undefined && (error as { code?: unknown } | null)?.code === 'PARTIAL_REPLACED';
+  const code = (error as { code?: unknown } | null)?.code;
+  const moved = base === undefined && code === 'PARTIAL_REPLACED';
   if (journal === undefined || moved) return;
   const { partialPath } = resumable ?? {};
-  if (base !== undefined) run.warn(...warnings.changeUnfinished(run.sameCommand, label, partialPath));
-  else run.warn(...warnings.downloadUnfinished(run.sameCommand, label, partialPath, journal.location.path));
+  const [warning, message] =
+    base === undefined
+      ? warnings.downloadUnfinished(run.sameCommand, label, partialPath, journal.location.path)
+      : warnings.changeUnfinished(run.sameCommand, label, partialPath);
+  run.warn(warning, code === 'SNAPSHOT_NOT_FOUND' ? `${message} ${warnings.ifDeleted}` : message);
 }
