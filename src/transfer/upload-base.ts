@@ -105,6 +105,11 @@ export class UploadBase {
     return this.#base.unlistedIsRandom;
   }
 
+  /** Reads a block of the parent, if any are read at the service, before a snapshot is started. It is not fetched again. */
+  async readFirst(): Promise<void> {
+    await this.#contents.readFirst?.();
+  }
+
   /** The blocks of the source that differ. */
   differing(run: Run, source: BlockSource): BlockSource {
     return new DifferingBlocks(run, source, this.#base, this.geometry.blockSize);

@@ -69,11 +69,12 @@ async function uploadImage(
     const decisive = { holeMapDigest: image.holeMapDigest, stamp, base: base?.identity };
     const spec = newSnapshot({ ...options, volumeSizeGiB }, decisive, journal !== undefined);
     sink = new SnapshotSink(run, service, spec, journal);
-    await sink.claim(identity, options.fresh === true, (earlier) =>
+    const resumes = await sink.claim(identity, options.fresh === true, (earlier) =>
       isUnchanged(run, image, stamp, earlier, digests),
     );
     await run.waitFor(`the first bytes of ${image.label}`, 'disk', () => image.ready());
     const digest = options.sha256 ? { sha256: await hashImage(run, image, image.sizeBytes) } : {};
+    if (!resumes) await base?.readFirst();
     const snapshot = await sink.open();
     const { snapshotId, blockSize } = snapshot;
     const geometry = { volumeSize: volumeSizeGiB * GIB, blockSize };
@@ -85,10 +86,9 @@ async function uploadImage(
       run.warn(...warnings.zerosOmitted());
     }
     const header = digestHeader(snapshotId, identity, geometry);
-    const report = async (id: string, state: string): Promise<UploadResult> => {
-      const progress = run.done(id);
-      const summary = { ...geometry, ...digest, ...progress, ...base?.savings(progress) };
-      const result = { snapshotId: id, status: state, ...summary };
+    const report = async (id: string, status: string): Promise<UploadResult> => {
+      const done = run.done(id);
+      const result = { snapshotId: id, status, ...geometry, ...digest, ...done, ...base?.savings(done) };
       await run.report(result, options);
       return result;
     };

@@ -5,6 +5,7 @@ import {
   existsSync,
   ftruncateSync,
   openSync,
+  readdirSync,
   readFileSync,
   truncateSync,
   writeFileSync,
@@ -507,4 +508,19 @@ test('a parent whose blocks have another size than those of the new snapshot is 
   });
   assert.equal(emulator.requests('DeleteSnapshot').length, 1);
   assert.equal(emulator.requests('PutSnapshotBlock').length, 0);
+});
+
+test('an incremental upload begins no snapshot when the parent may be listed but not read', async (t) => {
+  const parts = await makeParts(t);
+  const { emulator, directory, blocks } = parts;
+  const action = { type: 'error', status: 403, code: 'AccessDeniedException' } as const;
+  emulator.setFaults([{ operation: 'GetSnapshotBlock', action }]);
+  await assert.rejects(uploadSnapshot(incremental(parts)), { class: 'config', code: 'ACCESS_DENIED' });
+  assert.deepEqual(emulator.requests('StartSnapshot'), []);
+  assert.deepEqual(readdirSync(directory), ['disk.img']);
+  emulator.setFaults([]);
+  emulator.clearLog();
+  const { snapshotId } = await uploadSnapshot(incremental(parts));
+  assert.equal(await firstWrongBlock(await emulator.readImage(snapshotId), blocks, GIB), undefined);
+  assert.deepEqual([...new Set(fetched(parts))].length, fetched(parts).length, 'a block was fetched twice');
 });

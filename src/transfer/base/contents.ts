@@ -3,14 +3,20 @@ import { abortedError } from '../../cancel.ts';
 import type { BlockReader } from '../../ebs/block-reader.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
 import type { ImageSource, SourceBlock } from '../../image/source.ts';
-import type { BlockRead } from '../../native/index.ts';
+import { allocateSlab, type BlockRead } from '../../native/index.ts';
 import type { DigestReader } from '../digests/reader.ts';
 import { Batcher } from '../engine/batch.ts';
 import { BlockCheck } from '../engine/block-check.ts';
 import { type ZeroBlock, zeroBlock } from '../engine/zero-block.ts';
 import type { Run } from '../run/run.ts';
+import { firstPage } from '../sources/changed-blocks.ts';
+
+/** Blocks among which one to read first is looked for: less than a page of the list. */
+const MAX_BLOCKS_TO_FIRST = 5_000;
 
 export interface BaseContents {
+  /** Reads a block before its turn, where the service has them: who may list the parent may not be allowed to read it. */
+  readFirst?(): Promise<void>;
   /** Blocks that were fetched from the service. */
   readonly blocksFetched: number;
   /**
@@ -30,15 +36,33 @@ export class ServiceContents implements BaseContents {
   readonly #reader: BlockReader;
   readonly #snapshotId: string;
   readonly #check: BlockCheck;
+  readonly #ebs: EbsConnection;
+  #early: { readonly index: number; readonly digest: Uint8Array } | undefined;
 
   constructor(run: Run, ebs: EbsConnection, snapshotId: string) {
     this.#run = run;
+    this.#ebs = ebs;
     this.#snapshotId = snapshotId;
     this.#reader = ebs.reader(snapshotId, run.signal);
     this.#check = new BlockCheck(run);
   }
 
+  async readFirst(): Promise<void> {
+    const { entries, blockSize } = await firstPage(
+      this.#run,
+      this.#ebs,
+      this.#snapshotId,
+      MAX_BLOCKS_TO_FIRST,
+    );
+    const [entry] = entries;
+    if (entry === undefined) return;
+    const { blockIndex: index, blockToken } = entry;
+    const digest = await this.digest(index, blockToken, new Uint8Array(allocateSlab(blockSize)));
+    this.#early = { index, digest: Uint8Array.from(digest) };
+  }
+
   async digest(blockIndex: number, blockToken: string, buffer: Uint8Array): Promise<Uint8Array> {
+    if (this.#early?.index === blockIndex) return this.#early.digest;
     let found: Uint8Array = buffer;
     await this.#run.watch(`block ${blockIndex} of ${this.#snapshotId}`, 'service', () =>
       this.#reader.read({ blockIndex, blockToken }, buffer, async (digest) => {

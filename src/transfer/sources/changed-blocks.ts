@@ -1,5 +1,5 @@
 /** The difference between two snapshots as a source: what has changed since the base is read, what is gone becomes zeros. */
-import type { ChangedBlock } from '../../ebs/api.ts';
+import type { BlockReference, ChangedBlock } from '../../ebs/api.ts';
 import { listBlocks, listChangedBlocks } from '../../ebs/list/block-list.ts';
 import type { CheckedPage } from '../../ebs/list/pages.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
@@ -183,11 +183,21 @@ export class ChangedBlocks implements BlockSource {
 }
 
 /** Lists a page, which shows that the snapshot exists, and its sizes. */
-export async function geometryOf(run: Run, { api }: EbsConnection, snapshotId: string): Promise<Geometry> {
-  const pages = listBlocks(api, snapshotId, { below: 0, signal: run.signal });
+export async function geometryOf(run: Run, ebs: EbsConnection, snapshotId: string): Promise<Geometry> {
+  const { volumeSize, blockSize } = await firstPage(run, ebs, snapshotId, 0);
+  return { volumeSize, blockSize };
+}
+
+/** One page of a list. @param below the block before which it ends at the latest; 0 for the sizes alone */
+export async function firstPage(
+  run: Run,
+  { api }: EbsConnection,
+  snapshotId: string,
+  below: number,
+): Promise<CheckedPage<BlockReference>> {
+  const pages = listBlocks(api, snapshotId, { below, signal: run.signal });
   const page = await run.watch(`the list of ${snapshotId}`, 'service', () => pages.next());
   await pages.return();
   if (page.done) throw noList(snapshotId);
-  const { volumeSize, blockSize } = page.value;
-  return { volumeSize, blockSize };
+  return page.value;
 }
