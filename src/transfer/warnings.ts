@@ -163,6 +163,13 @@ export const warnings = {
       : `Snapshot ${snapshotId} is unfinished. It cannot be resumed; "coldsnap pending" lists it and can delete it.`,
   ],
 
+  snapshotMayBeCompleted: (again: string, snapshotId: string, resumable: boolean): Warning => [
+    'SNAPSHOT_LEFT',
+    resumable
+      ? `Snapshot ${snapshotId} may be completed already. Run ${again} to find out, and to finish it if it is not.`
+      : `Snapshot ${snapshotId} may be completed already. If it is not, it cannot be resumed; "coldsnap pending" lists it and can delete it.`,
+  ],
+
   snapshotMayExist: (again: string, resumable: boolean): Warning => [
     'SNAPSHOT_MAYBE_LEFT',
     `A snapshot may have been created before the reply was lost; ${

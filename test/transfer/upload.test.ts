@@ -490,3 +490,25 @@ test('keeps the snapshot alive through a long run of omitted zeros', async (t) =
   assert.equal(status, 'completed');
   assert.deepEqual(emulator.snapshot(snapshotId)?.writtenBlocks, [0, 16_383, last]);
 });
+
+test('an upload that is interrupted while its snapshot is being completed does not call it unfinished', async (t) => {
+  const { emulator, service } = await startService(t, { blockSize: 2 ** 22 });
+  const source = join(scratch(t), 'disk.img');
+  writeFileSync(source, randomBytes(2 ** 20));
+  const controller = new AbortController();
+  void emulator
+    .waitForRequest(({ operation }) => operation === 'CompleteSnapshot')
+    .then(() => controller.abort());
+  emulator.setFaults([{ operation: 'CompleteSnapshot', action: { type: 'stall', executed: true } }]);
+  const { events, onEvent } = recorder();
+  await assert.rejects(uploadSnapshot({ source, ...service, onEvent, signal: controller.signal }), {
+    class: 'aborted',
+  });
+  const warned = events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
+  const [{ snapshotId = '' } = {}] = emulator.requests('CompleteSnapshot');
+  assert.deepEqual(warned, [
+    `Snapshot ${snapshotId} may be completed already. Run the same command again to find out, and to finish it if it is not.`,
+  ]);
+  emulator.setFaults([]);
+  assert.equal((await uploadSnapshot({ source, ...service })).snapshotId, snapshotId);
+});

@@ -7,6 +7,7 @@ import { snapshotGone, withSnapshot } from '../messages.ts';
 import type { Run } from '../run/run.ts';
 import { warnings } from '../warnings.ts';
 import { deleteSnapshot, isListed } from './complete.ts';
+import type { OpenSnapshot } from './start.ts';
 
 interface FailedUpload {
   readonly run: Run;
@@ -21,7 +22,7 @@ interface FailedUpload {
  */
 export async function abandonSnapshot(
   { run, service, journal }: FailedUpload,
-  snapshotId: string,
+  { snapshot: { snapshotId }, completing }: Pick<OpenSnapshot, 'snapshot' | 'completing'>,
   error: unknown,
   fate: { readonly remove: boolean; readonly checkpoint: () => Promise<void> },
 ): Promise<unknown> {
@@ -31,7 +32,10 @@ export async function abandonSnapshot(
   }
   if (!fate.remove) {
     await fate.checkpoint();
-    run.warn(...warnings.snapshotUnfinished(run.sameCommand, snapshotId, journal?.written === true));
+    const resumable = journal?.written === true;
+    // The request that completes it may have been executed.
+    const describe = completing && mayHaveStarted(error) ? 'snapshotMayBeCompleted' : 'snapshotUnfinished';
+    run.warn(...warnings[describe](run.sameCommand, snapshotId, resumable));
     return withSnapshot(error, snapshotId);
   }
   const failure = await deleteSnapshot(service, snapshotId);
@@ -59,7 +63,7 @@ export async function abandonStart(
   else await journal?.restoreEarlier();
 }
 
-/** Whether a request that failed in this way may have started a snapshot; one that was never sent has not. */
+/** Whether a request that failed in this way may have been executed, as to start a snapshot; one that was never sent has not. */
 export function mayHaveStarted(error: unknown): boolean {
   if (!(error instanceof ColdsnapError)) return false;
   const sent = error.code !== 'ENDPOINT_UNREACHABLE' && error.code !== 'PROXY_UNREACHABLE';

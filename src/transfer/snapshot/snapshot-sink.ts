@@ -242,9 +242,9 @@ export class SnapshotSink implements BlockSink {
       if (this.#starting) await abandonStart(failed, error, this.lostReplies.start);
       return error;
     }
-    const { snapshotId } = this.#open.snapshot;
-    if (this.#open.accepted) return withSnapshot(error, snapshotId);
+    const open = this.#open;
+    if (open.accepted) return withSnapshot(error, open.snapshot.snapshotId);
     const remove = this.#spec.onFailure === 'delete' || useless;
-    return abandonSnapshot(failed, snapshotId, error, { remove, checkpoint: () => this.checkpoint() });
+    return abandonSnapshot(failed, open, error, { remove, checkpoint: () => this.checkpoint() });
   }
 }
