@@ -1,7 +1,15 @@
 /** Uploads of one source: two concurrent ones, and one after another that was interrupted at a critical moment. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { exitCodeOf } from '../../src/cli/exit-codes.ts';
@@ -198,6 +206,53 @@ test('a failed snapshot whose ID was never received is not resumed', async (t) =
   const warning = events.find((event) => event.type === 'warning' && event.code === 'JOURNAL_NOT_USED');
   assert.match(warning?.type === 'warning' ? warning.message : '', /snap-\w+ is in state "error"/);
 });
+
+const sizes: Record<string, { resize: (source: string) => void; whole: boolean; resumes: boolean }> = {
+  'was cut': { resize: (source) => truncateSync(source, 16 * BLOCK), whole: true, resumes: false },
+  'has grown': {
+    resize: (source) => appendFileSync(source, randomBytes(BLOCK)),
+    whole: true,
+    resumes: false,
+  },
+  'has grown past what was put': {
+    resize: (source) => appendFileSync(source, randomBytes(BLOCK)),
+    whole: false,
+    resumes: true,
+  },
+  'has grown by zeros': { resize: (source) => truncateSync(source, 64 * BLOCK), whole: true, resumes: true },
+};
+
+for (const [what, { resize, whole, resumes }] of Object.entries(sizes)) {
+  for (const kind of ['full', 'incremental'] as const) {
+    test(`a snapshot of a source that ${what} since has nothing of what it was (${kind})`, async (t) => {
+      const { emulator, directory, source, upload } = await setUp(t);
+      const parentSnapshotId = await emulator.putSnapshot({ volumeSizeGiB: 1, blocks: new Map() });
+      // More than one chunk of digests.
+      appendFileSync(source, randomBytes(24 * BLOCK));
+      const saveDigests = join(directory, 'digests');
+      const options = kind === 'full' ? {} : { incremental: true, parentSnapshotId, saveDigests };
+      const refusal = refused(403, 'AccessDeniedException');
+      const put = { operation: 'PutSnapshotBlock', nth: 9, action: refusal } as const;
+      emulator.setFaults([whole ? { operation: 'CompleteSnapshot', action: refusal } : put]);
+      const failed = await upload({ workers: 1, ...options }).catch(
+        (error: { snapshotId?: string }) => error,
+      );
+      emulator.setFaults([]);
+      resize(source);
+      const { snapshotId } = await upload(options);
+      assert.equal(snapshotId === failed.snapshotId, resumes);
+      const expected = Buffer.alloc(64 * BLOCK);
+      readFileSync(source).copy(expected);
+      assert.ok(bytesAt(await emulator.readImage(snapshotId), 0, expected.length).equals(expected));
+      if (kind === 'full') return;
+      // The digests are the same snapshot's: by them nothing differs.
+      emulator.clearLog();
+      const base = { parentSnapshotId: snapshotId, base: saveDigests };
+      await upload({ ...options, ...base });
+      assert.equal(emulator.requests('PutSnapshotBlock').length, 0);
+    });
+  }
+}
 
 test('an upload with fresh names the snapshot that the run before started', async (t) => {
   const { emulator, upload } = await setUp(t);

@@ -42,31 +42,30 @@ export async function chooseJournal(
 
 /**
  * Whether the stamp shows that the source was not written, or else all that was put still reads the same.
- * @param digests gets the digests of what reads the same
+ * @param saved gets the digests of what reads the same
  */
 export async function isUnchanged(
   run: Run,
   image: ImageSource,
   stamp: string | undefined,
   journal: UploadJournal,
-  digests?: DigestWriter,
+  saved?: DigestWriter,
 ): Promise<boolean> {
   const { blockSize } = journal;
-  if (digests === undefined && stamp !== undefined && stamp === journal.stamp) return true;
+  if (saved === undefined && stamp !== undefined && stamp === journal.stamp) return true;
   // The start of the snapshot was not answered: nothing was put.
   if (blockSize === 0) return true;
-  const blockCount = Math.ceil(image.sizeBytes / blockSize);
-  const done = new RangeSet(journal.done);
-  done.remove(blockCount, Number.POSITIVE_INFINITY);
-  const blocks = volumeBlocks(journal);
-  const claim = { done, digests: new ChunkDigests(blocks, journal.digests), blockSize, blockCount: blocks };
+  const blockCount = volumeBlocks(journal);
+  const digests = new ChunkDigests(blockCount, journal.digests);
+  const claim = { done: new RangeSet(journal.done), digests, blockSize, blockCount };
   const changed = await findChangedChunks(claim, {
     read: (reads) => image.readBlocks(reads),
+    // Past its end, which may have been nearer or farther then, the source has none, and reads as zeros.
     dataRanges: (start, end) => image.dataRanges(start, end),
     ...verifying(run, claim),
-    onDigest: digests && ((block, digest) => digests.set(block, digest)),
+    onDigest: saved && ((block, digest) => saved.set(block, digest)),
   });
-  if (changed.length > 0) await digests?.reset();
+  if (changed.length > 0) await saved?.reset();
   return changed.length === 0;
 }
 
