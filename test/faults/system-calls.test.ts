@@ -378,6 +378,24 @@ test('the journal lists a block only after it was written and the target synced'
   );
 });
 
+test('an unfinished digest file is recognized even after a power cut', needsStrace, async (t) => {
+  const scratch = await Scratch.for(t);
+  const [source, trace] = [scratch.path('disk.img'), scratch.path('trace')];
+  writeFileSync(source, randomBytes(3 * BLOCK));
+  const args = ['upload', '--save-digests', scratch.path('disk.digests'), source];
+  const strace = ['trace=write,fsync,link,linkat', 'status=successful'];
+  const { end, stderr } = await command.run(emulator.url, args, { strace, trace });
+  assert.equal(end, 0, stderr);
+  const calls = readFileSync(trace, 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(scratch.directory));
+  const named = calls.findIndex((line) => line.includes('linkat(') && line.includes('disk.digests.partial'));
+  // An unnamed file is there as deleted.
+  const begun = calls.slice(0, named).filter((line) => line.includes('(deleted)'));
+  const names = begun.map((line) => /^\d+ +(\w+)/.exec(line)?.[1]);
+  assert.deepEqual(names, ['write', 'fsync'], calls.join('\n'));
+});
+
 test('holes are detected only after the source was synced, and not if that fails', needsStrace, async (t) => {
   const scratch = await Scratch.for(t);
   const [source, trace] = [scratch.path('disk.img'), scratch.path('trace')];

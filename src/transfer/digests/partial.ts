@@ -1,5 +1,5 @@
 /** The partial file of a digest file: whose it is, whether it still has its name, and writes to it. */
-import { constants, writeSync } from 'node:fs';
+import { constants, fsyncSync, writeSync } from 'node:fs';
 import { access, type FileHandle, lstat, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createMarked } from '../../image/create-file.ts';
@@ -15,7 +15,11 @@ export async function openPartial(path: string): Promise<{ file: FileHandle; isN
   let isNew = true;
   try {
     const header = encodeHeader(undefined, undefined);
-    createMarked(path, (fd) => writeSync(fd, header));
+    createMarked(path, (fd) => {
+      writeSync(fd, header);
+      // After a power cut the file could have its name and no contents, and would not count as ours.
+      fsyncSync(fd);
+    });
   } catch (error) {
     if (!isErrno(error, 'EEXIST')) throw localError(error, `create ${path}`, path);
     isNew = false;
