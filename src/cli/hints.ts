@@ -48,8 +48,10 @@ const hints: Readonly<Partial<Record<ErrorCode | SystemErrorCode, Hint>>> = {
   COPY_ONTO_ITSELF:
     'Add --to-region, --to-profile or another --to- option, --kms-key-id, --encrypted, --tag, --copy-tags or --description.',
   JOURNAL_REQUIRED: 'Make its directory writable, or set another path with --checkpoint-file.',
-  TARGET_BETWEEN:
-    'Run the interrupted command again to finish it, or overwrite it by a full download with --force.',
+  TARGET_BETWEEN: (hint) =>
+    hint
+      .replace('Finish it with the same command', 'Run the interrupted command again to finish it')
+      .replace('full download', 'full download with --force'),
   TARGET_HOLDS_NO_BASE: 'Name a file or device that holds the base, or drop --since for a full download.',
   UNRELATED_SNAPSHOTS:
     'Only snapshots of one volume can be compared. A full download or copy, without --since, works.',

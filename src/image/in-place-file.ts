@@ -4,15 +4,22 @@ import { access, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { throwIfAborted } from '../cancel.ts';
+import type { ColdsnapError } from '../errors.ts';
 import { ClaimedFile } from './claimed-file.ts';
 import { Descriptor } from './descriptor.ts';
 import { describeFileUsers } from './device/users.ts';
 import { localError } from './errno.ts';
 import { FileTarget } from './file-target.ts';
 import { InPlace, type InPlaceOptions } from './in-place-target.ts';
-import { holdsNoBase, partialNotOurs, resumeMismatch, targetInUse } from './messages/targets.ts';
+import {
+  holdsNoBase,
+  partialNotOurs,
+  resumeMismatch,
+  targetBetween,
+  targetInUse,
+} from './messages/targets.ts';
 import { partialName } from './names.ts';
-import { mayBeBetween } from './partial-mark.ts';
+import { isBetween, mayBeBetween } from './partial-mark.ts';
 import { statOf } from './source-stamp.ts';
 import { lstatIfExists } from './stat.ts';
 import type { Geometry, ImageTarget } from './target.ts';
@@ -60,7 +67,7 @@ export class InPlaceFile extends InPlace {
     const existing = await lstatIfExists(this.#file, this.path);
     const partial = await lstatIfExists(this.#partial, this.path);
     if (existing === undefined) {
-      if (partial === undefined || !resuming) throw holdsNoBase(this.path, 'does not exist');
+      if (partial === undefined || !resuming) throw await this.#noTarget();
       await this.#adopt();
       return;
     }
@@ -92,6 +99,20 @@ export class InPlaceFile extends InPlace {
   override async abandon(): Promise<void> {
     await this.#claimed?.close();
     await super.abandon();
+  }
+
+  /** The error for a file that is not there: an earlier run may have renamed it, and its journal been lost. */
+  async #noTarget(): Promise<ColdsnapError> {
+    const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+    const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+    const descriptor = await Descriptor.open(this.#partial, flags).catch(() => undefined);
+    try {
+      const ino = Number((descriptor && (await statOf(descriptor)))?.ino);
+      const between = await descriptor?.use('examine', async (fd) => isBetween(fd, ino));
+      return between ? targetBetween(this.path, this.#partial) : holdsNoBase(this.path, 'does not exist');
+    } finally {
+      await descriptor?.close();
+    }
   }
 
   async #adopt(): Promise<void> {

@@ -422,6 +422,32 @@ for (const [title, nameOf] of Object.entries(otherNames)) {
   });
 }
 
+test('a file between two states whose journal was lost is refused as such, until it is overwritten', async (t) => {
+  const pair = await makePair(t);
+  const { emulator, service, base, snapshotId, baseBlocks, blocks } = pair;
+  const { target, between, scratch } = await targetOf(t, 'file');
+  writeImage(target, baseBlocks);
+  const options = { since: base, snapshotId, target, ...service };
+  await interrupt(pair, options);
+  rmSync(`${target}.coldsnap-progress`);
+  const before = stateOf(scratch.directory);
+  const { since: _since, ...full } = options;
+  const refused = {
+    code: 'TARGET_BETWEEN',
+    message: `${target} is between two states: ${between} is of an interrupted incremental download`,
+    hint: /if its journal is still there, or overwrite it by a full download/,
+  };
+  emulator.clearLog();
+  for (const download of [options, full]) {
+    await assert.rejects(downloadSnapshot(download), refused);
+    await assert.rejects(estimateDownload(download), refused);
+  }
+  assert.equal(emulator.requests('GetSnapshotBlock').length, 0);
+  assert.deepEqual(stateOf(scratch.directory), before);
+  await downloadSnapshot({ ...full, force: true });
+  assert.equal(await firstWrongBlock(target, blocks, GIB), undefined);
+});
+
 for (const [title, names] of [
   ['the file is between two states', (partial: string) => [partial]],
   ['the file still has both names', (partial: string) => [partial, partial.replace(/\.partial$/, '')]],

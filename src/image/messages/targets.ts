@@ -179,7 +179,7 @@ export const targetBetween = (path: string, partial: string) =>
     'TARGET_BETWEEN',
     `${path} is between two states: ${partial} is of an interrupted incremental download`,
     path,
-    'Finish it with the same command, or overwrite it by a full download.',
+    'Finish it with the same command if its journal is still there, or overwrite it by a full download.',
   );
 
 export const holdsNoBase = (path: string, why: string) =>
