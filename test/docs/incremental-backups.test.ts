@@ -1,11 +1,12 @@
 /** Runs the commands of docs/incremental-backups.md in order, and those that cron and systemd would run. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { needsBuild } from '../support/built.ts';
 import { forgetCache, needsLoop, Scratch } from '../support/loop.ts';
+import { bytesAt } from '../support/service.ts';
 import { Workplace } from '../support/workplace.ts';
 import { read } from './markdown.ts';
 
@@ -31,18 +32,25 @@ async function work(disk: string, backing: string): Promise<void> {
   await forgetCache(disk);
 }
 
+/** The snapshot that the digest file names. */
+function latestIn(folder: string): string {
+  const file = readdirSync(folder).find((name) => name.endsWith('.digests'));
+  const start = readFileSync(join(folder, file!), 'latin1');
+  return /"snapshotId":"([^"]*)"/.exec(start)![1]!;
+}
+
 const skip = needsBuild.skip ?? needsLoop.skip ?? false;
 
 test('every command of docs/incremental-backups.md works', { skip }, async (t) => {
   const place = await Workplace.for(t);
   const scratch = await Scratch.for(t);
   const { device: disk, backing } = await scratch.loop({ bytes: DISK_BYTES });
-  const { device: standby } = await scratch.loop({ bytes: GIB });
+  const { device: standby, backing: restored } = await scratch.loop({ bytes: GIB });
   const folder = scratch.path('folder');
   mkdirSync(folder);
   const bin = join(place.home, 'bin');
-  writeFileSync(join(bin, 'backup-disk'), fence('backup-disk'));
-  chmodSync(join(bin, 'backup-disk'), 0o755);
+  for (const name of ['backup-disk', 'follow-backup'])
+    writeFileSync(join(bin, name), fence(name), { mode: 0o755 });
   const env = { DISK: disk, STANDBY: standby, FOLDER: folder, STATE_DIRECTORY: scratch.path('state') };
   const shell = async (script: string): Promise<void> => {
     await work(disk, backing);
@@ -65,6 +73,36 @@ test('every command of docs/incremental-backups.md works', { skip }, async (t) =
   await shell(restore);
   await shell(follow);
   assert.equal(puts(), 2);
+  const standbyHolds = () => readFileSync(join(folder, 'standby'), 'utf8').trim();
+  const assertStandby = async (held: string) => {
+    assert.equal(standbyHolds(), held);
+    const image = await place.emulator.readImage(held);
+    assert.ok(bytesAt(restored, 0, DISK_BYTES).equals(bytesAt(image, 0, DISK_BYTES)));
+  };
+  const followed = standbyHolds();
+  await assertStandby(followed);
+
+  // A night when the standby is interrupted, and one with a newer snapshot: it finishes the first and then follows.
+  await shell(second);
+  const interrupted = latestIn(folder);
+  place.emulator.setFaults([
+    {
+      operation: 'GetSnapshotBlock',
+      snapshotId: interrupted,
+      action: { type: 'error', status: 403, code: 'AccessDeniedException' },
+    },
+  ]);
+  const again = 'follow-backup "$DISK" "$FOLDER" "$STANDBY"';
+  assert.equal((await place.shell(again, env)).exit, 4);
+  assert.ok(bytesAt(restored, 0, MIB).every((byte) => byte === 0));
+  assert.equal(standbyHolds(), followed);
+  place.emulator.setFaults([]);
+  await shell(second);
+  const latest = latestIn(folder);
+  for (const held of [interrupted, latest, latest]) {
+    assert.equal((await place.shell(again, env)).exit, 0);
+    await assertStandby(held);
+  }
   await shell(lost);
   assert.equal(puts(), 2);
 
