@@ -15,7 +15,7 @@ export interface DeviceStamp {
   /**
    * Differs also after a write to the disk of a partition, or to the devices of which it is made. These have other users, so
    * a difference does not prove a change. Undefined where equal stamps would prove nothing: a file below may have been
-   * written without a trace.
+   * written without a trace, or the kernel does not number its disks.
    */
   readonly stamp: string | undefined;
   /** For a partition: what was written to its disk through no partition. */
@@ -66,7 +66,9 @@ export async function deviceStamp(
     if (below.length < maxLayers)
       queue = [...queue, ...(await directoriesBelow(layer)), ...(loop?.below ?? [])];
   }
-  const proved = found.every(({ stamp }) => stamp !== undefined);
+  // Before Linux 5.15 a disk that takes the place of another has the same name, and perhaps the same count.
+  const isNumbered = count.split(' ')[2] !== '';
+  const proved = isNumbered && found.every(({ stamp }) => stamp !== undefined);
   const stamp = proved ? ['device:', own, ...below, ...found.map((file) => file.stamp)].join(' ') : undefined;
   return { own, stamp, bypass: readBypassCount(rdev, files), files: found };
 }

@@ -6,7 +6,7 @@ import { chmod, link, open, readFile, rename, stat, unlink, utimes, writeFile } 
 import { Readable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { deviceNumber } from '../../src/image/device/identity.ts';
-import { deviceStamp } from '../../src/image/device-stamp.ts';
+import { deviceStamp, wasWritten } from '../../src/image/device-stamp.ts';
 import { openSource } from '../../src/image/open-source.ts';
 import type { ImageSource } from '../../src/image/source.ts';
 import { needsLoop, run, Scratch } from '../support/loop.ts';
@@ -298,6 +298,22 @@ test('says that it cannot tell where the kernel does not count what is written',
   assert.ok(await deviceStamp(0n, files));
   await writeFile(`${directory}/queue/iostats`, '0\n');
   assert.equal(await deviceStamp(0n, files), undefined);
+});
+
+test('a kernel that does not number its disks proves nothing about one that was attached again', async (t) => {
+  const scratch = await Scratch.for(t);
+  const directory = scratch.path(`sys/dev/block/${deviceNumber(0n)}`);
+  await run('mkdir', '-p', directory, scratch.path('proc/sys/kernel/random'));
+  await writeFile(scratch.path('proc/sys/kernel/random/boot_id'), 'boot\n');
+  await writeFile(`${directory}/stat`, ' 9 0 72 0 0 0 0 0 0 0 0\n');
+  const files = { proc: scratch.path('proc'), sys: scratch.path('sys') };
+  const before = await deviceStamp(0n, files);
+  assert.equal(before?.stamp, undefined);
+  // A write during a run is noticed.
+  await writeFile(`${directory}/stat`, ' 9 0 72 0 1 0 8 0 0 0 0\n');
+  assert.ok(wasWritten(before, await deviceStamp(0n, files)));
+  await writeFile(`${directory}/diskseq`, '5\n');
+  assert.match((await deviceStamp(0n, files))?.stamp ?? '', / 5 8/);
 });
 
 test('a device whose writes are not counted is uploaded with a warning', needsLoop, async (t) => {

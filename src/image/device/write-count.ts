@@ -13,7 +13,7 @@ const SECTORS_WRITTEN = 6;
 
 /**
  * A stamp of the device's write count, valid until the machine boots or the device is attached again; undefined where the
- * kernel does not count.
+ * kernel does not count. Words: boot, device number, number of the attachment (empty before Linux 5.15), sectors.
  */
 export async function readWriteCount(
   rdev: bigint,
