@@ -451,6 +451,19 @@ describe('results on stdout', () => {
     );
   });
 
+  test('an upload that saves digests is to be run again, unless that would upload again', async () => {
+    for (const [line, again] of [
+      ['upload --wait --save-digests d disk.img', 'coldsnap upload --wait --save-digests d disk.img'],
+      ['upload --wait --save-digests d --no-checkpoint disk.img', 'coldsnap wait snap-new'],
+      ['upload --wait --save-digests d --volume-size 1 -', 'coldsnap wait snap-new'],
+    ] as const) {
+      const world = makeWorld(uploadsThenFailsToWait);
+      assert.equal(await world.run(line), 5);
+      assert.equal(world.stdout.text, 'snap-new\n');
+      assert.equal(world.stderr.lines.at(-1), `  Run it again: ${again}`);
+    }
+  });
+
   test('on a terminal and with --json an upload prints its ID after waiting', async () => {
     const terminal = makeWorld(uploadsThenFailsToWait);
     terminal.stdout.isTTY = true;

@@ -21,6 +21,8 @@ interface SnapshotCommand<Result> {
   /** Shown before the first event. */
   readonly title: string;
   readonly wait: boolean | WaitConditions | undefined;
+  /** Whether more is to be done after waiting, which the same command does when it is run again. */
+  readonly endsWithMore?: boolean;
   /** Where the snapshot is made. */
   readonly service: ServiceSettings;
   /** Calls the library with the hooks. */
@@ -34,7 +36,7 @@ export async function makeSnapshot<Result extends { snapshotId: string }>(
   io: CommandIo,
   command: SnapshotCommand<Result>,
 ): Promise<Result> {
-  const { operation, title, wait, service, make, summarize, document } = command;
+  const { operation, title, wait, endsWithMore = false, service, make, summarize, document } = command;
   const { json } = io.settings;
   // On a terminal it would interrupt the display, which names the snapshot already.
   const atOnce = json || io.stdout.isTTY !== true;
@@ -49,8 +51,9 @@ export async function makeSnapshot<Result extends { snapshotId: string }>(
   const follow = (event: TransferEvent) => {
     if (event.type === 'snapshot') snapshotId = event.snapshotId;
     if (event.type !== 'phase' || event.phase !== 'waiting') return;
-    // The snapshot is complete: print the ID even if waiting fails, and do not suggest the same command again.
-    io.runAgain = waitCommandLine(snapshotId, typeof wait === 'object' ? wait : {}, service);
+    // The snapshot is complete: print the ID even if waiting fails, and suggest to wait alone.
+    if (!endsWithMore)
+      io.runAgain = waitCommandLine(snapshotId, typeof wait === 'object' ? wait : {}, service);
     if (atOnce && !json) print(snapshotId, snapshotId).catch(() => {});
   };
   const result = await withProgress(

@@ -202,6 +202,8 @@ async function runUpload(
     operation: 'upload',
     title: uploadTitle(options.source),
     wait: options.wait,
+    // The digest file gets its name at the very end.
+    endsWithMore: options.saveDigests !== undefined && options.checkpoint !== false && options.source !== '-',
     service: io.settings.service,
     make: async ({ onEvent, ...hooks }) => {
       if (clientShards !== undefined) onEvent(shardsUnused);
