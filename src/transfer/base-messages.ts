@@ -118,10 +118,15 @@ export const digestsNotOurs = (path: string, replaceable: boolean) =>
   });
 
 export const partialDigestsNotOurs = (path: string) =>
-  new ColdsnapError('refused', 'PARTIAL_FOREIGN', `${path} exists and was not made by coldsnap`, {
-    path,
-    hint: 'Move it away, or choose another name for the digests.',
-  });
+  new ColdsnapError(
+    'refused',
+    'PARTIAL_FOREIGN',
+    `${path} exists and was not made by coldsnap for this user`,
+    {
+      path,
+      hint: 'Move it away, or choose another name for the digests.',
+    },
+  );
 
 export const partialDigestsReplaced = (path: string) =>
   new ColdsnapError('local', 'PARTIAL_REPLACED', `${path} was moved or replaced while it was written`, {

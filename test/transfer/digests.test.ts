@@ -386,7 +386,11 @@ test("another user's partial file is refused and not changed", { skip: geteuid?.
   chownSync(partial, 65_534, 65_534);
   const before = statSync(partial);
   const contents = readFileSync(partial);
-  await assert.rejects(downloadSnapshot(options), { class: 'refused', code: 'PARTIAL_FOREIGN' });
+  await assert.rejects(downloadSnapshot(options), {
+    class: 'refused',
+    code: 'PARTIAL_FOREIGN',
+    message: `${partial} exists and was not made by coldsnap for this user`,
+  });
   const after = statSync(partial);
   assert.deepEqual([after.ino, after.mtimeMs, after.ctimeMs], [before.ino, before.mtimeMs, before.ctimeMs]);
   assert.ok(readFileSync(partial).equals(contents));
