@@ -19,7 +19,7 @@ import {
   targetInUse,
 } from './messages/targets.ts';
 import { partialName } from './names.ts';
-import { isBetween, mayBeBetween } from './partial-mark.ts';
+import { isBetween, isMarked, mayBeBetween } from './partial-mark.ts';
 import { statOf } from './source-stamp.ts';
 import { lstatIfExists } from './stat.ts';
 import type { Geometry, ImageTarget } from './target.ts';
@@ -101,18 +101,15 @@ export class InPlaceFile extends InPlace {
     await super.abandon();
   }
 
-  /** The error for a file that is not there: an earlier run may have renamed it, and its journal been lost. */
+  /** An earlier run may have renamed the file, and its journal been lost. */
   async #noTarget(): Promise<ColdsnapError> {
-    const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
-    const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
-    const descriptor = await Descriptor.open(this.#partial, flags).catch(() => undefined);
-    try {
-      const ino = Number((descriptor && (await statOf(descriptor)))?.ino);
-      const between = await descriptor?.use('examine', async (fd) => isBetween(fd, ino));
-      return between ? targetBetween(this.path, this.#partial) : holdsNoBase(this.path, 'does not exist');
-    } finally {
-      await descriptor?.close();
-    }
+    const between = await hasMark(this.#partial, isBetween);
+    return between ? targetBetween(this.path, this.#partial) : holdsNoBase(this.path, 'does not exist');
+  }
+
+  /** Somebody may have renamed a partial file. */
+  mayBeUnfinished(): Promise<boolean> {
+    return hasMark(this.#file, (fd, ino) => isBetween(fd, ino) || isMarked(fd, ino));
   }
 
   async #adopt(): Promise<void> {
@@ -154,5 +151,17 @@ export class InPlaceFile extends InPlace {
     } finally {
       await descriptor.close();
     }
+  }
+}
+
+async function hasMark(path: string, marked: (fd: number, ino: number) => boolean): Promise<boolean> {
+  const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+  const descriptor = await Descriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(() => undefined);
+  if (descriptor === undefined) return false;
+  try {
+    const ino = Number((await statOf(descriptor)).ino);
+    return await descriptor.use('examine', async (fd) => marked(fd, ino));
+  } finally {
+    await descriptor.close();
   }
 }

@@ -31,6 +31,7 @@ export abstract class InPlace implements InPlaceTarget {
 
   abstract get contents(): string;
   abstract checkSizes(baseVolumeSize: number, volumeSize: number): Promise<void>;
+  abstract mayBeUnfinished(blockSize: number): Promise<boolean>;
   abstract checkOverwrite(options: { force: boolean; resuming: boolean }): Promise<void>;
 
   prepare(geometry: Geometry, options: Parameters<ImageTarget['prepare']>[1]): Promise<void> {

@@ -1,5 +1,6 @@
 /** Opens a file or device that holds one snapshot, to be made into another in place. */
 import { realpath } from 'node:fs/promises';
+import { allocateSlab } from '../native/index.ts';
 import { openDeviceTarget } from './device/open.ts';
 import type { DeviceTarget } from './device/target.ts';
 import { pathOfMissing } from './exact-path.ts';
@@ -43,6 +44,13 @@ class InPlaceDevice extends InPlace {
     const { sizeBytes } = this.#device;
     const needed = Math.max(baseVolumeSize, volumeSize);
     if (sizeBytes < needed) throw targetTooSmall(this.path, sizeBytes, needed);
+  }
+
+  /** Its first block is then zeros, and the base may begin with zeros, too. */
+  async mayBeUnfinished(blockSize: number): Promise<boolean> {
+    const first = { data: new Uint8Array(allocateSlab(blockSize)), offset: 0 };
+    const [found] = await this.resumable.readBlocks([first], { pastCache: true });
+    return found?.zero === true;
   }
 
   /** That it holds the base is a reason to overwrite it; whether it does is compared later. */

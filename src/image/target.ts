@@ -108,6 +108,8 @@ export interface InPlaceTarget extends ImageTarget {
   readonly contents: string;
   /** @throws ColdsnapError `TARGET_HOLDS_NO_BASE`, `TARGET_TOO_SMALL`, unless it can hold both volumes, and a file just the first */
   checkSizes(baseVolumeSize: number, volumeSize: number): Promise<void>;
+  /** Whether it may be that of an interrupted run, so that a sample proves nothing. */
+  mayBeUnfinished(blockSize: number): Promise<boolean>;
 }
 
 /** Lets a later run resume an interrupted restore. */

@@ -5,7 +5,6 @@ import type { Geometry } from '../geometry.ts';
 import { openInPlace } from '../image/in-place.ts';
 import { holdsNoBase } from '../image/messages/targets.ts';
 import type { InPlaceTarget } from '../image/target.ts';
-import { allocateSlab } from '../native/index.ts';
 import { digestsNeedAll } from './base-messages.ts';
 import { copyBlocks } from './engine/copy-blocks.ts';
 import { RangeSet } from './engine/range-set.ts';
@@ -122,7 +121,7 @@ async function prove(
   const { since: baseId } = options;
   const geometry = changed.baseGeometry;
   const needsAll =
-    !resumes && options.trustBase !== true && (await mayBeUnfinished(target, geometry.blockSize));
+    !resumes && options.trustBase !== true && (await target.mayBeUnfinished(geometry.blockSize));
   const blocks = blocksToProve(needsAll ? { ...options, verifyBase: true } : options, geometry);
   if (blocks === undefined) return;
   await proveBase(
@@ -136,15 +135,4 @@ async function prove(
       differs: (start, end) => baseDiffers(target.label, baseId, start, end),
     },
   );
-}
-
-/**
- * Whether the target may be that of an interrupted run. Its first block is then zeros, so a sample proves nothing if the base
- * begins with zeros, too.
- */
-async function mayBeUnfinished({ resumable }: InPlaceTarget, blockSize: number): Promise<boolean> {
-  if (!resumable.stagesHead) return false;
-  const first = { data: new Uint8Array(allocateSlab(blockSize)), offset: 0 };
-  const [found] = await resumable.readBlocks([first], { pastCache: true });
-  return found?.zero === true;
 }

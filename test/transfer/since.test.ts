@@ -448,6 +448,28 @@ test('a file between two states whose journal was lost is refused as such, until
   assert.equal(await firstWrongBlock(target, blocks, GIB), undefined);
 });
 
+test('a partial file that somebody gave the name of the target is not taken for the base', async (t) => {
+  const pair = await makePair(t);
+  const { emulator, service, base, snapshotId, baseBlocks } = pair;
+  const { target, between } = await targetOf(t, 'file');
+  const next = await emulator.putSnapshot({
+    volumeSizeGiB: 1,
+    blocks: randomBlocks([5]),
+    parent: snapshotId,
+  });
+  writeImage(target, baseBlocks);
+  const options = { since: base, snapshotId, target, ...service };
+  await interrupt(pair, options);
+  rmSync(`${target}.coldsnap-progress`);
+  renameSync(between, target);
+  const before = statSync(target, { bigint: true }).ctimeNs;
+  // It differs from the base in blocks 701 and 900, which a sample is not likely to have.
+  await assert.rejects(downloadSnapshot({ ...options, since: snapshotId, snapshotId: next }), {
+    code: 'BASE_DIFFERS',
+  });
+  assert.equal(statSync(target, { bigint: true }).ctimeNs, before);
+});
+
 for (const [title, names] of [
   ['the file is between two states', (partial: string) => [partial]],
   ['the file still has both names', (partial: string) => [partial, partial.replace(/\.partial$/, '')]],
