@@ -147,7 +147,7 @@ export async function inheritedFrom(
   if (earlier !== undefined) return earlier;
   const { snapshotId, copyTags: required = false, tags: own = [] } = options;
   const described = await run.watch(`EC2 to describe ${snapshotId}`, 'service', () =>
-    describeSnapshot(run, service, snapshotId, { required }),
+    describeSnapshot(run, service, snapshotId, { required, decisive: true }),
   );
   const description = options.description ?? (described?.description || undefined);
   const tags = [...own];

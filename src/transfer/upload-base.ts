@@ -24,6 +24,7 @@ import type { UploadOptions, UploadResult } from './options.ts';
 import { readableSnapshotId } from './run/checks.ts';
 import type { Run } from './run/run.ts';
 import { proveBase, randomBlocks } from './sinks/base-proof.ts';
+import { isBusy } from './snapshot/describe.ts';
 import { geometryOf } from './sources/changed-blocks.ts';
 import { type Base, DifferingBlocks } from './sources/differing-blocks.ts';
 import { SnapshotRanges } from './sources/snapshot-ranges.ts';
@@ -162,21 +163,28 @@ async function proveImage(
   });
 }
 
-/** An encrypted snapshot reads as random data where it lists nothing. */
+/**
+ * An encrypted snapshot reads as random data where it lists nothing.
+ * @throws ColdsnapError where EC2 stays busy: zeros for all that the parent does not list may be millions of blocks
+ */
 async function mayBeEncrypted(run: Run, service: Service, parentId: string): Promise<boolean> {
-  const last = service.impatient(Math.min(DESCRIBE_MS, service.retryForMs));
+  const brief = service.impatient(Math.min(DESCRIBE_MS, service.retryForMs));
+  const ask = (asked: Service) =>
+    run.watch(`${parentId} to be described`, 'service', async () =>
+      (await asked.ec2()).describe(parentId, { signal: run.signal }),
+    );
   let found: SnapshotState | undefined;
   try {
-    const ec2 = await last.ec2();
-    found = await run.watch(`${parentId} to be described`, 'service', () =>
-      ec2.describe(parentId, { signal: run.signal }),
-    );
+    found = await ask(brief).catch((error: unknown) => {
+      if (isBusy(error)) return ask(service);
+      throw error;
+    });
   } catch (error) {
-    if (!(error instanceof ColdsnapError) || run.signal.aborted) throw error;
+    if (!(error instanceof ColdsnapError) || run.signal.aborted || isBusy(error)) throw error;
     run.warn(...encryptionUnknown(parentId, error.message));
     return true;
   } finally {
-    last.close();
+    brief.close();
   }
   if (found !== undefined) return found.encrypted;
   run.warn(...encryptionUnknown(parentId, 'EC2 does not list it'));

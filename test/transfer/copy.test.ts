@@ -121,6 +121,25 @@ test('a copy has the description that is given, its own tags, and with them thos
   assert.deepEqual(destination.snapshot(plain)!.tags, { Name: 'copy', 'coldsnap:upload': 'true' });
 });
 
+test('while EC2 is busy no copy is started, and afterwards it has the description', async (t) => {
+  ownState(t);
+  const regions = await startRegions(t, { blockSize: BLOCK });
+  const { source, destination } = regions;
+  const snapshotId = await source.putSnapshot({ volumeSizeGiB: 1, blocks: {}, description: 'web' });
+  const action = { type: 'error', status: 503, code: 'RequestLimitExceeded' } as const;
+  source.setFaults([{ operation: 'DescribeSnapshots', action }]);
+  await assert.rejects(copy(regions, { snapshotId, retryForMs: 100 }), {
+    class: 'gave-up',
+    code: 'THROTTLED',
+    message: /^in the source region us-east-1: /,
+  });
+  assert.equal(destination.requests('StartSnapshot').length, 0);
+  source.setFaults([{ operation: 'DescribeSnapshots', first: 2, action }]);
+  const { snapshotId: id, warnings } = await copy(regions, { snapshotId, retryForMs: 10_000 });
+  assert.equal(destination.snapshot(id)!.description, 'web');
+  assert.deepEqual(warnings, []);
+});
+
 test('where EC2 does not describe the source, a copy has no description, and its tags are an error', async (t) => {
   ownState(t);
   const regions = await startRegions(t, { blockSize: BLOCK });

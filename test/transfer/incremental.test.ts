@@ -171,6 +171,28 @@ test('where EC2 may not be asked, the parent counts as encrypted, with a warning
   assert.deepEqual([warning?.code, warning?.message.includes(parts.parent)], ['NOT_DESCRIBED', true]);
 });
 
+test('while EC2 is busy nothing is started, and afterwards only what differs is sent', async (t) => {
+  const parts = await makeParts(t);
+  const { emulator } = parts;
+  for (const [status, code, expected] of [
+    [503, 'RequestLimitExceeded', 'THROTTLED'],
+    [503, 'Unavailable', 'SERVICE_ERROR'],
+  ] as const) {
+    const action = { type: 'error', status, code } as const;
+    emulator.setFaults([{ operation: 'DescribeSnapshots', action }]);
+    await assert.rejects(uploadSnapshot({ ...incremental(parts), retryForMs: 100 }), {
+      class: 'gave-up',
+      code: expected,
+    });
+  }
+  assert.equal(emulator.requests('StartSnapshot').length, 0);
+  const action = { type: 'error', status: 503, code: 'RequestLimitExceeded' } as const;
+  emulator.setFaults([{ operation: 'DescribeSnapshots', first: 2, action }]);
+  const { snapshotId } = await uploadSnapshot({ ...incremental(parts), retryForMs: 10_000 });
+  await assertChild(parts, snapshotId);
+  assert.deepEqual(putBlocks(parts), parts.differing);
+});
+
 test('what lies behind a shorter source becomes zeros', async (t) => {
   const parts = await makeParts(t);
   const size = 101 * BLOCK + 100;

@@ -9,28 +9,40 @@ import { warnings } from '../warnings.ts';
 /** How long EC2 is asked; it only adds to what the list says. */
 const DESCRIBE_MS = 10_000;
 
+/** Whether EC2 may be asked, and answers, though not now. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof ColdsnapError && (error.code === 'THROTTLED' || error.code === 'SERVICE_ERROR');
+}
+
 /**
  * Describes the snapshot. Where that is denied or fails, warns and returns undefined.
- * @param required throw instead
+ * @param options.required throw instead
+ * @param options.decisive wait for an EC2 that is busy as long as for anything else, and throw if it stays so: without an
+ *   answer more is sent
  */
 export async function describeSnapshot(
   run: Run,
   service: Service,
   snapshotId: string,
-  { required = false }: { required?: boolean } = {},
+  { required = false, decisive = false }: { required?: boolean; decisive?: boolean } = {},
 ): Promise<SnapshotState | undefined> {
-  const asked = required ? service : service.impatient(Math.min(DESCRIBE_MS, service.retryForMs));
+  const ask = async (asked: Service) =>
+    (await abortable(asked.ec2(), run.signal)).describe(snapshotId, { signal: run.signal });
   let failure: Error = new Error('EC2 does not list it');
+  const brief = service.impatient(Math.min(DESCRIBE_MS, service.retryForMs));
   try {
-    const ec2 = await abortable(asked.ec2(), run.signal);
-    const found = await ec2.describe(snapshotId, { signal: run.signal });
+    const found = await ask(required ? service : brief).catch((error: unknown) => {
+      if (decisive && !required && isBusy(error)) return ask(service);
+      throw error;
+    });
     if (found !== undefined) return found;
     if (required) throw notListed(snapshotId);
   } catch (error) {
-    if (!(error instanceof ColdsnapError) || run.signal.aborted || required) throw error;
+    const final = required || (decisive && isBusy(error));
+    if (!(error instanceof ColdsnapError) || run.signal.aborted || final) throw error;
     failure = error;
   } finally {
-    if (asked !== service) asked.close();
+    brief.close();
   }
   run.warn(...warnings.notDescribed(snapshotId, failure));
   return undefined;
