@@ -4,7 +4,9 @@
  * many requests. Here it follows tests alone, by which one finds the tests inside it, and an uncaught error ends its file.
  */
 import asyncHooks from 'node:async_hooks';
+import { writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { inspect } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 
 // Full collections, which buffers outside the heap cause, took a quarter of the processor time of tests that move blocks.
@@ -15,6 +17,8 @@ if (process.versions.node.startsWith('20.')) setFlagsFromString('--interrupt-bud
 const { createHook, AsyncResource } = asyncHooks;
 let onTest = () => {};
 const end = (error) => {
+  // Node prints it too, but the runner may not read what a process that has ended wrote to stderr.
+  writeSync(1, `${inspect(error)}\n`);
   throw error;
 };
 
