@@ -4,7 +4,7 @@ import { listBlocks, listChangedBlocks } from '../../ebs/list/block-list.ts';
 import type { CheckedPage } from '../../ebs/list/pages.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
-import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
+import type { BlockSource, Step } from '../engine/block.ts';
 import { type BlockRange, type BlockSet, RangeSet } from '../engine/range-set.ts';
 import { readAhead } from '../engine/read-ahead.ts';
 import { baseHasOtherBlocks, noList } from '../messages.ts';
@@ -31,6 +31,7 @@ export class ChangedBlocks implements BlockSource {
   readonly #baseId: string;
   readonly #snapshotId: string;
   readonly #blocks: FirstBlock;
+  readonly read: BlockSource['read'];
   /** Ranges of blocks that are read whether or not they have changed. */
   #always: readonly BlockRange[] = [];
 
@@ -48,6 +49,7 @@ export class ChangedBlocks implements BlockSource {
     this.baseGeometry = baseGeometry;
     this.geometry = geometry;
     this.#blocks = new FirstBlock(run, ebs, ids.snapshotId);
+    this.read = this.#blocks.read;
   }
 
   /**
@@ -84,14 +86,6 @@ export class ChangedBlocks implements BlockSource {
       if (step.kind === 'block') return this.#blocks.fetch(step, this.geometry.blockSize);
       if (++steps === MAX_STEPS_TO_FIRST) return;
     }
-  }
-
-  read(
-    step: BlockStep,
-    buffer: Uint8Array,
-    use: (block: Block) => Promise<BlockOutcome>,
-  ): Promise<BlockOutcome> {
-    return this.#blocks.read(step, buffer, use);
   }
 
   async *steps(done: BlockSet): AsyncGenerator<Step, void, undefined> {

@@ -30,11 +30,7 @@ export class FirstBlock {
     await this.#run.watch(what, 'service', () => this.#read(step, buffer, keep));
   }
 
-  async read(
-    step: BlockStep,
-    buffer: Uint8Array,
-    use: (block: Block) => Promise<BlockOutcome>,
-  ): Promise<BlockOutcome> {
+  readonly read: BlockSource['read'] = async (step, buffer, use) => {
     const early = this.#early;
     if (early?.index === step.index) {
       this.#early = undefined;
@@ -43,5 +39,5 @@ export class FirstBlock {
       if (outcome !== 'mismatch') return outcome;
     }
     return this.#read(step, buffer, use);
-  }
+  };
 }

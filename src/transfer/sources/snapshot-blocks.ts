@@ -4,7 +4,7 @@ import { listBlocks } from '../../ebs/list/block-list.ts';
 import type { CheckedPage } from '../../ebs/list/pages.ts';
 import type { EbsConnection } from '../../ebs/service.ts';
 import type { Geometry } from '../../geometry.ts';
-import type { Block, BlockOutcome, BlockSource, BlockStep, Step } from '../engine/block.ts';
+import type { BlockSource, Step } from '../engine/block.ts';
 import type { BlockSet } from '../engine/range-set.ts';
 import { readAhead } from '../engine/read-ahead.ts';
 import { listedBlocks } from '../engine/steps.ts';
@@ -25,6 +25,7 @@ export class SnapshotBlocks implements BlockSource {
   readonly #run: Run;
   readonly #snapshotId: string;
   readonly #blocks: FirstBlock;
+  readonly read: BlockSource['read'];
   readonly #pages: Pages;
   readonly #first: CheckedPage<BlockReference>;
   #transfersAll = false;
@@ -39,6 +40,7 @@ export class SnapshotBlocks implements BlockSource {
     this.#run = run;
     this.#snapshotId = snapshotId;
     this.#blocks = blocks;
+    this.read = blocks.read;
     this.#pages = pages;
     this.#first = first;
     this.geometry = { volumeSize: first.volumeSize, blockSize: first.blockSize };
@@ -64,14 +66,6 @@ export class SnapshotBlocks implements BlockSource {
     if (entry === undefined) return;
     const { blockIndex: index, blockToken: token } = entry;
     await this.#blocks.fetch({ kind: 'block', index, token }, this.geometry.blockSize);
-  }
-
-  read(
-    step: BlockStep,
-    buffer: Uint8Array,
-    use: (block: Block) => Promise<BlockOutcome>,
-  ): Promise<BlockOutcome> {
-    return this.#blocks.read(step, buffer, use);
   }
 
   /** Plans the transfer of blocks that are not listed, too. */
